@@ -1,1 +1,35 @@
-//! (being written)
+//! What Snug's client, agent and daemon say to each other. Small, synchronous, and strict about what it reads:
+//! everything that comes from a guest is treated as hostile.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`message`] | the messages of the agent's socket and their encoding |
+//! | [`codec`] | bounded readers and writers of the encoding's primitives |
+//! | [`socket`] | a stream socket that carries messages and file descriptors, with deadlines |
+//! | [`policy`] | the file that tells a client how far to trust a guest |
+//! | [`provision`] | the file that tells the agent whom it serves |
+//!
+//! # The protocol
+//!
+//! One unix stream socket per container. A frame is `u32` length of the body (little endian), `u8` type, body.
+//!
+//! ```text
+//! agent  → Hello                         at once, to whoever connects
+//! client → Fds*  Exec                    descriptors first (trusted guests only), then the request
+//! agent  → Notice*                       waiting for the guest's boot, and the like
+//! agent  → Streams                       when something is relayed: a token for `Attach`
+//!          client opens one more connection per relayed stream and sends Attach on each; raw bytes follow
+//! agent  → Pty + descriptor              trusted guests with a terminal: the pty's master
+//! agent  → Started | Failed
+//! client → Signal | Resize | Resume      at any time
+//! agent  → Stopped                       the command was stopped (Ctrl-Z); the client stops too and later sends Resume
+//! agent  → Exited                        the end
+//! ```
+//!
+//! A client that goes away for whatever reason (end of file on its connection) hangs up its command.
+
+pub mod codec;
+pub mod message;
+pub mod policy;
+pub mod provision;
+pub mod socket;

@@ -1,0 +1,77 @@
+//! The file that tells the agent whom it serves: `STATE/run/UID/NAME/guest/provision.json`, in the guest
+//! `/.snug/run/provision.json`. Written by the daemon before each start; the guest can change its copy and harms only
+//! itself by it.
+
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// Everything that the agent needs to make the guest its owner's. Unknown keys are ignored: an older agent may read it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Provision {
+    /// The container's owner as the host knows him.
+    pub owner: Account,
+    /// Host name of the guest: the container's name.
+    pub hostname: String,
+    /// Name of a time zone (`Europe/Berlin`), when the host has one.
+    #[serde(default)]
+    pub timezone: Option<String>,
+    /// `LANG` and `LC_*` of the host's `/etc/locale.conf` or `/etc/default/locale`.
+    #[serde(default)]
+    pub locale: Vec<(String, String)>,
+    /// Text of `/etc/resolv.conf` for the guest; `None` leaves the guest's alone.
+    #[serde(default)]
+    pub resolv_conf: Option<String>,
+    /// Addresses for `eth0`; `None` leaves the interfaces alone.
+    #[serde(default)]
+    pub network: Option<Network>,
+    /// Directories, relative to the owner's home or absolute, that are the container's own although the home is shared.
+    #[serde(default)]
+    pub private: Vec<PathBuf>,
+    /// The owner's home on the host is mounted at `owner.home_real`.
+    #[serde(default)]
+    pub home_shared: bool,
+    /// The container's processes may do what the owner may: descriptors may be taken.
+    #[serde(default)]
+    pub trusted: bool,
+    /// Milliseconds a command that was hung up may go on before it is killed.
+    #[serde(default = "default_grace")]
+    pub hangup_grace: u32,
+}
+
+fn default_grace() -> u32 {
+    2000
+}
+
+/// A user's account (passwd(5)).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// Login name; may hold what directory services allow (`EXAMPLE\anna`).
+    pub name: String,
+    /// User id, the same in the guest.
+    pub uid: u32,
+    /// Primary group id, the same in the guest.
+    pub gid: u32,
+    /// Name of the primary group.
+    pub group: String,
+    /// Full name and the like.
+    pub gecos: String,
+    /// Login shell on the host.
+    pub shell: PathBuf,
+    /// Home directory as the account spells it.
+    pub home: PathBuf,
+    /// The same directory without links; differs where `/home` is a link.
+    pub home_real: PathBuf,
+}
+
+/// A static address for `eth0`, so that a guest without a DHCP client has network too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Network {
+    /// The guest's address.
+    pub address: Ipv4Addr,
+    /// Length of the network's prefix.
+    pub prefix: u8,
+    /// Default route.
+    pub gateway: Ipv4Addr,
+}

@@ -1,0 +1,363 @@
+//! A stream socket that carries messages and file descriptors, with deadlines.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{FileType, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect as socket_connect,
+    recvmsg, sendmsg, socket_with,
+};
+use thiserror::Error;
+
+use crate::codec::DecodeError;
+use crate::message::{MAX_FDS, Message};
+
+/// Length of a frame's head: `u32` body length, `u8` type.
+const HEAD: usize = 5;
+/// How much is asked of the kernel at once; requests are usually a few kilobytes.
+const CHUNK: usize = 16 << 10;
+
+/// Why a message could not be sent or received.
+#[derive(Debug, Error)]
+pub enum WireError {
+    /// The peer did not answer, or did not read, in time.
+    #[error("the peer did not answer in time")]
+    TimedOut,
+    /// The peer closed the connection in the middle of a message.
+    #[error("the connection ended in the middle of a message")]
+    Interrupted,
+    /// The peer announced a longer message than is allowed.
+    #[error("the peer announced a message of {0} bytes")]
+    TooLong(usize),
+    /// The message makes no sense.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// The peer sent other descriptors than it announced, or some where none are allowed.
+    #[error("the peer sent unexpected file descriptors")]
+    Descriptors,
+    /// The system refused.
+    #[error(transparent)]
+    System(#[from] io::Error),
+}
+
+impl From<Errno> for WireError {
+    fn from(errno: Errno) -> Self {
+        Self::System(errno.into())
+    }
+}
+
+/// Waits until `fd` is ready for `flags`. `None` waits for ever.
+///
+/// # Errors
+/// [`WireError::TimedOut`] at the deadline, else what poll(2) says.
+pub fn wait(fd: BorrowedFd<'_>, flags: PollFlags, deadline: Option<Instant>) -> Result<(), WireError> {
+    loop {
+        let timeout = match deadline {
+            None => None,
+            Some(deadline) => {
+                let left = deadline.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    return Err(WireError::TimedOut);
+                }
+                Some(Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() })
+            }
+        };
+        match poll(&mut [PollFd::from_borrowed_fd(fd, flags)], timeout.as_ref()) {
+            Ok(0) | Err(Errno::INTR) => {}
+            Ok(_) => return Ok(()),
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+/// Connects to the socket at `path` without following a link in its last component, within `patience`.
+///
+/// The last component lies in a directory that a guest may write: a link, a fifo or anything else that is no socket is
+/// refused with `ENOTSOCK` before anything is connected.
+///
+/// # Errors
+/// `ENOENT` and `ECONNREFUSED` mean that nobody serves there; [`WireError::TimedOut`] that nobody accepted in time.
+pub fn connect(path: &Path, patience: Duration) -> Result<OwnedFd, WireError> {
+    let place = rustix::fs::open(path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    let status = rustix::fs::fstat(&place)?;
+    if FileType::from_raw_mode(status.st_mode) != FileType::Socket {
+        return Err(Errno::NOTSOCK.into());
+    }
+    let address = SocketAddrUnix::new(format!("/proc/self/fd/{}", place.as_raw_fd()))?;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    // connect(2) on a full backlog waits as long as SO_SNDTIMEO says and then gives EAGAIN (net/unix/af_unix.c).
+    rustix::net::sockopt::set_socket_timeout(&socket, rustix::net::sockopt::Timeout::Send, Some(patience))?;
+    loop {
+        match socket_connect(&socket, &address) {
+            Ok(()) => return Ok(socket),
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => return Err(WireError::TimedOut),
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+/// What to do with descriptors that the peer sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Descriptors {
+    /// Give the kernel no control buffer: it then drops them itself, and none is ever installed here. (A FUSE
+    /// descriptor from a hostile guest could put the receiver into a sleep that no signal ends.)
+    Refuse,
+    /// Keep up to [`MAX_FDS`] for each message.
+    Accept,
+}
+
+/// One end of a connection.
+pub struct Connection {
+    socket: OwnedFd,
+    descriptors: Descriptors,
+    inbox: Vec<u8>,
+    fds: VecDeque<OwnedFd>,
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl Connection {
+    /// Takes over a connected stream socket.
+    #[must_use]
+    pub fn new(socket: OwnedFd, descriptors: Descriptors) -> Self {
+        Self { socket, descriptors, inbox: Vec::new(), fds: VecDeque::new() }
+    }
+
+    /// The socket, for relaying raw bytes after an `Attach`, and what of those bytes was already read.
+    #[must_use]
+    pub fn into_raw(self) -> (OwnedFd, Vec<u8>) {
+        (self.socket, self.inbox)
+    }
+
+    /// Sends one message; `fds` ride on its first byte.
+    ///
+    /// # Errors
+    /// [`WireError::TimedOut`] when the peer does not read until the deadline, else the system's refusal
+    /// (`EPIPE`, `ECONNRESET`: the peer is gone).
+    pub fn send<M: Message>(
+        &mut self,
+        message: &M,
+        fds: &[BorrowedFd<'_>],
+        deadline: Option<Instant>,
+    ) -> Result<(), WireError> {
+        let (kind, body) = message.encode();
+        if body.len() > M::MAX_BODY {
+            return Err(WireError::TooLong(body.len()));
+        }
+        let mut head = [0; HEAD];
+        let length = u32::try_from(body.len()).map_err(|_| WireError::TooLong(body.len()))?;
+        head[..4].copy_from_slice(&length.to_le_bytes());
+        head[4] = kind;
+
+        let mut sent = 0;
+        let total = HEAD + body.len();
+        while sent < total {
+            let mut space = [MaybeUninit::<u8>::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
+            let mut control = SendAncillaryBuffer::new(&mut space);
+            if sent == 0 && !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(fds)) {
+                return Err(WireError::Descriptors);
+            }
+            let slices = [
+                IoSlice::new(head.get(sent..).unwrap_or_default()),
+                IoSlice::new(body.get(sent.saturating_sub(HEAD)..).unwrap_or_default()),
+            ];
+            match sendmsg(&self.socket, &slices, &mut control, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
+                Ok(count) => sent += count,
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => wait(self.socket.as_fd(), PollFlags::OUT, deadline)?,
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the next message; `None` at an orderly end of the connection.
+    ///
+    /// # Errors
+    /// All of [`WireError`]; after an error the connection is of no more use.
+    pub fn receive<M: Message>(&mut self, deadline: Option<Instant>) -> Result<Option<M>, WireError> {
+        loop {
+            if let Some(message) = self.next_buffered()? {
+                return Ok(Some(message));
+            }
+            wait(self.socket.as_fd(), PollFlags::IN, deadline)?;
+            if self.fill()? == Filled::End {
+                return if self.inbox.is_empty() { Ok(None) } else { Err(WireError::Interrupted) };
+            }
+        }
+    }
+
+    /// Takes what the kernel has for us now, without waiting. Call [`Connection::next_buffered`] until it is `None`
+    /// afterwards.
+    ///
+    /// # Errors
+    /// The system's refusal.
+    pub fn fill(&mut self) -> Result<Filled, WireError> {
+        let length = self.inbox.len();
+        self.inbox.resize(length + CHUNK, 0);
+        let mut space = [MaybeUninit::<u8>::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
+        let result = {
+            let mut control = match self.descriptors {
+                Descriptors::Accept => RecvAncillaryBuffer::new(&mut space),
+                Descriptors::Refuse => RecvAncillaryBuffer::default(),
+            };
+            let mut slices = [IoSliceMut::new(&mut self.inbox[length..])];
+            let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
+            let result = recvmsg(&self.socket, &mut slices, &mut control, flags);
+            for message in control.drain() {
+                if let RecvAncillaryMessage::ScmRights(fds) = message {
+                    self.fds.extend(fds);
+                }
+            }
+            result
+        };
+        match result {
+            Ok(message) => {
+                self.inbox.truncate(length + message.bytes);
+                if self.fds.len() > 2 * MAX_FDS {
+                    return Err(WireError::Descriptors);
+                }
+                Ok(if message.bytes == 0 { Filled::End } else { Filled::Some })
+            }
+            Err(errno) => {
+                self.inbox.truncate(length);
+                match errno {
+                    Errno::AGAIN | Errno::INTR => Ok(Filled::Nothing),
+                    Errno::CONNRESET => Ok(Filled::End),
+                    other => Err(other.into()),
+                }
+            }
+        }
+    }
+
+    /// The next message that has arrived whole.
+    ///
+    /// # Errors
+    /// [`WireError::TooLong`], [`WireError::Decode`].
+    pub fn next_buffered<M: Message>(&mut self) -> Result<Option<M>, WireError> {
+        let Some(head) = self.inbox.first_chunk::<HEAD>() else { return Ok(None) };
+        let length = u32::from_le_bytes([head[0], head[1], head[2], head[3]]) as usize;
+        let kind = head[4];
+        if length > M::MAX_BODY {
+            return Err(WireError::TooLong(length));
+        }
+        let Some(body) = self.inbox.get(HEAD..HEAD + length) else { return Ok(None) };
+        let message = M::decode(kind, body)?;
+        self.inbox.drain(..HEAD + length);
+        Ok(Some(message))
+    }
+
+    /// Takes exactly `count` descriptors, in the order in which they were sent.
+    ///
+    /// # Errors
+    /// [`WireError::Descriptors`] when fewer have come.
+    pub fn take_fds(&mut self, count: usize) -> Result<Vec<OwnedFd>, WireError> {
+        if count > self.fds.len() {
+            return Err(WireError::Descriptors);
+        }
+        Ok(self.fds.drain(..count).collect())
+    }
+}
+
+/// What [`Connection::fill`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Filled {
+    /// Bytes.
+    Some,
+    /// Nothing yet.
+    Nothing,
+    /// The end of the connection.
+    End,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{FromAgent, ToAgent};
+    use rustix::net::socketpair;
+
+    fn pair(descriptors: Descriptors) -> (Connection, Connection) {
+        let (a, b) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap();
+        (Connection::new(a, Descriptors::Accept), Connection::new(b, descriptors))
+    }
+
+    fn soon() -> Option<Instant> {
+        Some(Instant::now() + Duration::from_secs(10))
+    }
+
+    #[test]
+    fn a_message_and_its_descriptors_arrive_together() {
+        let (mut client, mut agent) = pair(Descriptors::Accept);
+        let file = tempfile_like();
+        client.send(&ToAgent::Fds(vec![7]), &[file.as_fd()], soon()).unwrap();
+        client.send(&ToAgent::Resume, &[], soon()).unwrap();
+        assert_eq!(agent.receive::<ToAgent>(soon()).unwrap(), Some(ToAgent::Fds(vec![7])));
+        assert_eq!(agent.take_fds(1).unwrap().len(), 1);
+        assert_eq!(agent.receive::<ToAgent>(soon()).unwrap(), Some(ToAgent::Resume));
+        assert!(agent.take_fds(1).is_err());
+    }
+
+    #[test]
+    fn descriptors_that_are_refused_never_arrive() {
+        let (mut guest, mut client) = pair(Descriptors::Refuse);
+        let file = tempfile_like();
+        guest.send(&FromAgent::Pty, &[file.as_fd()], soon()).unwrap();
+        assert_eq!(client.receive::<FromAgent>(soon()).unwrap(), Some(FromAgent::Pty));
+        assert!(matches!(client.take_fds(1), Err(WireError::Descriptors)));
+    }
+
+    #[test]
+    fn an_announced_length_over_the_bound_is_an_error_before_it_is_read() {
+        let (guest, mut client) = pair(Descriptors::Refuse);
+        rustix::io::write(guest.as_fd(), &[255, 255, 255, 127, 128]).unwrap();
+        assert!(matches!(client.receive::<FromAgent>(soon()), Err(WireError::TooLong(_))));
+    }
+
+    #[test]
+    fn a_peer_that_never_answers_is_left_at_the_deadline() {
+        let (_guest, mut client) = pair(Descriptors::Refuse);
+        let deadline = Some(Instant::now() + Duration::from_millis(20));
+        assert!(matches!(client.receive::<FromAgent>(deadline), Err(WireError::TimedOut)));
+    }
+
+    #[test]
+    fn a_peer_that_never_reads_is_left_at_the_deadline() {
+        let (_guest, mut client) = pair(Descriptors::Refuse);
+        let big = ToAgent::Attach { token: [0; 16], stream: 0 };
+        let deadline = Some(Instant::now() + Duration::from_millis(50));
+        let error = loop {
+            if let Err(error) = client.send(&big, &[], deadline) {
+                break error;
+            }
+        };
+        assert!(matches!(error, WireError::TimedOut));
+    }
+
+    #[test]
+    fn half_a_message_and_then_the_end_is_told_from_an_orderly_end() {
+        let (guest, mut client) = pair(Descriptors::Refuse);
+        rustix::io::write(guest.as_fd(), &[9, 0]).unwrap();
+        drop(guest);
+        assert!(matches!(client.receive::<FromAgent>(soon()), Err(WireError::Interrupted)));
+        let (guest, mut client) = pair(Descriptors::Refuse);
+        drop(guest);
+        assert!(client.receive::<FromAgent>(soon()).unwrap().is_none());
+    }
+
+    fn tempfile_like() -> OwnedFd {
+        rustix::fs::memfd_create("test", rustix::fs::MemfdFlags::CLOEXEC).unwrap()
+    }
+}
