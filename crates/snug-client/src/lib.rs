@@ -1,1 +1,34 @@
-//! (being written)
+//! The hot path of Snug: from a command line straight to the agent in the container.
+//!
+//! One unix socket, no bus, no Incus, no async runtime. [`run`] does it all; the rest are its steps:
+//!
+//! | module | what |
+//! |---|---|
+//! | [`request`] | what is to be run, and how it ended |
+//! | [`startup`] | what the process was given before Rust's runtime changed it |
+//! | [`environment`] | which variables belong to the host |
+//! | [`stream`] | what each descriptor is, and what may become of it |
+//! | [`directory`] | the caller's directory and its identity |
+//! | [`limits`] | resource limits and umask |
+//! | [`terminfo`] | the caller's terminfo entry |
+//! | [`terminal`] | the caller's terminal: modes, size, who of several clients holds it |
+//! | [`console`] | the caller's terminal joined to the command's |
+//! | [`signals`] | signals as a descriptor, dying of one, stopping oneself |
+//! | [`relay`] | bytes between a stream of ours and one of the agent's connections |
+//! | [`session`] | the conversation with the agent |
+
+pub mod console;
+pub mod directory;
+pub mod environment;
+pub mod limits;
+pub mod relay;
+pub mod request;
+pub mod session;
+pub mod signals;
+pub mod startup;
+pub mod stream;
+pub mod terminal;
+pub mod terminfo;
+
+pub use request::{Directory, Error, Outcome, Request, TerminalChoice, User, finish};
+pub use session::run;

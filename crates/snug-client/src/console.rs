@@ -1,0 +1,346 @@
+//! The caller's terminal joined to the command's.
+//!
+//! Where standard input and output are both the terminal, it is put into raw mode and the guest's terminal does
+//! everything. Where only some of the streams are (`snug run git log | less`, `make | snug run tee log`), other
+//! programs of the same pipeline use the terminal too: then it is left as it is (*line mode*), lines are read from it
+//! only while nobody has switched it to single keys, and it is taken over only while the guest's program asks for single
+//! keys or a password. The guest's terminal starts without echo then, since the caller's echoes already, and with
+//! `ECHONL` as a mark: programs that read a password clear both (sudo's `tgetpass.c`, OpenSSH's `readpassphrase.c`).
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::thread::{self, JoinHandle};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::{Errno, read, write};
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::termios::{LocalModes, tcgetattr, tcgetwinsize, tcsetwinsize};
+use snug_wire::message::{TerminalModes, WindowSize};
+
+use crate::relay;
+use crate::terminal::{Terminal, to_winsize};
+
+/// Read from the terminal at once; a paste comes in such pieces.
+const KEYS: usize = 4096;
+/// Read from the guest's terminal at once: what a pty's buffer holds at most (`TTYB_DEFAULT_MEM_LIMIT` is 64 KiB).
+const SCREEN: usize = 64 << 10;
+const END_OF_FILE: u8 = 4;
+
+/// Which of the caller's descriptors take part.
+#[derive(Debug, Clone, Copy)]
+pub struct Wiring {
+    /// Standard input is the terminal.
+    pub input: bool,
+    /// Standard output is.
+    pub output: bool,
+    /// Descriptor to show the guest's output on; `None` for the terminal's own device.
+    pub screen: Option<BorrowedFd<'static>>,
+    /// All bytes of this descriptor, which is no terminal, are typed into the guest's (`-t` with a pipe).
+    pub typed: Option<BorrowedFd<'static>>,
+}
+
+/// The guest's side: a pty's master, or a connection that the agent relays from one.
+pub enum Peer {
+    /// We can see and set its modes and size.
+    Master(OwnedFd),
+    /// We cannot.
+    Connection(OwnedFd),
+}
+
+/// The caller's terminal and the guest's, joined.
+pub struct Console {
+    terminal: Option<Terminal>,
+    wiring: Wiring,
+    peer: OwnedFd,
+    is_master: bool,
+    /// Typed but not yet taken by the guest's terminal.
+    pending: Vec<u8>,
+    /// Ends when the keyboard is ours.
+    turn: Option<OwnedFd>,
+    /// A byte for each change of the guest's modes.
+    changes: OwnedFd,
+    /// Closed to tell the output thread that the command has ended.
+    ended: Option<OwnedFd>,
+    output: Option<JoinHandle<()>>,
+    hung_up: bool,
+}
+
+/// The modes that the guest's terminal shall start with.
+#[must_use]
+pub fn initial_modes(terminal: Option<&Terminal>, wiring: &Wiring, trusted: bool) -> Option<TerminalModes> {
+    let mut modes = terminal?.modes()?;
+    if trusted && !(wiring.input && wiring.output) {
+        modes.local &= !LocalModes::ECHO.bits();
+        modes.local |= LocalModes::ECHONL.bits();
+    }
+    Some(modes)
+}
+
+fn in_line_mode(master: BorrowedFd<'_>) -> bool {
+    tcgetattr(master).is_ok_and(|modes| {
+        modes.local_modes.contains(LocalModes::ICANON)
+            && modes.local_modes.intersects(LocalModes::ECHO | LocalModes::ECHONL)
+    })
+}
+
+impl Console {
+    /// Joins them and starts to show what the guest writes.
+    ///
+    /// # Errors
+    /// When the system has no descriptor or thread left.
+    pub fn new(
+        terminal: Option<Terminal>,
+        wiring: Wiring,
+        peer: Peer,
+        already_read: Vec<u8>,
+    ) -> io::Result<Self> {
+        let (peer, is_master) = match peer {
+            Peer::Master(fd) => (fd, true),
+            Peer::Connection(fd) => (fd, false),
+        };
+        rustix::io::ioctl_fionbio(&peer, true)?;
+        let (ended_reader, ended) = pipe_with(PipeFlags::CLOEXEC)?;
+        let (changes, change_writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+        let screen_device = match (&wiring.screen, &terminal) {
+            (None, Some(terminal)) => Some(terminal.as_fd().try_clone_to_owned()?),
+            _ => None,
+        };
+        let source = peer.as_fd().try_clone_to_owned()?;
+        let screen = wiring.screen;
+        let output = thread::Builder::new().stack_size(256 << 10).spawn(move || {
+            let target = screen_device.as_ref().map(AsFd::as_fd).or(screen);
+            show(
+                source.as_fd(),
+                target,
+                &already_read,
+                ended_reader.as_fd(),
+                is_master.then_some(change_writer.as_fd()),
+            );
+        })?;
+        if let Some(typed) = wiring.typed {
+            let target = peer.as_fd().try_clone_to_owned()?;
+            thread::Builder::new().stack_size(256 << 10).spawn(move || {
+                if relay::copy(typed, target.as_fd()).is_ok() {
+                    let _ = relay::write_all(target.as_fd(), &[END_OF_FILE]);
+                }
+            })?;
+        }
+        let mut console = Self {
+            terminal,
+            wiring,
+            peer,
+            is_master,
+            pending: Vec::new(),
+            turn: None,
+            changes,
+            ended: Some(ended),
+            output: Some(output),
+            hung_up: false,
+        };
+        console.take_keyboard();
+        Ok(console)
+    }
+
+    /// Whether the terminal must be raw while we hold its keyboard.
+    fn wants_raw(&self) -> bool {
+        !self.is_master || (self.wiring.input && self.wiring.output) || !in_line_mode(self.peer.as_fd())
+    }
+
+    /// Gets the keyboard, now or when its holder yields it, and sets the modes that fit.
+    pub fn take_keyboard(&mut self) {
+        let wants_raw = self.wants_raw();
+        let Some(terminal) = &mut self.terminal else { return };
+        if !terminal.in_foreground() {
+            return;
+        }
+        if terminal.claim() {
+            if wants_raw { terminal.make_raw() } else { terminal.restore() }
+        } else if self.turn.is_none() {
+            self.turn = terminal.claim_later().ok();
+        }
+    }
+
+    /// Another client asks for the keyboard: yield it unless the guest's program reads single keys.
+    pub fn asked_to_yield(&mut self) {
+        let full = self.wiring.input && self.wiring.output;
+        if self.is_master
+            && in_line_mode(self.peer.as_fd())
+            && !full
+            && let Some(terminal) = &mut self.terminal
+            && terminal.holds()
+        {
+            terminal.release();
+            self.turn = terminal.claim_later().ok();
+        }
+    }
+
+    /// Leaves the terminal as it was found, before stopping or ending.
+    pub fn release(&mut self) {
+        if let Some(terminal) = &mut self.terminal {
+            terminal.release();
+        }
+    }
+
+    /// The terminal that the user sits at is gone.
+    #[must_use]
+    pub fn hung_up(&self) -> bool {
+        self.hung_up
+            || self.terminal.as_ref().is_some_and(|terminal| {
+                matches!(rustix::termios::tcgetpgrp(terminal.as_fd()), Err(Errno::IO | Errno::NOTTY))
+            })
+    }
+
+    /// The terminal's size now; set on the guest's where we can, else returned for a message.
+    #[must_use]
+    pub fn resize(&self) -> Option<WindowSize> {
+        let size = self.terminal.as_ref()?.size();
+        if self.is_master {
+            // The guest's terminal tells its foreground group by SIGWINCH itself.
+            let same = tcgetwinsize(&self.peer)
+                .is_ok_and(|now| now.ws_row == size.rows && now.ws_col == size.columns);
+            if !same {
+                let _ = tcsetwinsize(&self.peer, to_winsize(size));
+            }
+            return None;
+        }
+        Some(size)
+    }
+
+    /// Keys are read only while we hold the keyboard, nothing waits for the guest, and, in line mode, nobody else has
+    /// switched the terminal to single keys.
+    fn reads_keys(&self) -> bool {
+        let Some(terminal) = &self.terminal else { return false };
+        terminal.holds()
+            && self.pending.is_empty()
+            && !self.hung_up
+            && terminal.in_foreground()
+            && (terminal.is_raw()
+                || tcgetattr(terminal.as_fd())
+                    .is_ok_and(|modes| modes.local_modes.contains(LocalModes::ICANON)))
+    }
+
+    /// What to wait for.
+    pub fn poll_fds<'a>(&'a self, fds: &mut Vec<PollFd<'a>>) {
+        fds.push(PollFd::from_borrowed_fd(self.changes.as_fd(), PollFlags::IN));
+        if let Some(turn) = &self.turn {
+            fds.push(PollFd::from_borrowed_fd(turn.as_fd(), PollFlags::IN));
+        }
+        if self.reads_keys()
+            && let Some(terminal) = &self.terminal
+        {
+            fds.push(PollFd::from_borrowed_fd(terminal.as_fd(), PollFlags::IN));
+        }
+        if !self.pending.is_empty() {
+            fds.push(PollFd::from_borrowed_fd(self.peer.as_fd(), PollFlags::OUT));
+        }
+    }
+
+    /// Does what can be done without waiting.
+    pub fn progress(&mut self) {
+        let mut byte = [0; 64];
+        let changed = matches!(read(&self.changes, &mut byte), Ok(count) if count > 0);
+        if let Some(turn) = &self.turn
+            && ready(turn.as_fd())
+        {
+            self.turn = None;
+            if let Some(terminal) = &mut self.terminal {
+                terminal.claimed();
+            }
+            self.take_keyboard();
+        } else if changed {
+            self.take_keyboard();
+        }
+        self.flush();
+        if self.reads_keys()
+            && let Some(terminal) = &self.terminal
+            && ready(terminal.as_fd())
+        {
+            let raw = terminal.is_raw();
+            let mut keys = [0; KEYS];
+            match read(terminal.as_fd(), &mut keys) {
+                Ok(0) if raw => self.hung_up = true,
+                Ok(0) => self.pending.push(END_OF_FILE),
+                Ok(count) => self.pending.extend_from_slice(&keys[..count]),
+                Err(Errno::INTR | Errno::AGAIN) => {}
+                Err(_) => self.hung_up = true,
+            }
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        while !self.pending.is_empty() {
+            match write(&self.peer, &self.pending) {
+                Ok(count) => drop(self.pending.drain(..count)),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return,
+                // Nobody reads there any more; the end of the command is on its way.
+                Err(_) => self.pending.clear(),
+            }
+        }
+    }
+
+    /// Shows the rest of the output after the command has ended, and restores the terminal.
+    pub fn finish(mut self) {
+        self.ended = None;
+        if let Some(output) = self.output.take() {
+            // A panicked output thread has nothing more to show.
+            let _ = output.join();
+        }
+        self.release();
+    }
+}
+
+fn ready(fd: BorrowedFd<'_>) -> bool {
+    let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut [PollFd::from_borrowed_fd(fd, PollFlags::IN)], Some(&now)).is_ok_and(|count| count > 0)
+}
+
+/// Shows what comes from `source` until its end, or, after `ended`, until nothing more is there: a process that the
+/// command left behind may keep the guest's terminal open for ever. (poll(2) of a pty's master first waits for what its
+/// driver still has under way: `n_tty_poll` in the kernel.)
+fn show(
+    source: BorrowedFd<'_>,
+    target: Option<BorrowedFd<'_>>,
+    already_read: &[u8],
+    ended: BorrowedFd<'_>,
+    changes: Option<BorrowedFd<'_>>,
+) {
+    let put = |bytes: &[u8]| target.is_none_or(|target| relay::write_all(target, bytes).is_ok());
+    if !put(already_read) {
+        return;
+    }
+    let mut buffer = vec![0; SCREEN];
+    let mut line_mode = changes.map(|_| in_line_mode(source));
+    loop {
+        let mut fds =
+            [PollFd::from_borrowed_fd(source, PollFlags::IN), PollFd::from_borrowed_fd(ended, PollFlags::IN)];
+        if poll(&mut fds, None).is_err() {
+            continue;
+        }
+        if fds[0].revents().is_empty() {
+            if fds[1].revents().is_empty() {
+                continue;
+            }
+            return;
+        }
+        match read(source, &mut buffer[..]) {
+            Ok(0) => return,
+            Ok(count) => {
+                if !put(&buffer[..count]) {
+                    return;
+                }
+            }
+            Err(Errno::INTR | Errno::AGAIN) => continue,
+            Err(_) => return,
+        }
+        if let Some(changes) = changes {
+            let now = Some(in_line_mode(source));
+            if now != line_mode {
+                line_mode = now;
+                // A full pipe has told the session already.
+                let _ = write(changes, b"m");
+            }
+        }
+    }
+}

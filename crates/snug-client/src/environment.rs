@@ -1,0 +1,171 @@
+//! Which variables belong to the host. The one place: `docs/reference/environment.md` is generated from this table.
+//!
+//! Everything else passes with its bytes unchanged. The agent adds the guest's own `HOME`, `USER`, … and puts the
+//! guest's system directories into `PATH` where the caller's were.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+/// Names that do not pass, each with the reason. A name that ends in `*` stands for all that begin so.
+pub const HOST_VARIABLES: &[(&str, &str)] = &[
+    ("HOME", "the guest's account has its own"),
+    ("USER", "the guest's account has its own"),
+    ("LOGNAME", "the guest's account has its own"),
+    ("SHELL", "the shell may have another path in the guest"),
+    ("MAIL", "the host's mail spool"),
+    ("PWD", "set to the command's directory"),
+    ("OLDPWD", "the caller's shell's"),
+    ("SHLVL", "the caller's shell's"),
+    ("_", "the caller's shell's"),
+    ("HOSTNAME", "the host's name"),
+    ("HOST", "the host's name"),
+    ("XDG_RUNTIME_DIR", "the guest has its own"),
+    ("XDG_SESSION_*", "the host's login session"),
+    ("XDG_SEAT*", "the host's login session"),
+    ("XDG_VTNR", "the host's login session"),
+    ("XDG_DATA_DIRS", "the host's system directories"),
+    ("XDG_CONFIG_DIRS", "the host's system directories"),
+    ("DBUS_*", "the host's buses; the grant `session` brings the session bus"),
+    ("DISPLAY", "the grant `session` brings it"),
+    ("WAYLAND_*", "the grant `session` brings it"),
+    ("XAUTHORITY", "the grant `session` brings it"),
+    ("PULSE_*", "the grant `session` brings it"),
+    ("PIPEWIRE_*", "the grant `session` brings it"),
+    ("SSH_AUTH_SOCK", "the grant `session` brings it"),
+    ("SSH_AGENT_PID", "a process of the host"),
+    ("GPG_AGENT_INFO", "the grant `session` brings it"),
+    ("SESSION_MANAGER", "a socket of the host's session"),
+    ("DESKTOP_STARTUP_ID", "for one window of the host"),
+    ("XDG_ACTIVATION_TOKEN", "for one window of the host"),
+    ("INVOCATION_ID", "of a unit of the host"),
+    ("JOURNAL_STREAM", "of a unit of the host"),
+    ("NOTIFY_SOCKET", "of a unit of the host"),
+    ("LISTEN_*", "of a unit of the host"),
+    ("MAINPID", "of a unit of the host"),
+    ("MANAGERPID*", "of a unit of the host"),
+    ("SYSTEMD_*", "of a unit of the host"),
+    ("WATCHDOG_*", "of a unit of the host"),
+    ("MEMORY_PRESSURE_*", "of a unit of the host"),
+    ("CREDENTIALS_DIRECTORY", "of a unit of the host"),
+    ("RUNTIME_DIRECTORY", "of a unit of the host"),
+    ("STATE_DIRECTORY", "of a unit of the host"),
+    ("CACHE_DIRECTORY", "of a unit of the host"),
+    ("LOGS_DIRECTORY", "of a unit of the host"),
+    ("CONFIGURATION_DIRECTORY", "of a unit of the host"),
+    ("DOCKER_HOST", "the guest has its own Docker"),
+    ("DOCKER_CONTEXT", "the guest has its own Docker"),
+    ("CONTAINER_HOST", "the guest has its own Podman"),
+    ("LD_*", "libraries of the host"),
+    ("GCONV_PATH", "modules of the host's C library"),
+    ("LOCPATH", "data of the host's C library"),
+    ("LOCALE_ARCHIVE*", "data of the host's C library"),
+    ("NIX_LD*", "libraries of the host"),
+    ("TZDIR", "data of the host"),
+    ("TERMINFO", "data of the host; the entry itself is brought along"),
+    ("TERMINFO_DIRS", "data of the host; the entry itself is brought along"),
+    ("GIO_*", "modules of the host"),
+    ("GTK_PATH", "modules of the host"),
+    ("GTK_MODULES", "modules of the host"),
+    ("GTK_IM_MODULE_FILE", "modules of the host"),
+    ("GDK_PIXBUF_*", "modules of the host"),
+    ("GI_TYPELIB_PATH", "modules of the host"),
+    ("GSETTINGS_SCHEMA_DIR", "data of the host"),
+    ("GST_PLUGIN_*", "modules of the host"),
+    ("QT_PLUGIN_PATH", "modules of the host"),
+    ("QML*_IMPORT_PATH", "modules of the host"),
+    ("PYTHONHOME", "the host's Python"),
+    ("SUDO_*", "how the caller became who he is"),
+    ("PKEXEC_UID", "how the caller became who he is"),
+    ("FLATPAK_*", "the caller's sandbox"),
+    ("SNAP", "the caller's sandbox"),
+    ("SNAP_*", "the caller's sandbox"),
+    ("APPDIR", "the caller's AppImage"),
+    ("APPIMAGE", "the caller's AppImage"),
+    ("container", "what the host itself runs in"),
+    ("SNUG_*", "Snug's own on the host"),
+];
+
+/// What an untrusted guest is told: how to draw, and nothing about the caller.
+const UNTRUSTED_VARIABLES: &[&str] = &["TERM", "COLORTERM", "NO_COLOR"];
+
+/// Whether a variable stays on the host.
+#[must_use]
+pub fn belongs_to_host(name: &OsStr) -> bool {
+    let name = name.as_bytes();
+    HOST_VARIABLES.iter().any(|(pattern, _)| match pattern.split_once('*') {
+        Some((head, tail)) => {
+            name.len() >= head.len() + tail.len()
+                && name.starts_with(head.as_bytes())
+                && name.ends_with(tail.as_bytes())
+        }
+        None => name == pattern.as_bytes(),
+    })
+}
+
+/// The caller's environment as `KEY=VALUE`, less what belongs to the host. `clean` or an untrusted guest get only what
+/// is needed to draw on the terminal.
+pub fn passed(
+    variables: impl Iterator<Item = (OsString, OsString)>,
+    trusted: bool,
+    clean: bool,
+) -> Vec<Vec<u8>> {
+    variables
+        .filter(|(name, _)| {
+            if trusted && !clean {
+                !belongs_to_host(name)
+            } else {
+                UNTRUSTED_VARIABLES.iter().any(|known| name == known)
+            }
+        })
+        .map(joined)
+        .collect()
+}
+
+/// `KEY=VALUE`.
+#[must_use]
+pub fn joined((name, value): (OsString, OsString)) -> Vec<u8> {
+    let mut text = name.into_vec();
+    text.push(b'=');
+    text.extend_from_slice(value.as_bytes());
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn variables(pairs: &[(&str, &[u8])]) -> Vec<(OsString, OsString)> {
+        pairs.iter().map(|(k, v)| (OsString::from(*k), OsString::from_vec(v.to_vec()))).collect()
+    }
+
+    #[test]
+    fn values_pass_with_their_bytes_unchanged() {
+        let odd = b"a\"b$c`d\ne\\\xff'".to_vec();
+        let passed = passed(variables(&[("ODD", &odd), ("HOME", b"/x")]).into_iter(), true, false);
+        assert_eq!(passed, vec![[b"ODD=".to_vec(), odd].concat()]);
+    }
+
+    #[test]
+    fn patterns_stand_for_all_names_that_begin_so_and_for_no_others() {
+        for name in ["LD_PRELOAD", "LISTEN_FDS", "XDG_SESSION_ID", "QML2_IMPORT_PATH", "SNUG_CONTAINER"] {
+            assert!(belongs_to_host(OsStr::new(name)), "{name}");
+        }
+        for name in ["LDFLAGS", "XDG_CONFIG_HOME", "PATH", "EDITOR", "LANG", "http_proxy", "SNAPSHOT", "QML"]
+        {
+            assert!(!belongs_to_host(OsStr::new(name)), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_untrusted_guest_learns_only_how_to_draw() {
+        let all = variables(&[("TERM", b"xterm"), ("PATH", b"/bin"), ("AWS_SECRET", b"s"), ("LANG", b"C")]);
+        assert_eq!(passed(all.into_iter(), false, false), vec![b"TERM=xterm".to_vec()]);
+    }
+
+    #[test]
+    fn every_host_variable_has_a_reason() {
+        for (name, reason) in HOST_VARIABLES {
+            assert!(!name.is_empty() && !reason.is_empty());
+        }
+    }
+}

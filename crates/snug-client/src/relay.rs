@@ -1,0 +1,93 @@
+//! Bytes between a stream of ours and one of the agent's connections, each way on a thread of its own.
+//!
+//! splice(2) moves pages without copying where one side is a pipe; it says EINVAL where it cannot, and then bytes are
+//! copied.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::thread::{self, JoinHandle};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::{Errno, read, write};
+use rustix::pipe::{SpliceFlags, splice};
+
+/// What is moved at once. As large as the largest pipe that an ordinary user may have (`/proc/sys/fs/pipe-max-size`).
+const CHUNK: usize = 1 << 20;
+
+/// Moves everything from `source` to `target` until the end of `source`, or until `target` has nobody who reads.
+///
+/// # Errors
+/// What read, write or splice say, `EPIPE` and `ECONNRESET` of the target among them.
+pub fn copy(source: BorrowedFd<'_>, target: BorrowedFd<'_>) -> rustix::io::Result<()> {
+    loop {
+        match splice(source, None, target, None, CHUNK, SpliceFlags::MOVE) {
+            Ok(0) => return Ok(()),
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => wait_for_both(source, target),
+            Err(Errno::INVAL) => break,
+            Err(errno) => return Err(errno),
+        }
+    }
+    let mut buffer = vec![0; CHUNK / 4];
+    loop {
+        match read(source, &mut buffer[..]) {
+            Ok(0) => return Ok(()),
+            Ok(count) => write_all(target, &buffer[..count])?,
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => wait_for(source, PollFlags::IN),
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
+/// Writes all of `bytes`, also to a descriptor that does not wait.
+///
+/// # Errors
+/// What write says.
+pub fn write_all(target: BorrowedFd<'_>, mut bytes: &[u8]) -> rustix::io::Result<()> {
+    while !bytes.is_empty() {
+        match write(target, bytes) {
+            Ok(count) => bytes = &bytes[count..],
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => wait_for(target, PollFlags::OUT),
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
+fn wait_for(fd: BorrowedFd<'_>, flags: PollFlags) {
+    // An interrupted or failed wait only means one more try.
+    let _ = poll(&mut [PollFd::from_borrowed_fd(fd, flags)], None);
+}
+
+/// A descriptor of the caller may be in non-blocking mode, and it is not ours to change.
+fn wait_for_both(source: BorrowedFd<'_>, target: BorrowedFd<'_>) {
+    wait_for(source, PollFlags::IN);
+    wait_for(target, PollFlags::OUT);
+}
+
+/// Sends what comes from `source` to the agent; the end of `source` becomes the end of that direction.
+///
+/// # Errors
+/// When no thread can be made.
+pub fn send(source: BorrowedFd<'static>, connection: OwnedFd) -> io::Result<JoinHandle<()>> {
+    thread::Builder::new().stack_size(64 << 10).spawn(move || {
+        // A command that no longer reads its input is no failure: it would have had SIGPIPE at its own end.
+        let _ = copy(source, connection.as_fd());
+        let _ = rustix::net::shutdown(&connection, rustix::net::Shutdown::Write);
+        // The connection is only for this direction; the agent sees its end when the process is done with it.
+        std::mem::forget(connection);
+    })
+}
+
+/// Writes what the agent sends to `target`. The result tells whether `target` took all of it.
+///
+/// # Errors
+/// When no thread can be made.
+pub fn receive(
+    connection: OwnedFd,
+    target: BorrowedFd<'static>,
+) -> io::Result<JoinHandle<rustix::io::Result<()>>> {
+    thread::Builder::new().stack_size(64 << 10).spawn(move || copy(connection.as_fd(), target))
+}

@@ -1,0 +1,449 @@
+//! The conversation with the agent.
+
+use std::env;
+use std::fs;
+use std::os::fd::{AsFd, BorrowedFd, RawFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use snug_wire::message::{
+    Exec, FailureKind, FromAgent, MAX_FDS, PROTOCOL, Stdio, Terminal as WireTerminal, ToAgent,
+    User as WireUser,
+};
+use snug_wire::policy::{Entry, Policy};
+use snug_wire::socket::{Connection, Descriptors, Filled, WireError, connect};
+
+use crate::console::{self, Console, Peer, Wiring};
+use crate::request::{Error, Outcome, Request, TerminalChoice, User};
+use crate::signals::{self, Signals};
+use crate::stream::Streams;
+use crate::terminal::Terminal;
+use crate::{directory, environment, limits, relay, startup, terminfo};
+
+/// How long an agent may take to accept a connection and say hello: it does nothing else first.
+const HELLO: Duration = Duration::from_secs(5);
+/// How long a request may take to be read; it is a few megabytes at most.
+const REQUEST: Duration = Duration::from_secs(20);
+/// How long a guest that has booted may take to start a command.
+const START: Duration = Duration::from_secs(30);
+/// How long a guest may boot before its first command.
+const BOOT: Duration = Duration::from_secs(180);
+
+/// Runs a command in a container and returns how it ended. The caller's terminal is left as it was found.
+///
+/// # Errors
+/// [`Error::NotRunning`] when nobody serves the container's socket: start it and try again. The others are final.
+pub fn run(request: &Request) -> Result<Outcome, Error> {
+    let container = request.container.clone();
+    // No policy means an untrusted guest, or none at all: then the socket is missing too.
+    let policy = fs::read_to_string(request.container_dir.join("policy"))
+        .map_or_else(|_| Policy::default(), |text| Policy::parse(&text));
+    if policy.entry == Entry::Daemon {
+        return Err(Error::ThroughDaemon { container });
+    }
+    let streams = Streams::of_caller(policy.trusted, request.terminal)?;
+    let terminal = streams.wants_terminal().then(|| open_terminal(&streams)).flatten();
+    let wiring = wiring_of(&streams, request.terminal);
+    let exec = exec_of(request, &streams, terminal.as_ref(), &wiring, policy.trusted)?;
+    let signals =
+        Signals::block().map_err(|source| Error::System { what: "cannot receive signals", source })?;
+
+    let socket = request.container_dir.join("guest/agent.sock");
+    let mut session = Session {
+        request,
+        trusted: policy.trusted,
+        streams,
+        connection: open_connection(&socket, policy.trusted, &container)?,
+        terminal,
+        wiring,
+        console: None,
+        outputs: Vec::new(),
+        settled: true,
+        started: false,
+    };
+    session.send_request(exec)?;
+    let result = session.converse(&signals);
+    match session.console.take() {
+        Some(console) => console.finish(),
+        None => drop(session.terminal.take()),
+    }
+    result
+}
+
+fn open_connection(socket: &std::path::Path, trusted: bool, container: &str) -> Result<Connection, Error> {
+    let socket = connect(socket, HELLO).map_err(|error| match &error {
+        WireError::System(io)
+            if matches!(
+                Errno::from_io_error(io),
+                Some(Errno::NOENT | Errno::CONNREFUSED | Errno::NOTDIR)
+            ) =>
+        {
+            Error::NotRunning { container: container.into() }
+        }
+        _ => Error::Agent { container: container.into(), source: error },
+    })?;
+    Ok(Connection::new(socket, if trusted { Descriptors::Accept } else { Descriptors::Refuse }))
+}
+
+/// Descriptors of this process that are never closed by it.
+fn standard(number: usize) -> BorrowedFd<'static> {
+    // SAFETY: streams 0, 1 and 2 stay open for the life of the process; a use of one that the caller closed fails with EBADF.
+    unsafe { BorrowedFd::borrow_raw(RawFd::try_from(number).expect("0, 1 or 2")) }
+}
+
+fn open_terminal(streams: &Streams) -> Option<Terminal> {
+    let stream = [0, 1, 2].into_iter().find(|number| streams.terminals[*number]).map(standard);
+    Terminal::open(stream).ok()
+}
+
+fn wiring_of(streams: &Streams, choice: TerminalChoice) -> Wiring {
+    let force = choice == TerminalChoice::Force;
+    let screen = [1, 2].into_iter().find(|number| streams.terminals[*number]);
+    Wiring {
+        input: streams.terminals[0],
+        output: streams.terminals[1],
+        screen: if force { Some(standard(1)) } else { screen.map(standard) },
+        typed: (force && !streams.terminals[0]).then(|| standard(0)),
+    }
+}
+
+fn exec_of(
+    request: &Request,
+    streams: &Streams,
+    terminal: Option<&Terminal>,
+    wiring: &Wiring,
+    trusted: bool,
+) -> Result<Exec, Error> {
+    Ok(Exec {
+        protocol: PROTOCOL,
+        argv: request.argv.iter().map(|word| word.as_bytes().to_vec()).collect(),
+        environment: environment::passed(env::vars_os(), trusted, request.clean),
+        overrides: request.overrides.iter().cloned().map(environment::joined).collect(),
+        clean: request.clean,
+        login: request.login,
+        early: request.early,
+        user: match &request.user {
+            User::Owner => WireUser::Owner,
+            User::Root => WireUser::Root,
+            User::Named(name) => WireUser::Named(name.clone().into_vec()),
+        },
+        directory: directory::to_wire(&request.directory)?,
+        stdio: streams.stdio,
+        terminal: streams.wants_terminal().then(|| WireTerminal {
+            size: terminal.map(Terminal::size).unwrap_or_default(),
+            modes: console::initial_modes(terminal, wiring, trusted),
+            terminfo: terminfo::entry(),
+            relayed: !trusted,
+        }),
+        umask: limits::umask(),
+        limits: limits::current(),
+        ignored: startup::ignored_signals(),
+    })
+}
+
+struct Session<'a> {
+    request: &'a Request,
+    trusted: bool,
+    streams: Streams,
+    connection: Connection,
+    terminal: Option<Terminal>,
+    wiring: Wiring,
+    console: Option<Console>,
+    outputs: Vec<JoinHandle<rustix::io::Result<()>>>,
+    settled: bool,
+    started: bool,
+}
+
+impl Session<'_> {
+    fn agent_error(&self, source: WireError) -> Error {
+        Error::Agent { container: self.request.container.clone(), source }
+    }
+
+    fn send(&mut self, message: &ToAgent) {
+        // An agent that is gone is noticed by the end of its connection, which may still hold the command's status.
+        let _ = self.connection.send(message, &[], Some(Instant::now() + HELLO));
+    }
+
+    fn send_request(&mut self, exec: Exec) -> Result<(), Error> {
+        let deadline = Some(Instant::now() + REQUEST);
+        for numbers in self.streams.passed.chunks(MAX_FDS) {
+            // SAFETY: the caller's descriptors stay open for the life of the process.
+            let fds: Vec<_> =
+                numbers.iter().map(|number| unsafe { BorrowedFd::borrow_raw(*number) }).collect();
+            let message = ToAgent::Fds(numbers.iter().map(|number| number.cast_unsigned()).collect());
+            self.connection.send(&message, &fds, deadline).map_err(|error| self.unsent(error))?;
+        }
+        self.connection
+            .send(&ToAgent::Exec(Box::new(exec)), &[], deadline)
+            .map_err(|error| self.unsent(error))
+    }
+
+    /// An agent that ended before it took the request is one that is not running.
+    fn unsent(&self, error: WireError) -> Error {
+        match &error {
+            WireError::System(io)
+                if matches!(Errno::from_io_error(io), Some(Errno::PIPE | Errno::CONNRESET)) =>
+            {
+                Error::NotRunning { container: self.request.container.clone() }
+            }
+            _ => self.agent_error(error),
+        }
+    }
+
+    /// From the hello to the command's end.
+    fn converse(&mut self, signals: &Signals) -> Result<Outcome, Error> {
+        let begun = Instant::now();
+        let mut greeted = false;
+        loop {
+            while let Some(message) =
+                self.connection.next_buffered::<FromAgent>().map_err(|e| self.agent_error(e))?
+            {
+                if !greeted {
+                    greeted = true;
+                    let FromAgent::Hello { settled, .. } = message else {
+                        return Err(self.agent_error(WireError::Decode(
+                            snug_wire::codec::DecodeError::Invalid("greeting"),
+                        )));
+                    };
+                    self.settled = settled;
+                    continue;
+                }
+                if let Some(outcome) = self.answer(message, signals)? {
+                    return Ok(outcome);
+                }
+            }
+            let patience = match (greeted, self.started, self.settled) {
+                (_, true, _) => None,
+                (false, ..) => Some(begun + HELLO),
+                (true, _, true) => Some(begun + START),
+                (true, _, false) => Some(begun + BOOT),
+            };
+            if !self.wait(signals, patience)? {
+                if !greeted {
+                    return Err(Error::NotRunning { container: self.request.container.clone() });
+                }
+                return Err(Error::Lost { container: self.request.container.clone() });
+            }
+            while let Some(signal) = signals.next() {
+                if !self.started
+                    && [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT].contains(&signal)
+                {
+                    return Ok(Outcome::Killed(signal));
+                }
+                self.pass_on(signal, signals);
+            }
+            if let Some(console) = &mut self.console {
+                console.progress();
+                if console.hung_up() {
+                    return Ok(Outcome::Killed(libc::SIGHUP));
+                }
+            }
+        }
+    }
+
+    /// Waits for anything to happen; false at the end of the connection.
+    fn wait(&mut self, signals: &Signals, deadline: Option<Instant>) -> Result<bool, Error> {
+        let mut fds = vec![
+            PollFd::from_borrowed_fd(self.connection.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(signals.as_fd(), PollFlags::IN),
+        ];
+        if let Some(console) = &self.console {
+            console.poll_fds(&mut fds);
+        }
+        let timeout = deadline.map(|deadline| {
+            let left = deadline.saturating_duration_since(Instant::now());
+            rustix::event::Timespec {
+                tv_sec: left.as_secs().cast_signed(),
+                tv_nsec: left.subsec_nanos().into(),
+            }
+        });
+        match poll(&mut fds, timeout.as_ref()) {
+            Ok(0) if deadline.is_some_and(|deadline| deadline <= Instant::now()) => {
+                return Err(self.agent_error(WireError::TimedOut));
+            }
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(Error::system("cannot wait")(errno)),
+        }
+        let talked = !fds[0].revents().is_empty();
+        drop(fds);
+        if talked {
+            return Ok(self.connection.fill().map_err(|error| self.agent_error(error))? != Filled::End);
+        }
+        Ok(true)
+    }
+
+    fn answer(&mut self, message: FromAgent, signals: &Signals) -> Result<Option<Outcome>, Error> {
+        match message {
+            FromAgent::Hello { .. } | FromAgent::Done => {}
+            FromAgent::Notice(text) => self.notice(&text),
+            FromAgent::Streams { token } => self.attach(token)?,
+            FromAgent::Pty => {
+                let mut fds = self.connection.take_fds(1).map_err(|error| self.agent_error(error))?;
+                let master = fds.pop().ok_or_else(|| self.agent_error(WireError::Descriptors))?;
+                if !is_pty_master(master.as_fd()) {
+                    return Err(self.agent_error(WireError::Descriptors));
+                }
+                self.join(Peer::Master(master), Vec::new())?;
+            }
+            FromAgent::Started { .. } => self.started = true,
+            FromAgent::Stopped(_) => {
+                if let Some(console) = &mut self.console {
+                    console.release();
+                }
+                signals.stop_job();
+                self.resume();
+            }
+            FromAgent::Exited(status) => return self.end(Outcome::Exited(status)),
+            FromAgent::Killed { signal, .. } => return self.end(Outcome::Killed(i32::from(signal))),
+            FromAgent::Failed { kind, text } => return Ok(Some(self.failure(kind, &text))),
+        }
+        Ok(None)
+    }
+
+    /// The command has ended; its relayed output may still be under way.
+    fn end(&mut self, outcome: Outcome) -> Result<Option<Outcome>, Error> {
+        for output in self.outputs.drain(..) {
+            match output.join() {
+                Ok(Ok(()) | Err(Errno::PIPE | Errno::CONNRESET)) | Err(_) => {}
+                Ok(Err(errno)) => return Err(Error::system("cannot write the command's output")(errno)),
+            }
+        }
+        Ok(Some(outcome))
+    }
+
+    /// Opens a connection for each relayed stream.
+    fn attach(&mut self, token: [u8; 16]) -> Result<(), Error> {
+        for (number, stdio) in self.streams.stdio.into_iter().enumerate() {
+            if stdio == Stdio::Relayed {
+                let (connection, already_read) = self.attach_one(token, number)?;
+                let failed = |source| Error::System { what: "cannot relay the command's streams", source };
+                if number == 0 {
+                    relay::send(standard(0), connection).map_err(failed)?;
+                } else {
+                    relay::write_all(standard(number), &already_read)
+                        .map_err(Error::system("cannot write the command's output"))?;
+                    self.outputs.push(relay::receive(connection, standard(number)).map_err(failed)?);
+                }
+            }
+        }
+        if !self.trusted && self.streams.wants_terminal() {
+            let (connection, already_read) = self.attach_one(token, 3)?;
+            self.join(Peer::Connection(connection), already_read)?;
+        }
+        Ok(())
+    }
+
+    fn attach_one(&self, token: [u8; 16], number: usize) -> Result<(std::os::fd::OwnedFd, Vec<u8>), Error> {
+        let socket = self.request.container_dir.join("guest/agent.sock");
+        let mut connection = open_connection(&socket, false, &self.request.container)?;
+        let deadline = Some(Instant::now() + HELLO);
+        match connection.receive::<FromAgent>(deadline).map_err(|error| self.agent_error(error))? {
+            Some(FromAgent::Hello { .. }) => {}
+            _ => return Err(self.agent_error(WireError::Interrupted)),
+        }
+        let stream = u8::try_from(number).expect("0 to 3");
+        connection
+            .send(&ToAgent::Attach { token, stream }, &[], deadline)
+            .map_err(|error| self.agent_error(error))?;
+        Ok(connection.into_raw())
+    }
+
+    fn join(&mut self, peer: Peer, already_read: Vec<u8>) -> Result<(), Error> {
+        let console = Console::new(self.terminal.take(), self.wiring, peer, already_read)
+            .map_err(|source| Error::System { what: "cannot relay the terminal", source })?;
+        self.console = Some(console);
+        Ok(())
+    }
+
+    fn pass_on(&mut self, signal: i32, signals: &Signals) {
+        match signal {
+            libc::SIGWINCH => {
+                if let Some(size) = self.console.as_ref().and_then(Console::resize) {
+                    self.send(&ToAgent::Resize(size));
+                }
+            }
+            signals::YIELD => {
+                if let Some(console) = &mut self.console {
+                    console.asked_to_yield();
+                }
+            }
+            libc::SIGCONT => self.resume(),
+            libc::SIGTSTP => {
+                self.send(&ToAgent::Signal(to_byte(signal)));
+                if let Some(console) = &mut self.console {
+                    console.release();
+                }
+                signals.stop_job();
+                self.resume();
+            }
+            _ => self.send(&ToAgent::Signal(to_byte(signal))),
+        }
+    }
+
+    fn resume(&mut self) {
+        if let Some(console) = &mut self.console {
+            console.take_keyboard();
+        }
+        if let Some(size) = self.console.as_ref().and_then(Console::resize) {
+            self.send(&ToAgent::Resize(size));
+        }
+        self.send(&ToAgent::Resume);
+    }
+
+    fn failure(&self, kind: FailureKind, text: &[u8]) -> Outcome {
+        let container = &self.request.container;
+        let (status, hints) = match kind {
+            FailureKind::NotFound => (127, Vec::new()),
+            FailureKind::NotExecutable => (126, Vec::new()),
+            FailureKind::Directory => (125, directory_hints(container)),
+            FailureKind::Protocol => {
+                (125, vec![format!("`snug restart {container}` gives it the agent of this version")])
+            }
+            FailureKind::User | FailureKind::Denied | FailureKind::Other => (125, Vec::new()),
+        };
+        Outcome::Failed { status, message: harmless(text), hints }
+    }
+
+    fn notice(&self, text: &[u8]) {
+        if self.streams.terminals[2] {
+            let line = format!("{}\n", harmless(text));
+            // A notice that cannot be shown is none.
+            let _ = relay::write_all(standard(2), line.as_bytes());
+        }
+    }
+}
+
+fn directory_hints(container: &str) -> Vec<String> {
+    let here = env::current_dir().map_or_else(|_| "PATH".into(), |path| path.display().to_string());
+    vec![
+        format!("the grant `path={here}` shares it with {container}"),
+        "`-w DIR` names a directory of the container".into(),
+    ]
+}
+
+fn to_byte(signal: i32) -> u8 {
+    u8::try_from(signal).expect("signal numbers are below 65")
+}
+
+/// A pty's master is the character device 5:2, or a unix98 master 128–135 (admin-guide/devices.txt); only such a one
+/// answers TIOCGPTN.
+fn is_pty_master(fd: BorrowedFd<'_>) -> bool {
+    rustix::pty::ptsname(fd, Vec::new()).is_ok()
+}
+
+/// Text of a guest without what a terminal would obey.
+fn harmless(text: &[u8]) -> String {
+    String::from_utf8_lossy(text)
+        .chars()
+        .flat_map(|c| {
+            let escaped = c.is_control()
+                || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+            let shown: Box<dyn Iterator<Item = char>> =
+                if escaped { Box::new(c.escape_unicode()) } else { Box::new(std::iter::once(c)) };
+            shown
+        })
+        .collect()
+}

@@ -1,0 +1,122 @@
+//! What each of the caller's descriptors is, and what may become of it.
+//!
+//! A terminal is never handed over: the command gets a pty of the guest. Directories and device nodes are never handed
+//! over: a directory would give the guest the host's tree, and a device node may do anything. To an untrusted guest
+//! nothing is handed over at all.
+
+use std::fs;
+use std::os::fd::{BorrowedFd, RawFd};
+
+use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat, major, minor};
+use rustix::io::{FdFlags, fcntl_getfd};
+use rustix::termios::isatty;
+use snug_wire::message::Stdio;
+
+use crate::request::{Error, TerminalChoice};
+use crate::startup;
+
+const NAMES: [&str; 3] = ["standard input", "standard output", "standard error"];
+
+/// What descriptors 0, 1 and 2 and the inherited ones above become.
+#[derive(Debug)]
+pub struct Streams {
+    /// For [`snug_wire::message::Exec::stdio`].
+    pub stdio: [Stdio; 3],
+    /// Which of the three are terminals of the caller.
+    pub terminals: [bool; 3],
+    /// Numbers to be handed over, those of 0, 1, 2 that are [`Stdio::Passed`] among them.
+    pub passed: Vec<RawFd>,
+}
+
+impl Streams {
+    /// Looks at the process' own descriptors.
+    ///
+    /// # Errors
+    /// [`Error::DirectoryStream`] when stream 0, 1 or 2 is a directory.
+    pub fn of_caller(trusted: bool, terminal: TerminalChoice) -> Result<Self, Error> {
+        let mut stdio = [Stdio::Null; 3];
+        let mut terminals = [false; 3];
+        let mut passed = Vec::new();
+        for (number, name) in NAMES.iter().enumerate() {
+            let kind = classify(RawFd::try_from(number).expect("a number below 3"));
+            terminals[number] = matches!(kind, Kind::Terminal);
+            stdio[number] = match kind {
+                _ if terminal == TerminalChoice::Force => Stdio::Tty,
+                Kind::Directory => return Err(Error::DirectoryStream { stream: name }),
+                Kind::Closed => Stdio::Closed,
+                Kind::Substitute(stdio) => stdio,
+                Kind::Terminal if terminal == TerminalChoice::Auto => Stdio::Tty,
+                Kind::Plain if trusted => Stdio::Passed,
+                Kind::Terminal | Kind::Plain | Kind::Device => Stdio::Relayed,
+            };
+            if stdio[number] == Stdio::Passed {
+                passed.push(RawFd::try_from(number).expect("a number below 3"));
+            }
+        }
+        if trusted {
+            passed.extend(inherited().into_iter().filter(|number| matches!(classify(*number), Kind::Plain)));
+        }
+        Ok(Self { stdio, terminals, passed })
+    }
+
+    /// Whether the command gets a terminal.
+    #[must_use]
+    pub fn wants_terminal(&self) -> bool {
+        self.stdio.contains(&Stdio::Tty)
+    }
+}
+
+/// What one descriptor is.
+enum Kind {
+    Closed,
+    Directory,
+    Terminal,
+    /// One of the harmless device nodes that every guest has itself.
+    Substitute(Stdio),
+    /// Another device node, or a descriptor without access (`O_PATH`).
+    Device,
+    /// A file, pipe, socket or anonymous descriptor.
+    Plain,
+}
+
+fn borrow(number: RawFd) -> BorrowedFd<'static> {
+    // SAFETY: descriptors of the caller are never closed by this process, and one that is not open makes each call
+    // fail with EBADF, which `classify` takes as closed.
+    unsafe { BorrowedFd::borrow_raw(number) }
+}
+
+fn classify(number: RawFd) -> Kind {
+    if startup::was_closed(number.cast_unsigned()) {
+        return Kind::Closed;
+    }
+    let fd = borrow(number);
+    let Ok(status) = fstat(fd) else { return Kind::Closed };
+    match FileType::from_raw_mode(status.st_mode) {
+        FileType::Directory => Kind::Directory,
+        FileType::CharacterDevice if isatty(fd) => Kind::Terminal,
+        // Numbers of the memory devices: admin-guide/devices.txt of the kernel, major 1.
+        FileType::CharacterDevice if major(status.st_rdev) == 1 => match minor(status.st_rdev) {
+            3 => Kind::Substitute(Stdio::Null),
+            5 => Kind::Substitute(Stdio::Zero),
+            7 => Kind::Substitute(Stdio::Full),
+            8 => Kind::Substitute(Stdio::Random),
+            9 => Kind::Substitute(Stdio::Urandom),
+            _ => Kind::Device,
+        },
+        FileType::CharacterDevice | FileType::BlockDevice => Kind::Device,
+        _ if fcntl_getfl(fd).is_ok_and(|flags| flags.contains(OFlags::PATH)) => Kind::Device,
+        _ => Kind::Plain,
+    }
+}
+
+/// Numbers above 2 that the caller left open for us. What this process opened itself is close-on-exec, as all that
+/// Rust's library opens.
+fn inherited() -> Vec<RawFd> {
+    let Ok(entries) = fs::read_dir("/proc/self/fd") else { return Vec::new() };
+    entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<RawFd>().ok())
+        .filter(|number| {
+            *number > 2 && fcntl_getfd(borrow(*number)).is_ok_and(|flags| !flags.contains(FdFlags::CLOEXEC))
+        })
+        .collect()
+}

@@ -1,0 +1,209 @@
+//! The caller's terminal: its modes and size, and which of several clients holds its keyboard.
+//!
+//! Two clients may share one terminal (`snug run a | snug run less`). One of them holds the keyboard: it sets raw mode,
+//! reads, and restores what it found. They agree by a lock on the terminal's device node, which its owner may lock
+//! and which ends with its holder (fcntl(2), `F_SETLK`; `F_GETLK` names the holder). A client asks the holder to
+//! yield with [`signals::YIELD`]; the holder does so while its own guest terminal is in the ordinary line mode, that is
+//! while nobody there has claimed the keyboard for itself.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::thread;
+
+use rustix::termios::{
+    InputModes, OptionalActions, Termios, Winsize, tcgetattr, tcgetpgrp, tcgetwinsize, tcsetattr,
+};
+use snug_wire::message::{TerminalModes, WindowSize};
+
+use crate::signals;
+
+/// The caller's terminal.
+pub struct Terminal {
+    device: File,
+    /// Modes to go back to; `Some` while we have changed them.
+    saved: Option<Termios>,
+    holds_lock: bool,
+}
+
+impl Terminal {
+    /// Opens the terminal that `stream` is, anew, so that a lock belongs to this process alone; the controlling
+    /// terminal when none of the streams is one.
+    ///
+    /// # Errors
+    /// When there is no terminal.
+    pub fn open(stream: Option<BorrowedFd<'_>>) -> io::Result<Self> {
+        let path = match stream {
+            Some(stream) => format!("/proc/self/fd/{}", stream.as_raw_fd()),
+            None => "/dev/tty".into(),
+        };
+        let open =
+            |path: &str| OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOCTTY).open(path);
+        // A terminal of another user (`su`) can be used through its descriptor but not opened again.
+        let device = open(&path).or_else(|_| open("/dev/tty"))?;
+        Ok(Self { device, saved: None, holds_lock: false })
+    }
+
+    /// Its size, where it has one.
+    #[must_use]
+    pub fn size(&self) -> WindowSize {
+        tcgetwinsize(&self.device).map(to_window_size).unwrap_or_default()
+    }
+
+    /// Its modes as they were before this client changed them.
+    #[must_use]
+    pub fn modes(&self) -> Option<TerminalModes> {
+        let modes = self.saved.clone().or_else(|| tcgetattr(&self.device).ok())?;
+        let mut characters = [0; 19];
+        // Kernel numbers of the control characters: include/uapi/asm-generic/termbits.h.
+        // SAFETY: the descriptor is open and the structure is filled by the call.
+        unsafe {
+            let mut raw: libc::termios = std::mem::zeroed();
+            if libc::tcgetattr(self.device.as_raw_fd(), &raw mut raw) == 0 {
+                characters.copy_from_slice(&raw.c_cc[..19]);
+            }
+        }
+        Some(TerminalModes {
+            input: modes.input_modes.bits(),
+            output: modes.output_modes.bits(),
+            control: modes.control_modes.bits(),
+            local: modes.local_modes.bits(),
+            characters,
+        })
+    }
+
+    /// Whether this process' job is in the terminal's foreground, so that touching the terminal does not stop it.
+    #[must_use]
+    pub fn in_foreground(&self) -> bool {
+        tcgetpgrp(&self.device).is_ok_and(|group| group == rustix::process::getpgrp())
+    }
+
+    /// Tries to get the keyboard; another client that holds it is asked to yield it. True when we have it now.
+    pub fn claim(&mut self) -> bool {
+        if self.holds_lock {
+            return true;
+        }
+        match lock(&self.device, libc::F_SETLK) {
+            Ok(_) => self.holds_lock = true,
+            Err(_) => {
+                if let Ok(holder) = lock(&self.device, libc::F_GETLK)
+                    && holder.l_type != libc::F_UNLCK.try_into().unwrap_or(libc::c_short::MAX)
+                    && holder.l_pid > 0
+                {
+                    // SAFETY: a plain system call; the signal is ignored by whoever does not know it.
+                    unsafe { libc::kill(holder.l_pid, signals::YIELD) };
+                }
+            }
+        }
+        self.holds_lock
+    }
+
+    /// Waits for the keyboard on a thread and then closes the returned pipe's other end, which poll(2) reports.
+    ///
+    /// # Errors
+    /// When the system has no descriptor or thread left.
+    pub fn claim_later(&self) -> io::Result<std::os::fd::OwnedFd> {
+        let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+        let device = self.device.try_clone()?;
+        thread::Builder::new().stack_size(32 << 10).spawn(move || {
+            while lock(&device, libc::F_SETLKW).is_err_and(|error| error.kind() == io::ErrorKind::Interrupted)
+            {
+            }
+            drop(writer);
+            // The lock would end with any descriptor of the file that this process closes (fcntl(2)).
+            std::mem::forget(device);
+        })?;
+        Ok(reader)
+    }
+
+    /// What [`Terminal::claim_later`] waited for has happened.
+    pub fn claimed(&mut self) {
+        self.holds_lock = true;
+    }
+
+    /// Whether this client holds the keyboard.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.holds_lock
+    }
+
+    /// Raw mode: every byte goes to the guest's terminal, which does all that a terminal does.
+    pub fn make_raw(&mut self) {
+        if self.saved.is_some() || !self.in_foreground() {
+            return;
+        }
+        let Ok(modes) = tcgetattr(&self.device) else { return };
+        let mut raw = modes.clone();
+        raw.make_raw();
+        // The guest's driver has done the output's line ends already; UTF-8 editing stays known to the driver.
+        raw.input_modes |= modes.input_modes & InputModes::IUTF8;
+        if tcsetattr(&self.device, OptionalActions::Drain, &raw).is_ok() {
+            self.saved = Some(modes);
+        }
+    }
+
+    /// Puts the modes back that [`Terminal::make_raw`] found. Stopped jobs must not touch the terminal: only from the
+    /// foreground.
+    pub fn restore(&mut self) {
+        if let Some(modes) = self.saved.take() {
+            // From the background this would stop us with SIGTTOU; the shell has set its own modes by then.
+            if self.in_foreground() {
+                let _ = tcsetattr(&self.device, OptionalActions::Drain, &modes);
+            }
+        }
+    }
+
+    /// Whether [`Terminal::make_raw`] is in force.
+    #[must_use]
+    pub fn is_raw(&self) -> bool {
+        self.saved.is_some()
+    }
+
+    /// Gives the keyboard up, modes restored.
+    pub fn release(&mut self) {
+        self.restore();
+        if self.holds_lock {
+            let _ = lock_of(&self.device, libc::F_SETLK, libc::F_UNLCK);
+            self.holds_lock = false;
+        }
+    }
+}
+
+impl AsFd for Terminal {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.device.as_fd()
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+fn lock(device: &File, command: i32) -> io::Result<libc::flock> {
+    lock_of(device, command, libc::F_WRLCK)
+}
+
+fn lock_of(device: &File, command: i32, kind: i32) -> io::Result<libc::flock> {
+    // SAFETY: an all-zero flock is valid: the whole file, from its start.
+    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+    lock.l_type = kind.try_into().map_err(|_| io::ErrorKind::InvalidInput)?;
+    lock.l_whence = libc::SEEK_SET.try_into().map_err(|_| io::ErrorKind::InvalidInput)?;
+    // SAFETY: the descriptor is open and the structure lives for the call.
+    if unsafe { libc::fcntl(device.as_raw_fd(), command, &raw mut lock) } == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(lock)
+}
+
+fn to_window_size(size: Winsize) -> WindowSize {
+    WindowSize { rows: size.ws_row, columns: size.ws_col, x_pixels: size.ws_xpixel, y_pixels: size.ws_ypixel }
+}
+
+/// For rustix, which names the fields as C does.
+#[must_use]
+pub fn to_winsize(size: WindowSize) -> Winsize {
+    Winsize { ws_row: size.rows, ws_col: size.columns, ws_xpixel: size.x_pixels, ws_ypixel: size.y_pixels }
+}
