@@ -1,0 +1,5 @@
+//! The verbs of the program.
+
+pub mod down;
+pub mod status;
+pub mod up;

@@ -1,0 +1,63 @@
+//! `up`: each step looks first whether there is anything to do, so that doing it twice is harmless and repairs.
+
+use std::time::Instant;
+
+use crate::error::Result;
+use crate::host;
+use crate::stack::{bus, images, incus, mounts, packages, users};
+use crate::state::{Lock, State};
+
+/// What to bring up besides the daemons.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted {
+    /// Guest images.
+    pub images: bool,
+    /// The users.
+    pub users: bool,
+    /// A pool and a bridge of the bed, where Incus has no pool (else snugd makes its own on first use).
+    pub pool: bool,
+}
+
+/// Brings the stack up.
+pub fn up(wanted: Wanted) -> Result<()> {
+    host::require_root("snug-testbed up")?;
+    let started = Instant::now();
+    let _lock = Lock::take()?;
+    packages::install()?;
+    let mut state = State::load();
+    mounts::share(&mut state)?;
+    bus::start(&mut state)?;
+    bus::start_polkit()?;
+    incus::start(&mut state)?;
+    if wanted.users {
+        users::make()?;
+    }
+    if wanted.images {
+        images::clear_unfinished();
+        images::provide()?;
+    }
+    if wanted.pool {
+        make_pool()?;
+    }
+    host::say(format_args!("up ({:.1?})", started.elapsed()));
+    Ok(())
+}
+
+/// The name of the pool and of the bridge that the bed makes with `--pool`.
+pub const POOL: &str = "testbed";
+/// The bridge's name.
+pub const BRIDGE: &str = "testbedbr0";
+
+fn make_pool() -> Result<()> {
+    let list = incus::client().args(["storage", "list", "--format=csv"]).ok()?.text();
+    if list.trim().is_empty() {
+        host::say("making a btrfs pool of the bed's own");
+        incus::client().args(["storage", "create", POOL, "btrfs", "size=20GiB"]).ok()?;
+    }
+    if incus::client().args(["network", "show", BRIDGE]).succeeds() {
+        return Ok(());
+    }
+    // A subnet is given: the automatic choice probes the network and finds none here.
+    let options = ["ipv4.address=10.158.7.1/24", "ipv4.nat=true", "ipv6.address=none"];
+    incus::client().args(["network", "create", BRIDGE]).args(options).ok().map(drop)
+}
