@@ -141,6 +141,7 @@ fn exec_of(
         umask: limits::umask(),
         limits: limits::current(),
         ignored: startup::ignored_signals(),
+        further: streams.further.clone(),
     })
 }
 

@@ -3,6 +3,10 @@
 //! A terminal is never handed over: the command gets a pty of the guest. Directories and device nodes are never handed
 //! over: a directory would give the guest the host's tree, and a device node may do anything. To an untrusted guest
 //! nothing is handed over at all.
+//!
+//! Numbers above 2 (`3</dev/null`, `3>&1` of a script that asks by a dialogue) follow the same rules. The caller's
+//! terminal stands there for the guest's; terminals of somebody else, masters of a terminal emulator that forgot to close
+//! them among them, are left out as directories are.
 
 use std::fs;
 use std::os::fd::{BorrowedFd, RawFd};
@@ -26,6 +30,8 @@ pub struct Streams {
     pub terminals: [bool; 3],
     /// Numbers to be handed over, those of 0, 1, 2 that are [`Stdio::Passed`] among them.
     pub passed: Vec<RawFd>,
+    /// For [`snug_wire::message::Exec::further`].
+    pub further: Vec<(u32, Stdio)>,
 }
 
 impl Streams {
@@ -53,16 +59,24 @@ impl Streams {
                 passed.push(RawFd::try_from(number).expect("a number below 3"));
             }
         }
-        if trusted {
-            passed.extend(inherited().into_iter().filter(|number| matches!(classify(*number), Kind::Plain)));
+        let mut further = Vec::new();
+        for number in inherited() {
+            match classify(number) {
+                Kind::Plain if trusted => passed.push(number),
+                Kind::Terminal if terminal != TerminalChoice::Never && is_callers(number, terminals) => {
+                    further.push((number.cast_unsigned(), Stdio::Tty));
+                }
+                Kind::Substitute(stdio) => further.push((number.cast_unsigned(), stdio)),
+                _ => {}
+            }
         }
-        Ok(Self { stdio, terminals, passed })
+        Ok(Self { stdio, terminals, passed, further })
     }
 
     /// Whether the command gets a terminal.
     #[must_use]
     pub fn wants_terminal(&self) -> bool {
-        self.stdio.contains(&Stdio::Tty)
+        self.stdio.contains(&Stdio::Tty) || self.further.iter().any(|(_, stdio)| *stdio == Stdio::Tty)
     }
 }
 
@@ -83,6 +97,15 @@ fn borrow(number: RawFd) -> BorrowedFd<'static> {
     // SAFETY: descriptors of the caller are never closed by this process, and one that is not open makes each call
     // fail with EBADF, which `classify` takes as closed.
     unsafe { BorrowedFd::borrow_raw(number) }
+}
+
+/// Whether a terminal above 2 is the one that this command is run on: the controlling one (which alone answers
+/// TIOCGPGRP) or the one of a stream.
+fn is_callers(number: RawFd, terminals: [bool; 3]) -> bool {
+    let device = |number| fstat(borrow(number)).map(|status| status.st_rdev);
+    rustix::termios::tcgetpgrp(borrow(number)).is_ok()
+        && rustix::pty::ptsname(borrow(number), Vec::new()).is_err()
+        || (0..3).zip(terminals).any(|(stream, terminal)| terminal && device(stream) == device(number))
 }
 
 fn classify(number: RawFd) -> Kind {

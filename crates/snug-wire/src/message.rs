@@ -155,6 +155,9 @@ pub struct Exec {
     pub limits: Vec<Limit>,
     /// Signals that the caller ignores, bit n-1 for signal n.
     pub ignored: u64,
+    /// Numbers above 2 that are open in the caller and not handed over: his terminal ([`Stdio::Tty`]) and device nodes
+    /// that the guest has itself. Absent in requests of clients that do not know the field.
+    pub further: Vec<(u32, Stdio)>,
 }
 
 /// What a client sends.
@@ -423,6 +426,11 @@ impl Exec {
             writer.u64(limit.hard);
         }
         writer.u64(self.ignored);
+        writer.u32(u32::try_from(self.further.len()).unwrap_or(u32::MAX));
+        for (number, stdio) in &self.further {
+            writer.u32(*number);
+            writer.u8(stdio.number());
+        }
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
@@ -445,6 +453,12 @@ impl Exec {
             limits.push(Limit { resource: reader.u8()?, soft: reader.u64()?, hard: reader.u64()? });
         }
         let ignored = reader.u64()?;
+        let mut further = Vec::new();
+        if reader.remaining() > 0 {
+            for _ in 0..reader.u32()? {
+                further.push((reader.u32()?, Stdio::from_number(reader.u8()?)?));
+            }
+        }
         Ok(Self {
             protocol,
             argv,
@@ -460,6 +474,7 @@ impl Exec {
             umask,
             limits,
             ignored,
+            further,
         })
     }
 }
@@ -605,5 +620,53 @@ impl Message for FromAgent {
             137 => Self::Done,
             other => return Err(DecodeError::UnknownType(other)),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request() -> Exec {
+        Exec {
+            protocol: PROTOCOL,
+            argv: vec![b"true".to_vec()],
+            environment: Vec::new(),
+            overrides: Vec::new(),
+            clean: false,
+            login: false,
+            early: false,
+            user: User::Owner,
+            directory: Directory::Home,
+            stdio: [Stdio::Null; 3],
+            terminal: None,
+            umask: 0o22,
+            limits: Vec::new(),
+            ignored: 0,
+            further: vec![(3, Stdio::Tty), (9, Stdio::Null)],
+        }
+    }
+
+    #[test]
+    fn numbers_above_two_that_are_not_handed_over_arrive_with_their_kind() {
+        let message = ToAgent::Exec(Box::new(request()));
+        let (kind, body) = message.encode();
+        assert_eq!(ToAgent::decode(kind, &body), Ok(message));
+    }
+
+    #[test]
+    fn a_request_of_a_client_that_does_not_know_further_numbers_has_none() {
+        let (kind, mut body) = ToAgent::Exec(Box::new(Exec { further: Vec::new(), ..request() })).encode();
+        body.truncate(body.len() - 4);
+        let Ok(ToAgent::Exec(exec)) = ToAgent::decode(kind, &body) else { panic!("not a request") };
+        assert!(exec.further.is_empty());
+    }
+
+    #[test]
+    fn a_count_of_further_numbers_that_lies_ends_with_the_body() {
+        let (kind, mut body) = ToAgent::Exec(Box::new(Exec { further: Vec::new(), ..request() })).encode();
+        let end = body.len();
+        body[end - 4..].copy_from_slice(&u32::MAX.to_le_bytes());
+        assert_eq!(ToAgent::decode(kind, &body), Err(DecodeError::Truncated));
     }
 }
