@@ -1,0 +1,252 @@
+//! Layers: a text and where it comes from; merging them key by key.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use toml::{Table, Value};
+
+use super::schema::{self, Raw};
+use super::{Config, ConfigError, PresetMap, Remotes, Warning};
+use crate::error::Explain;
+use crate::grant::GrantSet;
+use crate::image::{ImageTable, Protocol, Remote, is_remote_name};
+use crate::preset::{Preset, Presets};
+use crate::setting::{Setting, Settings};
+use crate::text;
+
+/// Where a value comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// Compiled in.
+    BuiltIn,
+    /// A file.
+    File(PathBuf),
+    /// The environment.
+    Environment,
+    /// The command line.
+    Flags,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BuiltIn => f.write_str("built in"),
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Environment => f.write_str("environment"),
+            Self::Flags => f.write_str("command line"),
+        }
+    }
+}
+
+/// One text of the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layer {
+    /// Where it comes from.
+    pub source: Source,
+    /// TOML.
+    pub text: String,
+}
+
+impl Layer {
+    /// A text that is TOML already.
+    #[must_use]
+    pub fn new(source: Source, text: &str) -> Self {
+        Self { source, text: text.to_owned() }
+    }
+
+    /// A file's text.
+    #[must_use]
+    pub fn file(path: impl Into<PathBuf>, text: &str) -> Self {
+        Self::new(Source::File(path.into()), text)
+    }
+
+    /// Single keys of the environment or of flags: `("default_container", "dev")`. A number becomes one where the key
+    /// takes a number.
+    #[must_use]
+    pub fn pairs<'a>(source: Source, pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let mut table = Table::new();
+        for (key, value) in pairs {
+            let number = (key == "idle_seconds").then(|| value.parse().ok()).flatten();
+            table.insert(
+                key.to_owned(),
+                number.map_or_else(|| Value::String(value.to_owned()), Value::Integer),
+            );
+        }
+        Self { source, text: table.to_string() }
+    }
+}
+
+/// Layers merged so far.
+#[derive(Debug, Default)]
+pub(super) struct Merged {
+    table: Table,
+    origins: BTreeMap<String, Source>,
+    warnings: Vec<Warning>,
+}
+
+impl Merged {
+    pub(super) fn add(&mut self, layer: &Layer) -> Result<(), ConfigError> {
+        let at = |error: toml::de::Error| located(&layer.source, &layer.text, &error);
+        let table: Table = toml::from_str(&layer.text).map_err(at)?;
+        // Wrong types are found per file, where line and column are known.
+        toml::from_str::<Raw>(&layer.text).map_err(at)?;
+        let mut into = std::mem::take(&mut self.table);
+        self.merge(&mut into, table, &mut Vec::new(), &layer.source);
+        self.table = into;
+        Ok(())
+    }
+
+    fn merge(&mut self, into: &mut Table, from: Table, path: &mut Vec<String>, source: &Source) {
+        for (key, value) in from {
+            path.push(key.clone());
+            if !schema::is_known(path, value.is_table()) {
+                let nearest = text::nearest(&key, schema::words_at(path)).map(str::to_owned);
+                self.warnings.push(Warning { source: source.clone(), key: path.join("."), nearest });
+            } else if let Value::Table(table) = value {
+                let below = into.entry(key).or_insert_with(|| Value::Table(Table::new()));
+                if let Value::Table(below) = below {
+                    self.merge(below, table, path, source);
+                }
+            } else {
+                self.origins.insert(path.join("."), source.clone());
+                into.insert(key, value);
+            }
+            path.pop();
+        }
+    }
+
+    pub(super) fn finish(self) -> Result<Config, ConfigError> {
+        let raw: Raw = Value::Table(self.table.clone())
+            .try_into()
+            .map_err(|error: toml::de::Error| located(&Source::BuiltIn, "", &error))?;
+        let text = |key: &str, value: &Option<String>| {
+            let value = value.clone().unwrap_or_default();
+            if value.is_empty() { Err(self.value(key, "it is empty")) } else { Ok(value) }
+        };
+        let name = text("default_container", &raw.default_container)?;
+        let default_container = name.parse().map_err(|error| self.wrong("default_container", &error))?;
+        let project_template = text("project_template", &raw.project_template)?;
+        if project_template.matches("{uid}").count() != 1
+            || !is_remote_name(&project_template.replace("{uid}", "0"))
+        {
+            return Err(
+                self.value("project_template", "it must hold {uid} once, beside letters, digits and dashes")
+            );
+        }
+        let bridge = text("bridge", &raw.bridge)?;
+        // IFNAMSIZ less the final zero.
+        if bridge.len() > 15 || !is_remote_name(&bridge) {
+            return Err(self.value("bridge", "an interface has up to 15 letters, digits and dashes"));
+        }
+        let config = Config {
+            default_container,
+            default_image: text("default_image", &raw.default_image)?,
+            default_preset: text("default_preset", &raw.default_preset)?,
+            project_template,
+            bridge,
+            pool: raw.pool.clone().filter(|pool| !pool.is_empty()),
+            idle_seconds: raw.idle_seconds.unwrap_or(60),
+            private: self.private(&raw)?,
+            images: self.images(&raw)?,
+            presets: Presets(self.presets(&raw)?),
+            settings: self.settings(&raw)?,
+            hints: raw.hints,
+            origins: BTreeMap::new(),
+            warnings: Vec::new(),
+        };
+        if let Err(error) = config.presets.get(&config.default_preset) {
+            return Err(self.wrong("default_preset", &error));
+        }
+        Ok(Config { origins: self.origins, warnings: self.warnings, ..config })
+    }
+
+    fn private(&self, raw: &Raw) -> Result<Vec<String>, ConfigError> {
+        let paths = raw.private.clone().unwrap_or_default();
+        for path in &paths {
+            let grant: Result<crate::grant::Grant, _> = format!("private={path}").parse();
+            grant.map_err(|error| self.wrong("private", &error))?;
+        }
+        Ok(paths)
+    }
+
+    fn images(&self, raw: &Raw) -> Result<ImageTable, ConfigError> {
+        let mut remotes = Remotes::new();
+        for (name, remote) in &raw.remotes {
+            let key = |last: &str| format!("remotes.{name}.{last}");
+            if !is_remote_name(name) || ["local", "file", "docker", "oci"].contains(&name.as_str()) {
+                return Err(self.value(&key("url"), "a remote cannot have this name"));
+            }
+            let url = remote.url.clone().unwrap_or_default();
+            if !url.starts_with("https://") {
+                return Err(self.value(&key("url"), "an image server's address starts with https://"));
+            }
+            let protocol = remote.protocol.unwrap_or(Protocol::Simplestreams);
+            remotes.insert(name.clone(), Remote { name: name.clone(), url, protocol });
+        }
+        // An empty value takes a short name away.
+        let short_names = raw.short_names.iter().filter(|(_, full)| !full.is_empty());
+        let short_names = short_names.map(|(name, full)| (name.clone(), full.clone())).collect();
+        let table = ImageTable { remotes, short_names };
+        for name in table.short_names.keys() {
+            if let Err(error) = table.parse(name) {
+                return Err(self.wrong(&format!("short_names.{name}"), &error));
+            }
+        }
+        Ok(table)
+    }
+
+    fn presets(&self, raw: &Raw) -> Result<PresetMap, ConfigError> {
+        let mut presets = PresetMap::new();
+        for (name, preset) in &raw.presets {
+            let grants = |key: &str, words: &[String]| {
+                GrantSet::parse(words).map_err(|error| self.wrong(&format!("presets.{name}.{key}"), &error))
+            };
+            let (text, requires) =
+                (preset.text.clone().unwrap_or_default(), grants("requires", &preset.requires)?);
+            let grants = grants("grants", &preset.grants)?;
+            presets.insert(name.clone(), Preset { name: name.clone(), text, grants, requires });
+        }
+        Ok(presets)
+    }
+
+    fn settings(&self, raw: &Raw) -> Result<Settings, ConfigError> {
+        let mut settings = Settings::new();
+        for (key, value) in &raw.settings {
+            let setting = Setting::from_pair(key, value);
+            settings.set(&setting.map_err(|error| self.wrong(&format!("settings.{key}"), &error))?);
+        }
+        Ok(settings)
+    }
+
+    fn value(&self, key: &str, problem: &str) -> ConfigError {
+        ConfigError::Value {
+            source_: self.source(key),
+            key: key.to_owned(),
+            problem: problem.to_owned(),
+            hints: Vec::new(),
+        }
+    }
+
+    fn wrong(&self, key: &str, error: &impl Explain) -> ConfigError {
+        let (problem, hints) = (error.to_string(), error.hints());
+        ConfigError::Value { source_: self.source(key), key: key.to_owned(), problem, hints }
+    }
+
+    fn source(&self, key: &str) -> Source {
+        self.origins.get(key).cloned().unwrap_or(Source::BuiltIn)
+    }
+}
+
+/// A parser's error with its place in the text.
+fn located(source: &Source, text: &str, error: &toml::de::Error) -> ConfigError {
+    let start = error.span().map_or(0, |span| span.start.min(text.len()));
+    let before = text.get(..start).unwrap_or_default();
+    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+    ConfigError::Toml {
+        source_: source.clone(),
+        line: before.matches('\n').count() + 1,
+        column: before[line_start..].chars().count() + 1,
+        problem: error.message().to_owned(),
+    }
+}

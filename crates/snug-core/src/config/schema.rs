@@ -1,0 +1,85 @@
+//! The keys that a file may have, and their types.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::image::Protocol;
+
+/// All keys; `*` stands for any name.
+pub(super) const KEYS: [&str; 16] = [
+    "default_container",
+    "default_image",
+    "default_preset",
+    "project_template",
+    "bridge",
+    "pool",
+    "idle_seconds",
+    "private",
+    "remotes.*.url",
+    "remotes.*.protocol",
+    "short_names.*",
+    "presets.*.text",
+    "presets.*.grants",
+    "presets.*.requires",
+    "settings.*",
+    "hints.*",
+];
+
+/// Whether a dotted key, or one below which others are, is in the list.
+pub(super) fn is_known(path: &[String], is_table: bool) -> bool {
+    KEYS.iter().any(|key| {
+        let parts: Vec<&str> = key.split('.').collect();
+        let fits = parts.iter().zip(path).all(|(part, word)| *part == "*" || part == word);
+        fits && if is_table { path.len() < parts.len() } else { path.len() == parts.len() }
+    })
+}
+
+/// Words that could stand at a place, to find what was meant.
+pub(super) fn words_at(path: &[String]) -> Vec<&'static str> {
+    let depth = path.len().saturating_sub(1);
+    let words = KEYS.iter().filter_map(|key| {
+        let parts: Vec<&str> = key.split('.').collect();
+        let above = parts.iter().zip(&path[..depth]).all(|(part, word)| *part == "*" || part == word);
+        (above && depth < parts.len()).then(|| parts[depth]).filter(|word| *word != "*")
+    });
+    words.collect()
+}
+
+/// One file, or all merged: types only.
+#[derive(Debug, Deserialize)]
+pub(super) struct Raw {
+    pub(super) default_container: Option<String>,
+    pub(super) default_image: Option<String>,
+    pub(super) default_preset: Option<String>,
+    pub(super) project_template: Option<String>,
+    pub(super) bridge: Option<String>,
+    pub(super) pool: Option<String>,
+    pub(super) idle_seconds: Option<u32>,
+    pub(super) private: Option<Vec<String>>,
+    #[serde(default)]
+    pub(super) remotes: BTreeMap<String, RawRemote>,
+    #[serde(default)]
+    pub(super) short_names: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(super) presets: BTreeMap<String, RawPreset>,
+    #[serde(default)]
+    pub(super) settings: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(super) hints: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct RawRemote {
+    pub(super) url: Option<String>,
+    pub(super) protocol: Option<Protocol>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct RawPreset {
+    pub(super) text: Option<String>,
+    #[serde(default)]
+    pub(super) grants: Vec<String>,
+    #[serde(default)]
+    pub(super) requires: Vec<String>,
+}

@@ -1,0 +1,144 @@
+//! Presets: named lists of grants, and how a request becomes the grants of one container.
+
+use std::collections::BTreeMap;
+
+use thiserror::Error;
+
+use crate::error::{Explain, Kind};
+use crate::grant::{Grant, GrantError, GrantSet, Home};
+use crate::text;
+
+/// The built-in presets; the lowest layer of the configuration.
+pub const BUILT_IN: &str = include_str!("presets.toml");
+
+/// A named list of grants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Preset {
+    /// Its name.
+    pub name: String,
+    /// What it is for, for help.
+    pub text: String,
+    /// All that it is meant to have, also what this version cannot do yet.
+    pub grants: GrantSet,
+    /// Those without which it would not be what its name says.
+    pub requires: GrantSet,
+}
+
+/// All presets by name.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Presets(pub BTreeMap<String, Preset>);
+
+/// What was asked for when a container is made.
+#[derive(Debug, Clone, Default)]
+pub struct GrantRequest {
+    /// Name of the preset.
+    pub preset: String,
+    /// Grants on top.
+    pub grants: GrantSet,
+    /// Words to leave out.
+    pub without: Vec<String>,
+    /// The configuration's islands, for a shared home.
+    pub islands: Vec<String>,
+}
+
+/// The grants of a container to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resolved {
+    /// Name of the preset.
+    pub preset: String,
+    /// What it gets.
+    pub grants: GrantSet,
+    /// What its preset has and this version cannot do: not given, and not given later by itself.
+    pub waiting: Vec<Grant>,
+}
+
+impl Presets {
+    /// One by name.
+    ///
+    /// # Errors
+    /// [`PresetError::Unknown`].
+    pub fn get(&self, name: &str) -> Result<&Preset, PresetError> {
+        self.0.get(name).ok_or_else(|| PresetError::Unknown {
+            preset: name.to_owned(),
+            nearest: text::nearest(name, self.0.keys().map(String::as_str)).map(str::to_owned),
+            known: self.0.keys().cloned().collect(),
+        })
+    }
+
+    /// Works out the grants of a container: the preset's, less and more what was asked for.
+    ///
+    /// # Errors
+    /// No such preset; one that this version cannot be true to; a grant asked for that it cannot do.
+    pub fn resolve(&self, request: &GrantRequest) -> Result<Resolved, PresetError> {
+        let preset = self.get(&request.preset)?;
+        request.grants.check_supported()?;
+        let missing = preset.requires.part().1;
+        if let Some(grant) = missing.into_iter().next() {
+            return Err(PresetError::Unsupported { preset: preset.name.clone(), grant: Box::new(grant) });
+        }
+        let mut wanted = preset.grants.clone();
+        if wanted.home() == Home::Shared || request.grants.home() == Home::Shared {
+            wanted.extend(request.islands.iter().map(|path| Grant::Private(path.into())));
+        }
+        for word in &request.without {
+            wanted.remove(word)?;
+        }
+        wanted.extend(request.grants.clone());
+        if wanted.home() != Home::Shared {
+            let islands: Vec<_> = request.islands.iter().map(|path| Grant::Private(path.into())).collect();
+            wanted = wanted
+                .into_iter()
+                .filter(|grant| !islands.contains(grant) || request.grants.contains(grant))
+                .fold(GrantSet::new(), |mut set, grant| {
+                    set.insert(grant);
+                    set
+                });
+        }
+        let (grants, waiting) = wanted.part();
+        Ok(Resolved { preset: preset.name.clone(), grants, waiting })
+    }
+}
+
+/// A preset that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum PresetError {
+    /// No such preset.
+    #[error("there is no preset '{}'", text::shown(preset))]
+    Unknown {
+        /// What was given.
+        preset: String,
+        /// What was probably meant.
+        nearest: Option<String>,
+        /// All that there are.
+        known: Vec<String>,
+    },
+    /// This version lacks what makes the preset.
+    #[error(
+        "the preset '{preset}' does not exist in this version of Snug: it needs the grant '{grant}', which comes with a later one"
+    )]
+    Unsupported {
+        /// Which.
+        preset: String,
+        /// What is missing.
+        grant: Box<Grant>,
+    },
+    /// A grant that was asked for or left out.
+    #[error(transparent)]
+    Grant(#[from] GrantError),
+}
+
+impl Explain for PresetError {
+    fn kind(&self) -> Kind {
+        Kind::User
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Unknown { nearest: Some(near), .. } => vec![format!("did you mean '{near}'?")],
+            Self::Unknown { known, .. } => vec![format!("there are: {}", known.join(", "))],
+            Self::Unsupported { .. } => vec!["the presets 'integrated' and 'isolated' work".to_owned()],
+            Self::Grant(error) => error.hints(),
+        }
+    }
+}
