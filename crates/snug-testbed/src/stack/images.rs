@@ -71,10 +71,10 @@ pub fn remove() -> Vec<String> {
     let mut left = Vec::new();
     for recipe in RECIPES {
         let alias = recipe.alias();
-        if matches!(present(&alias), Present::Own(_)) {
-            if let Err(error) = incus::client().args(["image", "delete", &alias]).ok() {
-                left.push(format!("image {alias}: {error}"));
-            }
+        if matches!(present(&alias), Present::Own(_))
+            && let Err(error) = incus::client().args(["image", "delete", &alias]).ok()
+        {
+            left.push(format!("image {alias}: {error}"));
         }
     }
     left

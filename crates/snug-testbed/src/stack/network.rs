@@ -25,10 +25,10 @@ pub fn clean() -> Vec<String> {
     }
     for family in ["inet", "ip", "ip6"] {
         let table = [family, "incus"];
-        if Tool::new("nft").args(["list", "table"]).args(table).succeeds() {
-            if let Err(error) = Tool::new("nft").args(["delete", "table"]).args(table).ok() {
-                left.push(format!("nft table {family} incus: {error}"));
-            }
+        if Tool::new("nft").args(["list", "table"]).args(table).succeeds()
+            && let Err(error) = Tool::new("nft").args(["delete", "table"]).args(table).ok()
+        {
+            left.push(format!("nft table {family} incus: {error}"));
         }
     }
     left

@@ -32,13 +32,13 @@ pub fn down(unwanted: Unwanted) -> Result<()> {
     if unwanted.images && incus::listens() {
         left.extend(images::remove());
     }
-    // snugd first: it would take the shutdown of its guests for an accident.
-    left.extend(end(&snug_daemons(), "snugd"));
     if own_incus {
+        // snugd first: it would take the shutdown of its guests for an accident.
+        left.extend(end(&snug_daemons(), "snugd"));
         left.extend(incus::shut_down());
         left.extend(network::clean());
         left.extend(detach_loops());
-        left.extend(remove_cgroups());
+        remove_cgroups();
     }
     if state.bus {
         left.extend(stop_bus());
@@ -118,17 +118,15 @@ pub(crate) fn pool_loops() -> Vec<(String, String)> {
 }
 
 /// Empty cgroups of guests, wherever this machine has the unified hierarchy.
-fn remove_cgroups() -> Vec<String> {
+fn remove_cgroups() {
     let unified = mounts::of("self").into_iter().find(|mount| mount.kind == "cgroup2");
-    let Some(root) = unified.map(|mount| mount.point) else { return Vec::new() };
-    let Ok(entries) = std::fs::read_dir(&root) else { return Vec::new() };
-    for entry in entries.flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if name.starts_with("lxc.payload.") || name.starts_with("lxc.monitor.") {
+    let Some(root) = unified.map(|mount| mount.point) else { return };
+    for entry in std::fs::read_dir(&root).into_iter().flatten().flatten() {
+        // liblxc's: lxc.payload.NAME, lxc.monitor.NAME, and lxc.pivot, where a monitor waits for its guest's end.
+        if entry.file_name().to_string_lossy().starts_with("lxc.") {
             remove_cgroup(&entry.path());
         }
     }
-    Vec::new()
 }
 
 /// Children first. One that still holds a process refuses, and so another's guest is safe.

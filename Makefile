@@ -1,0 +1,108 @@
+# Snug: everything that is typed in a checkout. Each target may be made again and again.
+#
+# Works as root and as an ordinary user with sudo. Cargo runs as the owner of the checkout, so that no file of root's
+# gets into it; only what touches the system runs as root.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PROFILE ?= release
+PREFIX ?= /usr
+DESTDIR ?= /
+
+ME := $(shell id -u)
+OWNER := $(shell stat -c %U .)
+OWNER_HOME := $(shell getent passwd $(OWNER) | cut -d: -f6)
+# sudo resets PATH: cargo is then where rustup puts it, in the owner's home.
+CARGO_PATH := $(OWNER_HOME)/.cargo/bin:$(PATH)
+SUDO := $(if $(filter 0,$(ME)),,sudo)
+AS_OWNER := $(if $(filter 0,$(ME)),$(if $(filter root,$(OWNER)),,runuser -u $(OWNER) --))
+CARGO := $(AS_OWNER) env PATH="$(CARGO_PATH)" cargo
+TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),$(CURDIR)/target)
+BED := $(SUDO) $(TARGET)/debug/snug-testbed
+XTASK := $(TARGET)/debug/xtask
+XTASK_AS_OWNER := $(AS_OWNER) env PATH="$(CARGO_PATH)" $(XTASK)
+PLACE := --prefix $(PREFIX) --destdir $(DESTDIR)
+
+# Where cargo-nextest is missing, cargo's own runner does.
+NEXTEST := $(shell PATH="$(CARGO_PATH)" command -v cargo-nextest 2>/dev/null)
+
+.PHONY: help try try-config up down test test-fast test-real bench install install-tests uninstall lint tools build
+
+help: ## show this
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+try: up try-config ## prepare this machine and say what to type to try Snug
+	@printf '%s\n' '' 'Snug is ready. As the user tester:' '' \
+	  '    $(if $(SUDO),sudo )su - tester' '' \
+	  '    snug enter                     # a shell in the container "tools"' \
+	  '    snug run -- cat /etc/os-release' \
+	  '    echo hi | snug run wc -c' \
+	  '    snug                           # what there is, and what to do next' '' \
+	  'Any other user of this machine may type the same. "make down" ends it, "make uninstall" removes Snug.'
+
+try-config:
+	@if [ -e /etc/snug/config.toml ]; then \
+	  grep -q '^default_image' /etc/snug/config.toml || \
+	    echo 'make: /etc/snug/config.toml is yours and sets no default_image: left as it is' >&2; \
+	else \
+	  echo 'make: writing /etc/snug/config.toml (default_image = "local:debian/13")' >&2; \
+	  $(SUDO) mkdir -p /etc/snug; \
+	  printf '%s\n' '# Written by `make try`.' 'default_image = "local:debian/13"' | $(SUDO) tee /etc/snug/config.toml >/dev/null; \
+	fi
+
+up: install ## build, install, bring the real stack up, make the user tester
+	@$(BED) up
+
+down: tools ## bring the stack down: no process, mount or interface stays
+	@$(BED) down
+
+test: test-fast test-real ## everything: unit tests, then the suites on the real stack
+
+test-fast: ## tests that need no root
+	@echo 'make: tests without the real stack' >&2
+ifneq ($(NEXTEST),)
+	@$(CARGO) nextest run --locked --workspace
+else
+	@$(CARGO) test --locked --workspace --lib --bins --tests
+endif
+	@$(CARGO) test --locked --workspace --doc --quiet
+
+test-real: install-tests ## the suites on the real stack, one test after another (SUITE=, TEST= choose)
+	@$(BED) up
+	@echo 'make: tests on the real stack' >&2
+	@suites=$$($(XTASK_AS_OWNER) real-stack-suites --filter '$(SUITE)'); failed=; \
+	  for suite in $$suites; do \
+	    echo "make: $$(basename $${suite%-*})" >&2; \
+	    $(SUDO) $$suite --test-threads=1 $(TEST) </dev/null || failed="$$failed $$(basename $${suite%-*})"; \
+	  done; \
+	  if [ -n "$$failed" ]; then echo "make: failed:$$failed" >&2; exit 1; fi
+
+bench: up ## measure every row of the budgets against nsenter, incus exec and the host
+	@$(SUDO) $(XTASK) bench
+
+tools:
+	@$(CARGO) build --quiet --locked -p snug-testbed -p xtask --bins
+
+build: tools ## build what is installed
+	@$(XTASK_AS_OWNER) build --profile $(PROFILE) $(PLACE) $(BUILD_OPTIONS)
+
+install: build ## install into the system (PREFIX, DESTDIR)
+	@$(SUDO) $(XTASK) install --no-build --profile $(PROFILE) $(PLACE)
+
+install-tests:
+	@$(MAKE) install BUILD_OPTIONS=--failpoints
+
+uninstall: tools ## detach Snug from its containers, remove exactly what `install` installed
+	@$(SUDO) $(XTASK) uninstall $(PLACE)
+
+lint: tools ## format, clippy, documentation, licences, the agent's contents
+	@$(CARGO) fmt --all --check
+	@$(CARGO) clippy --quiet --locked --workspace --all-targets -- -D warnings
+	@$(CARGO) clippy --quiet --locked -p snug-testbed --all-targets --features real-stack -- -D warnings
+	@$(AS_OWNER) env PATH="$(CARGO_PATH)" RUSTDOCFLAGS='-D warnings' cargo doc --quiet --locked --workspace --no-deps --document-private-items
+	@$(XTASK_AS_OWNER) licences
+	@$(XTASK_AS_OWNER) agent
+	@echo 'make: lint is clean' >&2

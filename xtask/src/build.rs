@@ -1,0 +1,99 @@
+//! Building what is installed.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::elf;
+use crate::error::{Doing, Error, Result};
+use crate::layout::Place;
+use crate::program::{cargo, metadata, say, target_dir};
+
+/// How to build.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// The cargo profile of the host programs
+    #[arg(long, default_value = "release")]
+    pub profile: String,
+    /// Build with failpoints, for tests only
+    #[arg(long)]
+    pub failpoints: bool,
+}
+
+impl Options {
+    /// Where cargo puts the programs of this profile.
+    pub fn directory(&self) -> PathBuf {
+        target_dir().join(if self.profile == "dev" { "debug" } else { &self.profile })
+    }
+}
+
+/// The programs of the host that are built with the chosen profile.
+pub const HOST_PROGRAMS: [&str; 2] = ["snug", "snugd"];
+
+/// The agent's file.
+pub fn agent_path() -> PathBuf {
+    target_dir().join("agent/snug-agent")
+}
+
+/// Larger than this, something got in that does not belong: it is mapped into every guest.
+const AGENT_LIMIT: usize = 3 << 20;
+
+/// What must not be in the agent: it links no NSS, no resolver (they would load the guest's libraries).
+const FORBIDDEN: [&str; 3] = ["nsswitch", "libnss_", "/etc/gai.conf"];
+
+/// Builds the host programs and the agent.
+pub fn everything(options: &Options, place: &Place) -> Result<()> {
+    let features = if options.failpoints { failpoint_features()? } else { Vec::new() };
+    let mut args = vec!["build", "--locked", "--profile", &options.profile];
+    for program in HOST_PROGRAMS {
+        args.extend(["--package", program, "--bin", program]);
+    }
+    let features = features.join(",");
+    if !features.is_empty() {
+        args.extend(["--features", &features]);
+    }
+    cargo(&args, &place.build_environment())?;
+    agent(place).map(drop)
+}
+
+/// Builds the agent, static, and checks that it needs nothing of a guest.
+pub fn agent(place: &Place) -> Result<PathBuf> {
+    let args = ["rustc", "--locked", "--profile", "agent", "--package", "snug-agent", "--bin", "snug-agent"];
+    let static_link = ["--", "-C", "target-feature=+crt-static"];
+    cargo(&[&args[..], &static_link].concat(), &place.build_environment())?;
+    let path = agent_path();
+    let file = std::fs::read(&path).doing(|| format!("reading {}", path.display()))?;
+    check_agent(&file)?;
+    say(format_args!("agent: static-pie, {} KiB", file.len() >> 10));
+    Ok(path)
+}
+
+fn check_agent(file: &[u8]) -> Result<()> {
+    let linkage = elf::linkage(file).ok_or_else(|| Error::Check("the agent is no 64-bit ELF file".into()))?;
+    if linkage.interpreter || !linkage.position_independent {
+        return Err(Error::Check(format!(
+            "the agent must be static and position independent, it is {linkage:?}"
+        )));
+    }
+    if let Some(text) = FORBIDDEN.into_iter().find(|text| elf::contains(file, text)) {
+        return Err(Error::Check(format!(
+            "{text:?} is in the agent: it must not link the name service or the resolver"
+        )));
+    }
+    if file.len() > AGENT_LIMIT {
+        return Err(Error::Check(format!(
+            "the agent has {} bytes, at most {AGENT_LIMIT} are good",
+            file.len()
+        )));
+    }
+    Ok(())
+}
+
+/// `package/failpoints` for each package that has the feature.
+fn failpoint_features() -> Result<Vec<String>> {
+    let metadata = metadata(&["--no-deps"])?;
+    let packages = metadata["packages"].as_array().cloned().unwrap_or_default();
+    let with = packages.iter().filter(|package| package["features"]["failpoints"].is_array());
+    let names = with.filter_map(|package| package["name"].as_str());
+    Ok(names.filter(|name| HOST_PROGRAMS.contains(name)).map(|name| format!("{name}/failpoints")).collect())
+}

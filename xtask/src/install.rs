@@ -1,0 +1,212 @@
+//! `install` and `uninstall`.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::build::Options;
+use crate::error::{Doing, Error, Result};
+use crate::layout::{self, Item, Place, Source};
+use crate::manifest::Manifest;
+use crate::program::{root, run, say};
+
+/// Installs what was built. Files that an earlier version installed and this one does not have are removed.
+pub fn install(options: &Options, place: &Place) -> Result<()> {
+    let built = options.directory();
+    let mut items = layout::programs(place, &built);
+    items.extend(data_files(place)?);
+    items.extend(generated(place, &built.join("snug")));
+    let earlier = Manifest::load(place)?.unwrap_or_default();
+    let mut manifest = Manifest { directories: earlier.directories.clone(), ..Manifest::default() };
+    manifest.files.extend(items.iter().map(|item| item.path.clone()));
+    for item in &items {
+        manifest.make_directory(place, item.path.parent().unwrap_or(Path::new("/")))?;
+    }
+    manifest.save(place)?;
+    for item in &items {
+        put(place, item)?;
+    }
+    for file in earlier.files.difference(&manifest.files) {
+        let _ = fs::remove_file(place.below_destdir(file));
+    }
+    if place.is_running_system() {
+        reload();
+    }
+    say(format_args!("installed {} files, listed in {}", items.len(), Manifest::path(place).display()));
+    Ok(())
+}
+
+/// Detaches Snug from its containers, then removes what was installed.
+pub fn uninstall(place: &Place) -> Result<()> {
+    let Some(manifest) = Manifest::load(place)? else {
+        say("nothing is installed here");
+        return Ok(());
+    };
+    if place.is_running_system() {
+        detach(place)?;
+    }
+    manifest.remove(place)?;
+    if place.is_running_system() {
+        stop_daemon(place);
+        reload();
+    }
+    say(format_args!("removed {} files", manifest.files.len()));
+    for (path, what) in [
+        ("/etc/snug", "your configuration"),
+        ("/var/lib/snug", "Snug's state, the copies of the agent"),
+        ("/var/lib/incus", "Incus with its containers, those of Snug too (projects snug-UID)"),
+    ] {
+        if place.is_running_system() && Path::new(path).exists() {
+            say(format_args!("left: {path} ({what})"));
+        }
+    }
+    Ok(())
+}
+
+/// A container whose agent file is missing does not start: each gets its own init back.
+fn detach(place: &Place) -> Result<()> {
+    let daemon = place.libexec().join("snugd");
+    if !daemon.exists() || !Path::new("/var/lib/incus/unix.socket").exists() {
+        return Ok(());
+    }
+    say("detaching Snug from its containers");
+    let mut command = Command::new(daemon);
+    command.arg("detach-all");
+    run(command).map_err(|error| {
+        Error::Check(format!(
+            "{error}\nnothing was removed: containers that still need the agent would not start"
+        ))
+    })
+}
+
+/// Ends a snugd whose file is gone.
+fn stop_daemon(place: &Place) {
+    if Path::new("/run/systemd/system").is_dir() {
+        let mut command = Command::new("systemctl");
+        let _ = quiet(command.args(["stop", "snugd.service"]));
+        return;
+    }
+    let gone = format!("{} (deleted)", place.libexec().join("snugd").display());
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        if fs::read_link(entry.path().join("exe")).is_ok_and(|exe| exe.as_os_str() == gone.as_str()) {
+            let mut command = Command::new("kill");
+            let _ = quiet(command.arg(entry.file_name()));
+        }
+    }
+}
+
+/// The bus reads its policy and activation files again, systemd its units. Neither may be there.
+fn reload() {
+    let mut bus = Command::new("dbus-send");
+    let method = "org.freedesktop.DBus.ReloadConfig";
+    let _ = quiet(bus.args(["--system", "--print-reply", "--dest=org.freedesktop.DBus", "/", method]));
+    if Path::new("/run/systemd/system").is_dir() {
+        let mut systemd = Command::new("systemctl");
+        let _ = quiet(systemd.arg("daemon-reload"));
+    }
+}
+
+fn quiet(command: &mut Command) -> bool {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|s| s.success())
+}
+
+fn data_files(place: &Place) -> Result<Vec<Item>> {
+    let data = root().join("data");
+    let mut items = Vec::new();
+    for file in files_below(&data)? {
+        let relative = file.strip_prefix(&data).unwrap_or(&file);
+        match layout::data(place, relative) {
+            Some(path) => items.push(Item { source: Source::Text(file), path, mode: 0o644 }),
+            None => say(format_args!("data/{}: not installed, no rule for it", relative.display())),
+        }
+    }
+    Ok(items)
+}
+
+fn files_below(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(dir).doing(|| format!("reading {}", dir.display()))?.flatten() {
+        let path = entry.path();
+        if entry.file_name().to_string_lossy().starts_with('.') {
+            continue;
+        }
+        if path.is_dir() {
+            files.extend(files_below(&path)?);
+        } else {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Completions and man pages, as the program itself writes them.
+fn generated(place: &Place, snug: &Path) -> Vec<Item> {
+    let share = place.prefix.join("share");
+    let completions = [
+        ("bash", "bash-completion/completions/snug"),
+        ("zsh", "zsh/site-functions/_snug"),
+        ("fish", "fish/vendor_completions.d/snug.fish"),
+    ];
+    let mut items: Vec<Item> = completions
+        .into_iter()
+        .filter_map(|(shell, path)| {
+            let text = output(snug, &["completion", shell])?;
+            Some(Item { source: Source::Made(text), path: share.join(path), mode: 0o644 })
+        })
+        .collect();
+    items.extend(man_pages(snug).into_iter().map(|(name, text)| Item {
+        source: Source::Made(text),
+        path: share.join("man/man1").join(name),
+        mode: 0o644,
+    }));
+    items
+}
+
+/// `snug man DIR` writes a page for each command.
+fn man_pages(snug: &Path) -> Vec<(String, Vec<u8>)> {
+    let Ok(dir) = tempfile::tempdir() else { return Vec::new() };
+    if output(snug, &["man", &dir.path().to_string_lossy()]).is_none() {
+        return Vec::new();
+    }
+    let files = files_below(dir.path()).unwrap_or_default();
+    let pages = files
+        .into_iter()
+        .filter_map(|file| Some((file.file_name()?.to_str()?.to_owned(), fs::read(&file).ok()?)));
+    pages.collect()
+}
+
+fn output(program: &Path, args: &[&str]) -> Option<Vec<u8>> {
+    let mut command = Command::new(program);
+    command.args(args).env_clear().stdin(Stdio::null()).stderr(Stdio::null());
+    let output = command.output().ok()?;
+    output.status.success().then_some(output.stdout)
+}
+
+/// A new file under the name, so that a program that runs keeps its own.
+fn put(place: &Place, item: &Item) -> Result<()> {
+    let path = place.below_destdir(&item.path);
+    let installing = || format!("installing {}", path.display());
+    let dir = path.parent().unwrap_or(Path::new("/"));
+    let file = tempfile::NamedTempFile::new_in(dir).doing(installing)?;
+    let content = match &item.source {
+        Source::File(source) => {
+            fs::read(source).doing(|| format!("reading {} (`cargo xtask build`)", source.display()))?
+        }
+        Source::Text(source) => {
+            let text = fs::read_to_string(source).doing(|| format!("reading {}", source.display()))?;
+            text.replace("/usr/libexec/snug", &place.libexec().to_string_lossy()).into_bytes()
+        }
+        Source::Made(content) => content.clone(),
+    };
+    fs::write(file.path(), content).doing(installing)?;
+    file.as_file().set_permissions(fs::Permissions::from_mode(item.mode)).doing(installing)?;
+    file.persist(&path).map_err(|error| error.error).doing(installing)?;
+    Ok(())
+}

@@ -1,0 +1,157 @@
+//! Where each file goes.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use crate::build::{self, HOST_PROGRAMS};
+
+/// Where to install.
+#[derive(Debug, Clone, Args)]
+pub struct Place {
+    /// The directory of programs and data
+    #[arg(long, default_value = "/usr")]
+    pub prefix: PathBuf,
+    /// Put everything below this directory (for packages); nothing of the running system is touched
+    #[arg(long, default_value = "/")]
+    pub destdir: PathBuf,
+}
+
+impl Default for Place {
+    fn default() -> Place {
+        Place { prefix: "/usr".into(), destdir: "/".into() }
+    }
+}
+
+impl Place {
+    /// Programs that nobody types.
+    pub fn libexec(&self) -> PathBuf {
+        self.prefix.join("libexec/snug")
+    }
+
+    /// The vendor's configuration, and the manifest.
+    pub fn vendor(&self) -> PathBuf {
+        self.prefix.join("lib/snug")
+    }
+
+    /// The bus, polkit and systemd read these from /usr alone, wherever the programs are.
+    fn system(path: &str) -> PathBuf {
+        Path::new("/usr").join(path)
+    }
+
+    /// A path below the destination directory.
+    pub fn below_destdir(&self, path: &Path) -> PathBuf {
+        self.destdir.join(path.strip_prefix("/").unwrap_or(path))
+    }
+
+    /// Whether this is the running system.
+    pub fn is_running_system(&self) -> bool {
+        self.destdir == Path::new("/")
+    }
+
+    /// What the programs are told at build time (`snug_core::paths`); nothing for the usual place.
+    pub fn build_environment(&self) -> Vec<(String, String)> {
+        if self.prefix == Path::new("/usr") {
+            return Vec::new();
+        }
+        [
+            ("SNUG_PREFIX", self.prefix.clone()),
+            ("SNUG_LIBEXEC_DIR", self.libexec()),
+            ("SNUG_VENDOR_DIR", self.vendor()),
+        ]
+        .into_iter()
+        .map(|(key, path)| (key.to_owned(), path.to_string_lossy().into_owned()))
+        .collect()
+    }
+}
+
+/// Where a file's content comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// Copied as it is.
+    File(PathBuf),
+    /// A text that names the programs' directory; the usual one is replaced by the chosen one.
+    Text(PathBuf),
+    /// Made by the program at run time.
+    Made(Vec<u8>),
+}
+
+/// One file to install.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// Its content.
+    pub source: Source,
+    /// Its path, without the destination directory.
+    pub path: PathBuf,
+    /// Its mode.
+    pub mode: u32,
+}
+
+/// The programs.
+pub fn programs(place: &Place, built: &Path) -> Vec<Item> {
+    let mut items: Vec<Item> = HOST_PROGRAMS
+        .iter()
+        .map(|name| {
+            let dir = if *name == "snug" { place.prefix.join("bin") } else { place.libexec() };
+            Item { source: Source::File(built.join(name)), path: dir.join(name), mode: 0o755 }
+        })
+        .collect();
+    let agent = Source::File(build::agent_path());
+    items.push(Item { source: agent, path: place.libexec().join("guest/snug-agent"), mode: 0o755 });
+    items
+}
+
+/// Where a file of `data/` goes; `None` for what is not to be installed.
+pub fn data(place: &Place, relative: &Path) -> Option<PathBuf> {
+    let name = relative.file_name()?;
+    let extension = relative.extension().and_then(|e| e.to_str()).unwrap_or_default();
+    let directory = relative.parent().and_then(Path::to_str).unwrap_or_default();
+    let system = Place::system;
+    let directory = match (directory, extension) {
+        ("", "toml") => place.vendor(),
+        (_, "policy") => system("share/polkit-1/actions"),
+        (dir, "rules") if dir.starts_with("udev") => system("lib/udev/rules.d"),
+        (_, "rules") => system("share/polkit-1/rules.d"),
+        (dir, "service") if dir.starts_with("dbus") => system("share/dbus-1/system-services"),
+        (_, "conf") if name.to_str().is_some_and(|name| name.starts_with("org.")) => {
+            system("share/dbus-1/system.d")
+        }
+        (dir, _) if dir.starts_with("systemd/user") => system("lib/systemd/user"),
+        (dir, _) if dir.starts_with("systemd/preset") => system("lib/systemd/system-preset"),
+        (dir, "service" | "socket" | "path" | "timer" | "target" | "slice") if dir.starts_with("systemd") => {
+            system("lib/systemd/system")
+        }
+        (dir, "conf") if dir.starts_with("tmpfiles") => system("lib/tmpfiles.d"),
+        (dir, "conf") if dir.starts_with("sysusers") => system("lib/sysusers.d"),
+        _ => return None,
+    };
+    Some(directory.join(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place_of(path: &str) -> Option<String> {
+        let place = Place { prefix: "/opt/snug".into(), ..Place::default() };
+        data(&place, Path::new(path)).map(|path| path.to_string_lossy().into_owned())
+    }
+
+    #[test]
+    fn each_kind_of_file_goes_where_its_reader_looks() {
+        let cases = [
+            ("dbus/org.snug.Snug1.conf", "/usr/share/dbus-1/system.d/org.snug.Snug1.conf"),
+            ("org.snug.Snug1.conf", "/usr/share/dbus-1/system.d/org.snug.Snug1.conf"),
+            ("dbus/org.snug.Snug1.service", "/usr/share/dbus-1/system-services/org.snug.Snug1.service"),
+            ("polkit/org.snug.policy", "/usr/share/polkit-1/actions/org.snug.policy"),
+            ("systemd/snugd.service", "/usr/lib/systemd/system/snugd.service"),
+            ("systemd/system/snugd.service", "/usr/lib/systemd/system/snugd.service"),
+            ("systemd/user/snug-login.service", "/usr/lib/systemd/user/snug-login.service"),
+            ("config.toml", "/opt/snug/lib/snug/config.toml"),
+        ];
+        for (from, to) in cases {
+            assert_eq!(place_of(from).as_deref(), Some(to), "{from}");
+        }
+        assert_eq!(place_of("README.md"), None);
+    }
+}
