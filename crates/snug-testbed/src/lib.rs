@@ -25,5 +25,6 @@ pub use error::{Error, Result};
 pub use session::bed::Bed;
 pub use session::container::Container;
 pub use session::leaks::Leaks;
+pub use session::lifeline::Lifeline;
 pub use session::pty::Pty;
 pub use session::user_command::{Captured, UserCommand};

@@ -63,8 +63,8 @@ fn a_terminal_is_the_users_own_and_takes_keys_sizes_and_hang_ups() {
     pty.until("sleep 1000").unwrap();
     pty.write("\x03").unwrap();
     pty.until("ready> ").unwrap();
-    pty.line("trap 'exit 9' HUP").unwrap();
-    pty.until("ready> ").unwrap();
+    pty.line("trap 'exit 9' HUP; echo trap-$((6 * 7))").unwrap();
+    pty.until("trap-42").unwrap();
     pty.close();
     pty.ends_with(9);
     leaks.assert_none();
@@ -84,11 +84,10 @@ fn what_a_test_leaves_over_is_named() {
     let leaks = Leaks::before();
     let null = std::process::Stdio::null;
     let mut child = bed.as_user("tester", ["sleep", "1000"]).spawn(null(), null(), null()).unwrap();
-    let outcome = std::panic::catch_unwind(|| leaks.assert_none());
+    let left = leaks.left(Duration::ZERO);
     child.kill().unwrap();
     child.wait().unwrap();
-    let message = *outcome.unwrap_err().downcast::<String>().unwrap();
-    assert!(message.contains("sleep 1000"), "{message}");
+    assert!(left.iter().any(|line| line.contains("sleep 1000")), "{left:?}");
     leaks.assert_none();
 }
 

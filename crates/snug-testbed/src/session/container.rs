@@ -43,10 +43,28 @@ impl<'a> Container<'a> {
     pub fn run<S: AsRef<OsStr>>(&self, argv: impl IntoIterator<Item = S>) -> UserCommand {
         self.bed.snug(&self.user).args(["run", "-c", &self.name, "--"]).args(argv)
     }
-}
 
-impl Drop for Container<'_> {
-    fn drop(&mut self) {
+    /// `snug ARGS…` as its owner, with this container as his default one.
+    pub fn snug<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> UserCommand {
+        self.bed.snug(&self.user).args(args).env("SNUG_CONTAINER", &self.name)
+    }
+
+    /// A line of shell on the host as its owner, where `snug run` means this container.
+    pub fn shell(&self, line: &str) -> UserCommand {
+        self.bed.shell(&self.user, line).env("SNUG_CONTAINER", &self.name)
+    }
+
+    /// The same line in bash.
+    pub fn bash(&self, line: &str) -> UserCommand {
+        self.bed.as_user(&self.user, ["bash", "-c", line]).env("SNUG_CONTAINER", &self.name)
+    }
+
+    /// The bed it lies in.
+    pub fn bed(&self) -> &'a Bed {
+        self.bed
+    }
+
+    pub(crate) fn remove(&self) {
         let removed = self.bed.snug(&self.user).args(["rm", "-f", &self.name]).run();
         match removed {
             Ok(output) if output.code() == 0 => {}
@@ -54,5 +72,11 @@ impl Drop for Container<'_> {
             Ok(output) => host::say(format_args!("removing {}: {}", self.name, output.err())),
             Err(error) => host::say(format_args!("removing {}: {error}", self.name)),
         }
+    }
+}
+
+impl Drop for Container<'_> {
+    fn drop(&mut self) {
+        self.remove();
     }
 }

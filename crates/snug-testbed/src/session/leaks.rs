@@ -32,7 +32,7 @@ impl Leaks {
     pub fn assert_none(&self) {
         let new: Vec<Process> =
             watched().into_iter().filter(|process| !self.processes.contains(process)).collect();
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + patience;
         for process in &new {
             process.wait_end(end.saturating_duration_since(Instant::now()));
         }
@@ -42,7 +42,7 @@ impl Leaks {
             .map(|process| format!("process {} ({})", process.pid, process.command_line()))
             .collect();
         left.extend(things().difference(&self.things).cloned());
-        assert!(left.is_empty(), "left behind:\n  {}", left.join("\n  "));
+        left
     }
 }
 

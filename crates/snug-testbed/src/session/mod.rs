@@ -3,5 +3,7 @@
 pub mod bed;
 pub mod container;
 pub mod leaks;
+pub mod lifeline;
 pub mod pty;
+pub mod shared;
 pub mod user_command;
