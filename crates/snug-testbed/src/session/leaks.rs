@@ -30,6 +30,12 @@ impl Leaks {
     /// Naming what was left.
     #[track_caller]
     pub fn assert_none(&self) {
+        let left = self.left(PATIENCE);
+        assert!(left.is_empty(), "left behind:\n  {}", left.join("\n  "));
+    }
+
+    /// What is there that was not before, after waiting for processes that are about to end.
+    pub fn left(&self, patience: Duration) -> Vec<String> {
         let new: Vec<Process> =
             watched().into_iter().filter(|process| !self.processes.contains(process)).collect();
         let end = Instant::now() + patience;
