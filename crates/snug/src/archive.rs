@@ -1,0 +1,1 @@
+//! Tar streams to and from a guest.

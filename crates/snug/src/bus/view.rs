@@ -1,0 +1,212 @@
+//! Containers, images and checks as the daemon describes them. Keys that are not known are ignored: names ending in 1
+//! only grow.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::Serialize;
+use zbus::{OwnedVariant, Variant};
+
+use super::proxy::OwnedDict;
+
+/// A container. Its JSON shape is documented in `docs/reference/json.md`; fields are only ever added.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Container {
+    /// Its name.
+    pub name: String,
+    /// Number of its owner.
+    pub owner: u32,
+    /// Name of its owner.
+    pub owner_name: String,
+    /// `container`.
+    pub kind: String,
+    /// `running`, `stopped` and so on.
+    pub state: String,
+    /// Where in its life it is.
+    pub phase: String,
+    /// What it was made from.
+    pub image: String,
+    /// What it was made as.
+    pub preset: String,
+    /// The holes in it.
+    pub grants: Vec<String>,
+    /// Limits and the like.
+    pub settings: BTreeMap<String, String>,
+    /// It is its owner.
+    pub trusted: bool,
+    /// It has no user namespace.
+    pub privileged: bool,
+    /// It goes when its client does.
+    pub temporary: bool,
+    /// When it was made, RFC 3339.
+    pub created: String,
+    /// When it was used last, RFC 3339.
+    pub last_used: String,
+    /// Its first process on the host; 0 when stopped.
+    pub pid: u32,
+    /// Its addresses.
+    pub addresses: Vec<String>,
+    /// Version of its agent; only in `info`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
+    /// Bytes on disk; only with `--size`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    /// How many snapshots it has.
+    pub snapshots: u32,
+}
+
+impl Container {
+    /// Whether commands can run in it at once.
+    pub fn is_running(&self) -> bool {
+        self.state == "running"
+    }
+}
+
+impl From<OwnedDict> for Container {
+    fn from(all: OwnedDict) -> Self {
+        let text = |key| text_of(&all, key).unwrap_or_default();
+        let switch = |key| all.get(key).and_then(|value| bool::try_from(value).ok()).unwrap_or_default();
+        let number = |key| number_of(&all, key).unwrap_or_default();
+        let small = |key| u32::try_from(number(key)).unwrap_or(u32::MAX);
+        Self {
+            name: text("name"),
+            owner: small("owner"),
+            owner_name: text("owner-name"),
+            kind: text("kind"),
+            state: text("state"),
+            phase: text("phase"),
+            image: text("image"),
+            preset: text("preset"),
+            grants: texts_of(&all, "grants"),
+            settings: map_of(&all, "settings"),
+            trusted: switch("trusted"),
+            privileged: switch("privileged"),
+            temporary: switch("temporary"),
+            created: text("created"),
+            last_used: text("last-used"),
+            pid: small("pid"),
+            addresses: texts_of(&all, "addresses"),
+            agent: text_of(&all, "agent"),
+            size: number_of(&all, "size"),
+            snapshots: small("snapshots"),
+        }
+    }
+}
+
+/// An image.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Image {
+    /// What `-i` takes.
+    pub reference: String,
+    /// What it is.
+    pub description: String,
+    /// Its hash.
+    pub fingerprint: String,
+    /// `x86_64` and so on.
+    pub architecture: String,
+    /// Bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    /// Whether it is on this machine.
+    pub cached: bool,
+    /// When it was made, RFC 3339.
+    pub created: String,
+}
+
+impl From<OwnedDict> for Image {
+    fn from(all: OwnedDict) -> Self {
+        let text = |key| text_of(&all, key).unwrap_or_default();
+        Self {
+            reference: text("reference"),
+            description: text("description"),
+            fingerprint: text("fingerprint"),
+            architecture: text("architecture"),
+            size: number_of(&all, "size"),
+            cached: all.get("cached").and_then(|value| bool::try_from(value).ok()).unwrap_or_default(),
+            created: text("created"),
+        }
+    }
+}
+
+/// One thing that the doctor looked at.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Check {
+    /// A word for it.
+    pub check: String,
+    /// `ok`, `notice`, `warning` or `error`.
+    pub status: String,
+    /// What was found.
+    pub text: String,
+    /// What to do; may be empty.
+    pub hint: String,
+}
+
+impl From<OwnedDict> for Check {
+    fn from(all: OwnedDict) -> Self {
+        let text = |key| text_of(&all, key).unwrap_or_default();
+        Self { check: text("check"), status: text("status"), text: text("text"), hint: text("hint") }
+    }
+}
+
+/// A text of a dictionary.
+pub fn text_of(all: &HashMap<String, OwnedVariant>, key: &str) -> Option<String> {
+    let value: &Variant<'_> = all.get(key)?;
+    as_text(value)
+}
+
+/// A list of texts; empty when it is something else.
+pub fn texts_of(all: &HashMap<String, OwnedVariant>, key: &str) -> Vec<String> {
+    match all.get(key).map(|value| &**value) {
+        Some(Variant::Array(array)) => array.inner().iter().filter_map(as_text).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn as_text(value: &Variant<'_>) -> Option<String> {
+    match value {
+        Variant::Str(text) => Some(text.to_string()),
+        Variant::Variant(inner) => as_text(inner),
+        _ => None,
+    }
+}
+
+fn map_of(all: &HashMap<String, OwnedVariant>, key: &str) -> BTreeMap<String, String> {
+    match all.get(key).map(|value| &**value) {
+        Some(Variant::Dict(dict)) => {
+            dict.iter().filter_map(|(key, value)| Some((as_text(key)?, as_text(value)?))).collect()
+        }
+        _ => BTreeMap::new(),
+    }
+}
+
+fn number_of(all: &HashMap<String, OwnedVariant>, key: &str) -> Option<u64> {
+    match &**all.get(key)? {
+        Variant::U8(number) => Some(u64::from(*number)),
+        Variant::U16(number) => Some(u64::from(*number)),
+        Variant::U32(number) => Some(u64::from(*number)),
+        Variant::U64(number) => Some(*number),
+        Variant::I32(number) => u64::try_from(*number).ok(),
+        Variant::I64(number) => u64::try_from(*number).ok(),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_or_of_another_type_is_empty() {
+        let mut all = OwnedDict::new();
+        let owned = |value: Variant<'_>| OwnedVariant::try_from(value).unwrap();
+        all.insert("name".into(), owned(Variant::from("dev")));
+        all.insert("state".into(), owned(Variant::from(7_u32)));
+        all.insert("size".into(), owned(Variant::from(4096_u64)));
+        all.insert("grants".into(), owned(Variant::from(vec!["home", "nesting"])));
+        all.insert("new-key".into(), owned(Variant::from(true)));
+        let container = Container::from(all);
+        assert_eq!((container.name.as_str(), container.state.as_str()), ("dev", ""));
+        assert_eq!(container.grants, ["home", "nesting"]);
+        assert_eq!((container.size, container.agent), (Some(4096), None));
+    }
+}

@@ -1,0 +1,169 @@
+//! The commands and their options, as clap parses them.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::command;
+use crate::context::Context;
+use crate::error::CommandError;
+use crate::printer::{Level, Printer};
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default())
+    .error(AnsiColor::Red.on_default().bold())
+    .valid(AnsiColor::Green.on_default())
+    .invalid(AnsiColor::Yellow.on_default());
+
+/// Any tool of any distribution, as if the host had it.
+///
+/// Snug runs commands in persistent containers that share your home and feel like the host itself.
+/// Without a command it shows what there is and what to do next.
+#[derive(Debug, Parser)]
+#[command(name = "snug", bin_name = "snug", version, styles = STYLES, max_term_width = 100)]
+#[command(disable_help_subcommand = false, infer_subcommands = false, subcommand_negates_reqs = true)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: GlobalArgs,
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// Options that mean the same everywhere.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct GlobalArgs {
+    /// Print nothing but the answer and errors
+    #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = "Global options")]
+    pub quiet: bool,
+    /// Tell what happens step by step
+    #[arg(short, long, global = true, help_heading = "Global options")]
+    pub verbose: bool,
+}
+
+impl GlobalArgs {
+    fn printer(self) -> Printer {
+        Printer::new(match self {
+            Self { quiet: true, .. } => Level::Quiet,
+            Self { verbose: true, .. } => Level::Verbose,
+            _ => Level::Default,
+        })
+    }
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Enter(command::enter::EnterArgs),
+    Run(command::run::RunArgs),
+    Create(command::create::CreateArgs),
+    #[command(visible_alias = "ls")]
+    List(command::list::ListArgs),
+    Info(command::info::InfoArgs),
+    Start(command::start::StartArgs),
+    Stop(command::stop::StopArgs),
+    Restart(command::restart::RestartArgs),
+    #[command(alias = "remove")]
+    Rm(command::rm::RmArgs),
+    Prune(command::prune::PruneArgs),
+    Cp(command::cp::CpArgs),
+    Set(command::set::SetArgs),
+    Unset(command::unset::UnsetArgs),
+    Logs(command::logs::LogsArgs),
+    Image(command::image::ImageArgs),
+    Doctor(command::doctor::DoctorArgs),
+    Completion(command::completion::CompletionArgs),
+    #[command(hide = true)]
+    Man(command::man::ManArgs),
+    #[command(hide = true)]
+    Markdown(command::markdown::MarkdownArgs),
+    #[command(skip)]
+    Overview,
+}
+
+impl Command {
+    /// Status of Snug's own failure, where it is not the usual one: a command's own status must be told apart from it.
+    pub fn failure_status(&self) -> Option<u8> {
+        matches!(self, Self::Run(_) | Self::Enter(_)).then_some(FAILURE)
+    }
+
+    /// Does it.
+    pub fn execute(self, context: &Context) -> Result<ExitCode, CommandError> {
+        match self {
+            Self::Enter(args) => command::enter::execute(context, args),
+            Self::Run(args) => command::run::execute(context, args),
+            Self::Create(args) => command::create::execute(context, args),
+            Self::List(args) => command::list::execute(context, args),
+            Self::Info(args) => command::info::execute(context, args),
+            Self::Start(args) => command::start::execute(context, args),
+            Self::Stop(args) => command::stop::execute(context, args),
+            Self::Restart(args) => command::restart::execute(context, args),
+            Self::Rm(args) => command::rm::execute(context, args),
+            Self::Prune(args) => command::prune::execute(context, args),
+            Self::Cp(args) => command::cp::execute(context, args),
+            Self::Set(args) => command::set::execute(context, args),
+            Self::Unset(args) => command::unset::execute(context, args),
+            Self::Logs(args) => command::logs::execute(context, args),
+            Self::Image(args) => command::image::execute(context, args),
+            Self::Doctor(args) => command::doctor::execute(context, args),
+            Self::Completion(args) => command::completion::execute(context, args),
+            Self::Man(args) => command::man::execute(context, args),
+            Self::Markdown(args) => command::markdown::execute(context, args),
+            Self::Overview => command::overview::execute(context),
+        }
+    }
+}
+
+/// Status of `run` and `enter` when Snug itself fails, as of `env` and `nohup` (POSIX).
+const FAILURE: u8 = 125;
+
+/// `snug run` alone: building the whole tree of commands costs more than everything else on the hot path.
+#[derive(Debug, Parser)]
+#[command(name = "snug run", no_binary_name = true, styles = STYLES)]
+struct RunOnly {
+    #[command(flatten)]
+    global: GlobalArgs,
+    #[command(flatten)]
+    args: command::run::RunArgs,
+}
+
+/// Parses a command line. An error or a text that was asked for has been printed already: only the status is left.
+pub fn parse(arguments: &[OsString]) -> Result<(Context, Command), ExitCode> {
+    if let Some(run) = parse_run(arguments) {
+        return Ok((Context::new(run.global.printer()), Command::Run(run.args)));
+    }
+    let parsed =
+        Cli::command().try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches));
+    match parsed {
+        Ok(cli) => Ok((Context::new(cli.global.printer()), cli.command.unwrap_or(Command::Overview))),
+        Err(error) => Err(refuse(&error, arguments)),
+    }
+}
+
+/// What cannot be parsed here is parsed again by the whole tree, which words help and errors.
+fn parse_run(arguments: &[OsString]) -> Option<RunOnly> {
+    let is_run = arguments.get(1).is_some_and(|word| word == "run");
+    is_run.then(|| RunOnly::try_parse_from(&arguments[2..]).ok()).flatten()
+}
+
+fn refuse(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
+    // A text that cannot be written has no reader; the status says the rest.
+    let _ = error.print();
+    if !error.use_stderr() {
+        return ExitCode::SUCCESS;
+    }
+    let command = arguments.iter().skip(1).find(|word| !word.as_encoded_bytes().starts_with(b"-"));
+    match command {
+        Some(word) if word == "run" || word == "enter" => ExitCode::from(FAILURE),
+        _ => ExitCode::from(2),
+    }
+}
+
+/// The whole tree, for documents and completions.
+pub fn command() -> clap::Command {
+    Cli::command()
+}

@@ -1,0 +1,120 @@
+//! `snug create`.
+
+use std::fs::File;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Args;
+use clap_complete::ArgValueCompleter;
+use snug_core::image::ImageRef;
+
+use super::arguments::{DryRunArgs, show_notices, show_plan};
+use crate::bus::Bus;
+use crate::bus::change::Change;
+use crate::bus::options::Options;
+use crate::completion;
+use crate::context::{Context, parse_name};
+use crate::error::CommandError;
+
+/// Create a container
+///
+/// Prints its name when none was given.
+#[derive(Debug, Args)]
+pub struct CreateArgs {
+    /// Name of the container; without it, the image's
+    #[arg(value_name = "NAME")]
+    name: Option<String>,
+    /// What it is made from: `debian`, `fedora:43`, `images:alpine/3.22`, `local:ALIAS`, `file:PATH`
+    #[arg(short, long, value_name = "IMAGE", add = ArgValueCompleter::new(completion::images))]
+    image: Option<String>,
+    /// What it may do: `integrated`, `isolated` and so on
+    #[arg(long, value_name = "PRESET", add = ArgValueCompleter::new(completion::presets))]
+    preset: Option<String>,
+    /// Add a grant to those of the preset; several times
+    #[arg(long = "grant", value_name = "GRANT[=VALUE]")]
+    grants: Vec<String>,
+    /// Leave a grant of the preset out; several times
+    #[arg(long = "no-grant", value_name = "GRANT")]
+    no_grants: Vec<String>,
+    /// A setting, as `snug set` takes them; several times
+    #[arg(long = "set", value_name = "KEY=VALUE", add = ArgValueCompleter::new(completion::settings))]
+    settings: Vec<String>,
+    /// Do not start it
+    #[arg(long)]
+    no_start: bool,
+    /// Remove a container of that name first
+    #[arg(long)]
+    replace: bool,
+    #[command(flatten)]
+    dry_run: DryRunArgs,
+}
+
+/// Creates it.
+pub fn execute(context: &Context, args: CreateArgs) -> Result<ExitCode, CommandError> {
+    let config = context.config()?;
+    let image = args.image.as_deref().unwrap_or(&config.default_image);
+    let parsed = config.images.parse(image)?;
+    let name = match &args.name {
+        Some(name) => parse_name(name)?,
+        None => parsed.container_name().ok_or_else(|| {
+            CommandError::user(format!("no name can be made from image '{image}'"))
+                .hint("name the container: `snug create NAME -i IMAGE`")
+        })?,
+    };
+    let settings = super::set::parse_settings(&args.settings)?;
+    let preset = args.preset.as_deref().unwrap_or(&config.default_preset);
+    config.presets.get(preset)?;
+    let administrator = is_privileged(context, preset, &args.grants);
+    let bus = context.bus()?;
+    let image = if args.dry_run.dry_run { image.to_owned() } else { local_image(context, &bus, image)? };
+    let options = args
+        .dry_run
+        .options()
+        .text("image", Some(&image))
+        .text("preset", Some(preset))
+        .list("grants", &args.grants)
+        .list("no-grants", &args.no_grants)
+        .map("settings", &settings)
+        .off("start", args.no_start)
+        .switch("replace", args.replace);
+    let ended = bus.change(&Change::create(name.as_str(), options).with_administrator(administrator))?;
+    if args.dry_run.dry_run {
+        show_plan(context.printer, &ended.plan)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    show_notices(context, &ended.notices);
+    if args.name.is_none() {
+        context.printer.answer_line(name.as_str())?;
+    }
+    context.printer.notice(&format!("container {name} is ready: `snug enter {name}`"));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Whether an administrator will have to agree, as far as the configuration tells.
+pub fn is_privileged(context: &Context, preset: &str, grants: &[String]) -> bool {
+    let of_preset = context.config().is_ok_and(|config| {
+        config.presets.get(preset).is_ok_and(|preset| !preset.grants.needs_administrator().is_empty())
+    });
+    let added = snug_core::grant::GrantSet::parse(grants)
+        .is_ok_and(|grants| !grants.needs_administrator().is_empty());
+    of_preset || added
+}
+
+/// The image as the daemon takes it. A file is opened here, with the user's own rights, and handed over.
+pub fn local_image(context: &Context, bus: &Bus, image: &str) -> Result<String, CommandError> {
+    let ImageRef::File(path) = context.config()?.images.parse(image)? else { return Ok(image.to_owned()) };
+    let name = ImageRef::File(path.clone()).container_name().ok_or_else(|| {
+        CommandError::user(format!("no name can be made from '{}'", path.display()))
+            .hint("`snug image import ALIAS FILE` takes it in under a name of yours")
+    })?;
+    let rootfs = open(&path)?;
+    let options = Options::new().descriptor("rootfs", Some(rootfs.into()));
+    bus.change(&Change::import_image(name.as_str(), options))?;
+    Ok(ImageRef::Local(name.to_string()).to_string())
+}
+
+/// Opens a file of an image.
+pub fn open(path: &Path) -> Result<File, CommandError> {
+    File::open(path)
+        .map_err(|error| CommandError::user(format!("{} cannot be read: {error}", path.display())))
+}

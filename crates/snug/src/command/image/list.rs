@@ -1,0 +1,70 @@
+//! `snug image list`.
+
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+use clap::Args;
+
+use crate::bus::options::Options;
+use crate::bus::view::Image;
+use crate::command::arguments::JsonArgs;
+use crate::command::print_json;
+use crate::context::Context;
+use crate::error::CommandError;
+use crate::{table, words};
+
+/// List images
+///
+/// Without a remote: those on this machine, and the short names of the configuration.
+#[derive(Debug, Args)]
+pub struct ImageListArgs {
+    /// Those of a remote instead: `images`
+    #[arg(value_name = "REMOTE")]
+    remote: Option<String>,
+    #[command(flatten)]
+    json: JsonArgs,
+}
+
+/// Lists them.
+pub fn execute(context: &Context, args: ImageListArgs) -> Result<ExitCode, CommandError> {
+    let config = context.config()?;
+    let remote = args.remote.as_deref().map(|remote| remote.trim_end_matches(':'));
+    if let Some(remote) = remote
+        && remote != snug_core::image::LOCAL
+        && !config.images.remotes.contains_key(remote)
+    {
+        let known: Vec<&str> = config.images.remotes.keys().map(String::as_str).collect();
+        return Err(CommandError::user(format!("there is no remote '{}'", snug_core::text::shown(remote)))
+            .hint(format!("remotes of the configuration: {}", known.join(", "))));
+    }
+    let mut images = context.bus()?.images(&Options::new().text("remote", remote))?;
+    images.sort_by(|a, b| a.reference.cmp(&b.reference));
+    if args.json.json {
+        print_json(context.printer, "images", &images)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if images.is_empty() {
+        context.printer.notice("no images here yet; `snug image pull debian` fetches one");
+    } else {
+        context.printer.answer(&table_of(&images))?;
+    }
+    if remote.is_none() && !config.images.short_names.is_empty() {
+        let names: Vec<&str> = config.images.short_names.keys().map(String::as_str).collect();
+        context.printer.notice(&format!("short names: {}", names.join(" ")));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn table_of(images: &[Image]) -> String {
+    let now = SystemTime::now();
+    let row = |image: &Image| {
+        vec![
+            image.reference.clone(),
+            image.description.clone(),
+            image.architecture.clone(),
+            image.size.map(words::size).unwrap_or_default(),
+            words::age(&image.created, now),
+        ]
+    };
+    table::render(&["IMAGE", "DESCRIPTION", "ARCH", "SIZE", "MADE"], images.iter().map(row).collect())
+}

@@ -1,0 +1,82 @@
+//! `snug rm`.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::arguments::{DryRunArgs, TargetArgs, YesArgs};
+use super::several::{self, Wording};
+use crate::bus::Bus;
+use crate::bus::change::Change;
+use crate::bus::options::Options;
+use crate::bus::view::Container;
+use crate::context::Context;
+use crate::entry;
+use crate::error::CommandError;
+use crate::words;
+
+/// Remove containers, with everything that was installed in them
+///
+/// Your home on the host is never touched. On a terminal you are asked first.
+#[derive(Debug, Args)]
+pub struct RmArgs {
+    #[command(flatten)]
+    targets: TargetArgs,
+    /// Also when it is running, and without asking
+    #[arg(short, long)]
+    force: bool,
+    #[command(flatten)]
+    yes: YesArgs,
+    #[command(flatten)]
+    dry_run: DryRunArgs,
+}
+
+/// Removes them, side by side.
+pub fn execute(context: &Context, args: RmArgs) -> Result<ExitCode, CommandError> {
+    args.targets.check()?;
+    let bus = context.bus()?;
+    let mut names = args.targets.resolve(&bus, |_| true)?;
+    if !args.force && !args.yes.yes && !args.dry_run.dry_run && context.printer.can_ask() {
+        names = agreed(context, &bus, names)?;
+        if names.is_empty() {
+            context.printer.notice("nothing was removed");
+            return Ok(ExitCode::from(1));
+        }
+    }
+    let options = || args.dry_run.options().switch("force", args.force);
+    let wording = Wording { done: "removed", none: "there is no container" };
+    several::execute(context, &bus, &names, |name| Change::remove(name, options()).to_the_end(), &wording)
+}
+
+/// Those that the user really wants removed.
+fn agreed(context: &Context, bus: &Bus, names: Vec<String>) -> Result<Vec<String>, CommandError> {
+    let mut agreed = Vec::new();
+    for name in names {
+        let container = match bus.get(&name, &Options::new().switch("size", true)) {
+            Ok(container) => container,
+            Err(error) => return Err(entry::suggest(bus, &name, error)),
+        };
+        if container.is_running() {
+            let error = CommandError::user(format!("container {name} is running"));
+            return Err(
+                error.hint(format!("`snug stop {name}` stops it; `snug rm -f {name}` removes it as it is"))
+            );
+        }
+        if context.printer.confirm(&question(&container), false)? {
+            agreed.push(name);
+        }
+    }
+    Ok(agreed)
+}
+
+fn question(container: &Container) -> String {
+    let mut what = Vec::new();
+    if let Some(size) = container.size {
+        what.push(words::size(size));
+    }
+    if container.snapshots > 0 {
+        what.push(words::count(container.snapshots as usize, "snapshot"));
+    }
+    let what = if what.is_empty() { String::new() } else { format!(" ({})", what.join(", ")) };
+    format!("Remove container {}{what}?", container.name)
+}

@@ -1,0 +1,184 @@
+//! `snug run`: the hot path. Until the container turns out not to run, nothing here may touch the bus.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use clap_complete::ArgValueCompleter;
+use snug_client::{Directory, Request, TerminalChoice, User};
+
+use super::arguments::ContainerArgs;
+use crate::bus::change::Change;
+use crate::bus::options::Options;
+use crate::context::Context;
+use crate::error::CommandError;
+use crate::{completion, entry};
+
+/// Run a command in a container
+///
+/// The command runs where you are, with your environment, and ends as it would have ended on the host. Options before
+/// CMD are Snug's, everything after it is CMD's. The container is started when it does not run; the default container
+/// is also made when it does not exist.
+///
+/// Exit status: the command's own; 128 + n when it died of signal n; 125 when Snug itself failed, 126 when the command
+/// cannot be executed, 127 when it is not found.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    #[command(flatten)]
+    container: ContainerArgs,
+    #[command(flatten)]
+    how: HowArgs,
+    /// Run in a fresh container that is removed at the end, whatever ends it
+    #[arg(long, conflicts_with = "container")]
+    rm: bool,
+    /// Image of the fresh container; without it, the default image
+    #[arg(long, value_name = "IMAGE", requires = "rm", add = ArgValueCompleter::new(completion::images))]
+    image: Option<String>,
+    /// Preset of the fresh container
+    #[arg(long, value_name = "PRESET", requires = "rm", add = ArgValueCompleter::new(completion::presets))]
+    preset: Option<String>,
+    /// Run as the login shell would: CMD through `-SHELL -c`
+    #[arg(long)]
+    login: bool,
+    /// The command and its arguments
+    #[arg(value_name = "CMD", required = true, trailing_var_arg = true, value_hint = clap::ValueHint::CommandWithArguments)]
+    command: Vec<OsString>,
+}
+
+/// How a command runs; the same for `run` and `enter`.
+#[derive(Debug, Args)]
+pub struct HowArgs {
+    /// Directory in the container; it must exist there
+    #[arg(short = 'w', long, value_name = "DIR")]
+    workdir: Option<PathBuf>,
+    /// Set a variable, or pass yours on when there is no value; several times
+    #[arg(short, long = "env", value_name = "KEY[=VALUE]")]
+    env: Vec<OsString>,
+    /// Start from the container's login environment alone
+    #[arg(long)]
+    clean_env: bool,
+    /// As root of the container
+    #[arg(long, conflicts_with = "user")]
+    root: bool,
+    /// As this user of the container, by name or number
+    #[arg(short, long, value_name = "USER")]
+    user: Option<OsString>,
+    /// With a terminal, even if yours is redirected
+    #[arg(short = 't', long = "tty", overrides_with = "no_tty")]
+    tty: bool,
+    /// Without a terminal
+    #[arg(short = 'T', long = "no-tty", overrides_with = "tty")]
+    no_tty: bool,
+    /// Accepted because fingers know it; input is always passed on
+    #[arg(short = 'i', long)]
+    interactive: bool,
+    /// Do not wait until the container has booted far enough
+    #[arg(long)]
+    early: bool,
+}
+
+impl HowArgs {
+    /// The request of a command in a container.
+    pub fn request(
+        self,
+        context: &Context,
+        container: &snug_core::name::ContainerName,
+        argv: Vec<OsString>,
+        login: bool,
+        or_home: bool,
+    ) -> Result<Request, CommandError> {
+        Ok(Request {
+            container_dir: context.paths.container_dir(context.uid(), container),
+            container: container.to_string(),
+            argv,
+            overrides: overrides(&self.env)?,
+            clean: self.clean_env,
+            login,
+            early: self.early,
+            user: match self.user {
+                Some(user) => User::Named(user),
+                None if self.root => User::Root,
+                None => User::Owner,
+            },
+            directory: self.workdir.map_or(Directory::Same { or_home }, Directory::Guest),
+            terminal: match (self.tty, self.no_tty) {
+                (true, _) => TerminalChoice::Force,
+                (_, true) => TerminalChoice::Never,
+                _ => TerminalChoice::Auto,
+            },
+        })
+    }
+}
+
+/// `KEY=VALUE` as it is, `KEY` with the caller's value. A KEY that the caller does not have is left out, as docker and
+/// podman do.
+fn overrides(given: &[OsString]) -> Result<Vec<(OsString, OsString)>, CommandError> {
+    let mut pairs = Vec::new();
+    for word in given {
+        let bytes = word.as_bytes();
+        let (key, value) = match bytes.iter().position(|byte| *byte == b'=') {
+            Some(at) => (&bytes[..at], Some(OsString::from_vec(bytes[at + 1..].to_vec()))),
+            None => (bytes, None),
+        };
+        let key = OsStr::from_bytes(key);
+        if key.is_empty() {
+            let shown = snug_core::text::escape_bytes(bytes);
+            return Err(CommandError::usage(format!("-e '{shown}' has no name before '='"))
+                .hint("write -e KEY=VALUE"));
+        }
+        if let Some(value) = value.or_else(|| std::env::var_os(key)) {
+            pairs.push((key.to_owned(), value));
+        }
+    }
+    Ok(pairs)
+}
+
+/// Runs it.
+pub fn execute(context: &Context, args: RunArgs) -> Result<ExitCode, CommandError> {
+    if args.rm {
+        return execute_fresh(context, args);
+    }
+    let container = context.container(args.container.container.as_deref())?;
+    let request = args.how.request(context, &container, args.command, args.login, false)?;
+    let outcome = entry::run(context, &request, &|bus| entry::ensure(context, bus, container.as_str()))?;
+    Ok(entry::finish(context, &outcome))
+}
+
+/// In a container of its own. The daemon knows this process and removes the container when it is gone, whatever ends it;
+/// here it is removed in good order, and waited for.
+fn execute_fresh(context: &Context, args: RunArgs) -> Result<ExitCode, CommandError> {
+    let config = context.config()?;
+    let image = args.image.as_deref().unwrap_or(&config.default_image);
+    let preset = args.preset.as_deref().unwrap_or(&config.default_preset);
+    let container = fresh_name()?;
+    let request = args.how.request(context, &container, args.command, args.login, false)?;
+    let bus = context.bus()?;
+    let image = super::create::local_image(context, &bus, image)?;
+    let options =
+        Options::new().text("image", Some(&image)).text("preset", Some(preset)).switch("temporary", true);
+    let create = Change::create(container.as_str(), options)
+        .with_administrator(super::create::is_privileged(context, preset, &[]));
+    bus.change(&create)?;
+    let name = container.as_str();
+    let ensure = Change::ensure(name, Options::new());
+    let outcome = entry::run(context, &request, &|bus| bus.change(&ensure).map(drop));
+    let removed = bus.change(&Change::remove(name, Options::new().switch("force", true)).to_the_end());
+    if let Err(error) = removed {
+        context.printer.error(&error);
+        context
+            .printer
+            .warning(&format!("container {name} is left; snugd removes it when this command has ended"));
+    }
+    Ok(entry::finish(context, &outcome?))
+}
+
+/// A name that nobody else takes: `run-` and 40 random bits.
+fn fresh_name() -> Result<snug_core::name::ContainerName, CommandError> {
+    let mut random = [0; 5];
+    rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())
+        .map_err(|error| CommandError::failed("no random number to be had").caused_by(error))?;
+    let digits: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(format!("run-{digits}").parse()?)
+}

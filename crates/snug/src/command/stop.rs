@@ -1,0 +1,38 @@
+//! `snug stop`.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::arguments::{DryRunArgs, TargetArgs};
+use super::several::{self, Wording};
+use crate::bus::change::Change;
+use crate::context::Context;
+use crate::error::CommandError;
+
+/// Stop containers
+///
+/// Commands in them are hung up first; what does not end is killed.
+#[derive(Debug, Args)]
+pub struct StopArgs {
+    #[command(flatten)]
+    targets: TargetArgs,
+    /// Do not wait for anything: kill at once
+    #[arg(short, long)]
+    force: bool,
+    /// Seconds until what is left is killed
+    #[arg(long, value_name = "SECONDS")]
+    timeout: Option<u32>,
+    #[command(flatten)]
+    dry_run: DryRunArgs,
+}
+
+/// Stops them, side by side.
+pub fn execute(context: &Context, args: StopArgs) -> Result<ExitCode, CommandError> {
+    args.targets.check()?;
+    let bus = context.bus()?;
+    let names = args.targets.resolve(&bus, |container| container.state != "stopped")?;
+    let options = || args.dry_run.options().switch("force", args.force).number("timeout", args.timeout);
+    let wording = Wording { done: "stopped", none: "no container is running" };
+    several::execute(context, &bus, &names, |name| Change::stop(name, options()), &wording)
+}

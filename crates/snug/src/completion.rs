@@ -1,0 +1,113 @@
+//! What a shell can be offered for a half-typed word: containers, images, presets, settings. The shell asks this program
+//! for each word; an answer that takes long is none.
+
+use std::ffi::OsStr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap_complete::CompletionCandidate;
+use clap_complete::env::{CompleteEnv, Shells};
+use snug_core::setting::SettingKey;
+
+use crate::bus::Bus;
+use crate::context::Context;
+use crate::env_vars;
+use crate::error::CommandError;
+use crate::printer::{Level, Printer};
+
+/// Longer than this nobody waits for a word. The first question also starts the daemon.
+const DEADLINE: Duration = Duration::from_millis(1500);
+
+/// Whether a shell asks.
+pub fn is_asked_for() -> bool {
+    env_vars::non_empty(env_vars::SNUG_COMPLETE).is_some()
+}
+
+/// Answers the shell.
+pub fn answer() -> ExitCode {
+    let asked = CompleteEnv::with_factory(crate::cli::command).var(env_vars::SNUG_COMPLETE).bin("snug");
+    match asked.try_complete(std::env::args_os(), std::env::current_dir().ok().as_deref()) {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+/// The script that makes a shell ask.
+pub fn script(shell: &str) -> Result<Vec<u8>, CommandError> {
+    let shells = Shells::builtins();
+    let completer = shells
+        .completer(shell)
+        .ok_or_else(|| CommandError::user(format!("no completion for shell '{shell}'")))?;
+    let mut script = Vec::new();
+    completer
+        .write_registration(env_vars::SNUG_COMPLETE, "snug", "snug", "snug", &mut script)
+        .map_err(|error| CommandError::failed(format!("the script cannot be made: {error}")))?;
+    Ok(script)
+}
+
+fn bus() -> Option<Bus> {
+    Bus::connect(Printer::new(Level::Quiet)).ok()
+}
+
+/// The caller's containers.
+pub fn containers(current: &OsStr) -> Vec<CompletionCandidate> {
+    let Some(current) = current.to_str() else { return Vec::new() };
+    let listed = bus().and_then(|bus| bus.list_within(DEADLINE)).unwrap_or_default();
+    listed
+        .into_iter()
+        .filter(|container| container.name.starts_with(current) && !container.temporary)
+        .map(|container| {
+            let help = format!("{}, {}", container.state, container.image);
+            CompletionCandidate::new(container.name)
+                .help(Some(snug_core::text::escape(&help).into_owned().into()))
+        })
+        .collect()
+}
+
+/// Images on this machine and the configuration's short names.
+pub fn images(current: &OsStr) -> Vec<CompletionCandidate> {
+    let Some(current) = current.to_str() else { return Vec::new() };
+    let context = Context::new(Printer::new(Level::Quiet));
+    let mut candidates = Vec::new();
+    let here = bus().and_then(|bus| bus.images_within(DEADLINE)).unwrap_or_default();
+    for image in here.into_iter().filter(|image| image.reference.starts_with(current)) {
+        let help = snug_core::text::escape(&image.description).into_owned();
+        candidates.push(CompletionCandidate::new(image.reference).help(Some(help.into())));
+    }
+    if let Ok(config) = context.config() {
+        for (name, image) in config.images.short_names.iter().filter(|(name, _)| name.starts_with(current)) {
+            candidates.push(CompletionCandidate::new(name).help(Some(image.clone().into())));
+        }
+    }
+    candidates
+}
+
+/// Presets of the configuration.
+pub fn presets(current: &OsStr) -> Vec<CompletionCandidate> {
+    let Some(current) = current.to_str() else { return Vec::new() };
+    let context = Context::new(Printer::new(Level::Quiet));
+    let Ok(config) = context.config() else { return Vec::new() };
+    let fitting = config.presets.0.values().filter(|preset| preset.name.starts_with(current));
+    fitting
+        .map(|preset| CompletionCandidate::new(&preset.name).help(Some(preset.text.clone().into())))
+        .collect()
+}
+
+/// `cpu=` and so on.
+pub fn settings(current: &OsStr) -> Vec<CompletionCandidate> {
+    keys(current, "=")
+}
+
+/// `cpu` and so on.
+pub fn setting_keys(current: &OsStr) -> Vec<CompletionCandidate> {
+    keys(current, "")
+}
+
+fn keys(current: &OsStr, after: &str) -> Vec<CompletionCandidate> {
+    let Some(current) = current.to_str() else { return Vec::new() };
+    SettingKey::ALL
+        .into_iter()
+        .filter(|key| key.word().starts_with(current))
+        .map(|key| CompletionCandidate::new(format!("{key}{after}")).help(Some(key.values().into())))
+        .collect()
+}

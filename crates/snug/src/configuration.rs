@@ -1,0 +1,147 @@
+//! Reading the configuration: vendor < system < user, each a file and drop-ins, then the environment. Merging and
+//! checking is `snug_core::config`'s.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use snug_core::config::{Config, Layer, Source};
+use snug_core::name::ContainerName;
+use snug_core::paths::Paths;
+
+use crate::context::parse_name;
+use crate::env_vars;
+use crate::error::{CommandError, Kind};
+use crate::printer::Printer;
+
+/// Environment variables that are configuration, and their keys.
+pub const VARIABLES: [(&str, &str); 3] = [
+    (env_vars::SNUG_CONTAINER, "default_container"),
+    (env_vars::SNUG_IMAGE, "default_image"),
+    (env_vars::SNUG_PRESET, "default_preset"),
+];
+
+/// Reads and merges everything. What has no effect is told as a warning.
+pub fn read(paths: &Paths, printer: Printer) -> Result<Config, CommandError> {
+    let mut layers = Vec::new();
+    for directory in directories(paths) {
+        layers.extend(layers_of(&directory)?);
+    }
+    let pairs = environment()?;
+    if !pairs.is_empty() {
+        let pairs = pairs.iter().map(|(key, value)| (*key, value.as_str()));
+        layers.push(Layer::pairs(Source::Environment, pairs));
+    }
+    let config = Config::merge(&layers)?;
+    for warning in config.warnings() {
+        printer.warning(&warning.to_string());
+    }
+    Ok(config)
+}
+
+/// The default container alone, for the hot path: merging the whole configuration costs more than starting a command.
+/// Only the strongest file that names one is looked into; a broken one gets the full reading's error.
+pub fn default_container(paths: &Paths, printer: Printer) -> Result<ContainerName, CommandError> {
+    if let Some(name) = std::env::var(env_vars::SNUG_CONTAINER).ok().filter(|name| !name.is_empty()) {
+        return parse_name(&name);
+    }
+    for directory in directories(paths).iter().rev() {
+        for layer in layers_of(directory)?.iter().rev() {
+            if layer.text.contains(DEFAULT_CONTAINER) {
+                return Ok(read(paths, printer)?.default_container);
+            }
+        }
+    }
+    Ok(BUILT_IN_CONTAINER.parse()?)
+}
+
+const DEFAULT_CONTAINER: &str = "default_container";
+/// The same as in the core's built-in configuration, as a test makes sure.
+const BUILT_IN_CONTAINER: &str = "tools";
+
+/// The weakest first.
+pub fn directories(paths: &Paths) -> Vec<PathBuf> {
+    let mut directories = vec![paths.vendor.clone(), paths.etc.clone()];
+    let user = env_vars::non_empty(env_vars::XDG_CONFIG_HOME)
+        .map(PathBuf::from)
+        .filter(|directory| directory.is_absolute())
+        .or_else(|| env_vars::non_empty(env_vars::HOME).map(|home| Path::new(&home).join(".config")));
+    directories.extend(user.map(|directory| directory.join("snug")));
+    directories
+}
+
+/// `config.toml`, then `config.d/*.toml` in the order of their names.
+fn layers_of(directory: &Path) -> Result<Vec<Layer>, CommandError> {
+    let mut layers = Vec::new();
+    layers.extend(layer(directory.join("config.toml"))?);
+    let drop_ins = directory.join("config.d");
+    let entries = match fs::read_dir(&drop_ins) {
+        Ok(entries) => entries,
+        Err(error) if is_missing(&error) => return Ok(layers),
+        Err(error) => return Err(unreadable(&drop_ins, &error)),
+    };
+    let mut names: Vec<_> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+        .collect();
+    names.sort();
+    for path in names {
+        layers.extend(layer(path)?);
+    }
+    Ok(layers)
+}
+
+fn layer(path: PathBuf) -> Result<Option<Layer>, CommandError> {
+    match fs::read_to_string(&path) {
+        Ok(text) => Ok(Some(Layer::file(path, &text))),
+        Err(error) if is_missing(&error) => Ok(None),
+        Err(error) => Err(unreadable(&path, &error)),
+    }
+}
+
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> CommandError {
+    CommandError::new(Kind::Config, format!("{} cannot be read: {error}", path.display()))
+}
+
+fn environment() -> Result<Vec<(&'static str, String)>, CommandError> {
+    let mut pairs = Vec::new();
+    for (variable, key) in VARIABLES {
+        let Some(value) = env_vars::non_empty(variable) else { continue };
+        let value = value.into_string().map_err(|value| {
+            CommandError::new(Kind::Config, format!("{variable} is not text: {}", value.to_string_lossy()))
+        })?;
+        pairs.push((key, value));
+    }
+    Ok(pairs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_short_way_knows_the_built_in_container() {
+        assert_eq!(Config::built_in().default_container.as_str(), BUILT_IN_CONTAINER);
+    }
+
+    #[test]
+    fn drop_ins_come_after_the_file_in_the_order_of_their_names() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir(directory.path().join("config.d")).unwrap();
+        for (name, text) in [
+            ("config.d/20-b.toml", "b"),
+            ("config.toml", "a"),
+            ("config.d/10-a.toml", "c"),
+            ("config.d/x.bak", "d"),
+        ] {
+            fs::write(directory.path().join(name), text).unwrap();
+        }
+        let texts: Vec<_> =
+            layers_of(directory.path()).unwrap().into_iter().map(|layer| layer.text).collect();
+        assert_eq!(texts, ["a", "c", "b"]);
+    }
+}

@@ -1,0 +1,78 @@
+//! The process: its printer, configuration, user and paths. What is dear is made when it is first asked for.
+
+use std::cell::OnceCell;
+
+use snug_core::config::Config;
+use snug_core::name::{ContainerName, Uid};
+use snug_core::paths::Paths;
+
+use crate::bus::Bus;
+use crate::configuration;
+use crate::env_vars;
+use crate::error::CommandError;
+use crate::printer::Printer;
+
+/// What every command gets.
+pub struct Context {
+    /// All output goes through it.
+    pub printer: Printer,
+    /// Where everything is.
+    pub paths: Paths,
+    config: OnceCell<Config>,
+}
+
+impl Context {
+    /// A context for this process.
+    pub fn new(printer: Printer) -> Self {
+        let root = if cfg!(debug_assertions) { env_vars::non_empty(env_vars::SNUG_TEST_ROOT) } else { None };
+        let paths = root.map_or_else(Paths::default, |root| Paths::below(root.as_ref()));
+        Self { printer, paths, config: OnceCell::new() }
+    }
+
+    /// The merged configuration; read once.
+    pub fn config(&self) -> Result<&Config, CommandError> {
+        if let Some(config) = self.config.get() {
+            return Ok(config);
+        }
+        let config = configuration::read(&self.paths, self.printer)?;
+        Ok(self.config.get_or_init(|| config))
+    }
+
+    /// A connection to the daemon.
+    pub fn bus(&self) -> Result<Bus, CommandError> {
+        Bus::connect(self.printer)
+    }
+
+    /// The user whose containers are meant.
+    pub fn uid(&self) -> Uid {
+        Uid(rustix::process::getuid().as_raw())
+    }
+
+    /// The container that was named, or the configured default.
+    pub fn container(&self, given: Option<&str>) -> Result<ContainerName, CommandError> {
+        match given {
+            Some(name) => parse_name(name),
+            None => self.default_container(),
+        }
+    }
+
+    /// The configured default container.
+    pub fn default_container(&self) -> Result<ContainerName, CommandError> {
+        match self.config.get() {
+            Some(config) => Ok(config.default_container.clone()),
+            None => configuration::default_container(&self.paths, self.printer),
+        }
+    }
+}
+
+/// A name as it was typed. What is rather an image gets the hint that says so.
+pub fn parse_name(name: &str) -> Result<ContainerName, CommandError> {
+    name.parse().map_err(|error| {
+        let error = CommandError::from(error);
+        if name.contains([':', '/']) {
+            error.hint(format!("for an image: `snug create -i {name}`"))
+        } else {
+            error
+        }
+    })
+}

@@ -1,0 +1,29 @@
+//! Every environment variable that `snug` reads, declared once. `docs/reference/configuration.md` lists the public ones.
+
+/// The container that commands without `-c` or NAME are for; wins over `default_container`.
+pub const SNUG_CONTAINER: &str = "SNUG_CONTAINER";
+/// The image that new containers are made from; wins over `default_image`.
+pub const SNUG_IMAGE: &str = "SNUG_IMAGE";
+/// The preset of new containers; wins over `default_preset`.
+pub const SNUG_PRESET: &str = "SNUG_PRESET";
+// Colour: NO_COLOR, CLICOLOR, CLICOLOR_FORCE and TERM are read by anstream.
+
+/// `dumb` means a terminal that cannot move its cursor: no progress.
+pub const TERM: &str = "TERM";
+/// Where the user's configuration is; `~/.config` without it.
+pub const XDG_CONFIG_HOME: &str = "XDG_CONFIG_HOME";
+/// The user's home.
+pub const HOME: &str = "HOME";
+/// A Wayland display: a graphical session, which has its own authentication agent.
+pub const WAYLAND_DISPLAY: &str = "WAYLAND_DISPLAY";
+/// An X11 display: as above.
+pub const DISPLAY: &str = "DISPLAY";
+/// Asks for completions instead of running; set by the scripts that `snug completion` prints.
+pub const SNUG_COMPLETE: &str = "SNUG_COMPLETE";
+/// Tests only, and only in debug builds: all of the installation's paths are below this directory.
+pub const SNUG_TEST_ROOT: &str = "SNUG_TEST_ROOT";
+
+/// A variable's value, when it is set to something that is not empty.
+pub fn non_empty(name: &str) -> Option<std::ffi::OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}

@@ -1,0 +1,73 @@
+//! The command line of Snug. Everything here belongs to the binary `snug`; nothing is meant for other programs.
+//!
+//! | module | what |
+//! |---|---|
+//! | **the edge** | |
+//! | [`cli`] | the commands and their options, as clap parses them |
+//! | [`command`] | one file a command |
+//! | [`completion`] | what a shell can be offered for a half-typed word |
+//! | **what commands use** | |
+//! | [`context`] | the process: its printer, configuration, user and paths |
+//! | [`configuration`] | reading the configuration's files |
+//! | [`entry`] | getting into a container, starting or making it on the way |
+//! | [`bus`] | `snugd` over the system bus |
+//! | [`archive`] | tar streams to and from a guest |
+//! | **output** | |
+//! | [`printer`] | the one place that prints |
+//! | [`progress`] | progress of jobs |
+//! | [`table`] | columns |
+//! | [`words`] | sizes and ages in words |
+//! | [`error`] | errors with kinds and hints |
+//! | [`env_vars`] | every environment variable that is read |
+
+mod archive;
+mod bus;
+mod cli;
+mod command;
+mod completion;
+mod configuration;
+mod context;
+mod entry;
+mod env_vars;
+mod error;
+mod printer;
+mod progress;
+mod table;
+mod words;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use error::{CommandError, Kind};
+
+/// Runs the command line `arguments` (the program's name first) and gives the status to end with.
+#[must_use]
+pub fn main(arguments: Vec<OsString>) -> ExitCode {
+    if completion::is_asked_for() {
+        return completion::answer();
+    }
+    let (context, command) = match cli::parse(&arguments) {
+        Ok(parsed) => parsed,
+        Err(status) => return status,
+    };
+    let failure = command.failure_status();
+    match command.execute(&context) {
+        Ok(status) => status,
+        Err(error) => end(&context, &error, failure),
+    }
+}
+
+fn end(context: &context::Context, error: &CommandError, failure: Option<u8>) -> ExitCode {
+    let died = |signal| snug_client::finish(&snug_client::Outcome::Killed(signal));
+    match error.kind {
+        Kind::BrokenPipe => died(rustix::process::Signal::PIPE.as_raw()),
+        Kind::Cancelled(signal) => {
+            context.printer.error(error);
+            died(signal)
+        }
+        _ => {
+            context.printer.error(error);
+            ExitCode::from(failure.unwrap_or_else(|| error.status()))
+        }
+    }
+}
