@@ -149,10 +149,12 @@ fn files_below(dir: &Path) -> Result<Vec<PathBuf>> {
 /// Completions and man pages, as the program itself writes them.
 fn generated(place: &Place, snug: &Path) -> Vec<Item> {
     let share = place.prefix.join("share");
+    // Debian's zsh reads another directory than zsh's own default.
+    let zsh = if Path::new("/etc/debian_version").exists() { "vendor-completions" } else { "site-functions" };
     let completions = [
-        ("bash", "bash-completion/completions/snug"),
-        ("zsh", "zsh/site-functions/_snug"),
-        ("fish", "fish/vendor_completions.d/snug.fish"),
+        ("bash", "bash-completion/completions/snug".to_owned()),
+        ("zsh", format!("zsh/{zsh}/_snug")),
+        ("fish", "fish/vendor_completions.d/snug.fish".to_owned()),
     ];
     let mut items: Vec<Item> = completions
         .into_iter()

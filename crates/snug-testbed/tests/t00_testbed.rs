@@ -63,8 +63,11 @@ fn a_terminal_is_the_users_own_and_takes_keys_sizes_and_hang_ups() {
     pty.until("sleep 1000").unwrap();
     pty.write("\x03").unwrap();
     pty.until("ready> ").unwrap();
-    pty.line("trap 'exit 9' HUP; echo trap-$((6 * 7))").unwrap();
-    pty.until("trap-42").unwrap();
+    pty.line("exit 3").unwrap();
+    pty.ends_with(3);
+    let line = "trap 'exit 9' HUP; sleep 1000 & echo trap set; wait";
+    let mut pty = bed.shell("tester", line).deadline(Duration::from_secs(10)).on_pty().unwrap();
+    pty.until("trap set").unwrap();
     pty.close();
     pty.ends_with(9);
     leaks.assert_none();
