@@ -118,7 +118,7 @@ pub struct Warning {
 
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: there is no key '{}'", self.source, text::shown(&self.key))?;
+        write!(f, "{}: '{}' is not known and has no effect", self.source, text::shown(&self.key))?;
         match &self.nearest {
             Some(near) => write!(f, "; did you mean '{near}'?"),
             None => Ok(()),
@@ -131,10 +131,10 @@ impl fmt::Display for Warning {
 #[non_exhaustive]
 pub enum ConfigError {
     /// Not TOML, or a value of a wrong type.
-    #[error("{source_}, line {line}, column {column}: {}", text::shown(problem))]
+    #[error("{origin}, line {line}, column {column}: {}", text::shown(problem))]
     Toml {
         /// Where.
-        source_: Source,
+        origin: Source,
         /// From 1.
         line: usize,
         /// From 1, in characters.
@@ -143,10 +143,10 @@ pub enum ConfigError {
         problem: String,
     },
     /// A value that makes no sense.
-    #[error("{source_}: '{key}': {problem}")]
+    #[error("{origin}: '{key}': {problem}")]
     Value {
         /// Where.
-        source_: Source,
+        origin: Source,
         /// Which key.
         key: String,
         /// Why.

@@ -17,7 +17,7 @@ pub const IDMAP_SIZE: u32 = 1_000_000;
 
 /// Keys of Incus' configuration that are Snug's to set and to unset; all others (`volatile.*`, what an administrator
 /// added) are left alone. The phase and the temporary mark have steps of their own.
-const MANAGED_KEYS: [&str; 13] = [
+const MANAGED_KEYS: [&str; 12] = [
     OWNER_KEY,
     SPEC_KEY,
     "raw.lxc",
@@ -30,7 +30,6 @@ const MANAGED_KEYS: [&str; 13] = [
     "limits.cpu",
     "limits.memory",
     "limits.processes",
-    "user.snug.version",
 ];
 
 /// Devices that are Snug's.
@@ -256,3 +255,6 @@ fn mount(source: &Path, target: &Path, more: &[(&str, &str)]) -> Device {
     mount.extend(device(more));
     mount
 }
+
+#[cfg(test)]
+mod tests;

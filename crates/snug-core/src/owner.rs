@@ -1,6 +1,6 @@
 //! Accounts, and who may own containers (design, section 6, rule 1).
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use thiserror::Error;
 
@@ -37,6 +37,47 @@ impl Account {
     pub fn touches_home(&self, path: &Path) -> bool {
         [&self.home, &self.home_real].into_iter().any(|home| path.starts_with(home) || home.starts_with(path))
     }
+}
+
+/// Directories that are no home: the guest's own would disappear below it.
+const SYSTEM_DIRECTORIES: [&str; 19] = [
+    "/",
+    "/bin",
+    "/boot",
+    "/home",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/media",
+    "/mnt",
+    "/opt",
+    "/root",
+    "/sbin",
+    "/srv",
+    "/tmp",
+    "/var",
+    "/var/home",
+    "/var/lib",
+    "/var/log",
+    "/var/tmp",
+];
+/// Directories in which there is no home that can be shared.
+const SYSTEM_TREES: [&str; 7] = ["/usr", "/proc", "/sys", "/dev", "/run", "/etc", "/.snug"];
+
+/// Whether an account's home can be mounted at its own path in a guest.
+///
+/// # Errors
+/// [`Reason::Home`]: it is no absolute path, a directory of the system, or inside one that the guest needs for itself.
+pub fn may_share_home(account: &Account) -> Result<(), NotEligible> {
+    let home = &account.home_real;
+    let plain = home.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
+    let system = SYSTEM_DIRECTORIES.iter().any(|directory| home == Path::new(directory))
+        || SYSTEM_TREES.iter().any(|top| home.starts_with(top));
+    if home.is_absolute() && plain && !system {
+        return Ok(());
+    }
+    let reason = Reason::Home(home.clone());
+    Err(NotEligible { name: account.name.clone(), uid: account.uid, gid: account.gid, reason })
 }
 
 /// What the host says about ids.
@@ -108,7 +149,7 @@ fn is_nobody(id: u32) -> bool {
 }
 
 /// Why an account may not own containers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reason {
     /// uid 0: `raw.idmap` would need no permission, and its guest would be the host's root.
@@ -125,6 +166,8 @@ pub enum Reason {
     SubordinateUid(Range),
     /// A gid that another container's processes may have.
     SubordinateGid(Range),
+    /// A home that cannot be shared.
+    Home(PathBuf),
 }
 
 /// Somebody who may not own containers.
@@ -143,7 +186,7 @@ pub struct NotEligible {
 
 impl NotEligible {
     fn sentence(&self) -> String {
-        match self.reason {
+        match &self.reason {
             Reason::Root => "root has none of its own".to_owned(),
             Reason::Nameless => "the account has no usable name".to_owned(),
             Reason::Nobody => "the id stands for nobody".to_owned(),
@@ -154,6 +197,9 @@ impl NotEligible {
             }
             Reason::SubordinateGid(range) => {
                 format!("its gid lies in root's subordinate range {range} (/etc/subgid)")
+            }
+            Reason::Home(home) => {
+                format!("its home '{}' cannot be shared", text::shown(&home.to_string_lossy()))
             }
         }
     }
@@ -170,6 +216,7 @@ impl Explain for NotEligible {
     fn hints(&self) -> Vec<String> {
         vec![match self.reason {
             Reason::Root => "run snug as an ordinary user; root manages others' with --all-users".to_owned(),
+            Reason::Home(_) => "give the container a home of its own: home=private".to_owned(),
             Reason::Nameless | Reason::Nobody | Reason::SystemUser(_) => {
                 "run snug as an ordinary user".to_owned()
             }
@@ -219,6 +266,28 @@ mod tests {
         ] {
             let got = may_own(Uid(uid), Gid(gid), name, &rules).map_err(|error| error.reason).err();
             assert_eq!(got, wanted, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_home_that_would_hide_the_guest_is_not_shared() {
+        let account = |home: &str| Account {
+            name: "anna".into(),
+            uid: Uid(1000),
+            gid: Gid(1000),
+            group: "anna".into(),
+            gecos: String::new(),
+            shell: "/bin/bash".into(),
+            home: home.into(),
+            home_real: home.into(),
+        };
+        for good in ["/home/anna", "/var/home/anna", "/root/x", "/srv/homes/anna", "/data"] {
+            assert_eq!(may_share_home(&account(good)), Ok(()), "{good}");
+        }
+        for bad in
+            ["/", "", "home/anna", "/usr", "/usr/games", "/home", "/run/user/1000", "/home/../etc", "/proc/1"]
+        {
+            assert!(may_share_home(&account(bad)).is_err(), "{bad}");
         }
     }
 

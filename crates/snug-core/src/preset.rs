@@ -77,22 +77,14 @@ impl Presets {
             return Err(PresetError::Unsupported { preset: preset.name.clone(), grant: Box::new(grant) });
         }
         let mut wanted = preset.grants.clone();
-        if wanted.home() == Home::Shared || request.grants.home() == Home::Shared {
-            wanted.extend(request.islands.iter().map(|path| Grant::Private(path.into())));
-        }
         for word in &request.without {
             wanted.remove(word)?;
         }
         wanted.extend(request.grants.clone());
-        if wanted.home() != Home::Shared {
-            let islands: Vec<_> = request.islands.iter().map(|path| Grant::Private(path.into())).collect();
-            wanted = wanted
-                .into_iter()
-                .filter(|grant| !islands.contains(grant) || request.grants.contains(grant))
-                .fold(GrantSet::new(), |mut set, grant| {
-                    set.insert(grant);
-                    set
-                });
+        if wanted.home() == Home::Shared && !request.without.iter().any(|word| word == "private") {
+            let islands = request.islands.iter().map(|path| Grant::Private(path.into()));
+            let left_out = |island: &Grant| request.without.iter().any(|word| Grant::stored(word) == *island);
+            wanted.extend(islands.filter(|island| !left_out(island)));
         }
         let (grants, waiting) = wanted.part();
         Ok(Resolved { preset: preset.name.clone(), grants, waiting })
@@ -140,5 +132,67 @@ impl Explain for PresetError {
             Self::Unsupported { .. } => vec!["the presets 'integrated' and 'isolated' work".to_owned()],
             Self::Grant(error) => error.hints(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn resolve(preset: &str, grants: &[&str], without: &[&str]) -> Result<Resolved, PresetError> {
+        let config = Config::built_in();
+        config.presets.resolve(&GrantRequest {
+            preset: preset.to_owned(),
+            grants: GrantSet::parse(grants).unwrap(),
+            without: without.iter().map(|word| (*word).to_owned()).collect(),
+            islands: vec![".config/systemd/user".to_owned(), ".x".to_owned()],
+        })
+    }
+
+    #[test]
+    fn a_request_becomes_grants() {
+        let islands = ["private=.config/systemd/user", "private=.x"];
+        for (preset, grants, without, wanted) in [
+            ("integrated", &[][..], &[][..], [&["home", "nesting", "network=nat"][..], &islands].concat()),
+            (
+                "integrated",
+                &["network=host"],
+                &[],
+                [&["home", "nesting", "network=host"][..], &islands].concat(),
+            ),
+            ("integrated", &[], &["nesting", "private=.x"], vec!["home", "network=nat", islands[0]]),
+            ("integrated", &[], &["private"], vec!["home", "nesting", "network=nat"]),
+            (
+                "integrated",
+                &["private=.y"],
+                &["private"],
+                vec!["home", "nesting", "network=nat", "private=.y"],
+            ),
+            ("integrated", &["home=private"], &[], vec!["home=private", "nesting", "network=nat"]),
+            ("integrated", &[], &["home"], vec!["nesting", "network=nat"]),
+            ("isolated", &[], &[], vec!["home=private", "network=nat", "nesting"]),
+            ("isolated", &["home"], &[], [&["home", "network=nat", "nesting"][..], &islands].concat()),
+        ] {
+            let resolved = resolve(preset, grants, without).unwrap();
+            assert_eq!(resolved.grants.words(), wanted, "{preset} {grants:?} {without:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_preset_has_to_wait_for_is_named() {
+        let waiting: Vec<String> =
+            resolve("integrated", &[], &["gpu"]).unwrap().waiting.iter().map(Grant::to_string).collect();
+        assert_eq!(waiting, ["places", "session", "devices", "network=mirror", "host-exec", "host-open"]);
+    }
+
+    #[test]
+    fn presets_that_cannot_be_true_to_their_name_are_refused() {
+        for preset in ["privileged", "project"] {
+            assert!(matches!(resolve(preset, &[], &[]), Err(PresetError::Unsupported { .. })), "{preset}");
+        }
+        let error = resolve("isolate", &[], &[]).unwrap_err();
+        assert_eq!(error.hints(), ["did you mean 'isolated'?"]);
+        assert!(matches!(resolve("integrated", &["session"], &[]), Err(PresetError::Grant(_))));
     }
 }

@@ -9,7 +9,7 @@ use toml::{Table, Value};
 use super::schema::{self, Raw};
 use super::{Config, ConfigError, PresetMap, Remotes, Warning};
 use crate::error::Explain;
-use crate::grant::GrantSet;
+use crate::grant::{Grant, GrantError, GrantSet};
 use crate::image::{ImageTable, Protocol, Remote, is_remote_name};
 use crate::preset::{Preset, Presets};
 use crate::setting::{Setting, Settings};
@@ -116,10 +116,11 @@ impl Merged {
         }
     }
 
-    pub(super) fn finish(self) -> Result<Config, ConfigError> {
+    pub(super) fn finish(mut self) -> Result<Config, ConfigError> {
         let raw: Raw = Value::Table(self.table.clone())
             .try_into()
             .map_err(|error: toml::de::Error| located(&Source::BuiltIn, "", &error))?;
+        let presets = self.presets(&raw)?;
         let text = |key: &str, value: &Option<String>| {
             let value = value.clone().unwrap_or_default();
             if value.is_empty() { Err(self.value(key, "it is empty")) } else { Ok(value) }
@@ -149,7 +150,7 @@ impl Merged {
             idle_seconds: raw.idle_seconds.unwrap_or(60),
             private: self.private(&raw)?,
             images: self.images(&raw)?,
-            presets: Presets(self.presets(&raw)?),
+            presets: Presets(presets),
             settings: self.settings(&raw)?,
             hints: raw.hints,
             origins: BTreeMap::new(),
@@ -164,7 +165,7 @@ impl Merged {
     fn private(&self, raw: &Raw) -> Result<Vec<String>, ConfigError> {
         let paths = raw.private.clone().unwrap_or_default();
         for path in &paths {
-            let grant: Result<crate::grant::Grant, _> = format!("private={path}").parse();
+            let grant: Result<Grant, _> = format!("private={path}").parse();
             grant.map_err(|error| self.wrong("private", &error))?;
         }
         Ok(paths)
@@ -196,24 +197,45 @@ impl Merged {
         Ok(table)
     }
 
-    fn presets(&self, raw: &Raw) -> Result<PresetMap, ConfigError> {
+    fn presets(&mut self, raw: &Raw) -> Result<PresetMap, ConfigError> {
         let mut presets = PresetMap::new();
         for (name, preset) in &raw.presets {
-            let grants = |key: &str, words: &[String]| {
-                GrantSet::parse(words).map_err(|error| self.wrong(&format!("presets.{name}.{key}"), &error))
-            };
-            let (text, requires) =
-                (preset.text.clone().unwrap_or_default(), grants("requires", &preset.requires)?);
-            let grants = grants("grants", &preset.grants)?;
+            let text = preset.text.clone().unwrap_or_default();
+            let grants = self.grants(&format!("presets.{name}.grants"), &preset.grants)?;
+            let requires = self.grants(&format!("presets.{name}.requires"), &preset.requires)?;
             presets.insert(name.clone(), Preset { name: name.clone(), text, grants, requires });
         }
         Ok(presets)
     }
 
+    /// A word that this version has never heard of is kept and waits, so that a file of a newer version survives a
+    /// roll-back of the host.
+    fn grants(&mut self, key: &str, words: &[String]) -> Result<GrantSet, ConfigError> {
+        let mut grants = Vec::new();
+        for word in words {
+            match word.parse() {
+                Ok(grant) => grants.push(grant),
+                Err(GrantError::Unknown { nearest, .. }) => {
+                    let nearest = nearest.map(str::to_owned);
+                    let source = self.source(key);
+                    self.warnings.push(Warning { source, key: format!("{key}: {word}"), nearest });
+                    grants.push(Grant::stored(word));
+                }
+                Err(error) => return Err(self.wrong(key, &error)),
+            }
+        }
+        GrantSet::from_request(grants).map_err(|error| self.wrong(key, &error))
+    }
+
     fn settings(&self, raw: &Raw) -> Result<Settings, ConfigError> {
         let mut settings = Settings::new();
         for (key, value) in &raw.settings {
-            let setting = Setting::from_pair(key, value);
+            let value = match value {
+                Value::String(text) => text.clone(),
+                Value::Integer(number) => number.to_string(),
+                _ => return Err(self.value(&format!("settings.{key}"), "it is neither a text nor a number")),
+            };
+            let setting = Setting::from_pair(key, &value);
             settings.set(&setting.map_err(|error| self.wrong(&format!("settings.{key}"), &error))?);
         }
         Ok(settings)
@@ -221,7 +243,7 @@ impl Merged {
 
     fn value(&self, key: &str, problem: &str) -> ConfigError {
         ConfigError::Value {
-            source_: self.source(key),
+            origin: self.source(key),
             key: key.to_owned(),
             problem: problem.to_owned(),
             hints: Vec::new(),
@@ -230,7 +252,7 @@ impl Merged {
 
     fn wrong(&self, key: &str, error: &impl Explain) -> ConfigError {
         let (problem, hints) = (error.to_string(), error.hints());
-        ConfigError::Value { source_: self.source(key), key: key.to_owned(), problem, hints }
+        ConfigError::Value { origin: self.source(key), key: key.to_owned(), problem, hints }
     }
 
     fn source(&self, key: &str) -> Source {
@@ -244,7 +266,7 @@ fn located(source: &Source, text: &str, error: &toml::de::Error) -> ConfigError 
     let before = text.get(..start).unwrap_or_default();
     let line_start = before.rfind('\n').map_or(0, |at| at + 1);
     ConfigError::Toml {
-        source_: source.clone(),
+        origin: source.clone(),
         line: before.matches('\n').count() + 1,
         column: before[line_start..].chars().count() + 1,
         problem: error.message().to_owned(),

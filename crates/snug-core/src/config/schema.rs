@@ -64,7 +64,7 @@ pub(super) struct Raw {
     #[serde(default)]
     pub(super) presets: BTreeMap<String, RawPreset>,
     #[serde(default)]
-    pub(super) settings: BTreeMap<String, String>,
+    pub(super) settings: BTreeMap<String, toml::Value>,
     #[serde(default)]
     pub(super) hints: BTreeMap<String, String>,
 }

@@ -17,16 +17,17 @@ pub fn plan_create(state: &State, request: &CreateRequest) -> Result<Plan, PlanE
     if request.spec.kind != InstanceKind::Container {
         return Err(PlanError::Kind { name: name.clone(), kind: request.spec.kind.clone() });
     }
-    let mut steps = Vec::new();
-    if let Some(container) = &state.container {
-        if !request.replace && !is_leftover(container) {
-            return Err(PlanError::Exists(name.clone()));
-        }
-        removal(name, container, &mut steps);
+    if state.container.as_ref().is_some_and(|old| !request.replace && !is_leftover(old)) {
+        return Err(PlanError::Exists(name.clone()));
     }
+    let mut steps = Vec::new();
     host_steps(state, &request.spec, &mut steps);
+    // Before the old one goes: an image that cannot be had must not cost a container.
     if !request.image_present {
         steps.push(Step::PullImage { image: request.image.clone() });
+    }
+    if let Some(old) = &state.container {
+        removal(name, old, &mut steps);
     }
     steps.push(Step::CreateInstance {
         name: name.clone(),
@@ -225,7 +226,7 @@ fn start(state: &State, container: &ContainerState, steps: &mut Vec<Step>) {
 }
 
 fn stop(name: &ContainerName, container: &ContainerState, request: StopRequest, steps: &mut Vec<Step>) {
-    steps.push(Step::SetPhase { name: name.clone(), from: None, to: Phase::Stopping });
+    steps.push(Step::SetPhase { name: name.clone(), from: Some(Phase::Ready), to: Phase::Stopping });
     halt(name, container, request, steps);
     steps.push(Step::UnmountAll { name: name.clone() });
     steps.push(Step::SetPhase { name: name.clone(), from: None, to: Phase::Ready });
@@ -249,7 +250,9 @@ pub(super) fn halt(
 
 pub(super) fn removal(name: &ContainerName, container: &ContainerState, steps: &mut Vec<Step>) {
     if container.phase != Phase::Removing {
-        steps.push(Step::SetPhase { name: name.clone(), from: None, to: Phase::Removing });
+        // A failed removal leaves a whole, stopped container; of a half-made one there is no way back.
+        let from = (!is_leftover(container)).then_some(Phase::Ready);
+        steps.push(Step::SetPhase { name: name.clone(), from, to: Phase::Removing });
     }
     if container.status != Status::Stopped {
         steps.push(Step::StopInstance { name: name.clone(), force: true, timeout: 0 });

@@ -112,7 +112,7 @@ pub enum Step {
         /// For the sentence: what a person took away.
         unset: Vec<SettingKey>,
     },
-    /// Store the phase.
+    /// Store the phase; an instance that is gone is fine when this undoes another step.
     SetPhase {
         /// Whose.
         name: ContainerName,
