@@ -1,1 +1,76 @@
-fn main() {}
+//! Snug's agent: one static program that is bind-mounted into every guest and makes it its owner's.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`server`] | accepts clients, knows when the guest has booted and what its login environment is |
+//! | [`session`] | one client's connection and its command |
+//! | [`users`], [`files`], [`places`], [`cgroup`] | the guest as the agent sees it |
+//! | [`control`] | what server and sessions say to each other |
+//! | [`console`] | what the agent has to say to a person |
+//! | [`sys`] | system calls without a safe wrapper |
+
+mod cgroup;
+mod console;
+mod control;
+mod files;
+mod places;
+mod server;
+mod session;
+mod sys;
+mod users;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use places::Places;
+use server::{ServeError, Server};
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    let entry = arguments.next().unwrap_or_default();
+    let rest: Vec<OsString> = arguments.collect();
+    let result = match entry.to_str() {
+        Some("serve") => serve(&rest),
+        Some("ready") => server::announce(&Places::default()).map_err(|error| error.to_string()),
+        Some("print-env") => server::print_environment().map_err(|error| error.to_string()),
+        _ => Err("usage: snug-agent init|serve|ready|print-env|pack PATH|unpack DIR".into()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(text) => {
+            report(&text);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The one place that writes to a caller's stderr.
+#[expect(clippy::print_stderr, reason = "a program's own error message")]
+fn report(text: &str) {
+    eprintln!("snug-agent: {text}");
+}
+
+/// `serve [--foreground] [--run DIR] [--state DIR]`: the options are for tests.
+fn serve(options: &[OsString]) -> Result<(), String> {
+    let mut places = Places::default();
+    let mut foreground = false;
+    let mut options = options.iter();
+    while let Some(option) = options.next() {
+        match (option.to_str(), option) {
+            (Some("--foreground"), _) => foreground = true,
+            (Some("--run"), _) => places.run = options.next().ok_or("--run needs a directory")?.into(),
+            (Some("--state"), _) => places.state = options.next().ok_or("--state needs a directory")?.into(),
+            (_, other) => return Err(format!("unknown option {}", other.display())),
+        }
+    }
+    let served = if foreground {
+        Server::open(places, cgroup::Tree::prepare()).map(Server::run)
+    } else {
+        server::start_daemon(places)
+    };
+    match served {
+        // As wanted: somebody serves.
+        Ok(()) | Err(ServeError::AlreadyServed) => Ok(()),
+        Err(error) => Err(error.to_string()),
+    }
+}

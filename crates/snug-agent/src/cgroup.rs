@@ -1,0 +1,120 @@
+//! The agent's control groups: one for the server, one for each command.
+//!
+//! They lie beside systemd's own at the root of the guest's tree: systemd moves only what it finds in the root itself.
+//! Where the guest has no writable cgroup2 (v1 and hybrid hosts) there are none, and everything works without.
+
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags, open, statfs};
+
+const ROOT: &str = "/sys/fs/cgroup";
+/// `CGROUP2_SUPER_MAGIC` (linux/magic.h).
+const CGROUP2: u32 = 0x6367_7270;
+
+/// The agent's part of the guest's tree.
+#[derive(Debug, Clone)]
+pub struct Tree {
+    root: PathBuf,
+}
+
+impl Tree {
+    /// Makes the agent's groups; `None` where there is no writable cgroup2.
+    pub fn prepare() -> Option<Self> {
+        let magic = statfs(ROOT).ok()?.f_type;
+        if u32::try_from(magic) != Ok(CGROUP2) {
+            return None;
+        }
+        let tree = Self { root: Path::new(ROOT).join("snug-agent") };
+        for group in [tree.root.clone(), tree.server(), tree.commands()] {
+            match fs::create_dir(group) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return None,
+                _ => {}
+            }
+        }
+        Some(tree)
+    }
+
+    fn server(&self) -> PathBuf {
+        self.root.join("server")
+    }
+
+    fn commands(&self) -> PathBuf {
+        self.root.join("commands")
+    }
+
+    /// The server's group, to fork it into.
+    pub fn open_server(&self) -> io::Result<OwnedFd> {
+        open_group(&self.server())
+    }
+
+    /// Moves this process into the server's group.
+    pub fn enter_server(&self) -> io::Result<()> {
+        fs::write(self.server().join("cgroup.procs"), "0")
+    }
+
+    /// Makes a group for one command.
+    pub fn command(&self, name: u32) -> io::Result<Group> {
+        let path = self.commands().join(name.to_string());
+        match fs::create_dir(&path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        Ok(Group { directory: open_group(&path)?, path })
+    }
+
+    /// Removes the groups of commands whose last process is gone.
+    pub fn sweep(&self) {
+        for entry in fs::read_dir(self.commands()).into_iter().flatten().flatten() {
+            // Files of the group itself, and groups with processes in them, refuse.
+            let _ = fs::remove_dir(entry.path());
+        }
+    }
+
+    /// Every process that any command has left.
+    pub fn processes(&self) -> Vec<i32> {
+        let groups = fs::read_dir(self.commands()).into_iter().flatten().flatten();
+        groups
+            .filter_map(|group| fs::read_to_string(group.path().join("cgroup.procs")).ok())
+            .flat_map(|text| text.lines().filter_map(|line| line.parse().ok()).collect::<Vec<i32>>())
+            .filter(|pid| *pid > 0)
+            .collect()
+    }
+
+    /// Kills every process of every command.
+    pub fn kill_commands(&self) -> io::Result<()> {
+        fs::write(self.commands().join("cgroup.kill"), "1")
+    }
+
+    /// A descriptor that polls with `PRI` when the first process comes or the last one goes.
+    pub fn events(&self) -> io::Result<OwnedFd> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        Ok(open(self.commands().join("cgroup.events"), flags, Mode::empty())?)
+    }
+
+    /// Whether a command has a process left.
+    pub fn populated(&self) -> bool {
+        fs::read_to_string(self.commands().join("cgroup.events"))
+            .is_ok_and(|text| text.contains("populated 1"))
+    }
+}
+
+fn open_group(path: &Path) -> io::Result<OwnedFd> {
+    Ok(open(path, OFlags::DIRECTORY | OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// The group of one command.
+pub struct Group {
+    /// For `CLONE_INTO_CGROUP`.
+    pub directory: OwnedFd,
+    path: PathBuf,
+}
+
+impl Group {
+    /// Removes it when it is empty; else the server does so later.
+    pub fn remove(self) {
+        let _ = fs::remove_dir(self.path);
+    }
+}

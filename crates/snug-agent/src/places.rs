@@ -1,0 +1,78 @@
+//! Where things are in the guest.
+
+use std::path::{Path, PathBuf};
+
+/// The agent's own program, as the guest sees it.
+pub const PROGRAM: &str = "/.snug/bin/snug-agent";
+
+/// Directories of the agent; tests have their own.
+#[derive(Debug, Clone)]
+pub struct Places {
+    /// Shared with the host: `provision.json`, `agent.sock`.
+    pub run: PathBuf,
+    /// The agent's own state, gone with the guest.
+    pub state: PathBuf,
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self { run: "/.snug/run".into(), state: "/run/snug".into() }
+    }
+}
+
+impl Places {
+    /// What snugd wrote about the owner.
+    pub fn provision(&self) -> PathBuf {
+        self.run.join("provision.json")
+    }
+    /// The socket that clients connect to.
+    pub fn socket(&self) -> PathBuf {
+        self.run.join("agent.sock")
+    }
+    /// Locked as long as a server lives.
+    pub fn lock(&self) -> PathBuf {
+        self.state.join("server.lock")
+    }
+    /// There when the guest's early boot is done.
+    pub fn settled(&self) -> PathBuf {
+        self.state.join("settled")
+    }
+    /// A fifo: a byte in it means that early boot is done.
+    pub fn ready(&self) -> PathBuf {
+        self.state.join("ready")
+    }
+    /// There while nothing will ever be written to `ready`: what to wait for instead, or nothing.
+    pub fn boot(&self) -> PathBuf {
+        self.state.join("boot")
+    }
+    /// What the guest's login environment is, NUL-separated.
+    pub fn environment(&self) -> PathBuf {
+        self.state.join("environment")
+    }
+}
+
+/// A guest's file system, seen from its root: `/` in a guest, a temporary directory in tests.
+#[derive(Debug, Clone)]
+pub struct Guest {
+    root: PathBuf,
+}
+
+impl Default for Guest {
+    fn default() -> Self {
+        Self { root: "/".into() }
+    }
+}
+
+impl Guest {
+    /// A file system that lies elsewhere.
+    #[cfg(test)]
+    pub fn at(root: &Path) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// Where the guest's absolute `path` is.
+    pub fn path(&self, path: impl AsRef<Path>) -> PathBuf {
+        let path = path.as_ref();
+        self.root.join(path.strip_prefix("/").unwrap_or(path))
+    }
+}

@@ -1,0 +1,424 @@
+//! The server: accepts clients, forks a session for each, and knows the little that they share.
+//!
+//! It waits for descriptors alone: no timer runs while the guest is idle.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`settle`] | when the guest's early boot is done |
+//! | [`probe`] | what the guest's login environment is |
+//! | [`sessions`] | the sessions alive, and the streams that they left here |
+
+mod probe;
+mod sessions;
+mod settle;
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::Instant;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{FlockOperation, Mode, OFlags, chmod, fcntl_lock, open};
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, listen, socket_with, sockopt,
+};
+use rustix::pipe::{PipeFlags, pipe_with};
+use snug_wire::message::{FailureKind, FromAgent, OLDEST_PROTOCOL, PROTOCOL};
+use snug_wire::provision::Provision;
+use snug_wire::socket::{Connection, Descriptors};
+
+pub use self::probe::print_environment;
+pub use self::settle::{BY_OPENRC, BY_UNIT, announce};
+
+use self::probe::Probe;
+use self::sessions::Sessions;
+use self::settle::Settle;
+use crate::cgroup::Tree;
+use crate::console;
+use crate::control::{self, Order, Request};
+use crate::places::{Guest, Places};
+use crate::session::{self, Context, environment};
+use crate::sys::process::{Fork, fork};
+use crate::sys::{descriptor, process, signal};
+
+/// Connections that may wait to be accepted: the kernel's own default bound (`net.core.somaxconn`).
+const BACKLOG: i32 = 4096;
+const RLIMIT_NOFILE: u8 = 7;
+
+/// Why no server runs.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// Another one does.
+    #[error("the agent already serves this guest")]
+    AlreadyServed,
+    /// The system refused.
+    #[error("{what}: {error}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// Its answer.
+        error: io::Error,
+    },
+}
+
+fn failed<E: Into<io::Error>>(what: &'static str) -> impl Fn(E) -> ServeError {
+    move |error| ServeError::System { what, error: error.into() }
+}
+
+/// The server of a guest.
+pub struct Server {
+    context: Context,
+    listener: OwnedFd,
+    /// Given up to accept, and turn away, one more client when descriptors run out.
+    reserve: Option<OwnedFd>,
+    signals: signal::Signals,
+    settle: Settle,
+    probe: Probe,
+    sessions: Sessions,
+    leaving: Option<Instant>,
+    _lock: OwnedFd,
+}
+
+impl Server {
+    /// Takes the guest's socket.
+    pub fn open(places: Places, tree: Option<Tree>) -> Result<Self, ServeError> {
+        fs::create_dir_all(&places.state).map_err(failed("cannot make the agent's directory"))?;
+        let lock = take_lock(&places)?;
+        // From here on a signal is something to read.
+        signal::block_all();
+        signal::ignore_children();
+        let signals = signal::Signals::new(&[libc::SIGTERM]).map_err(failed("signals"))?;
+        let descriptor_limit = process::limit(RLIMIT_NOFILE);
+        if let Some((_, hard)) = descriptor_limit {
+            let _ = process::set_limit(RLIMIT_NOFILE, hard, hard);
+        }
+        let listener = listen_at(&places)?;
+        let settle = Settle::observe(&places);
+        let known = fs::read(places.environment()).ok().map(|text| environment::split(&text));
+        let context = Context {
+            provision: read_provision(&places),
+            settled: settle.is_settled(),
+            environment: known,
+            guest: Guest::default(),
+            tree,
+            descriptor_limit,
+            container: container_variable(),
+            places,
+        };
+        let mut server = Self {
+            context,
+            listener,
+            reserve: reserve(),
+            signals,
+            settle,
+            probe: Probe::Idle,
+            sessions: Sessions::default(),
+            leaving: None,
+            _lock: lock,
+        };
+        if server.context.settled && server.context.environment.is_none() {
+            server.start_probe();
+        }
+        Ok(server)
+    }
+
+    /// Serves until it is told to end.
+    pub fn run(mut self) {
+        loop {
+            let woken = match self.wait() {
+                Ok(woken) => woken,
+                Err(error) => {
+                    console::say(format_args!("poll: {error}"));
+                    return;
+                }
+            };
+            if woken.signal && self.signals.next().is_some() {
+                self.leave();
+            }
+            if woken.settle && self.settle.look(&self.context.places) {
+                self.settled();
+            }
+            if (woken.probe || self.probe.is_late())
+                && let Some(found) = self.probe.read()
+            {
+                self.know_environment(found);
+            }
+            for index in woken.sessions {
+                self.hear(index);
+            }
+            self.sessions.forget_ended(self.context.tree.as_ref());
+            if woken.client {
+                self.accept();
+            }
+            if self.may_go() {
+                return;
+            }
+        }
+    }
+
+    fn wait(&self) -> Result<Woken, Errno> {
+        let deadline = [self.probe.deadline(), self.leaving].into_iter().flatten().min();
+        let timeout = deadline.map(|deadline| {
+            let left = deadline.saturating_duration_since(Instant::now());
+            Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() }
+        });
+        let mut polled =
+            vec![PollFd::new(&self.signals, PollFlags::IN), PollFd::new(&self.listener, PollFlags::IN)];
+        let (settle, probe) = (self.settle.descriptor(), self.probe.descriptor());
+        for fd in [settle, probe].into_iter().flatten() {
+            polled.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
+        }
+        let first = polled.len();
+        polled.extend(self.sessions.channels().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+        match poll(&mut polled, timeout.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+        let is_ready = |index: usize| polled.get(index).is_some_and(|fd| !fd.revents().is_empty());
+        Ok(Woken {
+            signal: is_ready(0),
+            client: is_ready(1),
+            settle: settle.is_some() && is_ready(2),
+            probe: probe.is_some() && is_ready(2 + usize::from(settle.is_some())),
+            sessions: (first..polled.len())
+                .filter(|index| is_ready(*index))
+                .map(|index| index - first)
+                .collect(),
+        })
+    }
+
+    fn settled(&mut self) {
+        self.context.settled = true;
+        self.sessions.tell_all(&Order::Settled);
+        self.start_probe();
+    }
+
+    fn start_probe(&mut self) {
+        self.probe = Probe::start(&self.context);
+        if matches!(self.probe, Probe::Idle) {
+            self.know_environment(Vec::new());
+        }
+    }
+
+    fn know_environment(&mut self, found: Vec<Vec<u8>>) {
+        let text: Vec<u8> = found.iter().flat_map(|variable| [variable, &b"\0"[..]].concat()).collect();
+        if let Err(error) = crate::files::replace(&self.context.places.environment(), &text, 0o600) {
+            console::say(format_args!("{}: {error}", self.context.places.environment().display()));
+        }
+        self.context.environment = Some(found);
+        self.sessions.tell_all(&Order::Environment);
+    }
+
+    fn hear(&mut self, index: usize) {
+        match self.sessions.hear(index) {
+            Some(Request::HangUpAll { grace }) => self.sessions.hang_up_all(index, grace),
+            Some(Request::Take(token, stream)) => self.sessions.give(index, token, stream),
+            Some(Request::Keep(..)) | None => {}
+        }
+    }
+
+    fn accept(&mut self) {
+        // Blocking, for the relays; whoever talks to a client says so with each call.
+        let flags = SocketFlags::CLOEXEC;
+        match accept_with(&self.listener, flags) {
+            Ok(client) => self.welcome(client),
+            Err(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS) => {
+                drop(self.reserve.take());
+                drop(accept_with(&self.listener, flags));
+                self.reserve = reserve();
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Greets whoever connected, and forks a session for who may ask for something.
+    fn welcome(&mut self, client: OwnedFd) {
+        let allowed = self.may_ask(client.as_fd());
+        let mut connection = Connection::new(client, Descriptors::Refuse);
+        let hello = FromAgent::Hello {
+            protocol: PROTOCOL,
+            oldest: OLDEST_PROTOCOL,
+            version: env!("CARGO_PKG_VERSION").into(),
+            settled: self.context.settled,
+        };
+        // An empty socket takes both messages at once; a client that is gone already is its own affair.
+        let now = Some(Instant::now());
+        if connection.send(&hello, &[], now).is_err() {
+            return;
+        }
+        if !allowed {
+            let text = b"only the container's owner and its root may use the agent".to_vec();
+            let _ = connection.send(&FromAgent::Failed { kind: FailureKind::Denied, text }, &[], now);
+            return;
+        }
+        let (client, _) = connection.into_raw();
+        if let Err(error) = self.fork_session(client) {
+            console::say(format_args!("cannot start a session: {error}"));
+        }
+    }
+
+    fn fork_session(&mut self, client: OwnedFd) -> io::Result<()> {
+        let (ours, theirs) = control::pair()?;
+        match fork()? {
+            Fork::Child => session::run(&mut self.context, client, theirs),
+            Fork::Parent(_) => self.sessions.add(ours),
+        }
+        Ok(())
+    }
+
+    /// The owner and the guest's root; who has no number in this guest (every other user of the host, its root
+    /// included) shows as the overflow user, and a guest's own user of that number is nobody either.
+    fn may_ask(&self, client: BorrowedFd<'_>) -> bool {
+        let Ok(peer) = sockopt::socket_peercred(client) else { return false };
+        let uid = peer.uid.as_raw();
+        let overflow = fs::read_to_string("/proc/sys/kernel/overflowuid");
+        let overflow = overflow.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(65534);
+        let owner = self.context.provision.as_ref().map(|provision| provision.owner.uid);
+        uid == 0 || (Some(uid) == owner && uid != overflow)
+    }
+
+    /// The guest stops, and with it the commands: whoever sent the signal waits for all processes to end.
+    fn leave(&mut self) {
+        let grace = self.context.grace();
+        self.leaving = Some(Instant::now() + grace);
+        let grace = u32::try_from(grace.as_millis()).unwrap_or(u32::MAX);
+        self.sessions.tell_all(&Order::HangUp { grace });
+        if let Some(tree) = &self.context.tree {
+            session::terminate_commands(tree);
+        }
+    }
+
+    fn may_go(&self) -> bool {
+        let Some(deadline) = self.leaving else { return false };
+        let late = deadline <= Instant::now();
+        if (late || self.sessions.is_empty())
+            && let Some(tree) = &self.context.tree
+        {
+            let _ = tree.kill_commands();
+        }
+        late || self.sessions.is_empty()
+    }
+}
+
+struct Woken {
+    signal: bool,
+    client: bool,
+    settle: bool,
+    probe: bool,
+    sessions: Vec<usize>,
+}
+
+fn reserve() -> Option<OwnedFd> {
+    open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()
+}
+
+/// A POSIX lock: it belongs to this process alone, not to the sessions that inherit its descriptor.
+fn take_lock(places: &Places) -> Result<OwnedFd, ServeError> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let lock =
+        open(places.lock(), flags, Mode::from_raw_mode(0o600)).map_err(failed("cannot open the lock"))?;
+    match fcntl_lock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(lock),
+        Err(Errno::AGAIN | Errno::ACCESS) => Err(ServeError::AlreadyServed),
+        Err(error) => Err(failed("cannot take the lock")(error)),
+    }
+}
+
+fn listen_at(places: &Places) -> Result<OwnedFd, ServeError> {
+    let path = places.socket();
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(failed("cannot remove the old socket")(error));
+        }
+        _ => {}
+    }
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let listener = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
+        .map_err(failed("cannot make a socket"))?;
+    let address = SocketAddrUnix::new(&path).map_err(failed("the socket's path"))?;
+    bind(&listener, &address).map_err(failed("cannot bind the socket"))?;
+    // The host's directory decides who gets here, and the peer is checked.
+    chmod(&path, Mode::from_raw_mode(0o666)).map_err(failed("cannot open the socket to clients"))?;
+    listen(&listener, BACKLOG).map_err(failed("cannot listen"))?;
+    Ok(listener)
+}
+
+/// What snugd wrote; without it the guest serves its root alone.
+pub fn read_provision(places: &Places) -> Option<Provision> {
+    let path = places.provision();
+    let read = fs::read(&path).and_then(|text| Ok(serde_json::from_slice(&text)?));
+    read.inspect_err(|error| console::say(format_args!("{}: {error}", path.display()))).ok()
+}
+
+/// As LXC gave it to process 1, whose environment the server has when it was forked from it.
+fn container_variable() -> Vec<u8> {
+    use std::os::unix::ffi::OsStringExt;
+    std::env::var_os("container").map_or_else(|| b"lxc".to_vec(), OsStringExt::into_vec)
+}
+
+/// Leaves everything behind that belonged to the process that started the server.
+pub fn detach() {
+    let _ = rustix::process::setsid();
+    let _ = rustix::process::chdir("/");
+    if let Ok(null) = open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()) {
+        for number in 0..3 {
+            let _ = descriptor::place(null.as_fd(), number);
+        }
+    }
+}
+
+/// Starts a server that belongs to nobody, and waits until it serves.
+pub fn start_daemon(places: Places) -> Result<(), ServeError> {
+    let (answer, speaker) = pipe_with(PipeFlags::CLOEXEC).map_err(failed("pipe"))?;
+    match fork().map_err(failed("fork"))? {
+        Fork::Parent(_) => {}
+        Fork::Child => {
+            detach();
+            match fork() {
+                Ok(Fork::Child) => run_daemon(places, &speaker),
+                _ => process::exit(0),
+            }
+        }
+    }
+    drop(speaker);
+    let mut text = [0; 1024];
+    match rustix::io::read(&answer, &mut text) {
+        Ok(1) if text[0] == SERVES => Ok(()),
+        Ok(1) if text[0] == SERVED_ALREADY => Err(ServeError::AlreadyServed),
+        Ok(0) => Err(failed("the server")(io::Error::other("ended before it served"))),
+        Ok(count) => {
+            let text = String::from_utf8_lossy(&text[..count]).into_owned();
+            Err(failed("the server")(io::Error::other(text)))
+        }
+        Err(error) => Err(failed("the server")(error)),
+    }
+}
+
+const SERVES: u8 = 0;
+const SERVED_ALREADY: u8 = 1;
+
+fn run_daemon(places: Places, speaker: &OwnedFd) -> ! {
+    let Ok([speaker]) = descriptor::keep_only([speaker.as_raw_fd()]) else { process::exit(1) };
+    let tree = Tree::prepare();
+    if let Some(tree) = &tree
+        && let Err(error) = tree.enter_server()
+    {
+        console::say(format_args!("cannot enter the server's control group: {error}"));
+    }
+    match Server::open(places, tree) {
+        Ok(server) => {
+            let _ = rustix::io::write(&speaker, &[SERVES]);
+            drop(speaker);
+            server.run();
+            process::exit(0)
+        }
+        Err(ServeError::AlreadyServed) => {
+            let _ = rustix::io::write(&speaker, &[SERVED_ALREADY]);
+        }
+        Err(error) => {
+            let _ = rustix::io::write(&speaker, error.to_string().as_bytes());
+        }
+    }
+    process::exit(1)
+}

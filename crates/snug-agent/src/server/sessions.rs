@@ -1,0 +1,99 @@
+//! The sessions alive, and the ends of streams that they left for their client's further connections.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use crate::cgroup::Tree;
+use crate::control::{self, Order, Request, Token};
+
+struct Entry {
+    channel: OwnedFd,
+    kept: Vec<(Token, u8, OwnedFd)>,
+    ended: bool,
+    /// Waits for all others to be gone.
+    waits: bool,
+}
+
+/// All sessions of a server.
+#[derive(Default)]
+pub struct Sessions {
+    entries: Vec<Entry>,
+}
+
+impl Sessions {
+    /// A new one, known by its channel.
+    pub fn add(&mut self, channel: OwnedFd) {
+        self.entries.push(Entry { channel, kept: Vec::new(), ended: false, waits: false });
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Their channels, in the order of the indices below.
+    pub fn channels(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.entries.iter().map(|entry| entry.channel.as_fd())
+    }
+
+    /// Receives from one; its streams are kept here.
+    pub fn hear(&mut self, index: usize) -> Option<Request> {
+        let entry = self.entries.get_mut(index)?;
+        match control::receive::<Request>(entry.channel.as_fd()) {
+            Ok(Some((Request::Keep(token, streams), fds))) => {
+                entry.kept.extend(streams.into_iter().zip(fds).map(|(stream, fd)| (token, stream, fd)));
+                None
+            }
+            Ok(Some((request, _))) => Some(request),
+            Ok(None) | Err(_) => {
+                entry.ended = true;
+                None
+            }
+        }
+    }
+
+    /// Gives a kept stream to whoever has its token; each goes once.
+    pub fn give(&mut self, index: usize, token: Token, stream: u8) {
+        let found = self.entries.iter_mut().find_map(|entry| {
+            let place = entry.kept.iter().position(|kept| kept.0 == token && kept.1 == stream)?;
+            Some(entry.kept.swap_remove(place).2)
+        });
+        let Some(entry) = self.entries.get(index) else { return };
+        let _ = match &found {
+            Some(end) => control::send(entry.channel.as_fd(), &Order::Taken, &[end.as_fd()]),
+            None => control::send(entry.channel.as_fd(), &Order::Unknown, &[]),
+        };
+    }
+
+    /// Tells every session something.
+    pub fn tell_all(&self, order: &Order) {
+        for entry in &self.entries {
+            let _ = control::send(entry.channel.as_fd(), order, &[]);
+        }
+    }
+
+    /// Hangs up every session but the one that asks for it, which is told when all are gone.
+    pub fn hang_up_all(&mut self, index: usize, grace: u32) {
+        if let Some(asking) = self.entries.get_mut(index) {
+            asking.waits = true;
+        }
+        for entry in self.entries.iter().filter(|entry| !entry.waits) {
+            let _ = control::send(entry.channel.as_fd(), &Order::HangUp { grace }, &[]);
+        }
+    }
+
+    /// Drops those that have ended; with the last one goes what commands left of their groups.
+    pub fn forget_ended(&mut self, tree: Option<&Tree>) {
+        let before = self.entries.len();
+        self.entries.retain(|entry| !entry.ended);
+        if self.entries.is_empty() && before > 0 {
+            // The list was as long as the busiest moment needed.
+            self.entries.shrink_to(64);
+            if let Some(tree) = tree {
+                tree.sweep();
+            }
+        }
+        if self.entries.iter().any(|entry| entry.waits) && self.entries.iter().all(|entry| entry.waits) {
+            self.tell_all(&Order::AllGone);
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! The environment of a command: the caller's, what the guest's login adds, and what is the guest's own.
+//!
+//! Values are bytes and pass unchanged. The caller's win over the guest's login environment, `-e` wins over all.
+
+use crate::users::Entry;
+
+/// The PATH of a guest whose login environment says nothing.
+pub const DEFAULT_PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Directories of programs that belong to a system rather than to a person: in the caller's PATH they stand for the
+/// guest's.
+const SYSTEM_DIRECTORIES: [&[u8]; 9] = [
+    b"/usr/local/sbin",
+    b"/usr/local/bin",
+    b"/usr/sbin",
+    b"/usr/bin",
+    b"/sbin",
+    b"/bin",
+    b"/usr/local/games",
+    b"/usr/games",
+    b"/snap/bin",
+];
+
+/// What the environment is made of.
+pub struct Sources<'a> {
+    /// The caller's, already without what belongs to the host.
+    pub caller: &'a [Vec<u8>],
+    /// `-e`.
+    pub overrides: &'a [Vec<u8>],
+    /// The guest's login environment.
+    pub login: &'a [Vec<u8>],
+    /// Leave the caller's PATH and the like out.
+    pub clean: bool,
+    /// As whom the command runs.
+    pub user: &'a Entry,
+    /// His shell in this guest.
+    pub shell: &'a [u8],
+    /// `/run/user/UID`, where it exists.
+    pub runtime_directory: Option<Vec<u8>>,
+    /// Value of `container`.
+    pub container: &'a [u8],
+}
+
+/// `KEY` of `KEY=VALUE`.
+pub fn key(variable: &[u8]) -> &[u8] {
+    let end = variable.iter().position(|byte| *byte == b'=').unwrap_or(variable.len());
+    &variable[..end]
+}
+
+/// Value of `wanted` in a list of `KEY=VALUE`.
+pub fn value<'a>(environment: &'a [Vec<u8>], wanted: &[u8]) -> Option<&'a [u8]> {
+    environment.iter().find_map(|variable| variable.strip_prefix(wanted)?.strip_prefix(b"="))
+}
+
+/// Sets `wanted`, at its old place if it has one.
+pub fn set(environment: &mut Vec<Vec<u8>>, wanted: &[u8], value: &[u8]) {
+    let variable = [wanted, b"=", value].concat();
+    match environment.iter_mut().find(|variable| key(variable) == wanted) {
+        Some(place) => *place = variable,
+        None => environment.push(variable),
+    }
+}
+
+/// Splits what `env -0` and /proc/PID/environ hold.
+pub fn split(text: &[u8]) -> Vec<Vec<u8>> {
+    text.split(|byte| *byte == 0).filter(|variable| variable.contains(&b'=')).map(<[u8]>::to_vec).collect()
+}
+
+/// Puts the environment together.
+pub fn compose(sources: &Sources<'_>) -> Vec<Vec<u8>> {
+    let mut environment = sources.caller.to_vec();
+    let default = if sources.user.uid == 0 { None } else { value(sources.login, b"PATH") };
+    let guest_path = default.unwrap_or(DEFAULT_PATH);
+    let path = match value(sources.caller, b"PATH") {
+        Some(caller) if !sources.clean => merge_path(caller, guest_path),
+        _ => guest_path.to_vec(),
+    };
+    set(&mut environment, b"PATH", &path);
+    for variable in sources.login {
+        let key = key(variable);
+        if !environment.iter().any(|present| self::key(present) == key) {
+            environment.push(variable.clone());
+        }
+    }
+    set(&mut environment, b"HOME", &sources.user.home);
+    set(&mut environment, b"USER", &sources.user.name);
+    set(&mut environment, b"LOGNAME", &sources.user.name);
+    set(&mut environment, b"SHELL", sources.shell);
+    set(&mut environment, b"container", sources.container);
+    match &sources.runtime_directory {
+        Some(directory) => set(&mut environment, b"XDG_RUNTIME_DIR", directory),
+        None => environment.retain(|variable| key(variable) != b"XDG_RUNTIME_DIR"),
+    }
+    for variable in sources.overrides {
+        let key = key(variable);
+        set(&mut environment, key, variable.get(key.len() + 1..).unwrap_or_default());
+    }
+    environment
+}
+
+/// The caller's PATH with the system directories replaced by the guest's, order kept: the guest's stand where the
+/// first system directory stood, or at the end.
+pub fn merge_path(caller: &[u8], guest: &[u8]) -> Vec<u8> {
+    let is_system = |directory: &[u8]| {
+        let end = directory.iter().rposition(|byte| *byte != b'/').map_or(0, |last| last + 1);
+        SYSTEM_DIRECTORIES.contains(&&directory[..end])
+    };
+    let split = |path| <[u8]>::split(path, |byte| *byte == b':');
+    let callers: Vec<&[u8]> = split(caller).filter(|directory| !is_system(directory)).collect();
+    let mut guests = split(guest).filter(|directory| !directory.is_empty() && !callers.contains(directory));
+    let mut merged: Vec<&[u8]> = Vec::new();
+    for directory in split(caller) {
+        if is_system(directory) {
+            merged.extend(guests.by_ref());
+        } else {
+            merged.push(directory);
+        }
+    }
+    merged.extend(guests);
+    merged.join(&b':')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn strings(values: &[&str]) -> Vec<Vec<u8>> {
+        values.iter().map(|value| value.as_bytes().to_vec()).collect()
+    }
+
+    fn anna() -> Entry {
+        Entry {
+            name: b"anna".to_vec(),
+            uid: 1000,
+            gid: 1000,
+            home: b"/home/anna".to_vec(),
+            shell: b"/bin/zsh".to_vec(),
+        }
+    }
+
+    fn composed(caller: &[&str], overrides: &[&str], login: &[&str], clean: bool) -> Vec<Vec<u8>> {
+        compose(&Sources {
+            caller: &strings(caller),
+            overrides: &strings(overrides),
+            login: &strings(login),
+            clean,
+            user: &anna(),
+            shell: b"/bin/bash",
+            runtime_directory: Some(b"/run/user/1000".to_vec()),
+            container: b"lxc",
+        })
+    }
+
+    #[test]
+    fn the_guests_system_directories_stand_where_the_callers_stood() {
+        let table: [(&str, &str, &str); 7] = [
+            ("/home/a/bin:/usr/bin:/bin", "/usr/bin:/sbin", "/home/a/bin:/usr/bin:/sbin"),
+            ("/usr/bin:/home/a/bin:/bin", "/usr/bin", "/usr/bin:/home/a/bin"),
+            ("/home/a/bin", "/usr/bin:/bin", "/home/a/bin:/usr/bin:/bin"),
+            ("/opt/x/bin:/usr/bin/:/y", "/g:/usr/bin", "/opt/x/bin:/g:/usr/bin:/y"),
+            ("/x:/usr/bin", "/x:/usr/bin", "/x:/usr/bin"),
+            ("", "/usr/bin", ":/usr/bin"),
+            ("/nix/bin::/bin", "/usr/bin", "/nix/bin::/usr/bin"),
+        ];
+        for (caller, guest, merged) in table {
+            let result = merge_path(caller.as_bytes(), guest.as_bytes());
+            assert_eq!(String::from_utf8(result).unwrap(), merged, "{caller} with {guest}");
+        }
+    }
+
+    #[test]
+    fn the_callers_values_win_over_the_logins_and_overrides_over_all() {
+        let environment = composed(
+            &["A=caller", "HOME=/host/home", "Q=\"$x`\n"],
+            &["B=override", "HOME=/elsewhere"],
+            &["A=login", "B=login", "C=login"],
+            false,
+        );
+        for (wanted, expected) in
+            [("A", "caller"), ("B", "override"), ("C", "login"), ("HOME", "/elsewhere"), ("Q", "\"$x`\n")]
+        {
+            assert_eq!(value(&environment, wanted.as_bytes()), Some(expected.as_bytes()), "{wanted}");
+        }
+    }
+
+    #[test]
+    fn who_the_user_is_comes_from_the_guest() {
+        let environment = composed(&["USER=host", "SHELL=/bin/fish", "XDG_RUNTIME_DIR=/x"], &[], &[], false);
+        for (wanted, expected) in [
+            ("USER", "anna"),
+            ("LOGNAME", "anna"),
+            ("HOME", "/home/anna"),
+            ("SHELL", "/bin/bash"),
+            ("XDG_RUNTIME_DIR", "/run/user/1000"),
+            ("container", "lxc"),
+        ] {
+            assert_eq!(value(&environment, wanted.as_bytes()), Some(expected.as_bytes()), "{wanted}");
+        }
+    }
+
+    #[test]
+    fn a_clean_environment_takes_the_guests_path_alone() {
+        let environment = composed(&["TERM=x", "PATH=/mine"], &[], &["PATH=/usr/bin"], true);
+        assert_eq!(value(&environment, b"PATH"), Some(&b"/usr/bin"[..]));
+        assert_eq!(value(&environment, b"TERM"), Some(&b"x"[..]));
+    }
+
+    #[test]
+    fn no_variable_appears_twice_by_our_doing() {
+        let environment = composed(&["A=1", "PATH=/x"], &["A=2", "N="], &["A=3", "PATH=/y", "N=1"], false);
+        for variable in &environment {
+            let count = environment.iter().filter(|other| key(other) == key(variable)).count();
+            assert_eq!(count, 1, "{}", String::from_utf8_lossy(variable));
+        }
+        assert_eq!(value(&environment, b"N"), Some(&b""[..]));
+    }
+}

@@ -1,0 +1,77 @@
+//! Hanging up every command of the guest, before it stops.
+
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, Signal, kill_process};
+use snug_wire::message::FromAgent;
+
+use super::{Context, Session};
+use crate::cgroup::Tree;
+use crate::control::{self, Order, Request};
+
+/// How long the kernel may take to bury what was killed.
+const BURIAL: Duration = Duration::from_secs(2);
+
+/// Hangs up every session, ends what they left behind, kills what is left after the grace; answers when all is gone.
+pub fn all(context: &Context, session: &mut Session, grace: u32) {
+    let _ = control::send(session.control.as_fd(), &Request::HangUpAll { grace }, &[]);
+    if let Some(tree) = &context.tree {
+        terminate_commands(tree);
+    }
+    let mut all_gone = false;
+    let end = Instant::now() + Duration::from_millis(grace.into());
+    if !wait_until_gone(context, session, &mut all_gone, end) {
+        if let Some(tree) = &context.tree {
+            let _ = tree.kill_commands();
+        }
+        wait_until_gone(context, session, &mut all_gone, Instant::now() + BURIAL);
+    }
+    if let Some(tree) = &context.tree {
+        tree.sweep();
+    }
+    session.tell(&FromAgent::Done, &[]);
+}
+
+/// What detached itself from its command survived the hang-up of its client; it shall not survive the guest.
+pub fn terminate_commands(tree: &Tree) {
+    for pid in tree.processes().into_iter().filter_map(Pid::from_raw) {
+        for signal in [Signal::HUP, Signal::TERM, Signal::CONT] {
+            let _ = kill_process(pid, signal);
+        }
+    }
+}
+
+fn wait_until_gone(context: &Context, session: &Session, all_gone: &mut bool, end: Instant) -> bool {
+    let events = context.tree.as_ref().and_then(|tree| tree.events().ok());
+    loop {
+        // Reading arms the next PRI event (kernfs), so open descriptor first, look after.
+        let populated = context.tree.as_ref().is_some_and(Tree::populated);
+        if let Some(events) = &events {
+            let _ = rustix::io::pread(events, &mut [0; 64], 0);
+        }
+        if *all_gone && !populated {
+            return true;
+        }
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return false;
+        }
+        let timeout = Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() };
+        let mut polled = Vec::new();
+        if !*all_gone {
+            polled.push(PollFd::new(&session.control, PollFlags::IN));
+        }
+        if let Some(events) = &events {
+            polled.push(PollFd::new(events, PollFlags::PRI));
+        }
+        let _ = poll(&mut polled, Some(&timeout));
+        if !*all_gone && !polled[0].revents().is_empty() {
+            *all_gone = matches!(
+                control::receive::<Order>(session.control.as_fd()),
+                Ok(None | Some((Order::AllGone, _))) | Err(_)
+            );
+        }
+    }
+}

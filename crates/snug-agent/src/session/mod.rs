@@ -1,0 +1,234 @@
+//! One connection of a client, in a process of its own: what goes wrong here harms nobody else.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`command`] | the life of a command, from the request to its end |
+//! | [`start`] | from the fork to the command's program |
+//! | [`streams`] | where a command's streams and its terminal come from |
+//! | [`environment`] | what its environment is made of |
+//! | [`relay`] | streams of an untrusted guest's command |
+//! | [`hangup`] | hanging up every command |
+
+mod command;
+pub mod environment;
+mod hangup;
+mod relay;
+pub mod start;
+mod streams;
+mod terminfo;
+
+pub use self::hangup::terminate_commands;
+
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use snug_wire::message::{FromAgent, ToAgent};
+use snug_wire::provision::Provision;
+use snug_wire::socket::{Connection, Descriptors, Filled};
+
+use crate::cgroup::Tree;
+use crate::control::{self, Order, Request};
+use crate::places::{Guest, Places};
+use crate::sys::{descriptor, process, signal};
+
+/// A client that does not read its answers for so long is as good as gone. Answers are a few bytes.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Descriptors that a client may hand over, `RLIMIT_NOFILE`'s usual soft limit.
+const MAX_DESCRIPTORS: usize = 1024;
+
+/// What the server knows when it forks a session.
+pub struct Context {
+    /// The agent's directories.
+    pub places: Places,
+    /// The guest's files.
+    pub guest: Guest,
+    /// Whom the agent serves; without it only root is served.
+    pub provision: Option<Provision>,
+    /// Control groups, where the guest has them.
+    pub tree: Option<Tree>,
+    /// Early boot is done.
+    pub settled: bool,
+    /// The guest's login environment, when it is known.
+    pub environment: Option<Vec<Vec<u8>>>,
+    /// `RLIMIT_NOFILE` as the server found it.
+    pub descriptor_limit: Option<(u64, u64)>,
+    /// `container` as LXC gave it.
+    pub container: Vec<u8>,
+}
+
+impl Context {
+    fn trusted(&self) -> bool {
+        self.provision.as_ref().is_some_and(|provision| provision.trusted)
+    }
+
+    /// How long a command that was hung up may go on.
+    pub fn grace(&self) -> Duration {
+        let grace = self.provision.as_ref().map_or(2000, |provision| provision.hangup_grace);
+        Duration::from_millis(grace.into())
+    }
+}
+
+/// Something that a session waits for.
+enum Event {
+    Message(ToAgent),
+    ClientGone,
+    Order(Order),
+    Child,
+    Terminate,
+    Deadline,
+}
+
+/// A client's connection and what else wakes a session.
+struct Session {
+    connection: Connection,
+    control: OwnedFd,
+    signals: signal::Signals,
+    client_gone: bool,
+    server_gone: bool,
+}
+
+/// Serves one connection, in a process just forked from the server.
+pub fn run(context: &mut Context, connection: OwnedFd, control: OwnedFd) -> ! {
+    let _ = serve(context, connection, control);
+    process::exit(0)
+}
+
+fn serve(context: &mut Context, connection: OwnedFd, control: OwnedFd) -> Result<(), Errno> {
+    let [connection, control] = {
+        let kept = [connection.as_raw_fd(), control.as_raw_fd()];
+        std::mem::forget((connection, control));
+        descriptor::keep_only(kept).map_err(|_| Errno::MFILE)?
+    };
+    signal::expect_children();
+    rustix::process::setsid()?;
+    let signals = signal::Signals::new(&[libc::SIGCHLD, libc::SIGTERM]).map_err(|_| Errno::MFILE)?;
+    let descriptors = if context.trusted() { Descriptors::Accept } else { Descriptors::Refuse };
+    let mut session = Session {
+        connection: Connection::new(connection, descriptors),
+        control,
+        signals,
+        client_gone: false,
+        server_gone: false,
+    };
+    let mut handed = Vec::new();
+    loop {
+        match session.wait(None) {
+            // Not received at all; a command that needs one of them is refused with a reason.
+            Event::Message(ToAgent::Fds(_)) if descriptors == Descriptors::Refuse => {}
+            Event::Message(ToAgent::Fds(numbers)) => {
+                let Ok(fds) = session.connection.take_fds(numbers.len()) else { return Ok(()) };
+                handed.extend(numbers.into_iter().zip(fds));
+                if handed.len() > MAX_DESCRIPTORS {
+                    return Ok(());
+                }
+            }
+            Event::Message(ToAgent::Exec(exec)) => {
+                command::run(context, &mut session, *exec, handed);
+                return Ok(());
+            }
+            Event::Message(ToAgent::Attach { token, stream }) => return attach(session, token, stream),
+            Event::Message(ToAgent::HangUpAll { grace }) => {
+                hangup::all(context, &mut session, grace);
+                return Ok(());
+            }
+            Event::Order(Order::Settled) => context.settled = true,
+            Event::Order(Order::Environment) => command::read_environment(context),
+            Event::ClientGone | Event::Terminate | Event::Order(Order::HangUp { .. }) => return Ok(()),
+            Event::Message(_) | Event::Order(_) | Event::Child | Event::Deadline => {}
+        }
+    }
+}
+
+/// Becomes the relay of one stream.
+fn attach(session: Session, token: control::Token, stream: u8) -> Result<(), Errno> {
+    control::send(session.control.as_fd(), &Request::Take(token, stream), &[])?;
+    let end = loop {
+        match control::receive(session.control.as_fd())? {
+            Some((Order::Taken, fds)) => break fds.into_iter().next(),
+            Some((Order::Unknown, _)) | None => break None,
+            Some(_) => {}
+        }
+    };
+    let Some(end) = end else { return Ok(()) };
+    let (socket, early) = session.connection.into_raw();
+    drop((session.control, session.signals));
+    // From here on nothing is left to do but copying: a signal to end is obeyed at once.
+    signal::reset_dispositions(1 << (libc::SIGPIPE - 1));
+    signal::unblock_all();
+    relay::run(stream, end, socket, &early)
+}
+
+impl Session {
+    /// Waits for whatever comes first. After the client is gone, its end is not reported again.
+    fn wait(&mut self, deadline: Option<Instant>) -> Event {
+        loop {
+            if !self.client_gone {
+                match self.connection.next_buffered() {
+                    Ok(Some(message)) => return Event::Message(message),
+                    Ok(None) => {}
+                    Err(_) => return self.lose_client(),
+                }
+            }
+            let timeout = match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
+                Some(left) if left.is_zero() => return Event::Deadline,
+                left => left.map(|left| Timespec {
+                    tv_sec: left.as_secs().cast_signed(),
+                    tv_nsec: left.subsec_nanos().into(),
+                }),
+            };
+            let (mut client, mut server) = (PollFlags::IN, PollFlags::IN);
+            let borrowed = (self.connection.as_fd(), self.control.as_fd());
+            let mut polled = vec![PollFd::new(&self.signals, PollFlags::IN)];
+            if !self.client_gone {
+                polled.push(PollFd::from_borrowed_fd(borrowed.0, PollFlags::IN));
+            }
+            if !self.server_gone {
+                polled.push(PollFd::from_borrowed_fd(borrowed.1, PollFlags::IN));
+            }
+            match poll(&mut polled, timeout.as_ref()) {
+                Ok(0) | Err(Errno::INTR) => continue,
+                Ok(_) => {}
+                Err(_) => return self.lose_client(),
+            }
+            let mut results = polled.iter().map(PollFd::revents);
+            let signals = results.next().unwrap_or(PollFlags::empty());
+            client &= if self.client_gone { PollFlags::empty() } else { readable(results.next()) };
+            server &= if self.server_gone { PollFlags::empty() } else { readable(results.next()) };
+            drop(polled);
+            if !signals.is_empty() {
+                match self.signals.next() {
+                    Some(libc::SIGCHLD) => return Event::Child,
+                    Some(_) => return Event::Terminate,
+                    None => {}
+                }
+            }
+            if !server.is_empty() {
+                match control::receive(self.control.as_fd()) {
+                    Ok(Some((order, _))) => return Event::Order(order),
+                    // Whoever killed the server did not mean the commands.
+                    Ok(None) | Err(_) => self.server_gone = true,
+                }
+            }
+            if !client.is_empty() && !matches!(self.connection.fill(), Ok(Filled::Some | Filled::Nothing)) {
+                return self.lose_client();
+            }
+        }
+    }
+
+    fn lose_client(&mut self) -> Event {
+        self.client_gone = true;
+        Event::ClientGone
+    }
+
+    /// Tells the client something; whether it could be told.
+    fn tell(&mut self, message: &FromAgent, fds: &[std::os::fd::BorrowedFd<'_>]) -> bool {
+        !self.client_gone && self.connection.send(message, fds, Some(Instant::now() + PATIENCE)).is_ok()
+    }
+}
+
+/// Any event counts as something to read: an error or a hang-up is found by reading.
+fn readable(events: Option<PollFlags>) -> PollFlags {
+    if events.unwrap_or(PollFlags::empty()).is_empty() { PollFlags::empty() } else { PollFlags::IN }
+}

@@ -1,0 +1,149 @@
+//! Where a command's streams come from: handed over, relayed, the guest's devices, or a terminal.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{FileType, Gid, Mode, Uid, fchmod, fchown, fstat};
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::rand::{GetRandomFlags, getrandom};
+use snug_wire::message::{Exec, FailureKind, FromAgent, Stdio, Terminal};
+
+use super::start::{Failure, Stream};
+use super::{Context, MAX_DESCRIPTORS, Session, relay, terminfo};
+use crate::control::{self, Request};
+use crate::sys::terminal::{self, Pty};
+use crate::users::{Identity, Users};
+
+/// The command's side of everything.
+pub struct Streams {
+    /// What the command finds under which number.
+    pub numbered: Vec<(u32, Stream)>,
+    /// The terminal's slave.
+    pub terminal: Option<OwnedFd>,
+    /// Something is relayed: the session must outlive the command until the client has taken it.
+    pub relayed: bool,
+}
+
+/// Makes the streams that `exec` asks for and tells the client how to reach them.
+pub fn make(
+    context: &Context,
+    session: &mut Session,
+    exec: &Exec,
+    handed: Vec<(u32, OwnedFd)>,
+    identity: &Identity,
+) -> Result<Streams, Failure> {
+    let mut handed: Vec<(u32, OwnedFd)> =
+        handed.into_iter().filter(|(_, fd)| may_be_handed_over(fd)).collect();
+    let pty =
+        exec.terminal.as_ref().map(|terminal| make_terminal(context, terminal, identity)).transpose()?;
+    let mut kept: Vec<(u8, OwnedFd)> = Vec::new();
+    let mut numbered = Vec::new();
+    let further = exec.further.iter().filter(|(number, _)| *number > 2).take(MAX_DESCRIPTORS).copied();
+    for (number, wanted) in (0..).zip(exec.stdio).chain(further) {
+        let stream = match wanted {
+            Stdio::Tty => Stream::Open(copy_of_slave(pty.as_ref())?),
+            Stdio::Passed => Stream::Open(take(&mut handed, number)?),
+            Stdio::Relayed => {
+                let stream = u8::try_from(number).ok().filter(|number| *number < 3).ok_or_else(|| {
+                    Failure::new(FailureKind::Protocol, format!("descriptor {number} cannot be relayed"))
+                })?;
+                let (ours, theirs) = make_pipe(stream, identity)?;
+                kept.push((stream, ours));
+                Stream::Open(theirs)
+            }
+            Stdio::Null => Stream::Device("/dev/null"),
+            Stdio::Zero => Stream::Device("/dev/zero"),
+            Stdio::Full => Stream::Device("/dev/full"),
+            Stdio::Random => Stream::Device("/dev/random"),
+            Stdio::Urandom => Stream::Device("/dev/urandom"),
+            Stdio::Closed => Stream::Closed,
+        };
+        numbered.push((number, stream));
+    }
+    numbered.extend(
+        handed.into_iter().filter(|(number, _)| *number > 2).map(|(number, fd)| (number, Stream::Open(fd))),
+    );
+
+    let mut terminal = None;
+    let mut master_to_pass = None;
+    if let Some(Pty { master, slave }) = pty {
+        terminal = Some(slave);
+        if exec.terminal.as_ref().is_some_and(|terminal| terminal.relayed) {
+            kept.push((3, master));
+        } else {
+            master_to_pass = Some(master);
+        }
+    }
+    let relayed = !kept.is_empty();
+    if relayed {
+        keep(session, kept)?;
+    }
+    if let Some(master) = master_to_pass {
+        session.tell(&FromAgent::Pty, &[master.as_fd()]);
+    }
+    Ok(Streams { numbered, terminal, relayed })
+}
+
+/// Leaves our ends with the server, where the client's further connections find them.
+fn keep(session: &mut Session, kept: Vec<(u8, OwnedFd)>) -> Result<(), Failure> {
+    let mut token = [0; 16];
+    getrandom(&mut token, GetRandomFlags::empty())
+        .map_err(|error| Failure::system("random numbers", error))?;
+    let (numbers, ends): (Vec<u8>, Vec<OwnedFd>) = kept.into_iter().unzip();
+    control::send(session.control.as_fd(), &Request::Keep(token, numbers), &control::borrowed(&ends))
+        .map_err(|error| Failure::system("the agent's server does not answer", error))?;
+    session.tell(&FromAgent::Streams { token }, &[]);
+    Ok(())
+}
+
+/// Directories and devices are never taken, whatever the client thinks (rule 2 of the design).
+fn may_be_handed_over(fd: &OwnedFd) -> bool {
+    fstat(fd).is_ok_and(|status| {
+        !matches!(
+            FileType::from_raw_mode(status.st_mode),
+            FileType::Directory | FileType::CharacterDevice | FileType::BlockDevice
+        )
+    })
+}
+
+fn take(handed: &mut Vec<(u32, OwnedFd)>, number: u32) -> Result<OwnedFd, Failure> {
+    let place = handed.iter().position(|(other, _)| *other == number).ok_or_else(|| {
+        Failure::new(FailureKind::Denied, format!("stream {number} may not be handed to this container"))
+    })?;
+    Ok(handed.swap_remove(place).1)
+}
+
+fn copy_of_slave(pty: Option<&Pty>) -> Result<OwnedFd, Failure> {
+    let pty =
+        pty.ok_or_else(|| Failure::new(FailureKind::Protocol, "a terminal stream without a terminal"))?;
+    pty.slave.try_clone().map_err(|error| Failure::system("terminal", error))
+}
+
+/// Our end and the command's. The command's user owns the pipe, so that he can open `/dev/stdout` again.
+fn make_pipe(number: u8, identity: &Identity) -> Result<(OwnedFd, OwnedFd), Failure> {
+    let (reader, writer) =
+        pipe_with(PipeFlags::CLOEXEC).map_err(|error| Failure::system("cannot make a pipe", error))?;
+    relay::enlarge(writer.as_fd());
+    let owner = (Uid::from_raw(identity.entry.uid), Gid::from_raw(identity.entry.gid));
+    let _ = fchown(&writer, Some(owner.0), Some(owner.1));
+    Ok(if number == 0 { (writer, reader) } else { (reader, writer) })
+}
+
+fn make_terminal(context: &Context, wanted: &Terminal, identity: &Identity) -> Result<Pty, Failure> {
+    let pty = terminal::open_pty()
+        .map_err(|error| Failure::system("cannot make a terminal in the container", error))?;
+    if let Some(modes) = &wanted.modes {
+        terminal::set_modes(pty.slave.as_fd(), modes);
+    }
+    terminal::set_size(pty.slave.as_fd(), wanted.size);
+    // As grantpt(3) and login(1) leave it: the user's, writable for the group that write(1) runs in.
+    let users = Users::new(&context.guest, None);
+    let group = users.group_number(b"tty").unwrap_or(identity.entry.gid);
+    let _ = fchown(&pty.slave, Some(Uid::from_raw(identity.entry.uid)), Some(Gid::from_raw(group)));
+    let _ = fchmod(&pty.slave, Mode::from_raw_mode(0o620));
+    if let Some((name, entry)) = &wanted.terminfo {
+        terminfo::bring(&context.guest, &identity.entry, name, entry);
+    }
+    rustix::process::ioctl_tiocsctty(&pty.slave)
+        .map_err(|error| Failure::system("cannot take the terminal", error))?;
+    Ok(pty)
+}

@@ -1,0 +1,8 @@
+//! The system calls that have no safe wrapper elsewhere. `unsafe` stands nowhere but here; every process of the agent
+//! has a single thread, and several of the calls below are only sound because of that.
+
+pub mod descriptor;
+pub mod interface;
+pub mod process;
+pub mod signal;
+pub mod terminal;
