@@ -2,7 +2,7 @@
 //! after the other, and when one fails the undos of those done, the last first.
 //!
 //! The order inside a plan holds the rules that make it safe to die anywhere: the phase is stored before anything is
-//! changed and cleared after everything is; mounts go before the directories that hold them; [`recovery`] brings a
+//! changed and cleared after everything is; mounts go before the directories that hold them; [`plan_recovery`] brings a
 //! container from any phase to a whole one or to none.
 
 mod planner;
