@@ -16,7 +16,7 @@ fn guest() -> &'static Container<'static> {
 }
 
 fn shown(command: UserCommand) -> Vec<Vec<u8>> {
-    let stdout = command.run().unwrap().success().stdout;
+    let stdout = command.run().expect("it ends").success().stdout;
     let mut words: Vec<Vec<u8>> = stdout.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect();
     assert_eq!(words.pop(), Some(Vec::new()), "the last word has its end");
     words

@@ -14,7 +14,7 @@ fn guest() -> &'static Container<'static> {
 
 /// stdout of a line of bash on the host that ends with 0 and prints nothing on stderr.
 fn says(line: &str) -> String {
-    let out = guest().bash(line).run().unwrap().success();
+    let out = guest().bash(line).run().expect("it ends").success();
     assert_eq!(out.err(), "");
     out.out()
 }

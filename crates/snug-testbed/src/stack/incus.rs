@@ -108,21 +108,25 @@ pub fn stop_daemon(hard: bool) -> Result<()> {
     }
 }
 
-/// Stops the guests and the bed's incusd; whatever is left then is killed. Nothing happens to another's incusd.
+/// Stops the guests and the incusd that the bed started; whatever is left then is killed. Not for another's incusd.
 pub fn shut_down() -> Vec<String> {
-    if let Some(daemon) = own_daemon() {
+    let daemon = own_daemon();
+    if listens() {
         host::say("stopping guests and incusd");
         let patience = Duration::from_secs(60);
-        if listens() {
-            let outcome = client().args(["admin", "shutdown", "--timeout=45"]).deadline(patience).run();
-            if let Err(error) = outcome {
-                host::say(format_args!("{error}; killing what is left"));
-            }
+        let outcome = client().args(["admin", "shutdown", "--timeout=45"]).deadline(patience).run();
+        if let Err(error) = outcome {
+            host::say(format_args!("{error}; killing what is left"));
         }
+    }
+    if let Some(daemon) = daemon {
         daemon.wait_end(Duration::from_secs(5));
     }
     sweep(Duration::from_secs(5))
 }
+
+/// The units that belong together: the socket would start the daemon again.
+pub const UNITS: [&str; 3] = ["lxcfs.service", "incus.socket", "incus.service"];
 
 /// Ends every process of the bed's Incus: guests first, then monitors, dnsmasq, lxcfs. Returns what still runs.
 fn sweep(patience: Duration) -> Vec<String> {
@@ -165,7 +169,7 @@ fn is_guest_cgroup(path: &str) -> bool {
 }
 
 fn start_units(state: &mut State) -> Result<()> {
-    for unit in ["lxcfs.service", "incus.service"] {
+    for unit in UNITS {
         if Tool::new("systemctl").args(["is-active", "--quiet", unit]).succeeds() {
             continue;
         }

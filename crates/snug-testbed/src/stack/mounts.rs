@@ -55,11 +55,10 @@ pub fn share(state: &mut State) -> Result<()> {
     rustix::mount::mount_change(dir, MountPropagationFlags::SHARED).doing(sharing)
 }
 
-/// The mount that a directory lies on.
+/// The mount that a directory lies on: of those at the longest path the last, which hides the others.
 pub fn holding<'a>(dir: &Path, mounts: &'a [Mount]) -> Option<&'a Mount> {
     mounts
         .iter()
-        .rev()
         .filter(|mount| dir.starts_with(&mount.point))
         .max_by_key(|mount| mount.point.as_os_str().len())
 }
@@ -116,5 +115,7 @@ mod tests {
         let points = below(Path::new("/a"), &mounts);
         assert_eq!(points, [Path::new("/a/b"), Path::new("/a/b"), Path::new("/a")]);
         assert_eq!(holding(Path::new("/a/x"), &mounts).unwrap().point, Path::new("/a"));
+        let stacked = [at("/"), Mount { shared: Some(1), ..at("/") }];
+        assert_eq!(holding(Path::new("/a"), &stacked).unwrap().shared, Some(1));
     }
 }

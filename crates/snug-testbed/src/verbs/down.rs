@@ -28,7 +28,8 @@ pub fn down(unwanted: Unwanted) -> Result<()> {
     let _lock = Lock::take()?;
     let state = State::load();
     let mut left = Vec::new();
-    let own_incus = state.incus || incus::own_daemon().is_some();
+    let own_unit = state.units.contains("incus.service");
+    let own_incus = state.incus || own_unit || incus::own_daemon().is_some();
     if unwanted.images && incus::listens() {
         left.extend(images::remove());
     }
@@ -36,6 +37,7 @@ pub fn down(unwanted: Unwanted) -> Result<()> {
         // snugd first: it would take the shutdown of its guests for an accident.
         left.extend(end(&snug_daemons(), "snugd"));
         left.extend(incus::shut_down());
+        left.extend(stop_units(&state));
         left.extend(network::clean());
         left.extend(detach_loops());
         remove_cgroups();
@@ -44,13 +46,6 @@ pub fn down(unwanted: Unwanted) -> Result<()> {
         left.extend(stop_bus());
     }
     left.extend(end(&process::marked(), "process"));
-    for unit in &state.units {
-        if let Err(error) =
-            Tool::new("systemctl").args(["stop", unit]).deadline(Duration::from_secs(120)).ok()
-        {
-            left.push(format!("unit {unit}: {error}"));
-        }
-    }
     for mount in &state.mounts {
         left.extend(mounts::unmount_below(mount));
     }
@@ -70,6 +65,16 @@ pub fn down(unwanted: Unwanted) -> Result<()> {
     } else {
         Err(Error::LeftBehind(left))
     }
+}
+
+fn stop_units(state: &State) -> Vec<String> {
+    // Together: systemd then orders them, and the socket does not start the daemon again.
+    let units: Vec<&str> = incus::UNITS.into_iter().filter(|unit| state.units.contains(*unit)).collect();
+    if units.is_empty() {
+        return Vec::new();
+    }
+    let stopped = Tool::new("systemctl").arg("stop").args(&units).deadline(Duration::from_secs(120)).ok();
+    stopped.err().map(|error| format!("units {}: {error}", units.join(", "))).into_iter().collect()
 }
 
 fn snug_daemons() -> Vec<Process> {

@@ -52,7 +52,11 @@ fn make_pool() -> Result<()> {
     let list = incus::client().args(["storage", "list", "--format=csv"]).ok()?.text();
     if list.trim().is_empty() {
         host::say("making a btrfs pool of the bed's own");
-        incus::client().args(["storage", "create", POOL, "btrfs", "size=20GiB"]).ok()?;
+        if let Err(error) = incus::client().args(["storage", "create", POOL, "btrfs", "size=20GiB"]).ok() {
+            // No loop devices, as in a container: slower to create from, otherwise as good.
+            host::say(format_args!("{error}; making a directory pool instead"));
+            incus::client().args(["storage", "create", POOL, "dir"]).ok()?;
+        }
     }
     if incus::client().args(["network", "show", BRIDGE]).succeeds() {
         return Ok(());
