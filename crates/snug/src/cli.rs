@@ -167,3 +167,6 @@ fn refuse(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
 pub fn command() -> clap::Command {
     Cli::command()
 }
+
+#[cfg(test)]
+mod tests;

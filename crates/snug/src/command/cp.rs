@@ -1,12 +1,25 @@
-//! `snug cp`.
+//! `snug cp`: a tar stream through `snug run`, with the guest's agent at the other end.
 
-use std::ffi::OsString;
-use std::process::ExitCode;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
 
 use clap::{Args, ValueHint};
+use snug_core::name::ContainerName;
+use snug_core::paths::GUEST_AGENT;
 
-use crate::context::Context;
-use crate::error::CommandError;
+use super::arguments::DryRunArgs;
+use crate::archive::pack::pack;
+use crate::archive::unpack::unpack;
+use crate::archive::{ArchiveError, Skipped};
+use crate::context::{Context, parse_name};
+use crate::error::{CommandError, Kind};
+use crate::progress::Line;
+use crate::words;
 
 /// Copy files into a container or out of it
 ///
@@ -23,12 +36,257 @@ pub struct CpArgs {
     /// In the container, read and write as root
     #[arg(long)]
     root: bool,
+    #[command(flatten)]
+    dry_run: DryRunArgs,
+}
+
+/// A side of the copy.
+#[derive(Debug, PartialEq, Eq)]
+enum Side {
+    Host(PathBuf),
+    Guest(Option<String>, PathBuf),
+}
+
+/// A container and who works in it.
+struct Guest<'a> {
+    name: &'a ContainerName,
+    root: bool,
 }
 
 /// Copies.
-pub fn execute(_context: &Context, args: CpArgs) -> Result<ExitCode, CommandError> {
-    Err(CommandError::failed(format!(
-        "copying is not there yet: {:?} {:?} {}",
-        args.source, args.destination, args.root
-    )))
+pub fn execute(context: &Context, args: CpArgs) -> Result<ExitCode, CommandError> {
+    let (inwards, name, host, guest_path) = match (side(&args.source)?, side(&args.destination)?) {
+        (Side::Host(host), Side::Guest(name, path)) => (true, name, host, path),
+        (Side::Guest(name, path), Side::Host(host)) => (false, name, host, path),
+        _ => {
+            return Err(CommandError::usage("exactly one side has to be in a container")
+                .hint("write it as NAME:/PATH: `snug cp notes.txt tools:/tmp`"));
+        }
+    };
+    let name = context.container(name.as_deref())?;
+    if args.dry_run.dry_run {
+        let guest = format!("{name}:{}", guest_path.display());
+        let (from, to) =
+            if inwards { (host.display().to_string(), guest) } else { (guest, host.display().to_string()) };
+        context.printer.answer_line(&snug_core::text::escape(&format!("copy {from} to {to}")))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let guest = Guest { name: &name, root: args.root };
+    let skipped = if inwards {
+        copy_in(context, &guest, &host, &guest_path)
+    } else {
+        copy_out(context, &guest, &guest_path, &host)
+    }?;
+    for Skipped { entry, reason } in &skipped {
+        context.printer.warning(&format!("left out: {entry} is {reason}"));
+    }
+    Ok(ExitCode::from(u8::from(!skipped.is_empty())))
+}
+
+/// `NAME:/PATH` and `:/PATH` are in a container, all else on the host; `./a:/b` is a file of the host.
+fn side(word: &OsStr) -> Result<Side, CommandError> {
+    let bytes = word.as_bytes();
+    let Some(at) = bytes.iter().position(|byte| *byte == b':') else { return Ok(Side::Host(word.into())) };
+    let (name, path) = (&bytes[..at], OsString::from_vec(bytes[at + 1..].to_vec()));
+    let Ok(name) = std::str::from_utf8(name) else { return Ok(Side::Host(word.into())) };
+    if name.contains('/') {
+        return Ok(Side::Host(word.into()));
+    }
+    if !Path::new(&path).is_absolute() {
+        let shown = snug_core::text::escape_bytes(bytes);
+        return Err(CommandError::usage(format!("the path in '{shown}' is not absolute")).hint(
+            "in a container a path starts with '/'; a file of the host with a colon in its name is ./NAME",
+        ));
+    }
+    let name = if name.is_empty() { None } else { Some(parse_name(name)?.to_string()) };
+    Ok(Side::Guest(name, path.into()))
+}
+
+fn copy_in(
+    context: &Context,
+    guest: &Guest<'_>,
+    host: &Path,
+    path: &Path,
+) -> Result<Vec<Skipped>, CommandError> {
+    std::fs::metadata(host).map_err(|error| {
+        CommandError::new(Kind::NotFound, format!("{} cannot be read: {error}", host.display()))
+    })?;
+    let own = std::path::absolute(host).ok().and_then(|path| path.file_name().map(OsStr::to_owned));
+    // Into a directory under its own name, else under the name that was given.
+    let (directory, name) = if guest.has_directory(path)? {
+        (path, own)
+    } else if path.as_os_str().as_bytes().ends_with(b"/") {
+        return Err(CommandError::new(
+            Kind::NotFound,
+            format!("container {} has no directory {}", guest.name, path.display()),
+        ));
+    } else {
+        (path.parent().unwrap_or(Path::new("/")), path.file_name().map(OsStr::to_owned))
+    };
+    let name =
+        name.ok_or_else(|| CommandError::user(format!("{} has no name to copy under", host.display())))?;
+    let mut child = guest.agent("unpack", directory, Stdio::piped(), Stdio::null())?;
+    let stdin = child.stdin.take().ok_or_else(|| CommandError::failed("no stream to the container"))?;
+    let progress = context.printer.progress();
+    let counted = Counted { inner: stdin, line: progress.line("copying"), total: 0, shown: 0 };
+    let packed = pack(host, &name, std::io::BufWriter::with_capacity(1 << 17, counted));
+    // How the guest's end failed says more than that the pipe to it broke.
+    wait(&mut child, guest)?;
+    packed.map_err(|error| failed(&error))
+}
+
+fn copy_out(
+    context: &Context,
+    guest: &Guest<'_>,
+    path: &Path,
+    host: &Path,
+) -> Result<Vec<Skipped>, CommandError> {
+    let (directory, name) = if host.is_dir() {
+        (host, path.file_name())
+    } else if host.as_os_str().as_bytes().ends_with(b"/") {
+        return Err(CommandError::new(Kind::NotFound, format!("there is no directory {}", host.display())));
+    } else {
+        (
+            host.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")),
+            host.file_name(),
+        )
+    };
+    let name =
+        name.ok_or_else(|| CommandError::user(format!("{} has no name to copy under", path.display())))?;
+    let directory: OwnedFd = File::open(directory)
+        .map_err(|error| CommandError::user(format!("{} cannot be opened: {error}", directory.display())))?
+        .into();
+    let mut child = guest.agent("pack", path, Stdio::null(), Stdio::piped())?;
+    let stdout = child.stdout.take().ok_or_else(|| CommandError::failed("no stream from the container"))?;
+    let progress = context.printer.progress();
+    let mut counted = Counted { inner: stdout, line: progress.line("copying"), total: 0, shown: 0 };
+    let unpacked = unpack(&mut counted, directory, name);
+    drop(counted);
+    let waited = wait(&mut child, guest);
+    match unpacked {
+        Ok(skipped) => waited.map(|()| skipped),
+        // The guest said on standard error why it sent nothing, or too little.
+        Err(ArchiveError::Empty | ArchiveError::Stream(_)) if waited.is_err() => waited.map(|()| Vec::new()),
+        Err(error) => Err(failed(&error)),
+    }
+}
+
+fn failed(error: &ArchiveError) -> CommandError {
+    CommandError::failed(error.to_string())
+}
+
+impl Guest<'_> {
+    /// This program again, as `snug run`: it has the streams, the starting and the errors already.
+    fn command(&self, directory: &Path) -> Result<Command, CommandError> {
+        let program = std::env::current_exe()
+            .map_err(|error| CommandError::failed(format!("this program cannot be found: {error}")))?;
+        let mut command = Command::new(program);
+        command.args(["run", "--container", self.name.as_str(), "--no-tty", "--workdir"]).arg(directory);
+        if self.root {
+            command.arg("--root");
+        }
+        command.args(["--", GUEST_AGENT]);
+        Ok(command)
+    }
+
+    fn agent(&self, verb: &str, path: &Path, stdin: Stdio, stdout: Stdio) -> Result<Child, CommandError> {
+        let mut command = self.command(Path::new("/"))?;
+        command.arg(verb).arg(path).stdin(stdin).stdout(stdout);
+        command.spawn().map_err(|error| CommandError::failed(format!("snug run cannot be started: {error}")))
+    }
+
+    /// A command can start in a directory, and in nothing else.
+    fn has_directory(&self, path: &Path) -> Result<bool, CommandError> {
+        // The first question also starts the container: what goes wrong there is told by the second.
+        let run = |path: &Path, stderr: Stdio| {
+            let status = self
+                .command(path)?
+                .arg("print-env")
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(stderr)
+                .status();
+            status.map_err(|error| CommandError::failed(format!("snug run cannot be started: {error}")))
+        };
+        if run(path, Stdio::null())?.success() {
+            return Ok(true);
+        }
+        if run(Path::new("/"), Stdio::inherit())?.success() {
+            return Ok(false);
+        }
+        Err(CommandError::failed(format!("container {} cannot be asked", self.name)))
+    }
+}
+
+fn wait(child: &mut Child, guest: &Guest<'_>) -> Result<(), CommandError> {
+    let status = child
+        .wait()
+        .map_err(|error| CommandError::failed(format!("snug run cannot be waited for: {error}")))?;
+    if status.success() {
+        return Ok(());
+    }
+    let root = if guest.root { "" } else { "; `--root` reads and writes as root of the container" };
+    Err(CommandError::failed(format!("nothing, or not all, was copied: container {} refused", guest.name))
+        .hint(format!("its own message stands above{root}")))
+}
+
+/// Counts what passes, for the progress line.
+struct Counted<T> {
+    inner: T,
+    line: Line,
+    total: u64,
+    shown: u64,
+}
+
+impl<T> Counted<T> {
+    fn count(&mut self, count: usize) {
+        self.total += count as u64;
+        if self.total - self.shown > 1 << 20 {
+            self.shown = self.total;
+            self.line.stage(&words::size(self.total));
+        }
+    }
+}
+
+impl<T: Read> Read for Counted<T> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.count(count);
+        Ok(count)
+    }
+}
+
+impl<T: std::io::Write> std::io::Write for Counted<T> {
+    fn write(&mut self, buffer: &[u8]) -> std::io::Result<usize> {
+        let count = self.inner.write(buffer)?;
+        self.count(count);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_side_is_in_a_container_when_a_name_and_an_absolute_path_say_so() {
+        let guest = |name: Option<&str>, path: &str| Side::Guest(name.map(str::to_owned), path.into());
+        for (word, expected) in [
+            ("a.txt", Side::Host("a.txt".into())),
+            ("./a:/b", Side::Host("./a:/b".into())),
+            ("/tmp/a:b", Side::Host("/tmp/a:b".into())),
+            ("tools:/tmp", guest(Some("tools"), "/tmp")),
+            (":/tmp", guest(None, "/tmp")),
+            ("tools:/a:b", guest(Some("tools"), "/a:b")),
+        ] {
+            assert_eq!(side(OsStr::new(word)).unwrap(), expected, "{word}");
+        }
+        for word in ["tools:tmp", "tools:", "Tools:/tmp", "a b:/x"] {
+            assert!(side(OsStr::new(word)).is_err(), "{word}");
+        }
+    }
 }

@@ -47,6 +47,17 @@ pub struct RunArgs {
     command: Vec<OsString>,
 }
 
+#[cfg(test)]
+impl RunArgs {
+    pub fn command(&self) -> &[OsString] {
+        &self.command
+    }
+
+    pub fn terminal(&self) -> (bool, bool) {
+        (self.how.tty, self.how.no_tty)
+    }
+}
+
 /// How a command runs; the same for `run` and `enter`.
 #[derive(Debug, Args)]
 pub struct HowArgs {

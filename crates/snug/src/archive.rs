@@ -1,1 +1,0 @@
-//! Tar streams to and from a guest.

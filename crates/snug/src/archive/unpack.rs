@@ -1,0 +1,243 @@
+//! A tar stream from a guest as files of the host.
+//!
+//! The guest may be hostile. Nothing is written but below the one name that the copy gets: no absolute path, no `..`, no
+//! link is followed, none that points out of the copy is made, no device, no setuid bit. The stream is read in the tar
+//! crate's raw mode, because its own handling of long names reads as much into memory as the guest announces.
+
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+
+use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps, fchmod, futimens, linkat, openat, symlinkat};
+use tar::{Archive, Entry, EntryType};
+
+use super::place::{Root, make_way};
+use super::{ArchiveError, Skipped, is_plain, shown};
+
+/// Longest path or link target: eight times what the kernel takes in one call.
+const LONGEST_PATH: u64 = 32 << 10;
+/// Deepest directory: each component costs a descriptor's opening.
+const DEEPEST: usize = 512;
+
+/// Reads a stream and writes what it holds into `directory`, under the name `name` instead of the one that the guest
+/// chose.
+pub fn unpack(stream: impl Read, directory: OwnedFd, name: &OsStr) -> Result<Vec<Skipped>, ArchiveError> {
+    let mut archive = Archive::new(stream);
+    let mut unpacker = Unpacker {
+        root: Root::new(directory),
+        name: name.to_owned(),
+        top: None,
+        files: HashSet::new(),
+        directories: Vec::new(),
+        skipped: Vec::new(),
+    };
+    let mut long_path = None;
+    let mut long_link = None;
+    for entry in archive.entries().map_err(ArchiveError::Stream)?.raw(true) {
+        let mut entry = entry.map_err(ArchiveError::Stream)?;
+        match entry.header().entry_type() {
+            EntryType::GNULongName => long_path = Some(read_text(&mut entry)?),
+            EntryType::GNULongLink => long_link = Some(read_text(&mut entry)?),
+            _ => {
+                let path = long_path.take().unwrap_or_else(|| entry.path_bytes().into_owned());
+                let link =
+                    long_link.take().or_else(|| entry.link_name_bytes().map(std::borrow::Cow::into_owned));
+                unpacker.add(&mut entry, &path, link.as_deref().unwrap_or_default())?;
+            }
+        }
+    }
+    if unpacker.top.is_none() {
+        return Err(ArchiveError::Empty);
+    }
+    unpacker.finish()
+}
+
+fn read_text<R: Read>(entry: &mut Entry<'_, R>) -> Result<Vec<u8>, ArchiveError> {
+    if entry.header().entry_size().map_err(ArchiveError::Stream)? > LONGEST_PATH {
+        return Err(ArchiveError::refused("a name that is too long", b""));
+    }
+    let mut text = Vec::new();
+    entry.take(LONGEST_PATH).read_to_end(&mut text).map_err(ArchiveError::Stream)?;
+    if text.last() == Some(&0) {
+        text.pop();
+    }
+    Ok(text)
+}
+
+struct Unpacker {
+    root: Root,
+    name: OsString,
+    /// First component of all of the guest's paths.
+    top: Option<OsString>,
+    /// Files that came in this stream: hard links may name these alone.
+    files: HashSet<Vec<OsString>>,
+    /// Directories with their final modes and times: set at the end, when nothing is written into them any more.
+    directories: Vec<(Vec<OsString>, u32, u64)>,
+    skipped: Vec<Skipped>,
+}
+
+impl Unpacker {
+    fn add<R: Read>(
+        &mut self,
+        entry: &mut Entry<'_, R>,
+        path: &[u8],
+        link: &[u8],
+    ) -> Result<(), ArchiveError> {
+        let components = self.components(path)?;
+        let host = |source| ArchiveError::Host { path: components.iter().collect::<PathBuf>(), source };
+        let Some((name, above)) = components.split_last() else {
+            return Err(ArchiveError::refused("an empty path", path));
+        };
+        let mode = entry.header().mode().unwrap_or(0o600) & 0o777;
+        let time = entry.header().mtime().unwrap_or(0);
+        match entry.header().entry_type() {
+            EntryType::Directory => {
+                self.root.directory(&components).map_err(host)?;
+                self.directories.push((components, mode | 0o700, time));
+            }
+            EntryType::Regular | EntryType::Continuous => {
+                let directory = self.root.directory(above).map_err(host)?;
+                make_way(&directory, name).map_err(host)?;
+                write_file(entry, &directory, name, mode, time).map_err(|error| match error {
+                    Failure::Host(source) => host(source),
+                    Failure::Stream(source) => ArchiveError::Stream(source),
+                })?;
+                self.files.insert(components);
+            }
+            EntryType::Symlink => match link_problem(link, above.len()) {
+                Some(reason) => self.skip(path, reason),
+                None => {
+                    let directory = self.root.directory(above).map_err(host)?;
+                    make_way(&directory, name).map_err(host)?;
+                    symlinkat(OsStr::from_bytes(link), &directory, name.as_os_str())
+                        .map_err(|error| host(error.into()))?;
+                }
+            },
+            EntryType::Link => {
+                let target = self.components(link)?;
+                let Some((target_name, target_above)) = target.split_last() else {
+                    return Err(ArchiveError::refused("an empty link", path));
+                };
+                if !self.files.contains(&target) {
+                    return Err(ArchiveError::refused(
+                        "a hard link to a file that did not come with it",
+                        path,
+                    ));
+                }
+                let from = self.root.directory(target_above).map_err(host)?;
+                let to = self.root.directory(above).map_err(host)?;
+                make_way(&to, name).map_err(host)?;
+                linkat(&from, target_name.as_os_str(), &to, name.as_os_str(), AtFlags::empty())
+                    .map_err(|error| host(error.into()))?;
+                self.files.insert(components);
+            }
+            EntryType::Char | EntryType::Block => self.skip(path, "a device node"),
+            EntryType::Fifo => self.skip(path, "a named pipe"),
+            EntryType::GNUSparse => return Err(ArchiveError::refused("a sparse file", path)),
+            _ => return Err(ArchiveError::refused("an entry of an unknown kind", path)),
+        }
+        Ok(())
+    }
+
+    /// Checked components of a path, with our own name in the place of the guest's first.
+    fn components(&mut self, path: &[u8]) -> Result<Vec<OsString>, ArchiveError> {
+        if path.first() == Some(&b'/') {
+            return Err(ArchiveError::refused("an absolute path", path));
+        }
+        let path_without_end = path.strip_suffix(b"/").unwrap_or(path);
+        let mut components = Vec::new();
+        for component in path_without_end.split(|byte| *byte == b'/') {
+            let component = OsString::from_vec(component.to_vec());
+            if !is_plain(&component) {
+                return Err(ArchiveError::refused("a path with empty or dotted parts", path));
+            }
+            components.push(component);
+        }
+        if components.len() > DEEPEST {
+            return Err(ArchiveError::refused("a path that is too deep", path));
+        }
+        let top = self.top.get_or_insert_with(|| components[0].clone());
+        if *top != components[0] {
+            return Err(ArchiveError::refused("a path outside of what was asked for", path));
+        }
+        components[0].clone_from(&self.name);
+        Ok(components)
+    }
+
+    fn skip(&mut self, path: &[u8], reason: &'static str) {
+        self.skipped.push(Skipped { entry: shown(path), reason });
+    }
+
+    fn finish(self) -> Result<Vec<Skipped>, ArchiveError> {
+        for (components, mode, time) in self.directories.into_iter().rev() {
+            let host = |source: io::Error| ArchiveError::Host { path: components.iter().collect(), source };
+            let directory = self.root.directory(&components).map_err(host)?;
+            fchmod(&directory, Mode::from_raw_mode(mode)).map_err(|error| host(error.into()))?;
+            set_time(&directory, time).map_err(host)?;
+        }
+        Ok(self.skipped)
+    }
+}
+
+/// Why a symbolic link is not made, if so. `depth`: how many directories of the copy are above it, the copy's own name
+/// included.
+///
+/// It may go up at its beginning only, and never out of the copy. `..` further on would be resolved after links in the
+/// copy were followed, and could then lead anywhere: `a -> .`, `b -> a/..`.
+fn link_problem(target: &[u8], depth: usize) -> Option<&'static str> {
+    if target.is_empty() || target.contains(&0) {
+        return Some("a link to nothing");
+    }
+    if target.first() == Some(&b'/') {
+        return Some("a link that points out of the copy");
+    }
+    let parts: Vec<&[u8]> =
+        target.split(|byte| *byte == b'/').filter(|part| !matches!(*part, b"" | b".")).collect();
+    let up = parts.iter().take_while(|part| **part == b"..").count();
+    if up >= depth.max(1) || depth == 0 {
+        return Some("a link that points out of the copy");
+    }
+    parts[up..].contains(&b"..".as_slice()).then_some("a link that goes up after going down")
+}
+
+enum Failure {
+    Host(io::Error),
+    Stream(io::Error),
+}
+
+fn write_file<R: Read>(
+    entry: &mut Entry<'_, R>,
+    directory: &OwnedFd,
+    name: &OsStr,
+    mode: u32,
+    time: u64,
+) -> Result<(), Failure> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = openat(directory, name, flags, Mode::RUSR | Mode::WUSR)
+        .map_err(|error| Failure::Host(error.into()))?;
+    let mut file = File::from(file);
+    let mut buffer = vec![0; 128 << 10];
+    let mut left = entry.header().entry_size().map_err(Failure::Stream)?;
+    while left > 0 {
+        let count = entry.read(&mut buffer).map_err(Failure::Stream)?;
+        if count == 0 {
+            return Err(Failure::Stream(io::ErrorKind::UnexpectedEof.into()));
+        }
+        left = left.saturating_sub(count as u64);
+        io::Write::write_all(&mut file, &buffer[..count]).map_err(Failure::Host)?;
+    }
+    fchmod(&file, Mode::from_raw_mode(mode)).map_err(|error| Failure::Host(error.into()))?;
+    set_time(&file, time).map_err(Failure::Host)
+}
+
+fn set_time(file: impl std::os::fd::AsFd, seconds: u64) -> io::Result<()> {
+    let time = Timespec { tv_sec: i64::try_from(seconds).unwrap_or(0), tv_nsec: 0 };
+    futimens(file, &Timestamps { last_access: time, last_modification: time }).map_err(io::Error::from)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,166 @@
+//! What is Snug's and what is the command's: a table.
+
+use std::os::unix::ffi::OsStringExt;
+
+use super::*;
+
+fn run_of(line: &[&str]) -> Result<command::run::RunArgs, String> {
+    let arguments: Vec<OsString> = ["snug", "run"].iter().chain(line).map(OsString::from).collect();
+    let whole = Cli::try_parse_from(&arguments).map_err(|error| error.to_string());
+    // The short way has to agree with the whole tree, always.
+    match (parse_run(&arguments), whole) {
+        (Some(short), Ok(Cli { command: Some(Command::Run(whole)), .. })) => {
+            assert_eq!(format!("{:?}", short.args), format!("{whole:?}"), "{line:?}");
+            Ok(whole)
+        }
+        (None, Err(error)) => Err(error),
+        (short, whole) => panic!("{line:?}: {short:?} but {whole:?}"),
+    }
+}
+
+#[test]
+fn the_tree_of_commands_is_consistent() {
+    Cli::command().debug_assert();
+    RunOnly::command().debug_assert();
+}
+
+#[test]
+fn options_before_the_command_are_snugs_and_everything_after_it_is_its_own() {
+    for (line, command) in [
+        (&["true"][..], &["true"][..]),
+        (&["ls", "-l"], &["ls", "-l"]),
+        (&["--", "ls", "-l"], &["ls", "-l"]),
+        (&["ls", "--", "-l"], &["ls", "--", "-l"]),
+        (&["--", "ls", "--", "-l"], &["ls", "--", "-l"]),
+        (&["--", "-odd-name"], &["-odd-name"]),
+        (&["-c", "dev", "make", "-c", "x", "--rm", "-t"], &["make", "-c", "x", "--rm", "-t"]),
+        (&["-cdev", "make"], &["make"]),
+        (&["--container=dev", "make", "--container=other"], &["make", "--container=other"]),
+        (&["-it", "bash"], &["bash"]),
+        (&["-i", "-t", "bash", "-i"], &["bash", "-i"]),
+        (&["-ti", "bash", "-q"], &["bash", "-q"]),
+        (&["-e", "A=1", "-e", "B", "env", "-i"], &["env", "-i"]),
+        (&["-w", "/tmp", "-u", "root", "--early", "--login", "id", "-u"], &["id", "-u"]),
+        (&["-q", "cat", "-v", "--help", "--version"], &["cat", "-v", "--help", "--version"]),
+        (&["--rm", "--image", "debian", "--preset", "isolated", "id"], &["id"]),
+        (&["-i", "--rm", "--", "id"], &["id"]),
+        (&["sh", "-c", "a b  c", "", "$x", "*", "\n"], &["sh", "-c", "a b  c", "", "$x", "*", "\n"]),
+        (&[""], &[""]),
+    ] {
+        let parsed = run_of(line).unwrap_or_else(|error| panic!("{line:?}: {error}"));
+        assert_eq!(parsed.command(), command, "{line:?}");
+    }
+}
+
+#[test]
+fn what_is_no_option_of_snugs_is_refused_before_the_command() {
+    for line in [
+        &[][..],
+        &["--"],
+        &["-x", "true"],
+        &["--unknown", "true"],
+        &["--image", "debian", "true"],
+        &["--preset", "isolated", "true"],
+        &["--rm", "-c", "dev", "true"],
+        &["--root", "-u", "me", "true"],
+        &["-c"],
+        &["-q", "-v", "true"],
+    ] {
+        assert!(run_of(line).is_err(), "{line:?}");
+    }
+}
+
+#[test]
+fn the_last_of_terminal_and_no_terminal_wins() {
+    for (line, how) in [
+        (&["x"][..], (false, false)),
+        (&["-t", "x"], (true, false)),
+        (&["-T", "x"], (false, true)),
+        (&["-t", "-T", "x"], (false, true)),
+        (&["-T", "-t", "x"], (true, false)),
+        (&["-it", "x"], (true, false)),
+    ] {
+        assert_eq!(run_of(line).unwrap().terminal(), how, "{line:?}");
+    }
+}
+
+#[test]
+fn arguments_are_bytes() {
+    let odd = OsString::from_vec(b"\xff\xfe=\x80".to_vec());
+    let arguments = vec!["snug".into(), "run".into(), "-e".into(), odd.clone(), "x".into(), odd.clone()];
+    let run = parse_run(&arguments).unwrap();
+    assert_eq!(run.args.command(), ["x".into(), odd]);
+}
+
+#[test]
+fn enter_takes_its_command_after_two_dashes_only() {
+    let enter = |line: &[&str]| Cli::try_parse_from(["snug", "enter"].iter().chain(line)).map(drop);
+    for line in [
+        &[][..],
+        &["dev"],
+        &["--root", "dev"],
+        &["dev", "--", "ls", "-l"],
+        &["--", "ls"],
+        &["dev", "-w", "/"],
+    ] {
+        assert!(enter(line).is_ok(), "{line:?}");
+    }
+    for line in [&["dev", "ls"][..], &["--cwd", "/tmp", "dev"]] {
+        assert!(enter(line).is_err(), "{line:?}");
+    }
+}
+
+#[test]
+fn the_same_letter_means_the_same_everywhere() {
+    let meanings = [
+        ('y', "yes"),
+        ('a', "all"),
+        ('f', ""),
+        ('c', "container"),
+        ('e', "env"),
+        ('u', "user"),
+        ('w', "workdir"),
+        ('t', "tty"),
+        ('T', "no-tty"),
+        ('q', "quiet"),
+        ('v', "verbose"),
+        ('h', "help"),
+        ('V', "version"),
+    ];
+    fn all(command: &clap::Command, seen: &mut Vec<(String, char, String)>) {
+        for argument in command.get_arguments() {
+            if let (Some(short), Some(long)) = (argument.get_short(), argument.get_long()) {
+                seen.push((command.get_name().to_owned(), short, long.to_owned()));
+            }
+        }
+        command.get_subcommands().for_each(|command| all(command, seen));
+    }
+    let mut seen = Vec::new();
+    all(&Cli::command(), &mut seen);
+    for (command, short, long) in seen {
+        match short {
+            // Two words, each with one meaning: `rm -f`, `logs -f`; `create -i`, and what fingers type to run and enter.
+            'f' => assert!(["force", "follow"].contains(&long.as_str()), "{command} -f"),
+            'i' => assert!(["image", "interactive"].contains(&long.as_str()), "{command} -i"),
+            _ => {
+                let meaning = meanings.iter().find(|(letter, _)| *letter == short);
+                assert_eq!(meaning.map(|(_, long)| *long), Some(long.as_str()), "{command} -{short}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_changing_verb_has_a_dry_run() {
+    let command = Cli::command();
+    let has = |path: &[&str]| {
+        let found = path.iter().fold(&command, |command, name| command.find_subcommand(name).unwrap());
+        found.get_arguments().any(|argument| argument.get_long() == Some("dry-run"))
+    };
+    for verb in ["create", "start", "stop", "restart", "rm", "prune", "cp", "set", "unset"] {
+        assert!(has(&[verb]), "{verb}");
+    }
+    for verb in ["pull", "import", "rm"] {
+        assert!(has(&["image", verb]), "image {verb}");
+    }
+}
