@@ -154,7 +154,7 @@ impl Paths {
         self.state.join("pool.img")
     }
 
-    /// The vendor's and then the administrator's configuration file.
+    /// The vendor's configuration file.
     #[must_use]
     pub fn vendor_config(&self) -> PathBuf {
         self.vendor.join("config.toml")

@@ -27,7 +27,8 @@ pub enum Step {
         /// Its name.
         bridge: String,
     },
-    /// Bind the host's network namespace to [`crate::paths::Paths::host_network`] (`network=host`).
+    /// Bind the host's network namespace to [`crate::paths::Paths::host_network`] (`network=host`), where incusd sees it
+    /// too: a mount namespace of its own must share the state directory.
     HoldHostNetwork,
     /// Download the image, or import it from its file, with progress.
     PullImage {
