@@ -13,17 +13,19 @@ PREFIX ?= /usr
 DESTDIR ?= /
 
 ME := $(shell id -u)
-OWNER := $(shell stat -c %U .)
+SUDO := $(if $(filter 0,$(ME)),,sudo)
+OWNER := $(if $(filter 0,$(ME)),$(shell stat -c %U .),$(shell id -un))
 OWNER_HOME := $(shell getent passwd $(OWNER) | cut -d: -f6)
 # sudo resets PATH: cargo is then where rustup puts it, in the owner's home.
 CARGO_PATH := $(OWNER_HOME)/.cargo/bin:$(PATH)
-SUDO := $(if $(filter 0,$(ME)),,sudo)
-AS_OWNER := $(if $(filter 0,$(ME)),$(if $(filter root,$(OWNER)),,runuser -u $(OWNER) --))
-CARGO := $(AS_OWNER) env PATH="$(CARGO_PATH)" cargo
+# Empty, or for root in somebody's checkout: become him.
+BECOME := $(if $(filter 0,$(ME)),$(if $(filter root,$(OWNER)),,runuser -u $(OWNER) --))
+AS_OWNER := $(BECOME) env PATH="$(CARGO_PATH)" $(if $(BECOME),HOME="$(OWNER_HOME)")
+CARGO := $(AS_OWNER) cargo
 TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),$(CURDIR)/target)
 BED := $(SUDO) $(TARGET)/debug/snug-testbed
 XTASK := $(TARGET)/debug/xtask
-XTASK_AS_OWNER := $(AS_OWNER) env PATH="$(CARGO_PATH)" $(XTASK)
+XTASK_AS_OWNER := $(AS_OWNER) $(XTASK)
 PLACE := --prefix $(PREFIX) --destdir $(DESTDIR)
 
 # Where cargo-nextest is missing, cargo's own runner does.
@@ -102,7 +104,7 @@ lint: tools ## format, clippy, documentation, licences, the agent's contents
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --quiet --locked --workspace --all-targets -- -D warnings
 	@$(CARGO) clippy --quiet --locked -p snug-testbed --all-targets --features real-stack -- -D warnings
-	@$(AS_OWNER) env PATH="$(CARGO_PATH)" RUSTDOCFLAGS='-D warnings' cargo doc --quiet --locked --workspace --no-deps --document-private-items
+	@$(AS_OWNER) env RUSTDOCFLAGS='-D warnings' cargo doc --quiet --locked --workspace --no-deps --document-private-items
 	@$(XTASK_AS_OWNER) licences
 	@$(XTASK_AS_OWNER) agent
 	@echo 'make: lint is clean' >&2

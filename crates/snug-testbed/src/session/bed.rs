@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use rustix::process::Signal;
 
@@ -35,8 +36,11 @@ impl Bed {
             rustix::process::geteuid().is_root(),
             "the real-stack suites need root: `make test` runs them so"
         );
-        if let Err(error) = status::require() {
-            panic!("{error}");
+        // Once for all tests of a suite: it asks Incus for each image.
+        static MISSING: OnceLock<Option<String>> = OnceLock::new();
+        if let Some(missing) = MISSING.get_or_init(|| status::require().err().map(|error| error.to_string()))
+        {
+            panic!("{missing}");
         }
         Bed { snug: PathBuf::from("/usr/bin/snug") }
     }

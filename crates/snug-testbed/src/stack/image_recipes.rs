@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::sources::{self, Archive};
 use crate::error::{Doing, Error, Result};
+use crate::process;
 use crate::tool::Tool;
 
 /// Raised when the code below changes what comes out.
@@ -114,6 +115,7 @@ fn debian(suite: &str, rootfs: &Path) -> Result<()> {
             .find(|path| Path::new(path).exists())
             .map(|path| format!("--keyring={path}"));
     Tool::new("mmdebstrap")
+        .env(process::MARK, "build")
         .args(["--quiet", "--variant=minbase", "--format=directory", "--skip=cleanup/apt/lists"])
         .args(["--aptopt=Acquire::Retries \"3\"", &format!("--include={DEBIAN_PACKAGES}")])
         .args(signed_by)

@@ -9,6 +9,7 @@ use super::image_recipes::{RECIPES, Recipe};
 use super::{incus, sources};
 use crate::error::{Doing, Error, Result};
 use crate::host;
+use crate::process;
 use crate::state::LASTING_DIR;
 use crate::tool::Tool;
 
@@ -117,8 +118,13 @@ fn build(recipe: Recipe, key: &str) -> Result<PathBuf> {
 
 const BUILDING: &str = ".building-";
 
-/// Removes what a killed build left. Only under the bed's lock.
+/// Removes what a killed build left. Only under the bed's lock: no other build is at work then.
 pub fn clear_unfinished() {
+    let builds: Vec<_> = process::marked()
+        .into_iter()
+        .filter(|process| process.has_variable(process::MARK, Some("build")))
+        .collect();
+    process::end(&builds, Duration::from_secs(1));
     let Ok(entries) = fs::read_dir(cache_dir()) else { return };
     for entry in entries.flatten().filter(|e| e.file_name().to_string_lossy().starts_with(BUILDING)) {
         // mmdebstrap mounts /proc and /sys in there, in a namespace of its own that died with it.
