@@ -25,8 +25,8 @@ pub enum Step {
 pub enum Outcome {
     /// What was asked for is done; these keys are added to the metadata.
     Success(Value),
-    /// Nothing is done; this is the error.
-    Failure(String),
+    /// Nothing is done; this is the error and its code in the manner of HTTP.
+    Failure(u16, String),
     /// It never ends, unless it is cancelled.
     Never,
 }
@@ -45,9 +45,14 @@ impl Script {
         Self { steps: Vec::new(), outcome: Outcome::Success(Value::Null), may_cancel: true }
     }
 
-    /// Fails.
+    /// Fails with code 500, as most errors do.
     pub fn failure(error: &str) -> Self {
-        Self { outcome: Outcome::Failure(error.to_owned()), ..Self::success() }
+        Self::failure_with_code(500, error)
+    }
+
+    /// Fails.
+    pub fn failure_with_code(code: u16, error: &str) -> Self {
+        Self { outcome: Outcome::Failure(code, error.to_owned()), ..Self::success() }
     }
 
     /// Never ends.

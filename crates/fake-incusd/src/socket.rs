@@ -21,7 +21,7 @@ use crate::Core;
 use crate::answer::Answer;
 use crate::exec::Program;
 use crate::record::RecordedRequest;
-use crate::world::end_operation;
+use crate::world::{end_operation, set_err_code};
 
 type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
@@ -197,6 +197,9 @@ pub(crate) fn finish_exec(core: &Arc<Core>, id: &str, project: &str, log: usize,
         Ended::Broken(error) => (400, error.as_str(), None),
     };
     core.world().execs[log].code = code;
+    if code.is_some() {
+        set_err_code(core, id, 400);
+    }
     let metadata = code.map_or(Value::Null, |code| json!({"return": code}));
     end_operation(core, id, project, status, error, &metadata);
 }

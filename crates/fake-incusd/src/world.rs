@@ -44,6 +44,8 @@ pub(crate) struct File {
 #[derive(Debug)]
 pub(crate) struct Operation {
     pub(crate) json: Value,
+    /// Code of its error; told only to those who wait.
+    pub(crate) err_code: u16,
     /// True when it has ended.
     pub(crate) done: watch::Sender<bool>,
     pub(crate) cancelled: watch::Sender<bool>,
@@ -325,7 +327,9 @@ pub(crate) fn insert_operation(
         "updated_at": DAY_ONE, "status": "Running", "status_code": 103, "resources": resources,
         "metadata": metadata, "may_cancel": may_cancel, "err": "", "location": "none"});
     let (done, cancelled) = (watch::Sender::new(false), watch::Sender::new(false));
-    world.operations.insert(id.clone(), Operation { json: json.clone(), done, cancelled, exec });
+    world
+        .operations
+        .insert(id.clone(), Operation { json: json.clone(), err_code: 500, done, cancelled, exec });
     drop(world);
     announce(core, project, json.clone());
     (id, json)
@@ -365,7 +369,10 @@ async fn run_operation(core: &Arc<Core>, id: &str, project: &str, script: Script
         }
     }
     match script.outcome {
-        Outcome::Failure(error) => end_operation(core, id, project, 400, &error, &Value::Null),
+        Outcome::Failure(code, error) => {
+            set_err_code(core, id, code);
+            end_operation(core, id, project, 400, &error, &Value::Null);
+        }
         Outcome::Success(addition) => {
             let done = effect(&mut core.world());
             match done {
@@ -381,6 +388,12 @@ async fn run_operation(core: &Arc<Core>, id: &str, project: &str, script: Script
             }
         }
         Outcome::Never => {}
+    }
+}
+
+pub(crate) fn set_err_code(core: &Core, id: &str, code: u16) {
+    if let Some(operation) = core.world().operations.get_mut(id) {
+        operation.err_code = code;
     }
 }
 

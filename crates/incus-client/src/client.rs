@@ -235,7 +235,7 @@ impl Client {
         let body = self.shared.connections.read_all(&context, exchange, self.shared.max_reply).await?;
         Err(match envelope::parse(&context, status, &body) {
             Err(error) => error,
-            Ok(_) => context.api(status.as_u16(), "unexpected status"),
+            Ok(_) => context.api(status, 0, "unexpected status"),
         })
     }
 

@@ -46,14 +46,13 @@ pub struct Envelope {
 pub(crate) fn parse(context: &Context, status: StatusCode, body: &[u8]) -> Result<Envelope> {
     match serde_json::from_slice::<Envelope>(body) {
         Ok(envelope) if envelope.kind == EnvelopeType::Error => {
-            let code = if envelope.error_code != 0 { envelope.error_code } else { status.as_u16() };
-            Err(context.api(code, envelope.error))
+            Err(context.api(status, envelope.error_code, envelope.error))
         }
         Ok(envelope) if status.is_success() => Ok(envelope),
-        Ok(_) => Err(context.api(status.as_u16(), "a success envelope with an error status")),
+        Ok(_) => Err(context.api(status, 0, "a success envelope with an error status")),
         Err(_) if !status.is_success() => {
             let text = String::from_utf8_lossy(&body[..body.len().min(500)]);
-            Err(context.api(status.as_u16(), text.trim()))
+            Err(context.api(status, 0, text.trim()))
         }
         Err(error) => Err(context.malformed(error.to_string())),
     }

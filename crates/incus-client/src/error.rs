@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::operation::OperationInfo;
+use crate::quirks::hides_conflict;
 use crate::server::Extension;
 
 /// Why the server cannot be reached.
@@ -89,14 +90,20 @@ pub enum Error {
         method: String,
         /// Request target with its query.
         path: String,
-        /// HTTP status, or the envelope's `error_code` where HTTP said 200.
+        /// The envelope's `error_code`, else the HTTP status. A 500 that hides "exists already" is a 409 here
+        /// (see [`crate::quirks::hides_conflict`]).
         status: u16,
+        /// HTTP status; 200 where the error came after it.
+        http_status: u16,
         /// Incus' text.
         message: String,
     },
     /// An operation ended as a failure.
     #[error("{}: {}", operation.description, operation.err)]
     OperationFailed {
+        /// Code of the error in the manner of HTTP; 500 where Incus has no better one, 400 where it was not told.
+        /// A 500 that hides "exists already" is a 409 here.
+        code: u16,
         /// The operation at its end.
         operation: Box<OperationInfo>,
     },
@@ -198,10 +205,11 @@ impl Error {
         }
     }
 
-    /// HTTP status or envelope code, when Incus refused the request.
+    /// Code in the manner of HTTP, when Incus refused the request or its operation failed.
     pub fn status(&self) -> Option<u16> {
         match self {
             Self::Api { status, .. } => Some(*status),
+            Self::OperationFailed { code, .. } => Some(*code),
             _ => None,
         }
     }
@@ -281,12 +289,10 @@ impl Context {
         Error::Malformed { method: self.method.to_string(), path: self.path.clone(), message: message.into() }
     }
 
-    pub(crate) fn api(&self, status: u16, message: impl Into<String>) -> Error {
-        Error::Api {
-            method: self.method.to_string(),
-            path: self.path.clone(),
-            status,
-            message: message.into(),
-        }
+    pub(crate) fn api(&self, http_status: http::StatusCode, code: u16, message: impl Into<String>) -> Error {
+        let (http_status, message) = (http_status.as_u16(), message.into());
+        let status = if code == 0 { http_status } else { code };
+        let status = if hides_conflict(status, &message) { 409 } else { status };
+        Error::Api { method: self.method.to_string(), path: self.path.clone(), status, http_status, message }
     }
 }

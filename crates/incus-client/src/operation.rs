@@ -50,6 +50,9 @@ pub struct OperationInfo {
     /// Why it failed; empty otherwise.
     #[serde(default, deserialize_with = "null_as_default")]
     pub err: String,
+    /// Code of that error in the manner of HTTP, where it is known: Incus sends it to who waits, and only there.
+    #[serde(skip)]
+    pub err_code: Option<u16>,
     /// Cluster member.
     #[serde(default, deserialize_with = "null_as_default")]
     pub location: String,
@@ -78,11 +81,16 @@ impl OperationInfo {
         Progress::read(&self.metadata)
     }
 
-    fn into_result(self) -> Result<Self> {
+    /// The end as a result: failure and cancellation are errors.
+    pub fn into_result(self) -> Result<Self> {
         match self.status_code {
             StatusCode::Success => Ok(self),
             StatusCode::Cancelled => Err(Error::OperationCancelled { operation: Box::new(self) }),
-            _ => Err(Error::OperationFailed { operation: Box::new(self) }),
+            _ => {
+                // 400 is the status of every failed operation.
+                let code = self.err_code.unwrap_or(400);
+                Err(Error::OperationFailed { code, operation: Box::new(self) })
+            }
         }
     }
 }
@@ -164,9 +172,9 @@ impl Operation {
         }
         let (sender, outcome) = watch::channel(None);
         let waiter = tokio::spawn({
-            let (client, id) = (client.clone(), info.id.clone());
+            let (client, id, made) = (client.clone(), info.id.clone(), info.clone());
             async move {
-                let outcome = match wait_for(&client, &id).await {
+                let outcome = match wait_for(&client, &id, &made).await {
                     Ok(info) => Outcome::Ended(Box::new(info)),
                     Err(error) => Outcome::Failed(error),
                 };
@@ -294,8 +302,12 @@ fn unknown(id: &str, reason: impl ToString) -> Error {
 /// between the two drops it; that incusd restarted shows as "not found" at the first time.
 const WAIT_ATTEMPTS: u32 = 5;
 
-/// Waits for the end of an operation.
-async fn wait_for(client: &Client, id: &str) -> Result<OperationInfo> {
+/// Waits for the end of an operation that was `made` like this.
+///
+/// A success is answered with the operation. A failure is answered with HTTP 200 and an error envelope that
+/// has the error's code and text, but not the operation [measured with 6.0.4]: that is asked for afterwards,
+/// since an exec's `return` is in it.
+async fn wait_for(client: &Client, id: &str, made: &OperationInfo) -> Result<OperationInfo> {
     let path = ApiPath::new(["operations", id, "wait"]).query("timeout", "-1").server_wide();
     let mut lost = None;
     for _ in 0..WAIT_ATTEMPTS {
@@ -308,6 +320,13 @@ async fn wait_for(client: &Client, id: &str) -> Result<OperationInfo> {
                     return Ok(info);
                 }
             }
+            Err(Error::Api { status, http_status: 200, message, .. }) => {
+                match after_failure(client, made, status, &message).await? {
+                    Some(ended) => return Ok(ended),
+                    // It was the wait that failed.
+                    None => lost = Some(unknown(id, message)),
+                }
+            }
             Err(error @ Error::ConnectionLost { .. }) => lost = Some(error),
             Err(error) if error.is_not_found() || (lost.is_some() && error.is_unavailable()) => {
                 return Err(unknown(id, lost.unwrap_or(error)));
@@ -316,6 +335,30 @@ async fn wait_for(client: &Client, id: &str) -> Result<OperationInfo> {
         }
     }
     Err(unknown(id, lost.map_or_else(|| "it does not end".to_owned(), |error| error.to_string())))
+}
+
+/// The failed operation with all that can be learnt of it; `None` when it goes on.
+async fn after_failure(
+    client: &Client,
+    made: &OperationInfo,
+    code: u16,
+    message: &str,
+) -> Result<Option<OperationInfo>> {
+    let mut ended: OperationInfo = match client.get(&operation_path(&made.id)).await {
+        Ok(ended) => ended,
+        Err(error) if error.is_not_found() => {
+            OperationInfo { status_code: StatusCode::Failure, may_cancel: false, ..made.clone() }
+        }
+        Err(error) => return Err(unknown(&made.id, error)),
+    };
+    if !ended.status_code.is_final() {
+        return Ok(None);
+    }
+    if ended.err.is_empty() {
+        message.clone_into(&mut ended.err);
+    }
+    ended.err_code = Some(code);
+    Ok(Some(ended))
 }
 
 /// Operations of a server.

@@ -14,9 +14,9 @@
 use std::time::Duration;
 
 use incus_client::{
-    Client, Config, Devices, Error, ErrorKind, Event, EventFilter, EventKind, ExecRequest, FileAttributes,
-    FileKind, InstancePatch, InstanceSource, InstancesPost, ListOptions, ProjectPut, SnapshotsPost,
-    StateChange, StatusCode, TerminalSize, exec::exit_code,
+    Client, Config, Devices, Error, Event, EventFilter, EventKind, ExecRequest, FileAttributes, FileKind,
+    InstancePatch, InstanceSource, InstancesPost, ListOptions, ProjectPut, SnapshotsPost, StateChange,
+    StatusCode, TerminalSize, exec::exit_code,
 };
 
 /// Longer than anything here takes on a slow machine.
@@ -40,7 +40,7 @@ impl Stage {
         for feature in ["features.images", "features.profiles"] {
             put.config.insert(feature.into(), "false".into());
         }
-        server.projects().create(&stage.project, &put).await.unwrap();
+        server.projects().create(&stage.project, &put).await.expect("a project can be made");
         stage
     }
 
@@ -80,7 +80,7 @@ fn image() -> InstanceSource {
 
 /// A container on the first pool, without network.
 async fn create(client: &Client, name: &str, start: bool) {
-    let pool = client.storage_pools().list().await.unwrap().remove(0);
+    let pool = client.storage_pools().list().await.expect("pools can be listed").remove(0);
     let root = [("type", "disk"), ("path", "/"), ("pool", &pool.name)];
     let root = root.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
     let mut new = InstancesPost::container(name, image());
@@ -90,7 +90,8 @@ async fn create(client: &Client, name: &str, start: bool) {
         Config::from([("security.nesting".into(), "true".into()), ("user.test".into(), "yes".into())]);
     new.description = "mine".into();
     new.start = start;
-    client.instances().create(&new).await.unwrap().wait().await.unwrap();
+    let creation = client.instances().create(&new).await.expect("creation begins");
+    creation.wait().await.expect("creation succeeds");
 }
 
 #[tokio::test]
@@ -128,7 +129,7 @@ async fn a_container_lives_from_creation_to_deletion_and_events_tell_it() {
             Ok(operation) => operation.wait().await.unwrap_err(),
             Err(error) => error,
         };
-        assert!(error.to_string().contains("already"), "{error:?}");
+        assert!(error.is_conflict(), "{error:?}");
         assert_eq!(
             instances
                 .set_state("c1", &StateChange::stop())
@@ -335,8 +336,6 @@ async fn an_operation_that_ended_long_ago_is_still_told() {
         assert_eq!(operation.wait().await.unwrap().status_code, StatusCode::Success);
         let error = client.operation(operation.id()).await.unwrap_err();
         assert!(matches!(error, Error::Api { status: 404, .. }));
-        let missing = client.instances().exec("c1", &ExecRequest::new(Vec::<String>::new())).await;
-        assert!(missing.is_err_and(|error| error.kind() != ErrorKind::Unavailable));
     })
     .await;
 }

@@ -148,6 +148,10 @@ fn selected(instance: &Value, filter: &str) -> bool {
     })
 }
 
+/// What 6.0.4 says about a name that is taken.
+const TAKEN: &str = "Failed creating instance record: Add instance info to the database: Failed to create \
+    \"instances\" entry: UNIQUE constraint failed: instances.project_id, instances.name";
+
 fn create(core: &Arc<Core>, request: &RecordedRequest) -> Answer {
     let mut body = request.json();
     let (name, project) = (text(&body, "name"), request.project().to_owned());
@@ -161,9 +165,8 @@ fn create(core: &Arc<Core>, request: &RecordedRequest) -> Answer {
     if !world.collections["projects"].contains_key(&project) {
         return not_found("Project not found");
     }
-    if world.instances.contains_key(&(project.clone(), name.clone())) {
-        return Answer::error(409, &format!("Instance {name:?} already exists"));
-    }
+    // 6.0.4 finds both of these only in the operation.
+    let mut refusal = world.instances.contains_key(&(project.clone(), name.clone())).then_some(TAKEN);
     let source = body["source"].clone();
     if source["type"] == "image" && source["server"].is_null() {
         let images = world.feature_project(&project, "features.images");
@@ -171,13 +174,13 @@ fn create(core: &Arc<Core>, request: &RecordedRequest) -> Answer {
             Some(alias) => world.aliases.get(&(images, alias.to_owned())).map(|alias| text(alias, "target")),
             None => source["fingerprint"].as_str().map(str::to_owned),
         };
-        let Some(image) = fingerprint.and_then(|fingerprint| world.image(&project, &fingerprint)) else {
-            return not_found("Image not found");
-        };
         if body["config"].is_null() {
             body["config"] = json!({});
         }
-        body["config"]["volatile.base_image"] = image["fingerprint"].clone();
+        match fingerprint.and_then(|fingerprint| world.image(&project, &fingerprint)) {
+            Some(image) => body["config"]["volatile.base_image"] = image["fingerprint"].clone(),
+            None => refusal = Some("Image not provided for instance creation"),
+        }
     }
     drop(world);
     let start = body["start"] == true;
@@ -191,6 +194,9 @@ fn create(core: &Arc<Core>, request: &RecordedRequest) -> Answer {
     let in_operation = name.clone();
     operation(core, request, &name, "Creating instance", move |world| {
         let key = (project.clone(), in_operation);
+        if let Some(refusal) = refusal {
+            return Err(refusal.to_owned());
+        }
         world.add_instance(body);
         let mut events = vec![lifecycle("instance-created", &project, &key.1)];
         if start {
@@ -310,10 +316,11 @@ fn snapshots(core: &Arc<Core>, request: &RecordedRequest, key: Key, path: &[&str
         ("GET", []) => list(request, &format!("/1.0/instances/{name}/snapshots"), snapshots, "name"),
         ("POST", []) => {
             let snapshot = text(&request.json(), "name");
-            if found(&snapshot).is_some() {
-                return Answer::error(409, &format!("Snapshot {snapshot:?} already exists"));
-            }
+            let taken = found(&snapshot).is_some();
             operation(core, request, &name, "Snapshotting instance", move |world| {
+                if taken {
+                    return Err("UNIQUE constraint failed: instances_snapshots.instance_id".into());
+                }
                 let instance = world.instances.get_mut(&key).ok_or("Instance not found")?;
                 let mut made = instance.json.clone();
                 merge(

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::not_found;
 use crate::Core;
-use crate::answer::Answer;
+use crate::answer::{Answer, error_envelope};
 use crate::record::RecordedRequest;
 
 pub(crate) async fn handle(core: &Core, request: &RecordedRequest, path: &[&str]) -> Answer {
@@ -47,6 +47,11 @@ async fn wait(core: &Core, request: &RecordedRequest, id: &str) -> Answer {
     let timeout = u64::try_from(seconds).map_or(Duration::MAX, Duration::from_secs);
     let _ = tokio::time::timeout(timeout, done.wait_for(|done| *done)).await;
     match core.world().operations.get(id) {
+        // 200 has been sent by the time that the failure is known.
+        Some(operation) if operation.json["status_code"] == 400 => {
+            let error = operation.json["err"].as_str().unwrap_or_default();
+            Answer::json(200, &error_envelope(operation.err_code, error))
+        }
         Some(operation) => Answer::sync(operation.json.clone()),
         None => not_found("Operation not found"),
     }

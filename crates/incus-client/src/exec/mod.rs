@@ -230,9 +230,9 @@ impl Instances {
 pub fn exit_code(ended: OperationInfo) -> Result<i32> {
     match ended.exit_code() {
         Some(code) => Ok(code),
-        None => Err(match ended.status_code {
-            crate::StatusCode::Cancelled => Error::OperationCancelled { operation: Box::new(ended) },
-            _ => Error::OperationFailed { operation: Box::new(ended) },
+        None => Err(match ended.into_result() {
+            Err(error) => error,
+            Ok(ended) => Error::OperationFailed { code: 500, operation: Box::new(ended) },
         }),
     }
 }

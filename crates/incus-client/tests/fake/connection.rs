@@ -180,7 +180,11 @@ async fn not_found_and_conflict_are_told_apart() {
     assert!(client.instances().get("none").await.unwrap_err().is_not_found());
     fake.add_instance(json!({"name": "c1"}));
     let new = InstancesPost::container("c1", InstanceSource::local_alias("debian/13"));
-    assert!(client.instances().create(&new).await.unwrap_err().is_conflict());
+    let operation = client.instances().create(&new).await.unwrap();
+    let error = in_time(operation.wait()).await.unwrap_err();
+    assert!(error.is_conflict() && error.kind() == ErrorKind::OperationFailed, "{error:?}");
+    client.projects().create("p", &incus_client::ProjectPut::default()).await.unwrap();
+    assert!(client.images().create_alias("debian/13", "x", "").await.unwrap_err().is_conflict());
 }
 
 #[tokio::test]

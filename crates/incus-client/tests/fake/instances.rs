@@ -53,6 +53,14 @@ async fn a_failed_creation_says_why_and_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn an_unknown_image_shows_only_at_the_end_of_the_operation() {
+    let (_fake, client) = start();
+    let new = InstancesPost::container("c1", InstanceSource::local_alias("no/such"));
+    let error = client.instances().create(&new).await.unwrap().wait().await.unwrap_err();
+    assert!(error.to_string().contains("Image not provided"), "{error}");
+}
+
+#[tokio::test]
 async fn lists_come_with_names_only_or_with_state_and_by_filter() {
     let (fake, client) = start_with_container();
     fake.add_instance(json!({"name": "c2", "config": {"user.owner": "1001"}}));
@@ -181,7 +189,8 @@ async fn snapshots_are_made_listed_restored_and_deleted() {
     let instances = client.instances();
     let snapshot = SnapshotsPost { name: "s1".into(), ..SnapshotsPost::default() };
     instances.create_snapshot("c1", &snapshot).await.unwrap().wait().await.unwrap();
-    assert!(instances.create_snapshot("c1", &snapshot).await.unwrap_err().is_conflict());
+    let again = instances.create_snapshot("c1", &snapshot).await.unwrap();
+    assert!(again.wait().await.unwrap_err().is_conflict());
     let listed = instances.snapshots("c1").await.unwrap();
     assert_eq!((listed.len(), listed[0].name.as_str(), listed[0].expires_at.is_never()), (1, "s1", true));
     instances.update("c1", |put| put.description = "changed".into()).await.unwrap();

@@ -40,12 +40,45 @@ async fn waiting_long_after_the_end_gives_the_end() {
 }
 
 #[tokio::test]
-async fn http_200_with_an_error_envelope_is_not_success() {
+async fn http_200_with_an_error_envelope_is_a_failed_operation_with_its_code() {
     let (fake, client) = start_with_container();
-    fake.fault(route("GET", WAIT), When::Always, Fault::ErrorAfter200(500, "context canceled".into()));
+    fake.script(route("PUT", STATE), Script::failure_with_code(409, "busy"));
     let operation = client.instances().set_state("c1", &StateChange::restart()).await.unwrap();
     let error = in_time(operation.wait()).await.unwrap_err();
-    assert_eq!((error.status(), error.kind()), (Some(500), ErrorKind::Refused));
+    assert_eq!((error.status(), error.kind()), (Some(409), ErrorKind::OperationFailed));
+    assert_eq!(error.to_string(), "Restarting instance: busy");
+    let ended = operation.wait_end().await.unwrap();
+    assert_eq!((ended.status_code, ended.err_code), (StatusCode::Failure, Some(409)));
+    assert_eq!(ended.resources["instances"], ["/1.0/instances/c1"]);
+}
+
+#[tokio::test]
+async fn a_failure_is_kept_even_when_the_operation_has_vanished_meanwhile() {
+    let (fake, client) = start_with_container();
+    fake.script(route("PUT", STATE), Script::failure("busy"));
+    fake.fault(
+        route("GET", "/1.0/operations/*"),
+        When::Always,
+        Fault::Status(404, "Operation not found".into()),
+    );
+    let operation = client.instances().set_state("c1", &StateChange::restart()).await.unwrap();
+    let error = in_time(operation.wait()).await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.to_string()),
+        (ErrorKind::OperationFailed, "Restarting instance: busy".into())
+    );
+}
+
+#[tokio::test]
+async fn an_error_of_the_wait_alone_is_not_taken_for_a_failed_operation() {
+    let (fake, client) = start_with_container();
+    let gate = Gate::new();
+    fake.script(route("PUT", STATE), Script::success().wait(&gate));
+    fake.fault(route("GET", WAIT), When::Nth(1), Fault::ErrorAfter200(500, "context canceled".into()));
+    let operation = client.instances().set_state("c1", &StateChange::restart()).await.unwrap();
+    fake.until(|fake| fake.requests_of(&route("GET", WAIT)).len() == 2).await;
+    gate.open();
+    in_time(operation.wait()).await.unwrap();
 }
 
 #[tokio::test]
