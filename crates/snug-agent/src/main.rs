@@ -2,6 +2,8 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | [`init`] | process 1 of the guest: the steps from LXC to the guest's own init |
+//! | [`provision`] | makes the guest its owner's |
 //! | [`server`] | accepts clients, knows when the guest has booted and what its login environment is |
 //! | [`session`] | one client's connection and its command |
 //! | [`users`], [`files`], [`places`], [`cgroup`] | the guest as the agent sees it |
@@ -13,7 +15,9 @@ mod cgroup;
 mod console;
 mod control;
 mod files;
+mod init;
 mod places;
+mod provision;
 mod server;
 mod session;
 mod sys;
@@ -30,6 +34,10 @@ fn main() -> ExitCode {
     let entry = arguments.next().unwrap_or_default();
     let rest: Vec<OsString> = arguments.collect();
     let result = match entry.to_str() {
+        Some("init") => {
+            init::run();
+            Ok(())
+        }
         Some("serve") => serve(&rest),
         Some("ready") => server::announce(&Places::default()).map_err(|error| error.to_string()),
         Some("print-env") => server::print_environment().map_err(|error| error.to_string()),

@@ -56,11 +56,6 @@ pub fn keep_only<const N: usize>(kept: [RawFd; N]) -> io::Result<[OwnedFd; N]> {
     }))
 }
 
-/// Closes everything from `first` on.
-pub fn close_from(first: RawFd) {
-    close_range(first, 0);
-}
-
 fn close_range(first: RawFd, flags: libc::c_uint) {
     // SAFETY: the callers give up the range, or only mark it.
     let result =

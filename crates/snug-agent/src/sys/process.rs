@@ -34,6 +34,9 @@ pub struct Child {
     pub pidfd: OwnedFd,
 }
 
+/// linux/sched.h; libc's own constant overflows its type.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
 /// Forks into `cgroup` at once: writing `cgroup.procs` costs 12 ms, this nothing (measured). Where the kernel or a
 /// filter refuses, a plain fork.
 pub fn fork_into(cgroup: Option<BorrowedFd<'_>>) -> io::Result<Fork<Child>> {
@@ -44,7 +47,7 @@ pub fn fork_into(cgroup: Option<BorrowedFd<'_>>) -> io::Result<Fork<Child>> {
     arguments.pidfd = (&raw mut pidfd) as u64;
     arguments.exit_signal = libc::SIGCHLD as u64;
     if let Some(cgroup) = cgroup {
-        arguments.flags |= libc::CLONE_INTO_CGROUP as u64;
+        arguments.flags |= CLONE_INTO_CGROUP;
         arguments.cgroup = cgroup.as_raw_fd() as u64;
     }
     // SAFETY: without CLONE_VM this is a fork; the process has one thread. The kernel writes the pidfd where told.

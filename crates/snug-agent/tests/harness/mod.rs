@@ -1,6 +1,7 @@
 //! A server of the built agent on this machine, without a container, and clients that speak the protocol to it.
 
 #![allow(dead_code, reason = "each test program uses a part")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests, outside of #[test] functions")]
 
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

@@ -1,0 +1,167 @@
+//! Process 1 of the guest, until it becomes the guest's own init: the agent answers before that has done anything.
+//!
+//! Whatever fails here is told on the console and gone past: a guest that boots can be repaired.
+
+mod process_one;
+
+use std::fs;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
+
+use rustix::process::Pid;
+
+use crate::cgroup::Tree;
+use crate::console;
+use crate::places::{Guest, Places};
+use crate::provision;
+use crate::server::{self, Server};
+use crate::sys::process::{Fork, Strings, execute, fork_into};
+use crate::sys::{process, signal};
+
+/// Where a guest's init may be, in the order of preference.
+const INITS: [&str; 7] = [
+    "/sbin/init",
+    "/usr/sbin/init",
+    "/usr/lib/systemd/systemd",
+    "/lib/systemd/systemd",
+    "/etc/init",
+    "/bin/init",
+    "/init",
+];
+
+/// What kind of init the guest has, as far as the agent must know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Tells us by a unit of ours when early boot is done.
+    Systemd,
+    /// Leaves marks of the services that it has started.
+    OpenRc,
+    /// Anything else.
+    Other,
+    /// The image has none: the agent stays.
+    None,
+}
+
+/// Runs as process 1. Returns only when the guest has no init and has been told to stop.
+pub fn run() {
+    let places = Places::default();
+    let guest = Guest::default();
+    let kind = kind_of_init(&guest);
+    let provision = server::read_provision(&places);
+    step("/run", provision::mounts::mount_run(&guest));
+    step("the agent's directory", prepare_state(&places, kind));
+    if let Some(provision) = &provision {
+        provision::apply(&guest, provision, kind);
+    }
+    let tree = Tree::prepare();
+    let server = start_server(&places, tree.as_ref());
+    become_init(&guest);
+    process_one::stay(server.ok(), || start_server(&places, tree.as_ref()).ok());
+}
+
+/// Tells what failed, and goes on.
+fn step<T>(what: &str, result: io::Result<T>) {
+    if let Err(error) = result {
+        console::say(format_args!("{what}: {error}"));
+    }
+}
+
+fn prepare_state(places: &Places, kind: Kind) -> io::Result<()> {
+    fs::create_dir_all(&places.state)?;
+    match kind {
+        Kind::Systemd => {
+            let _ = fs::remove_file(places.ready());
+            let mode = rustix::fs::Mode::from_raw_mode(0o600);
+            rustix::fs::mknodat(rustix::fs::CWD, places.ready(), rustix::fs::FileType::Fifo, mode, 0)?;
+            provision::systemd::write_ready_unit(&Guest::default())?;
+            fs::write(places.boot(), server::BY_UNIT)
+        }
+        Kind::OpenRc => fs::write(places.boot(), server::BY_OPENRC),
+        Kind::Other | Kind::None => Ok(()),
+    }
+}
+
+/// Starts the server in a session and a control group of its own: systemd moves every process of the root group into
+/// its `init.scope`, and ends what it finds there.
+fn start_server(places: &Places, tree: Option<&Tree>) -> io::Result<Pid> {
+    let group = tree.and_then(|tree| tree.open_server().ok());
+    match fork_into(group.as_ref().map(AsFd::as_fd))? {
+        Fork::Parent(child) => Ok(child.pid),
+        Fork::Child => {
+            server::detach();
+            match Server::open(places.clone(), tree.cloned()) {
+                Ok(server) => server.run(),
+                Err(error) => console::say(error),
+            }
+            process::exit(0)
+        }
+    }
+}
+
+/// What the guest's init is, by the file that it would be started from.
+fn kind_of_init(guest: &Guest) -> Kind {
+    let Some(path) = INITS.iter().map(|path| guest.path(path)).find(|path| is_executable(path)) else {
+        return Kind::None;
+    };
+    let real = fs::canonicalize(&path).unwrap_or(path);
+    if real.file_name().is_some_and(|name| name == "systemd") {
+        return Kind::Systemd;
+    }
+    let empties_tmp = fs::symlink_metadata(guest.path("/etc/runlevels/boot/bootmisc")).is_ok();
+    if empties_tmp && ["/sbin/openrc", "/usr/sbin/openrc"].iter().any(|path| guest.path(path).exists()) {
+        return Kind::OpenRc;
+    }
+    Kind::Other
+}
+
+fn is_executable(path: &Path) -> bool {
+    path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
+}
+
+/// Returns only where nothing could be started.
+fn become_init(guest: &Guest) {
+    let environment = Strings::new(
+        std::env::vars_os().map(|(key, value)| [key.into_vec(), b"=".to_vec(), value.into_vec()].concat()),
+    );
+    // Rust ignores SIGPIPE; what is ignored stays so over an exec.
+    signal::reset_dispositions(0);
+    signal::unblock_all();
+    for path in INITS.into_iter().filter(|path| is_executable(&guest.path(path))) {
+        let Err(error) = execute(path.as_bytes(), &Strings::new([path.as_bytes().to_vec()]), &environment);
+        console::say(format_args!("{path}: {error}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    fn with(paths: &[&str]) -> (tempfile::TempDir, Guest) {
+        let directory = tempfile::tempdir().unwrap();
+        let guest = Guest::at(directory.path());
+        for path in paths {
+            let path = guest.path(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, "").unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        (directory, guest)
+    }
+
+    #[test]
+    fn the_guests_init_is_known_by_what_its_link_points_at() {
+        let (_directory, guest) = with(&["/usr/lib/systemd/systemd"]);
+        fs::create_dir_all(guest.path("/sbin")).unwrap();
+        symlink("../usr/lib/systemd/systemd", guest.path("/sbin/init")).unwrap();
+        assert_eq!(kind_of_init(&guest), Kind::Systemd);
+        let (_directory, guest) = with(&["/sbin/init", "/sbin/openrc", "/etc/runlevels/boot/bootmisc"]);
+        assert_eq!(kind_of_init(&guest), Kind::OpenRc);
+        let (_directory, guest) = with(&["/sbin/init", "/sbin/openrc"]);
+        assert_eq!(kind_of_init(&guest), Kind::Other);
+        let (_directory, guest) = with(&["/bin/sh"]);
+        assert_eq!(kind_of_init(&guest), Kind::None);
+    }
+}

@@ -1,0 +1,92 @@
+//! Makes a guest its owner's, at every start, without any program of the guest.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`accounts`] | the texts of `passwd`, `group`, `shadow`, `subuid` (pure) |
+//! | [`hosts`] | the texts of `hosts` and `sudoers` (pure) |
+//! | [`owner`] | the owner's account, groups, sudo |
+//! | [`home`] | his home directory |
+//! | [`islands`] | the parts of a shared home that are the guest's own |
+//! | [`identity`] | host name, time zone, locale, resolver, markers of a container |
+//! | [`mounts`] | mounting |
+//! | [`network`] | the interfaces' addresses |
+//! | [`systemd`] | what only a guest with systemd needs |
+
+mod accounts;
+mod home;
+mod hosts;
+mod identity;
+mod islands;
+pub mod mounts;
+mod network;
+mod owner;
+pub mod systemd;
+
+use std::io;
+
+use snug_wire::provision::Provision;
+
+use crate::console;
+use crate::init::Kind;
+use crate::places::Guest;
+
+/// One step's name and outcome.
+type Step = (&'static str, io::Result<()>);
+
+/// Takes every step, tells which failed.
+pub fn apply(guest: &Guest, provision: &Provision, init: Kind) {
+    for (step, result) in steps(guest, provision, init) {
+        if let Err(error) = result {
+            console::say(format_args!("{step}: {error}"));
+        }
+    }
+    network::bring_up(provision);
+}
+
+/// In this order: the home needs the account's numbers only, the islands need the home.
+fn steps(guest: &Guest, provision: &Provision, init: Kind) -> Vec<Step> {
+    vec![
+        ("host name", identity::set_host_name(guest, provision)),
+        ("time zone", identity::set_time_zone(guest, provision)),
+        ("locale", identity::set_locale(guest, provision)),
+        ("resolver", identity::set_resolver(guest, provision)),
+        ("marker", identity::mark(guest, provision)),
+        ("account", owner::make_account(guest, provision)),
+        ("sudo", owner::allow_sudo(guest, provision)),
+        ("home", home::make(guest, provision)),
+        ("islands", islands::make(guest, provision)),
+        ("runtime directory", owner::make_runtime_directory(guest, provision, init)),
+        ("lingering", systemd::let_owner_linger(guest, provision, init)),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use snug_wire::provision::Account;
+
+    /// A plain owner.
+    pub fn provision() -> Provision {
+        Provision {
+            owner: Account {
+                name: "anna".into(),
+                uid: 1000,
+                gid: 1000,
+                group: "anna".into(),
+                gecos: "Anna".into(),
+                shell: "/bin/bash".into(),
+                home: "/home/anna".into(),
+                home_real: "/home/anna".into(),
+            },
+            hostname: "tools".into(),
+            timezone: None,
+            locale: Vec::new(),
+            resolv_conf: None,
+            network: None,
+            private: Vec::new(),
+            home_shared: true,
+            trusted: true,
+            hangup_grace: 2000,
+        }
+    }
+}
