@@ -82,8 +82,8 @@ test-real: install-tests ## the suites on the real stack, one test after another
 	  done; \
 	  if [ -n "$$failed" ]; then echo "make: failed:$$failed" >&2; exit 1; fi
 
-bench: up ## measure every row of the budgets against nsenter, incus exec and the host
-	@$(SUDO) $(XTASK) bench
+bench: up ## measure every row of the budgets against nsenter, incus exec and the host (BENCH="--only run --quick")
+	@$(BED) bench $(BENCH) >$(TARGET)/bench.json; echo 'make: written $(TARGET)/bench.json' >&2
 
 tools:
 	@$(CARGO) build --quiet --locked -p snug-testbed -p xtask --bins

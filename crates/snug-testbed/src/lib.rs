@@ -7,11 +7,13 @@
 //! | the verbs of the program | [`verbs`]: `up`, `down`, `status` |
 //! | one part of the stack each | [`stack`]: packages, bus, Incus, images, users, mounts |
 //! | what tests use | [`session`]: [`Bed`], commands as a user, terminals, containers, leaks |
+//! | `make bench` | [`bench`] |
 //! | the machine | [`process`], [`tool`], [`host`], [`state`] |
 //!
 //! Everything that the bed starts carries the environment variable [`process::MARK`]. That, and not a remembered
 //! process id, is how it knows its own: an id is reused, a mark is not.
 
+pub mod bench;
 pub mod error;
 pub mod host;
 pub mod process;
@@ -27,4 +29,5 @@ pub use session::container::Container;
 pub use session::leaks::Leaks;
 pub use session::lifeline::Lifeline;
 pub use session::pty::Pty;
+pub use session::snugd::Snugd;
 pub use session::user_command::{Captured, UserCommand};

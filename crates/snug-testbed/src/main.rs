@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 use snug_testbed::stack::{incus, users};
 use snug_testbed::state::Lock;
 use snug_testbed::verbs::{down, status, up};
-use snug_testbed::{Error, Result, host};
+use snug_testbed::{Error, Result, bench, host};
 
 /// Brings the real stack of Snug up and down: bus, polkit, Incus, images, users.
 #[derive(Debug, Parser)]
@@ -56,6 +56,15 @@ enum Verb {
         #[arg(long)]
         hard: bool,
     },
+    /// Measure the budgets of Snug; the table on stderr, JSON on stdout. Fails where one is missed by more than 15 %
+    Bench {
+        /// Only rows whose name contains this
+        #[arg(long, default_value = "")]
+        only: String,
+        /// Fewer repetitions, for a quick look
+        #[arg(long)]
+        quick: bool,
+    },
     /// Run a command as a user of the bed, with a clean environment, in his home (no command: a login shell)
     Exec {
         /// The user
@@ -99,6 +108,7 @@ fn run(verb: Verb) -> Result<ExitCode> {
             incus::stop_daemon(hard)?;
             incus::start_daemon()?;
         }
+        Verb::Bench { only, quick } => return bench::run(&only, quick),
         Verb::Exec { user, command } => return Err(execute(&user, command)),
     }
     Ok(ExitCode::SUCCESS)

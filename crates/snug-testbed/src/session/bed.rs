@@ -9,6 +9,7 @@ use rustix::process::Signal;
 use crate::error::Result;
 use crate::process::Process;
 use crate::session::container::Container;
+use crate::session::snugd::Snugd;
 use crate::session::user_command::UserCommand;
 use crate::stack::users::{self, Account};
 use crate::stack::{bus, incus};
@@ -116,6 +117,16 @@ impl Bed {
             daemon.signal(Signal::KILL);
             assert!(daemon.wait_end(std::time::Duration::from_secs(10)), "snugd survived SIGKILL");
         }
+    }
+
+    /// A snugd started by hand in place of the running one, with variables that the bus would not give it
+    /// (`SNUG_FAILPOINT`). Returns once it owns its name; ended when dropped, and the bus starts a usual one again.
+    ///
+    /// # Errors
+    /// It ended, or did not take its name in time.
+    pub fn snugd_with(&self, variables: &[(&str, &str)]) -> Result<Snugd> {
+        self.kill_snugd();
+        Snugd::start(variables)
     }
 
     /// Restarts incusd while guests go on; `hard` stops it as a crash would.

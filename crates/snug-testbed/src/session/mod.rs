@@ -6,4 +6,5 @@ pub mod leaks;
 pub mod lifeline;
 pub mod pty;
 pub mod shared;
+pub mod snugd;
 pub mod user_command;

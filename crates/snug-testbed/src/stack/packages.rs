@@ -32,6 +32,8 @@ const NEEDED: &[(&[&str], &str)] = &[
     (&["/usr/share/doc/busybox-static"], "busybox-static"),
     (&["script"], "bsdutils"),
     (&["useradd"], "passwd"),
+    // A client of the D-Bus interface that is not ours.
+    (&["/usr/lib/python3/dist-packages/dbus/__init__.py"], "python3-dbus"),
 ];
 
 /// The daemon's program; where it lies differs between distributions.

@@ -1,0 +1,135 @@
+//! What is measured on: a container of Snug's, and a plain one of Incus' from the same image, pool and bridge.
+
+use std::ffi::OsStr;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::error::{Doing, Error, Result};
+use crate::session::bed::Bed;
+use crate::session::container::Container;
+use crate::stack::incus;
+use crate::stack::users::Account;
+
+/// The image of both.
+pub const IMAGE: &str = "local:debian/13";
+/// Whose container it is.
+pub const USER: &str = "tester";
+/// The container's name.
+pub const NAME: &str = "bench";
+const PLAIN: &str = "snug-bench-reference";
+
+/// Both containers; gone when dropped.
+#[derive(Debug)]
+pub struct Guest<'a> {
+    /// The bed.
+    pub bed: &'a Bed,
+    /// The container's owner.
+    pub account: Account,
+    /// Snug's container.
+    pub snug: Container<'a>,
+    pool: String,
+    network: Option<String>,
+}
+
+impl<'a> Guest<'a> {
+    /// Makes Snug's container, running.
+    pub fn make(bed: &'a Bed) -> Result<Guest<'a>> {
+        remove_plain(PLAIN);
+        let snug = bed.container(USER, NAME, IMAGE);
+        snug.run(["true"]).run()?.success();
+        let path = format!("/1.0/instances/{NAME}?project={}", bed.project(USER));
+        let answer = bed.incus(["query", &path]).ok()?;
+        let instance: serde_json::Value = serde_json::from_slice(&answer.stdout).unwrap_or_default();
+        let devices = instance["expanded_devices"].as_object().cloned().unwrap_or_default();
+        let find = |key: &str| devices.values().find_map(|device| device[key].as_str()).map(str::to_owned);
+        let pool = find("pool").ok_or_else(|| Error::Unfit(format!("{NAME} has no root disk in a pool")))?;
+        Ok(Guest { bed, account: bed.account(USER), snug, pool, network: find("network") })
+    }
+
+    /// The first process of the running container, as the host numbers it.
+    pub fn init(&self) -> Result<i32> {
+        let path = format!("/1.0/instances/{NAME}/state?project={}", self.bed.project(USER));
+        let answer = self.bed.incus(["query", &path]).ok()?;
+        let state: serde_json::Value = serde_json::from_slice(&answer.stdout).unwrap_or_default();
+        let pid = state["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok());
+        pid.filter(|pid| *pid > 0).ok_or_else(|| Error::Unfit(format!("{NAME} does not run")))
+    }
+
+    /// How long `snug ARGS` takes as the owner, started without anything between.
+    pub fn time_snug<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Result<Duration> {
+        let mut command = Command::new("/usr/bin/snug");
+        command.args(args).uid(self.account.uid).gid(self.account.gid).current_dir(&self.account.home);
+        command.env_clear().env("HOME", &self.account.home).env("USER", &self.account.name);
+        command.env("PATH", "/usr/local/bin:/usr/bin:/bin").env("PWD", &self.account.home);
+        time(command)
+    }
+
+    /// A plain container of Incus'; `incus init` alone.
+    pub fn init_plain(&self) -> Result<Plain> {
+        let mut args = vec!["init", IMAGE, PLAIN, "--storage", &self.pool];
+        if let Some(network) = &self.network {
+            args.extend(["--network", network]);
+        }
+        let started = Instant::now();
+        incus::client().args(args).deadline(Duration::from_secs(120)).ok()?;
+        Ok(Plain { took: started.elapsed() })
+    }
+}
+
+/// Incus' own container; gone when dropped.
+#[derive(Debug)]
+pub struct Plain {
+    /// How long `incus init` took.
+    pub took: Duration,
+}
+
+impl Plain {
+    /// `incus start`, and the guest's own time from its first process to `sysinit.target`.
+    pub fn start(&self) -> Result<Duration> {
+        let started = Instant::now();
+        incus::client().args(["start", PLAIN]).deadline(Duration::from_secs(120)).ok()?;
+        Ok(started.elapsed() + self.time_to_sysinit()?)
+    }
+
+    /// Stops it.
+    pub fn stop(&self) -> Result<()> {
+        incus::client().args(["stop", "--force", PLAIN]).deadline(Duration::from_secs(120)).ok().map(drop)
+    }
+
+    fn time_to_sysinit(&self) -> Result<Duration> {
+        // `is-system-running --wait` needs the guest's bus, which is there when systemctl finds it: asked until it is.
+        let script = "until systemctl is-system-running --wait >/dev/null 2>&1 || [ $? -lt 4 ]; do sleep 0.1; done; \
+            systemctl show --value -p UserspaceTimestampMonotonic; \
+            systemctl show --value -p ActiveEnterTimestampMonotonic sysinit.target";
+        let output = incus::client().args(["exec", PLAIN, "--", "sh", "-c", script]).ok()?.text();
+        let numbers: Vec<u64> = output.lines().filter_map(|line| line.trim().parse().ok()).collect();
+        match numbers[..] {
+            [start, end] if end > start => Ok(Duration::from_micros(end - start)),
+            _ => Err(Error::Unfit(format!("no time of sysinit.target in {output:?}"))),
+        }
+    }
+}
+
+impl Drop for Plain {
+    fn drop(&mut self) {
+        remove_plain(PLAIN);
+    }
+}
+
+fn remove_plain(name: &str) {
+    let _ = incus::client().args(["delete", "--force", name]).run();
+}
+
+/// How long a command takes that must succeed and shows nothing.
+pub fn time(mut command: Command) -> Result<Duration> {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let shown = crate::tool::shown(&command);
+    let started = Instant::now();
+    let status = command.status().doing(|| format!("starting `{shown}`"))?;
+    let took = started.elapsed();
+    if status.success() {
+        return Ok(took);
+    }
+    Err(Error::Program { command: shown, how: status.to_string(), output: String::new() })
+}

@@ -1,0 +1,75 @@
+//! A command in a running container: one after another, and many side by side.
+
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, Result};
+use crate::session::leaks::Leaks;
+
+use super::Effort;
+use super::guest::{Guest, NAME, time};
+use super::report::{Budget, Row, median_ms};
+
+/// Apart, so that each finds caches and clocks as a person's command would.
+const APART: Duration = Duration::from_millis(50);
+
+/// `snug run true` against `nsenter` and `incus exec`.
+pub fn run(guest: &Guest<'_>, effort: Effort) -> Result<Vec<Row>> {
+    let init = guest.init()?.to_string();
+    let project = guest.bed.project(super::guest::USER);
+    let (mut snug, mut nsenter, mut incus) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 0..effort.times(200) {
+        snug.push(guest.time_snug(["run", "-c", NAME, "true"])?);
+        thread::sleep(APART);
+        let mut command = Command::new("nsenter");
+        // The ids are set here too, so that both are started in the same way.
+        command.args(["-t", &init, "-a", "true"]).uid(0).gid(0);
+        nsenter.push(time(command)?);
+        thread::sleep(APART);
+        if round % 10 == 0 {
+            let mut command = Command::new("incus");
+            command.args(["--project", &project, "exec", NAME, "--", "true"]);
+            command.env("INCUS_CONF", format!("{}/incus", crate::state::RUN_DIR)).uid(0).gid(0);
+            incus.push(time(command)?);
+            thread::sleep(APART);
+        }
+    }
+    let ours = median_ms(&mut snug);
+    let budget = Budget::RatioAtMost(0.9);
+    Ok(vec![
+        Row::against("snug run true", "ms", ours, ("nsenter -a true", median_ms(&mut nsenter)), budget),
+        Row::against("snug run true", "ms", ours, ("incus exec true", median_ms(&mut incus)), Budget::None),
+    ])
+}
+
+/// 64 clients, 50 commands each: all right, nothing left over.
+pub fn side_by_side(guest: &Guest<'_>, effort: Effort) -> Result<Vec<Row>> {
+    const CLIENTS: usize = 64;
+    let each = effort.times(50);
+    let leaks = Leaks::before();
+    let started = Instant::now();
+    let wrong: usize = thread::scope(|scope| {
+        let clients: Vec<_> =
+            (0..CLIENTS).map(|client| scope.spawn(move || wrong_answers(guest, client, each))).collect();
+        clients.into_iter().map(|client| client.join().unwrap_or(each)).sum()
+    });
+    let took = started.elapsed().as_secs_f64();
+    let left = leaks.left(Duration::from_secs(5));
+    if wrong > 0 || !left.is_empty() {
+        return Err(Error::Unfit(format!("{wrong} wrong answers; left over: {}", left.join(", "))));
+    }
+    let what = format!("{CLIENTS} clients x {each} commands, all right");
+    Ok(vec![Row::alone(&what, "s", took, Budget::None)])
+}
+
+fn wrong_answers(guest: &Guest<'_>, client: usize, each: usize) -> usize {
+    (0..each)
+        .filter(|round| {
+            let text = format!("{client} {round}");
+            let answer = guest.snug.run(["echo", text.as_str()]).run();
+            !answer.is_ok_and(|answer| answer.code() == 0 && answer.out() == format!("{text}\n"))
+        })
+        .count()
+}
