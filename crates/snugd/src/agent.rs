@@ -1,0 +1,177 @@
+//! The agent of a guest, seen from the host: is it there, and hang up its commands.
+//!
+//! What answers is treated as hostile: bounded, with a deadline, without descriptors, on a thread that may block.
+
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::fs::inotify;
+use snug_wire::message::{FromAgent, OLDEST_PROTOCOL, PROTOCOL, ToAgent};
+use snug_wire::socket::{Connection, Descriptors, WireError, connect};
+use tokio::io::unix::AsyncFd;
+
+use crate::error::{Error, ErrorKind, Result, failed};
+use crate::host::credentials::{self, Credentials};
+use crate::host::readiness;
+
+/// How long an agent that accepted may take for its first message.
+const HELLO: Duration = Duration::from_secs(2);
+/// Between bind(2) and listen(2) a socket refuses connections and no event tells when that ends; the agent needs
+/// microseconds for it.
+const NOT_LISTENING: Duration = Duration::from_millis(2);
+
+/// What an agent said first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hello {
+    /// Its version, made printable.
+    pub version: String,
+    /// The guest's early boot is done.
+    pub settled: bool,
+}
+
+/// Asks the agent who it is. Blocks.
+fn greet(socket: &Path) -> Result<(Connection, Hello), WireError> {
+    let deadline = Instant::now() + HELLO;
+    let mut connection = Connection::new(connect(socket, HELLO)?, Descriptors::Refuse);
+    match connection.receive::<FromAgent>(Some(deadline))? {
+        Some(FromAgent::Hello { version, settled, .. }) => {
+            let version =
+                String::from_utf8_lossy(&version).chars().filter(|c| !c.is_control()).take(64).collect();
+            Ok((connection, Hello { version, settled }))
+        }
+        _ => Err(WireError::Interrupted),
+    }
+}
+
+/// Asks the agent who it is; `None` when nobody answers.
+pub async fn probe(socket: PathBuf) -> Option<Hello> {
+    tokio::task::spawn_blocking(move || greet(&socket).ok().map(|(_, hello)| hello)).await.ok().flatten()
+}
+
+/// Waits until the agent answers. Drop the future to stop waiting.
+///
+/// # Errors
+/// When its directory cannot be watched.
+pub async fn wait(socket: &Path) -> Result<Hello> {
+    let directory = socket.parent().unwrap_or(Path::new("/"));
+    let system = |error: std::io::Error| Error::system(format!("watch {}", directory.display()), error);
+    let watch = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)
+        .map_err(|errno| system(errno.into()))?;
+    let events = inotify::WatchFlags::CREATE | inotify::WatchFlags::MOVED_TO | inotify::WatchFlags::ATTRIB;
+    inotify::add_watch(&watch, directory, events).map_err(|errno| system(errno.into()))?;
+    let watch = readiness::register(watch).map_err(system)?;
+    loop {
+        let path = socket.to_owned();
+        match tokio::task::spawn_blocking(move || greet(&path)).await? {
+            Ok((_, hello)) => return Ok(hello),
+            Err(WireError::System(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
+                tokio::time::sleep(NOT_LISTENING).await;
+            }
+            Err(WireError::TimedOut | WireError::Interrupted) => {}
+            Err(error) => {
+                tracing::debug!("{}: {error}", socket.display());
+                drain(&watch).await.map_err(system)?;
+            }
+        }
+    }
+}
+
+/// Waits for an event and takes all that there are.
+async fn drain(watch: &AsyncFd<OwnedFd>) -> std::io::Result<()> {
+    loop {
+        let mut ready = watch.readable().await?;
+        let mut buffer = [0; 4096];
+        match ready.try_io(|fd| Ok(rustix::io::read(fd.get_ref(), &mut buffer)?)) {
+            Ok(read) => return read.map(|_| ()),
+            Err(_would_block) => {}
+        }
+    }
+}
+
+/// Whether this daemon's guests speak a protocol that the client of the same release understands.
+#[must_use]
+pub fn understands(protocol: u16, oldest: u16) -> bool {
+    oldest <= PROTOCOL && protocol >= OLDEST_PROTOCOL
+}
+
+/// Hangs up every command of the guest and waits until they are gone; what ignores it is killed after `grace`.
+///
+/// The agent takes this from the owner and from the guest's root alone: the connection is made as the owner.
+///
+/// # Errors
+/// When the agent does not answer; then there is nobody to hang up.
+pub async fn hang_up(socket: PathBuf, owner: Credentials, grace: Duration) -> Result<()> {
+    let work = move || -> Result<(), WireError> {
+        let (mut connection, _) = greet(&socket)?;
+        // The kill itself and the answer need a moment after the grace.
+        let deadline = Some(Instant::now() + grace + Duration::from_millis(750));
+        let grace = u32::try_from(grace.as_millis()).unwrap_or(u32::MAX);
+        connection.send(&ToAgent::HangUpAll { grace }, &[], deadline)?;
+        loop {
+            match connection.receive::<FromAgent>(deadline)? {
+                Some(FromAgent::Done) => return Ok(()),
+                Some(FromAgent::Notice(_)) => {}
+                Some(FromAgent::Failed { text, .. }) => {
+                    tracing::warn!(
+                        "the agent does not hang up: {}",
+                        String::from_utf8_lossy(&text).escape_debug()
+                    );
+                    return Ok(());
+                }
+                _ => return Err(WireError::Interrupted),
+            }
+        }
+    };
+    match tokio::task::spawn_blocking(move || credentials::with(owner, work)).await?? {
+        Ok(()) => Ok(()),
+        Err(error) => Err(failed(format!("the agent does not answer: {error}"))),
+    }
+}
+
+/// The error of a guest whose agent stays silent.
+#[must_use]
+pub fn silent(name: &str, after: Duration) -> Error {
+    Error::new(
+        ErrorKind::Failed,
+        format!("'{name}' runs, but its agent did not answer within {} s", after.as_secs()),
+    )
+    .hint(format!("see what the guest says: snug logs {name}"))
+    .hint(format!("start it again: snug restart {name}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixListener;
+
+    fn serve(listener: UnixListener) {
+        std::thread::spawn(move || {
+            let (stream, _) = listener.accept().unwrap();
+            let mut connection = Connection::new(stream.into(), Descriptors::Refuse);
+            let hello =
+                FromAgent::Hello { protocol: 1, oldest: 1, version: b"1.2\x1b[".to_vec(), settled: true };
+            connection.send(&hello, &[], None).unwrap();
+        });
+    }
+
+    #[tokio::test]
+    async fn an_agent_that_comes_later_is_noticed_without_asking_again_and_again() {
+        let base = tempfile::tempdir().unwrap();
+        let socket = base.path().join("agent.sock");
+        let path = socket.clone();
+        let waiting = tokio::spawn(async move { wait(&path).await });
+        tokio::task::yield_now().await;
+        serve(UnixListener::bind(&socket).unwrap());
+        let hello = tokio::time::timeout(Duration::from_secs(5), waiting).await.unwrap().unwrap().unwrap();
+        assert_eq!(hello, Hello { version: "1.2[".into(), settled: true });
+    }
+
+    #[tokio::test]
+    async fn nobody_and_something_that_is_no_socket_are_no_agent() {
+        let base = tempfile::tempdir().unwrap();
+        assert_eq!(probe(base.path().join("agent.sock")).await, None);
+        std::fs::write(base.path().join("file"), "x").unwrap();
+        assert_eq!(probe(base.path().join("file")).await, None);
+    }
+}

@@ -1,0 +1,96 @@
+//! The question to polkit. No answer is never a yes.
+
+use std::collections::HashMap;
+
+use zbus::{Connection, Variant};
+
+use crate::error::{Error, ErrorKind, Result};
+
+const NAME: &str = "org.freedesktop.PolicyKit1";
+const PATH: &str = "/org/freedesktop/PolicyKit1/Authority";
+const INTERFACE: &str = "org.freedesktop.PolicyKit1.Authority";
+
+/// What a caller wants to do; the names are those of `data/org.snug.policy`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// One's own containers.
+    Use,
+    /// Containers of other users.
+    ManageAll,
+    /// What needs an administrator.
+    Privileged,
+}
+
+impl Action {
+    /// The action's id.
+    #[must_use]
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Use => "org.snug.use",
+            Self::ManageAll => "org.snug.manage-all",
+            Self::Privileged => "org.snug.privileged",
+        }
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Self::Use => "use containers",
+            Self::ManageAll => "manage other users' containers",
+            Self::Privileged => "make a container that has power over the host",
+        }
+    }
+}
+
+/// Who asks.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// Unique name of the connection.
+    pub connection: &'a str,
+    /// Its uid, from the bus.
+    pub uid: u32,
+    /// The message allows that a person is asked.
+    pub interactive: bool,
+}
+
+/// Asks whether `subject` may do `action`; `details` name what it is about, for the person who is asked.
+///
+/// # Errors
+/// [`ErrorKind::NotAuthorized`] when the answer is no, or when there is nobody to answer and the caller is not root.
+pub async fn authorise(
+    bus: &Connection,
+    subject: Subject<'_>,
+    action: Action,
+    details: &HashMap<&str, &str>,
+) -> Result<()> {
+    // polkit itself never refuses uid 0 (polkitbackendinteractiveauthority.c); asking would only start it.
+    if subject.uid == 0 {
+        return Ok(());
+    }
+    let who = HashMap::from([("name", Variant::from(subject.connection))]);
+    let flags = u32::from(subject.interactive);
+    let body = (("system-bus-name", who), action.id(), details, flags, "");
+    let answer = bus.call_method(Some(NAME), PATH, Some(INTERFACE), "CheckAuthorization", &body).await;
+    let answer = answer.map_err(|error| unavailable(action, &error))?;
+    let ((authorised, challenge, _),): ((bool, bool, HashMap<String, String>),) =
+        answer.body().deserialize().map_err(|error| unavailable(action, &error))?;
+    if authorised {
+        return Ok(());
+    }
+    let refusal = Error::new(
+        ErrorKind::NotAuthorized,
+        format!("not authorized to {} ({})", action.words(), action.id()),
+    );
+    Err(if challenge {
+        refusal.hint("an administrator must agree: try again from a terminal or a desktop session")
+    } else {
+        refusal.hint("polkit's rules refuse it: an administrator can change that in /etc/polkit-1/rules.d")
+    })
+}
+
+fn unavailable(action: Action, error: &zbus::Error) -> Error {
+    Error::new(
+        ErrorKind::NotAuthorized,
+        format!("cannot ask polkit whether you may {}: {error}", action.words()),
+    )
+    .hint("is polkit installed and running? without it only root may use Snug")
+}

@@ -1,0 +1,166 @@
+//! The connection's life: take the name, read calls, leave when there is nothing to do, lose no call on the way out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{FutureExt, StreamExt};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use zbus::message::{Message, Type};
+use zbus::{Connection, MessageStream};
+
+use super::call::{Call, uid_of};
+use super::{NAME, dispatch};
+use crate::daemon::Daemon;
+use crate::error::{Error, ErrorKind, Result};
+
+const DBUS: Option<&str> = Some("org.freedesktop.DBus");
+const DBUS_PATH: &str = "/org/freedesktop/DBus";
+/// `DBUS_NAME_FLAG_DO_NOT_QUEUE`.
+const DO_NOT_QUEUE: u32 = 4;
+/// How long jobs get to undo what they did when the daemon is told to end; systemd kills after 90 s.
+const FAREWELL: Duration = Duration::from_secs(30);
+
+/// Why the daemon ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// Nothing to do.
+    Idle,
+    /// SIGTERM or SIGINT.
+    Told,
+    /// The bus is gone.
+    Disconnected,
+}
+
+/// Serves until there is nothing to do for `idle`, a signal comes, or the bus goes.
+///
+/// # Errors
+/// When the name cannot be had, or the bus fails.
+pub async fn run(daemon: &Arc<Daemon>, idle: Duration) -> Result<End> {
+    let bus = daemon.bus().clone();
+    let mut messages = MessageStream::from(&bus);
+    // Only departures: arrivals are of no interest, and each signal would wake us.
+    let rule = "type='signal',sender='org.freedesktop.DBus',member='NameOwnerChanged',arg2=''";
+    bus.call_method(DBUS, DBUS_PATH, DBUS, "AddMatch", &rule).await?;
+    take_name(&bus).await?;
+    tracing::info!("serving {NAME}");
+
+    let system = |error| Error::system("wait for signals", error);
+    let mut terminate = signal(SignalKind::terminate()).map_err(system)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(system)?;
+    let mut work = daemon.work();
+    let mut calls = JoinSet::new();
+    let mut quiet_since = Instant::now();
+    loop {
+        let busy = !calls.is_empty() || daemon.is_at_work();
+        tokio::select! {
+            message = messages.next() => match message {
+                None => return Ok(End::Disconnected),
+                Some(Err(error)) => tracing::warn!("an unreadable message: {error}"),
+                Some(Ok(message)) => {
+                    if take_in(daemon, message, &mut calls) {
+                        quiet_since = Instant::now();
+                    }
+                }
+            },
+            Some(_) = calls.join_next() => quiet_since = Instant::now(),
+            _ = work.changed() => quiet_since = Instant::now(),
+            () = tokio::time::sleep_until(quiet_since + idle), if !busy => {
+                if leave(daemon, &mut messages, &mut calls).await? {
+                    return Ok(End::Idle);
+                }
+                quiet_since = Instant::now();
+            }
+            _ = terminate.recv() => return farewell(daemon).await,
+            _ = interrupt.recv() => return farewell(daemon).await,
+        }
+    }
+}
+
+/// Whether the message is somebody's wish.
+fn take_in(daemon: &Arc<Daemon>, message: Message, calls: &mut JoinSet<()>) -> bool {
+    match message.message_type() {
+        Type::MethodCall => {
+            let daemon = daemon.clone();
+            calls.spawn(async move { answer(&daemon, message).await });
+            true
+        }
+        Type::Signal => {
+            departed(daemon, &message);
+            false
+        }
+        _ => false,
+    }
+}
+
+fn departed(daemon: &Daemon, message: &Message) {
+    let header = message.header();
+    if header.member().is_some_and(|member| member.as_str() == "NameOwnerChanged")
+        && header.sender().is_some_and(|sender| sender.as_str() == "org.freedesktop.DBus")
+        && let Ok((name, _, new)) = message.body().deserialize::<(String, String, String)>()
+        && new.is_empty()
+    {
+        daemon.subscribers().remove(&name);
+    }
+}
+
+async fn answer(daemon: &Arc<Daemon>, message: Message) {
+    let Some(sender) = message.header().sender().map(ToString::to_string) else { return };
+    let uid = match daemon.subscribers().uid(&sender) {
+        Some(uid) => uid,
+        None => match uid_of(daemon.bus(), &sender).await {
+            Ok(uid) => {
+                daemon.subscribers().add(&sender, uid);
+                uid
+            }
+            Err(error) => {
+                // It has left the bus already: nobody waits for an answer.
+                tracing::debug!("{sender}: {error}");
+                return;
+            }
+        },
+    };
+    let Some(call) = Call::new(message, uid) else { return };
+    let answer = dispatch::call(daemon, &call).await;
+    call.send(daemon.bus(), answer).await;
+}
+
+async fn take_name(bus: &Connection) -> Result<()> {
+    let reply = bus.call_method(DBUS, DBUS_PATH, DBUS, "RequestName", &(NAME, DO_NOT_QUEUE)).await?;
+    // 1: we own it now; 4: we owned it already.
+    match reply.body().deserialize::<u32>()? {
+        1 | 4 => Ok(()),
+        _ => Err(Error::new(ErrorKind::Busy, format!("another daemon already serves {NAME}"))
+            .hint("stop it first: systemctl stop snugd")),
+    }
+}
+
+/// Gives the name back; whether it may end now. Calls that came before the bus took the name from us lie in front of
+/// its answer: they are served, and the daemon stays. What comes later starts a new daemon.
+async fn leave(daemon: &Arc<Daemon>, messages: &mut MessageStream, calls: &mut JoinSet<()>) -> Result<bool> {
+    let bus = daemon.bus().clone();
+    bus.call_method(DBUS, DBUS_PATH, DBUS, "ReleaseName", &NAME).await?;
+    let mut late = false;
+    while let Some(Some(message)) = messages.next().now_or_never() {
+        late |= take_in(daemon, message?, calls);
+    }
+    if late || daemon.is_at_work() {
+        tracing::debug!("a call came while leaving");
+        take_name(&bus).await?;
+        return Ok(false);
+    }
+    Ok(true)
+}
+
+/// Ends on request: no new call, jobs undo what they did.
+async fn farewell(daemon: &Arc<Daemon>) -> Result<End> {
+    tracing::info!("told to end");
+    daemon.bus().call_method(DBUS, DBUS_PATH, DBUS, "ReleaseName", &NAME).await?;
+    daemon.jobs().cancel_all();
+    let mut active = daemon.jobs().active();
+    if tokio::time::timeout(FAREWELL, active.wait_for(|count| *count == 0)).await.is_err() {
+        tracing::warn!("jobs did not end in time; the next daemon finishes or undoes them");
+    }
+    Ok(End::Told)
+}

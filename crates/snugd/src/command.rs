@@ -1,0 +1,152 @@
+//! What `snugd …` does.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tokio::runtime::Builder;
+
+use crate::bus::service::{self, End};
+use crate::daemon::{Daemon, Places};
+use crate::error::{Error, ErrorKind, Result};
+use crate::work::cleanup;
+use crate::{autostart, detachment, lock};
+
+const HELP: &str = "\
+snugd, the daemon of Snug. The bus starts it and it leaves when there is nothing to do.
+
+usage: snugd                    serve org.snug.Snug1 on the system bus
+       snugd autostart --boot   start the containers with autostart=boot (snug-autostart.service)
+       snugd detach-all         take Snug out of all its containers, so that they start without it
+       snugd --version | --help
+";
+
+/// What was asked for.
+#[derive(Debug, PartialEq, Eq)]
+enum Command {
+    Serve,
+    Autostart,
+    DetachAll,
+    Version,
+    Help,
+}
+
+fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command> {
+    let words: Vec<String> = arguments.map(|word| word.to_string_lossy().into_owned()).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        [] => Ok(Command::Serve),
+        ["autostart", "--boot"] => Ok(Command::Autostart),
+        ["detach-all"] => Ok(Command::DetachAll),
+        ["--version" | "-V"] => Ok(Command::Version),
+        ["--help" | "-h" | "help"] => Ok(Command::Help),
+        other => {
+            Err(Error::new(ErrorKind::InvalidArgument, format!("snugd does not know '{}'", other.join(" ")))
+                .hint("snugd --help"))
+        }
+    }
+}
+
+/// Does what the arguments say.
+pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("SNUGD_LOG")
+                .unwrap_or_else(|_| "info,zbus=warn".into()),
+        )
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        // The journal has its own clock.
+        .without_time()
+        .init();
+    match parse(arguments).and_then(run) {
+        Ok(code) => code,
+        Err(error) => {
+            let mut stderr = std::io::stderr().lock();
+            // Nobody is left to be told of a failure to tell.
+            let _ = writeln!(stderr, "error: {}", error.text());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn say(text: &str) -> ExitCode {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Help => return Ok(say(HELP)),
+        Command::Version => return Ok(say(&format!("snugd {}\n", env!("CARGO_PKG_VERSION")))),
+        _ => {}
+    }
+    // One thread of ours; what blocks gets its own for as long as it does.
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(64)
+        .thread_keep_alive(Duration::from_secs(2))
+        .build()
+        .map_err(|error| Error::system("start the executor", error))?;
+    let outcome = runtime.block_on(async {
+        match command {
+            Command::Autostart => autostart::boot().await,
+            Command::DetachAll => detachment::all(&places()).await.map(|text| say(&text)),
+            _ => serve().await,
+        }
+    });
+    // A thread that waits for a hostile guest must not hold up the end.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    outcome
+}
+
+/// Where things are; tests put them elsewhere.
+fn places() -> Places {
+    let mut places = Places::default();
+    if let Some(socket) = std::env::var_os("SNUG_INCUS_SOCKET") {
+        places.incus_socket = Some(socket.into());
+    }
+    if let Some(root) = std::env::var_os("SNUG_TEST_ROOT") {
+        let root = std::path::PathBuf::from(root);
+        places.paths = snug_core::paths::Paths::below(&root);
+        places.subids.subuid = root.join("etc/subuid");
+        places.subids.subgid = root.join("etc/subgid");
+        places.subids.password_lock = root.join("etc/.pwd.lock");
+        places.incus_dir = root.join("var/lib/incus");
+    }
+    places
+}
+
+async fn serve() -> Result<ExitCode> {
+    let bus = zbus::connection::Builder::system().build().await.map_err(|error| {
+        Error::from(error)
+            .hint("is a system bus running? snugd is usually started by it: systemctl start dbus")
+    })?;
+    let daemon = Daemon::new(bus, places())?;
+    // An earlier daemon that is about to leave ends first: two would not see each other's queues.
+    let _lock = lock::take(daemon.paths().clone()).await?;
+    let idle = Duration::from_secs(daemon.config().await?.idle_seconds.max(1).into());
+    cleanup::begin(&daemon).await;
+    match service::run(&daemon, idle).await? {
+        End::Idle => tracing::info!("nothing to do: leaving"),
+        End::Told => {}
+        End::Disconnected => return Err(Error::new(ErrorKind::Failed, "the system bus is gone")),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_known_is_refused() {
+        let parse = |words: &[&str]| parse(words.iter().map(OsString::from));
+        assert_eq!(parse(&[]).unwrap(), Command::Serve);
+        assert_eq!(parse(&["autostart", "--boot"]).unwrap(), Command::Autostart);
+        assert!(parse(&["--force"]).is_err());
+    }
+}

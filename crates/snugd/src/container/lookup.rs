@@ -1,0 +1,139 @@
+//! Whose an instance is. An instance belongs to an owner when it lies in his project and carries his tag, uid *and*
+//! name: what Snug did not make, and what an earlier holder of the uid had, does not exist.
+
+use incus_client::{Client, ETag, Instance, ListOptions};
+use snug_core::config::Config;
+use snug_core::name::{ContainerName, Uid};
+use snug_core::spec::{OWNER_KEY, OwnerTag, PHASE_KEY, Phase, SPEC_KEY, Spec};
+
+use crate::error::{Error, ErrorKind, Result, failed};
+use crate::host::owner;
+
+/// An instance that is a container of Snug.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// Whose.
+    pub owner: OwnerTag,
+    /// Its name.
+    pub name: ContainerName,
+    /// The instance itself.
+    pub instance: Instance,
+    /// What it is to be; `None` when its spec cannot be read.
+    pub spec: Option<Spec>,
+    /// Where a daemon was with it.
+    pub phase: Phase,
+}
+
+impl Found {
+    /// Takes in an instance of `project`; `None` when it is not one of Snug's.
+    #[must_use]
+    pub fn new(config: &Config, instance: Instance) -> Option<Self> {
+        let owner: OwnerTag = instance.config.get(OWNER_KEY)?.parse().ok()?;
+        if config.project_owner(&instance.project)? != owner.uid {
+            return None;
+        }
+        let name = instance.name.parse().ok()?;
+        let spec = instance.config.get(SPEC_KEY).and_then(|text| Spec::parse(text).ok());
+        let phase = instance.config.get(PHASE_KEY).and_then(|word| word.parse().ok()).unwrap_or(Phase::Ready);
+        Some(Self { owner, name, instance, spec, phase })
+    }
+
+    /// Whether `uid` still belongs to whom the container belongs to.
+    #[must_use]
+    pub fn is_owners(&self) -> bool {
+        owner::name_of(self.owner.uid.0).is_some_and(|name| name == self.owner.name)
+    }
+
+    /// Its spec.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn spec(&self) -> Result<&Spec> {
+        self.spec.as_ref().ok_or_else(|| {
+            failed(format!("the spec of '{}' cannot be read", self.name))
+                .hint("somebody changed user.snug.spec: `incus config show` shows it; `snug rm` removes the container")
+        })
+    }
+}
+
+/// The error of a container that does not exist (for this caller).
+#[must_use]
+pub fn missing(name: &ContainerName) -> Error {
+    Error::new(ErrorKind::NotFound, format!("there is no container '{name}'"))
+        .hint("`snug list` shows what there is")
+        .hint(format!("make it: snug create {name}"))
+}
+
+/// The container `name` of `uid`.
+///
+/// # Errors
+/// What Incus says.
+pub async fn find(
+    client: &Client,
+    config: &Config,
+    uid: Uid,
+    name: &ContainerName,
+) -> Result<Option<(Found, ETag)>> {
+    let client = client.project(config.project(uid));
+    let (instance, etag) = match client.instances().get_full(name.as_str()).await {
+        Ok(found) => found,
+        Err(error) if error.is_not_found() => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let Some(found) = Found::new(config, instance) else {
+        return Err(Error::new(
+            ErrorKind::Exists,
+            format!("'{name}' is the name of an instance that Snug did not make"),
+        )
+        .hint(format!(
+            "it is in the Incus project '{}': rename it there, or take another name",
+            config.project(uid)
+        )));
+    };
+    let current = tokio::task::spawn_blocking(move || found.is_owners().then_some(found)).await?;
+    current.map(|found| Some((found, etag))).ok_or_else(|| {
+        Error::new(
+            ErrorKind::Exists,
+            format!("'{name}' is the name of a container of an earlier user with uid {uid}"),
+        )
+        .hint("root may remove it: incus delete --project …, or take another name")
+    })
+}
+
+/// All containers of `uid`, or of everybody.
+///
+/// # Errors
+/// What Incus says.
+pub async fn list(client: &Client, config: &Config, uid: Option<Uid>) -> Result<Vec<Found>> {
+    let instances = match uid {
+        Some(uid) => client.project(config.project(uid)).instances().list_full(&ListOptions::default()).await,
+        None => {
+            let all = ListOptions { all_projects: true, ..ListOptions::default() };
+            client.instances().list_full(&all).await
+        }
+    };
+    let instances = match instances {
+        Ok(instances) => instances,
+        // No project yet: no container yet.
+        Err(error) if error.is_not_found() => Vec::new(),
+        Err(error) => return Err(error.into()),
+    };
+    let mut found: Vec<Found> =
+        instances.into_iter().filter_map(|instance| Found::new(config, instance)).collect();
+    found.sort_by(|a, b| (a.owner.uid, &a.name).cmp(&(b.owner.uid, &b.name)));
+    Ok(tokio::task::spawn_blocking(move || {
+        found.retain(Found::is_owners);
+        found
+    })
+    .await?)
+}
+
+/// All instances that carry a tag of Snug's, whoever holds their uid now.
+///
+/// # Errors
+/// What Incus says.
+pub async fn all(client: &Client, config: &Config) -> Result<Vec<Found>> {
+    let options = ListOptions { all_projects: true, ..ListOptions::default() };
+    let instances = client.instances().list(&options).await?;
+    Ok(instances.into_iter().filter_map(|instance| Found::new(config, instance)).collect())
+}

@@ -1,0 +1,218 @@
+//! What all calls share.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use incus_client::Client;
+use snug_core::config::Config;
+use snug_core::name::{ContainerName, Uid};
+use snug_core::paths::Paths;
+use tokio::sync::watch;
+use zbus::{Connection, ObjectPath, Variant};
+
+use crate::bus::outbox::Outbox;
+use crate::bus::subscribers::Subscribers;
+use crate::bus::{self, CONTAINER, MANAGER};
+use crate::configuration;
+use crate::container::{lookup, view};
+use crate::error::Result;
+use crate::host::subid;
+use crate::job::table::Table;
+use crate::temporary::Temporaries;
+
+/// Where the daemon finds things, for tests other than on a real host.
+#[derive(Debug, Clone)]
+pub struct Places {
+    /// Snug's own directories.
+    pub paths: Paths,
+    /// Incus' socket; `None`: where Incus is usually.
+    pub incus_socket: Option<PathBuf>,
+    /// Incus' state directory.
+    pub incus_dir: PathBuf,
+    /// Subordinate ids.
+    pub subids: subid::Files,
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self {
+            paths: Paths::default(),
+            incus_socket: None,
+            incus_dir: "/var/lib/incus".into(),
+            subids: subid::Files::default(),
+        }
+    }
+}
+
+/// The daemon.
+pub struct Daemon {
+    bus: Connection,
+    outbox: Outbox,
+    subscribers: Subscribers,
+    jobs: Arc<Table>,
+    temporaries: Temporaries,
+    incus: Client,
+    places: Places,
+    reserved: Mutex<BTreeSet<Ipv4Addr>>,
+    foundation: tokio::sync::Mutex<()>,
+}
+
+impl Daemon {
+    /// A daemon on `bus` that has not begun to serve.
+    ///
+    /// # Errors
+    /// Never at present; an Incus that does not answer is found out by the calls that need it.
+    pub fn new(bus: Connection, places: Places) -> Result<Arc<Self>> {
+        let outbox = Outbox::new(bus.clone());
+        let incus = match &places.incus_socket {
+            Some(socket) => Client::connect(socket),
+            None => {
+                Client::discover().unwrap_or_else(|_| Client::connect(places.incus_dir.join("unix.socket")))
+            }
+        };
+        Ok(Arc::new(Self {
+            bus,
+            jobs: Table::new(outbox.clone()),
+            outbox,
+            subscribers: Subscribers::default(),
+            temporaries: Temporaries::default(),
+            incus,
+            places,
+            reserved: Mutex::default(),
+            foundation: tokio::sync::Mutex::default(),
+        }))
+    }
+
+    /// The bus.
+    pub fn bus(&self) -> &Connection {
+        &self.bus
+    }
+
+    /// Who gets signals.
+    #[must_use]
+    pub fn subscribers(&self) -> &Subscribers {
+        &self.subscribers
+    }
+
+    /// All jobs.
+    #[must_use]
+    pub fn jobs(&self) -> &Arc<Table> {
+        &self.jobs
+    }
+
+    /// Containers that go with their client.
+    #[must_use]
+    pub fn temporaries(&self) -> &Temporaries {
+        &self.temporaries
+    }
+
+    /// Incus, in its default project.
+    #[must_use]
+    pub fn incus(&self) -> &Client {
+        &self.incus
+    }
+
+    /// Where things are.
+    #[must_use]
+    pub fn places(&self) -> &Places {
+        &self.places
+    }
+
+    /// Snug's own directories.
+    #[must_use]
+    pub fn paths(&self) -> &Paths {
+        &self.places.paths
+    }
+
+    /// Held while something is made that all users share (pool, bridge): for the first of them, it takes a second.
+    pub async fn lay_foundation(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.foundation.lock().await
+    }
+
+    /// The configuration as it is now.
+    ///
+    /// # Errors
+    /// A file that cannot be read or understood.
+    pub async fn config(&self) -> Result<Config> {
+        let paths = self.paths().clone();
+        tokio::task::spawn_blocking(move || configuration::load(&paths)).await?
+    }
+
+    /// Whether something would be lost if the daemon left now.
+    #[must_use]
+    pub fn is_at_work(&self) -> bool {
+        *self.jobs.active().borrow() > 0 || !self.temporaries.is_empty()
+    }
+
+    /// Changes when work begins or ends.
+    #[must_use]
+    pub fn work(&self) -> watch::Receiver<usize> {
+        self.jobs.active()
+    }
+
+    /// Takes an address that nobody has until the reservation is dropped (then Incus knows it).
+    pub fn reserve_address(
+        self: &Arc<Self>,
+        pick: impl FnOnce(&BTreeSet<Ipv4Addr>) -> Option<Ipv4Addr>,
+    ) -> Option<Reservation> {
+        let mut reserved = self.reserved.lock().unwrap_or_else(PoisonError::into_inner);
+        let address = pick(&reserved)?;
+        reserved.insert(address);
+        Some(Reservation { daemon: self.clone(), address })
+    }
+
+    /// Tells the owner's connections that a container changed: the manager's signal, and the object's own.
+    pub async fn announce(&self, config: &Config, uid: Uid, name: &ContainerName, what: &str) {
+        let path = bus::container_path(uid.0, name.as_str());
+        let connections = self.subscribers.of(uid.0);
+        if connections.is_empty() {
+            return;
+        }
+        let found = match what {
+            "removed" => None,
+            _ => lookup::find(&self.incus, config, uid, name).await.ok().flatten(),
+        };
+        let properties = found.map(|(found, _)| view::of(&found, false));
+        for connection in connections {
+            self.outbox.signal(&connection, bus::ROOT, MANAGER, "ContainerChanged", &(name.as_str(), what));
+            match (what, &properties) {
+                ("created", Some(properties)) => {
+                    let interfaces = HashMap::from([(CONTAINER, properties)]);
+                    self.object_signal(&connection, &path, "InterfacesAdded", &interfaces);
+                }
+                ("removed", _) => {
+                    self.object_signal(&connection, &path, "InterfacesRemoved", &vec![CONTAINER])
+                }
+                (_, Some(properties)) => {
+                    let changes: HashMap<&str, Variant<'_>> = properties
+                        .iter()
+                        .filter_map(|(key, value)| Some((*key, value.try_clone().ok()?)))
+                        .collect();
+                    self.outbox.properties_changed(&connection, &path, CONTAINER, &changes);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn object_signal<B: serde::Serialize + zbus::Type>(&self, to: &str, path: &str, member: &str, body: &B) {
+        if let Ok(path) = ObjectPath::try_from(path) {
+            self.outbox.signal(to, bus::ROOT, "org.freedesktop.DBus.ObjectManager", member, &(path, body));
+        }
+    }
+}
+
+/// An address on the bridge that is being given away.
+pub struct Reservation {
+    daemon: Arc<Daemon>,
+    /// The address.
+    pub address: Ipv4Addr,
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.daemon.reserved.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.address);
+    }
+}

@@ -1,0 +1,263 @@
+//! `Doctor`: what is missing on this host, and how to get it. Each check goes on where another fails.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use snug_core::name::Uid;
+use zbus::Variant;
+
+use crate::bus::call::{Answer, Call};
+use crate::container::lookup;
+use crate::daemon::Daemon;
+use crate::error::{Error, Result};
+use crate::host::{guest_bin, owner, space, subid};
+use crate::incus::{pool, requirements};
+use crate::manager::unnamed;
+use crate::work::cleanup;
+
+/// How a check came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// As it must be.
+    Ok,
+    /// Good to know.
+    Notice,
+    /// Works, but not well.
+    Warning,
+    /// Containers do not work.
+    Error,
+}
+
+/// One check.
+#[derive(Debug, Clone)]
+pub struct Check {
+    check: &'static str,
+    status: Status,
+    text: String,
+    hint: String,
+}
+
+impl Check {
+    fn new(check: &'static str, status: Status, text: impl Into<String>) -> Self {
+        Self { check, status, text: text.into(), hint: String::new() }
+    }
+
+    fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = hint.into();
+        self
+    }
+
+    fn failed(check: &'static str, error: &Error) -> Self {
+        Self::new(check, Status::Error, error.message.clone()).hint(error.hints.join("; "))
+    }
+
+    fn view(self) -> HashMap<&'static str, Variant<'static>> {
+        let status = match self.status {
+            Status::Ok => "ok",
+            Status::Notice => "notice",
+            Status::Warning => "warning",
+            Status::Error => "error",
+        };
+        HashMap::from([
+            ("check", Variant::from(self.check)),
+            ("status", Variant::from(status)),
+            ("text", Variant::from(self.text)),
+            ("hint", Variant::from(self.hint)),
+        ])
+    }
+}
+
+/// `Doctor`. Open to all: it tells nothing about other users.
+///
+/// # Errors
+/// Unknown options.
+pub async fn call(daemon: &Arc<Daemon>, call: &Call) -> Answer {
+    unnamed(call)?.finish()?;
+    let uid = Uid(call.caller.uid);
+    let mut checks = Vec::new();
+    checks.push(configuration(daemon).await);
+    checks.push(polkit(daemon).await);
+    checks.extend(incus(daemon).await);
+    let places = daemon.places().clone();
+    let host = tokio::task::spawn_blocking(move || {
+        let mut checks = vec![cgroups(), agent(&places.paths), state_space(&places.paths)];
+        if uid.0 != 0 {
+            checks.push(eligibility(uid, &places.subids));
+        }
+        checks
+    });
+    checks.extend(host.await.map_err(Error::from)?);
+    checks.push(mounts(daemon).await);
+    let views: Vec<_> = checks.into_iter().map(Check::view).collect();
+    call.answer(&views)
+}
+
+async fn configuration(daemon: &Daemon) -> Check {
+    match daemon.config().await {
+        Ok(config) if config.warnings().is_empty() => {
+            Check::new("configuration", Status::Ok, "the configuration is valid")
+        }
+        Ok(config) => {
+            let texts: Vec<String> = config.warnings().iter().map(ToString::to_string).collect();
+            Check::new("configuration", Status::Warning, texts.join("; "))
+        }
+        Err(error) => Check::failed("configuration", &error),
+    }
+}
+
+async fn polkit(daemon: &Daemon) -> Check {
+    let name = "org.freedesktop.PolicyKit1";
+    let authority = "/org/freedesktop/PolicyKit1/Authority";
+    let interface = Some("org.freedesktop.DBus.Peer");
+    match daemon.bus().call_method(Some(name), authority, interface, "Ping", &()).await {
+        Ok(_) if Path::new("/usr/share/polkit-1/actions/org.snug.policy").exists() => {
+            Check::new("polkit", Status::Ok, "polkit answers and knows Snug's actions")
+        }
+        Ok(_) => {
+            Check::new("polkit", Status::Error, "polkit does not know Snug's actions: it refuses everybody")
+                .hint("install /usr/share/polkit-1/actions/org.snug.policy (reinstall Snug)")
+        }
+        Err(error) => Check::new("polkit", Status::Error, format!("polkit does not answer: {error}"))
+            .hint("install the package 'polkitd'; until then only root may use Snug"),
+    }
+}
+
+async fn incus(daemon: &Arc<Daemon>) -> Vec<Check> {
+    let client = daemon.incus();
+    let server = match client.refresh_server().await {
+        Ok(server) => server,
+        Err(error) => return vec![Check::failed("incus", &error.into())],
+    };
+    let version = &server.environment.server_version;
+    let mut checks = vec![match requirements::check(client).await {
+        Ok(()) => Check::new("incus", Status::Ok, format!("Incus {version} answers")),
+        Err(error) => Check::failed("incus", &error),
+    }];
+    let idmapped = server.environment.kernel_features.get("idmapped_mounts").map(String::as_str);
+    checks.push(match idmapped {
+        Some("true") => Check::new("idmapped-mounts", Status::Ok, "the kernel maps ids of mounts"),
+        _ => Check::new(
+            "idmapped-mounts",
+            Status::Warning,
+            "the kernel cannot map ids of mounts: creating containers is slow",
+        )
+        .hint("a kernel of 5.15 or newer can"),
+    });
+    checks.push(match storage(daemon).await {
+        Ok(check) => check,
+        Err(error) => Check::failed("storage", &error),
+    });
+    checks
+}
+
+async fn storage(daemon: &Daemon) -> Result<Check> {
+    let config = daemon.config().await?;
+    let pools = daemon.incus().storage_pools().list().await?;
+    let Some(pool) = pool::choose(&pools, config.pool.as_deref(), pool::NAME) else {
+        let server = daemon.incus().server().await?;
+        let drivers: Vec<String> =
+            server.environment.storage_supported_drivers.iter().map(|driver| driver.name.clone()).collect();
+        let directory = daemon.places().incus_dir.clone();
+        let host = tokio::task::spawn_blocking(move || space::of(&directory)).await??;
+        let plan = pool::plan(host, &drivers)?;
+        return Ok(Check::new(
+            "storage",
+            Status::Notice,
+            format!("no storage pool yet: the first container makes one ({})", plan.driver),
+        )
+        .hint(plan.notice.unwrap_or_default()));
+    };
+    pool::check_space(daemon.incus(), &pool.name).await?;
+    let text = format!("the storage pool '{}' ({}) is used", pool.name, pool.driver);
+    Ok(if pool.driver == "dir" {
+        Check::new(
+            "storage",
+            Status::Notice,
+            format!("{text}: creating copies whole trees, and there are no disk limits"),
+        )
+        .hint("a btrfs, zfs or lvm pool clones; set 'pool' in snug's configuration to use it")
+    } else {
+        Check::new("storage", Status::Ok, text)
+    })
+}
+
+fn cgroups() -> Check {
+    // CGROUP2_SUPER_MAGIC (statfs(2)).
+    const CGROUP2: u64 = 0x6367_7270;
+    #[allow(
+        clippy::unnecessary_cast,
+        clippy::cast_sign_loss,
+        reason = "the type differs between architectures"
+    )]
+    let kind = rustix::fs::statfs("/sys/fs/cgroup").map(|status| status.f_type as u64 & 0xFFFF_FFFF);
+    match kind {
+        Ok(CGROUP2) => Check::new("cgroups", Status::Ok, "cgroup v2 alone is mounted"),
+        _ => Check::new(
+            "cgroups",
+            Status::Warning,
+            "cgroup v2 is not what is mounted at /sys/fs/cgroup: guests with a new systemd may not boot",
+        )
+        .hint("boot with systemd.unified_cgroup_hierarchy=1, unless incusd sees another hierarchy"),
+    }
+}
+
+fn agent(paths: &snug_core::paths::Paths) -> Check {
+    let source = paths.guest_source().join(guest_bin::AGENT);
+    match std::fs::metadata(&source) {
+        Ok(_) => Check::new("agent", Status::Ok, format!("{} is installed", source.display())),
+        Err(error) => Check::new("agent", Status::Error, format!("{}: {error}", source.display()))
+            .hint("reinstall Snug"),
+    }
+}
+
+fn state_space(paths: &snug_core::paths::Paths) -> Check {
+    let existing = paths.state.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
+    match space::of(existing) {
+        Ok(space) if space.free < 64 << 20 => {
+            Check::new("state", Status::Error, format!("{} is full", existing.display()))
+                .hint("free some space")
+        }
+        Ok(_) => Check::new("state", Status::Ok, format!("there is room in {}", existing.display())),
+        Err(error) => Check::failed("state", &error),
+    }
+}
+
+fn eligibility(uid: Uid, files: &subid::Files) -> Check {
+    let owner = match owner::eligible(uid) {
+        Ok(owner) => owner,
+        Err(error) => return Check::failed("owner", &error),
+    };
+    match subid::missing(files, uid, owner.account.gid) {
+        Ok(false) => Check::new("owner", Status::Ok, format!("{} may own containers", owner.account.name)),
+        Ok(true) => Check::new(
+            "owner",
+            Status::Notice,
+            format!(
+                "{} may own containers; the first one adds lines to /etc/subuid and /etc/subgid",
+                owner.account.name
+            ),
+        ),
+        Err(error) => Check::failed("owner", &error),
+    }
+}
+
+async fn mounts(daemon: &Arc<Daemon>) -> Check {
+    let stale = async {
+        let config = daemon.config().await?;
+        let all = lookup::list(daemon.incus(), &config, None).await?;
+        let daemon = daemon.clone();
+        tokio::task::spawn_blocking(move || cleanup::stale_mounts(&daemon, &all)).await?
+    };
+    match stale.await {
+        Ok(stale) if stale.is_empty() => Check::new("mounts", Status::Ok, "no mount is left over"),
+        Ok(stale) => Check::new(
+            "mounts",
+            Status::Warning,
+            format!("{} mounts are left over from containers that are gone", stale.len()),
+        )
+        .hint("snug prune"),
+        // Told by the check of Incus already.
+        Err(error) => Check::new("mounts", Status::Notice, format!("not looked at: {error}")),
+    }
+}

@@ -1,0 +1,89 @@
+//! Files written as a whole or not at all.
+
+use std::fs::{self, File, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use crate::error::{Error, Result};
+
+/// Writes `content` to `path`: a file beside it is filled, synced and renamed over it.
+///
+/// # Errors
+/// What the system says, with the path.
+pub fn replace(path: &Path, content: &[u8], mode: u32) -> Result<()> {
+    let temporary = stage(path, content, mode)?;
+    fs::rename(&temporary, path)
+        .map_err(|error| Error::system(format!("replace {}", path.display()), error))?;
+    sync_parent(path);
+    Ok(())
+}
+
+/// Writes `content` to a synced file beside `path` and gives its name.
+///
+/// # Errors
+/// What the system says, with the path.
+pub fn stage(path: &Path, content: &[u8], mode: u32) -> Result<std::path::PathBuf> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".snug-new");
+    let temporary = path.with_file_name(name);
+    let write = || -> io::Result<()> {
+        remove_if_there(&temporary)?;
+        let mut file = File::options().write(true).create_new(true).mode(mode).open(&temporary)?;
+        // The umask must not decide.
+        file.set_permissions(Permissions::from_mode(mode))?;
+        file.write_all(content)?;
+        file.sync_all()
+    };
+    write().map_err(|error| Error::system(format!("write {}", temporary.display()), error))?;
+    Ok(temporary)
+}
+
+/// Makes a rename in `path`'s directory last over a crash.
+pub fn sync_parent(path: &Path) {
+    if let Some(parent) = path.parent()
+        && let Ok(directory) = File::open(parent)
+    {
+        // A file system that cannot sync a directory has nothing better to offer.
+        let _ = directory.sync_all();
+    }
+}
+
+/// Removes a file; that it is not there is what was wanted.
+///
+/// # Errors
+/// What the system says.
+pub fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// Reads a text file; one that is not there is empty.
+///
+/// # Errors
+/// What the system says, with the path.
+pub fn read_or_empty(path: &Path) -> Result<String> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        Err(error) => Err(Error::system(format!("read {}", path.display()), error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_as_a_whole_with_its_mode() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("policy");
+        replace(&path, b"one", 0o644).unwrap();
+        replace(&path, b"two", 0o600).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+}

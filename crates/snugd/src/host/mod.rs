@@ -1,0 +1,32 @@
+//! What the daemon does on the host itself. Everything here blocks: call it through `tokio::task::spawn_blocking`.
+//! Nothing here runs a program.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`acl`] | an access control list that lets one user pass |
+//! | [`credentials`] | a thread with a user's credentials |
+//! | [`environment`] | time zone, locale, resolver of the host |
+//! | [`file`] | files written as a whole or not at all |
+//! | [`guest_bin`] | the agent's versions that guests see |
+//! | [`home`] | a home directory: opened as its owner, mounted where Incus takes it from |
+//! | [`mounts`] | the mount system calls, and what is mounted |
+//! | [`owner`] | accounts, and who may own |
+//! | [`process`] | a process told from another one that got its number |
+//! | [`readiness`] | descriptors that become readable |
+//! | [`rundir`] | the run directory of a container |
+//! | [`space`] | free space |
+//! | [`subid`] | `/etc/subuid` and `/etc/subgid` |
+
+pub mod acl;
+pub mod credentials;
+pub mod environment;
+pub mod file;
+pub mod guest_bin;
+pub mod home;
+pub mod mounts;
+pub mod owner;
+pub mod process;
+pub mod readiness;
+pub mod rundir;
+pub mod space;
+pub mod subid;

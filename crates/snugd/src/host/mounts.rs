@@ -1,0 +1,189 @@
+//! The mount system calls, and what is mounted. The daemon must live in the host's own mount namespace, or nothing
+//! that it mounts is seen by Incus (its unit says so).
+
+use std::ffi::CStr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, fsconfig_create,
+    fsconfig_set_string, fsmount, fsopen, move_mount, open_tree, unmount,
+};
+
+use crate::error::{Error, Result};
+
+/// A mount that hangs nowhere yet; it disappears with its descriptor.
+pub struct Detached(OwnedFd);
+
+impl Detached {
+    /// A new tmpfs whose root belongs to `uid`, small, without devices, setuid or programs.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn tmpfs(size: &str, inodes: &str, uid: u32, gid: u32) -> Result<Self> {
+        let make = || -> rustix::io::Result<OwnedFd> {
+            let context = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+            fsconfig_set_string(context.as_fd(), "source", "snug")?;
+            fsconfig_set_string(context.as_fd(), "size", size)?;
+            fsconfig_set_string(context.as_fd(), "nr_inodes", inodes)?;
+            fsconfig_set_string(context.as_fd(), "mode", "0755")?;
+            fsconfig_set_string(context.as_fd(), "uid", uid.to_string())?;
+            fsconfig_set_string(context.as_fd(), "gid", gid.to_string())?;
+            fsconfig_create(context.as_fd())?;
+            fsmount(
+                context.as_fd(),
+                FsMountFlags::FSMOUNT_CLOEXEC,
+                MountAttrFlags::MOUNT_ATTR_NOSUID
+                    | MountAttrFlags::MOUNT_ATTR_NODEV
+                    | MountAttrFlags::MOUNT_ATTR_NOEXEC,
+            )
+        };
+        Ok(Self(make().map_err(|errno| Error::system("make the tmpfs of a run directory", errno))?))
+    }
+
+    /// A copy of what is mounted at `place` and below, which follows the original but is not followed by it.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn clone_of(place: BorrowedFd<'_>) -> Result<Self> {
+        let tree = open_tree(
+            place,
+            c"",
+            OpenTreeFlags::OPEN_TREE_CLONE
+                | OpenTreeFlags::OPEN_TREE_CLOEXEC
+                | OpenTreeFlags::AT_EMPTY_PATH
+                | OpenTreeFlags::AT_RECURSIVE,
+        )
+        .map_err(|errno| Error::system("copy the mounts of a home", errno))?;
+        make_slave(tree.as_fd()).map_err(|error| Error::system("make the mounts of a home follow", error))?;
+        Ok(Self(tree))
+    }
+
+    /// The root of the mount, to put files in before anybody sees it.
+    #[must_use]
+    pub fn root(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+
+    /// Hangs it at `target`.
+    ///
+    /// # Errors
+    /// What the kernel says, with the path.
+    pub fn attach(self, target: &Path) -> Result<()> {
+        move_mount(self.0.as_fd(), c"", rustix::fs::CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+            .map_err(|errno| Error::system(format!("mount at {}", target.display()), errno))
+    }
+}
+
+fn make_slave(tree: BorrowedFd<'_>) -> std::io::Result<()> {
+    let attributes = libc::mount_attr { attr_set: 0, attr_clr: 0, propagation: libc::MS_SLAVE, userns_fd: 0 };
+    let empty: &CStr = c"";
+    // SAFETY: `empty` and `attributes` are live, the size is that of the structure, the kernel only reads both.
+    let status = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            tree.as_raw_fd(),
+            empty.as_ptr(),
+            libc::AT_EMPTY_PATH | libc::AT_RECURSIVE,
+            &raw const attributes,
+            size_of::<libc::mount_attr>(),
+        )
+    };
+    if status == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+}
+
+/// Binds the host's network namespace to a file, so that a container can share it.
+///
+/// # Errors
+/// What the kernel says.
+pub fn hold_host_network(target: &Path) -> Result<()> {
+    use std::os::unix::fs::MetadataExt;
+    let system = |error: std::io::Error| {
+        Error::system(format!("hold the host's network at {}", target.display()), error)
+    };
+    // Root's own: the daemon's, which its unit leaves in the host's namespace.
+    let own = "/proc/self/ns/net";
+    let (there, here) = (std::fs::metadata(target), std::fs::metadata(own).map_err(system)?);
+    if there.is_ok_and(|there| (there.dev(), there.ino()) == (here.dev(), here.ino())) {
+        return Ok(());
+    }
+    detach(target)?;
+    std::fs::File::options().create(true).append(true).open(target).map_err(system)?;
+    rustix::mount::mount_bind(own, target).map_err(|errno| system(errno.into()))
+}
+
+/// Takes away every mount at `target`, open files or not; that there is none is what was wanted.
+///
+/// # Errors
+/// What the kernel says, with the path.
+pub fn detach(target: &Path) -> Result<()> {
+    loop {
+        match unmount(target, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOENT) => return Ok(()),
+            Err(errno) => return Err(Error::system(format!("unmount {}", target.display()), errno)),
+        }
+    }
+}
+
+/// Everything that is mounted at or below `directory`, the deepest and newest first.
+///
+/// # Errors
+/// When `/proc/self/mountinfo` cannot be read.
+pub fn below(directory: &Path) -> Result<Vec<PathBuf>> {
+    let text = std::fs::read("/proc/self/mountinfo")
+        .map_err(|error| Error::system("read /proc/self/mountinfo", error))?;
+    let mut found = targets(&String::from_utf8_lossy(&text));
+    found.retain(|target| target.starts_with(directory));
+    found.reverse();
+    Ok(found)
+}
+
+/// Whether something is mounted exactly at `target`.
+///
+/// # Errors
+/// When `/proc/self/mountinfo` cannot be read.
+pub fn is_mounted(target: &Path) -> Result<bool> {
+    Ok(below(target)?.iter().any(|found| found == target))
+}
+
+fn targets(mountinfo: &str) -> Vec<PathBuf> {
+    mountinfo.lines().filter_map(|line| line.split(' ').nth(4)).map(unescape).collect()
+}
+
+/// `\040` and the like, as the kernel writes them (`seq_path`).
+fn unescape(text: &str) -> PathBuf {
+    use std::os::unix::ffi::OsStringExt;
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        if byte == b'\\'
+            && let Some(digits) = text.get(at + 1..at + 4)
+            && let Ok(value) = u8::from_str_radix(digits, 8)
+        {
+            out.push(value);
+            at += 4;
+        } else {
+            out.push(byte);
+            at += 1;
+        }
+    }
+    std::ffi::OsString::from_vec(out).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_of_mountinfo_are_unescaped() {
+        let text = "36 35 98:0 / /a\\040b rw - ext4 /dev/x rw\n37 36 0:1 / /c rw - tmpfs x rw\n";
+        assert_eq!(targets(text), [PathBuf::from("/a b"), PathBuf::from("/c")]);
+    }
+
+    #[test]
+    fn the_root_is_mounted() {
+        assert!(is_mounted(Path::new("/")).unwrap());
+    }
+}

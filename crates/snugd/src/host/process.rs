@@ -1,0 +1,70 @@
+//! A process told from another one that got its number later.
+
+use std::os::fd::OwnedFd;
+
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+/// A process: its number and when it started, in clock ticks since boot (field 22 of `/proc/PID/stat`, proc(5)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Process {
+    /// Its number.
+    pub pid: u32,
+    /// When it started.
+    pub start: u64,
+}
+
+impl Process {
+    /// The process that has the number now.
+    #[must_use]
+    pub fn of(pid: u32) -> Option<Self> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        Some(Self { pid, start: start_time(&stat)? })
+    }
+
+    /// Reads `PID:STARTTIME`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (pid, start) = text.split_once(':')?;
+        Some(Self { pid: pid.parse().ok()?, start: start.parse().ok()? })
+    }
+
+    /// A descriptor that becomes readable when the process ends; `None` when it has ended.
+    #[must_use]
+    pub fn open(self) -> Option<OwnedFd> {
+        let pid = Pid::from_raw(i32::try_from(self.pid).ok()?)?;
+        let descriptor = pidfd_open(pid, PidfdFlags::empty()).ok()?;
+        // Opened first, compared then: what has the number now is what the descriptor holds.
+        (Self::of(self.pid)? == self).then_some(descriptor)
+    }
+}
+
+impl std::fmt::Display for Process {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.pid, self.start)
+    }
+}
+
+fn start_time(stat: &str) -> Option<u64> {
+    // The name in parentheses may hold anything, also `) `.
+    let (_, rest) = stat.rsplit_once(") ")?;
+    rest.split(' ').nth(19)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_found_again_and_another_start_is_another_process() {
+        let me = Process::of(std::process::id()).unwrap();
+        assert_eq!(Process::parse(&me.to_string()), Some(me));
+        assert!(me.open().is_some());
+        assert!(Process { start: me.start + 1, ..me }.open().is_none());
+    }
+
+    #[test]
+    fn a_strange_name_does_not_shift_the_fields() {
+        let stat = "7 (a) b) S 1 7 7 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 1 0 4242 0 0";
+        assert_eq!(start_time(stat), Some(4242));
+    }
+}

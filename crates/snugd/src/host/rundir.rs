@@ -1,0 +1,217 @@
+//! The run directory of a container: what its owner may reach, and the one part that its guest sees.
+
+use std::collections::BTreeSet;
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags, openat};
+use snug_core::name::{ContainerName, Uid};
+use snug_core::paths::Paths;
+use snug_wire::policy::Policy;
+use snug_wire::provision::Provision;
+
+use super::{acl, file, mounts};
+use crate::error::{Error, Result, failed};
+
+/// Bound of what a guest can put on the host through its run directory: its own agent's socket and a few small files.
+const GUEST_SIZE: &str = "1M";
+const GUEST_INODES: &str = "64";
+
+/// Makes the directories of a container; those that are there get their mode and list again.
+///
+/// # Errors
+/// What the system says; [`crate::error::ErrorKind::Unsupported`] without access control lists.
+pub fn make(paths: &Paths, uid: Uid, name: &ContainerName) -> Result<()> {
+    directory(&paths.state, 0o755)?;
+    directory(&paths.run(), 0o711)?;
+    let own = paths.run_dir(uid);
+    directory(&own, 0o700)?;
+    acl::let_pass(open_directory(&own)?.as_fd(), uid.0)?;
+    directory(&paths.container_dir(uid, name), 0o755)?;
+    // Mounted over while the guest runs: then its mode is the guest's business.
+    match fs::create_dir(paths.guest_dir(uid, name)) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            return Err(Error::system(format!("make {}", paths.guest_dir(uid, name).display()), error));
+        }
+        _ => {}
+    }
+    directory(&paths.mounts_dir(uid, name), 0o700)
+}
+
+/// Makes the place where the owner's home is mounted. Left alone when something is mounted there: its mode is the
+/// owner's.
+///
+/// # Errors
+/// What the system says.
+pub fn home_target(paths: &Paths, uid: Uid, name: &ContainerName) -> Result<()> {
+    let target = paths.home_mount(uid, name);
+    match fs::create_dir(&target) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        other => other.map_err(|error| Error::system(format!("make {}", target.display()), error)),
+    }
+}
+
+/// Makes a directory of root's, or corrects its mode.
+///
+/// # Errors
+/// What the system says, with the path.
+pub fn directory(path: &Path, mode: u32) -> Result<()> {
+    let make = || -> io::Result<()> {
+        match DirBuilder::new().mode(mode).recursive(false).create(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // The state directory's parents are the distribution's; they get its usual mode.
+                if let Some(parent) = path.parent() {
+                    DirBuilder::new().mode(0o755).recursive(true).create(parent)?;
+                }
+                DirBuilder::new().mode(mode).create(path)?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            other => other?,
+        }
+        fs::set_permissions(path, fs::Permissions::from_mode(mode))
+    };
+    make().map_err(|error| Error::system(format!("make the directory {}", path.display()), error))
+}
+
+fn open_directory(path: &Path) -> Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty())
+        .map_err(|errno| Error::system(format!("open {}", path.display()), errno))
+}
+
+/// Writes what a client must know before it talks to the guest.
+///
+/// # Errors
+/// What the system says.
+pub fn write_policy(paths: &Paths, uid: Uid, name: &ContainerName, policy: Policy) -> Result<()> {
+    file::replace(&paths.policy_file(uid, name), policy.to_string().as_bytes(), 0o644)
+}
+
+/// Gives a guest that does not run a fresh tmpfs, with `provision` in it, owned by its root.
+///
+/// Always a fresh one: what an earlier run of the guest left there (links, files by the names that we write) is never
+/// touched. It is filled before it is seen.
+///
+/// # Errors
+/// What the system says.
+pub fn fill_guest(
+    paths: &Paths,
+    uid: Uid,
+    name: &ContainerName,
+    guest_root: (u32, u32),
+    provision: &Provision,
+) -> Result<()> {
+    let target = paths.guest_dir(uid, name);
+    let tmpfs = mounts::Detached::tmpfs(GUEST_SIZE, GUEST_INODES, guest_root.0, guest_root.1)?;
+    let text =
+        serde_json::to_vec(provision).map_err(|error| failed(format!("write provision.json: {error}")))?;
+    let write = || -> io::Result<()> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let descriptor = openat(tmpfs.root(), "provision.json", flags, Mode::from_raw_mode(0o644))?;
+        let mut file = fs::File::from(descriptor);
+        file.set_permissions(fs::Permissions::from_mode(0o644))?;
+        io::Write::write_all(&mut file, &text)
+    };
+    write().map_err(|error| Error::system("write provision.json", error))?;
+    mounts::detach(&target)?;
+    tmpfs.attach(&target)
+}
+
+/// Takes away the mounts of a container and its directory. Goes on after a failure and tells the first one.
+///
+/// # Errors
+/// What the system says.
+pub fn remove(paths: &Paths, uid: Uid, name: &ContainerName) -> Result<()> {
+    let own = paths.container_dir(uid, name);
+    let mut first = None;
+    // The policy goes first: without it a client trusts nothing.
+    let policy = paths.policy_file(uid, name);
+    if let Err(error) = file::remove_if_there(&policy) {
+        first = Some(Error::system(format!("remove {}", policy.display()), error));
+    }
+    for target in mounts::below(&own)? {
+        if let Err(error) = mounts::detach(&target) {
+            first.get_or_insert(error);
+        }
+    }
+    if let Some(error) = first {
+        // With a home still mounted there, nothing below may be removed.
+        return Err(error);
+    }
+    remove_tree(&own)?;
+    // The owner's directory stays while another container of his has its own in it.
+    let _ = fs::remove_dir(paths.run_dir(uid));
+    Ok(())
+}
+
+/// Directories of containers that are not in `existing`.
+///
+/// # Errors
+/// What the system says.
+pub fn stale(paths: &Paths, existing: &BTreeSet<(Uid, ContainerName)>) -> Result<Vec<(Uid, ContainerName)>> {
+    let mut found = Vec::new();
+    for owner in names_in(&paths.run())? {
+        let Ok(uid) = owner.parse().map(Uid) else { continue };
+        for name in names_in(&paths.run_dir(uid))? {
+            let Ok(name) = name.parse::<ContainerName>() else { continue };
+            if !existing.contains(&(uid, name.clone())) {
+                found.push((uid, name));
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn names_in(directory: &Path) -> Result<Vec<String>> {
+    let entries = match fs::read_dir(directory) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(Vec::new());
+        }
+        other => other.map_err(|error| Error::system(format!("read {}", directory.display()), error))?,
+    };
+    Ok(entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect())
+}
+
+/// Removes the few directories that [`make`] made. Not recursive by intent: a mount that was not seen would be emptied.
+fn remove_tree(own: &Path) -> Result<()> {
+    for path in [own.join("mounts/home"), own.join("mounts"), own.join("guest"), own.to_owned()] {
+        match fs::remove_dir(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(Error::system(format!("remove {}", path.display()), error)),
+            Ok(()) => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directories_are_made_twice_without_harm_and_removed() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let base = tempfile::tempdir_in("/var/tmp").unwrap();
+        let paths = Paths::below(base.path());
+        let (uid, name) = (Uid(1000), "dev".parse().unwrap());
+        for _ in 0..2 {
+            match make(&paths, uid, &name) {
+                Ok(()) => {}
+                // A build machine's file system may have no lists.
+                Err(error) if error.kind == crate::error::ErrorKind::Unsupported => return,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        write_policy(&paths, uid, &name, Policy { trusted: true, ..Policy::default() }).unwrap();
+        let text = fs::read_to_string(paths.policy_file(uid, &name)).unwrap();
+        assert!(Policy::parse(&text).trusted);
+        remove(&paths, uid, &name).unwrap();
+        assert!(!paths.run_dir(uid).exists());
+        remove(&paths, uid, &name).unwrap();
+    }
+}

@@ -1,0 +1,375 @@
+//! Images. All lie in Incus' default project, so that a download serves every user; what a user imported is his: its
+//! alias is `snug-UID/NAME`, and for anybody else it does not exist.
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::PathBuf;
+
+use incus_client::{Client, Image, ImageImport, ImageSource, ImagesPost, InstanceType, Operation};
+use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat, fstatfs};
+use snug_core::image::{ImageRef, Remote};
+use zbus::Variant;
+
+use super::quirks;
+use crate::error::{Error, ErrorKind, Result, failed, invalid};
+
+/// Property of an imported image: whose it is.
+const OWNER: &str = "user.snug.owner";
+/// `FUSE_SUPER_MAGIC` (statfs(2)): such a file may make its reader wait for ever.
+const FUSE: u64 = 0x6573_5546;
+
+/// A user's own alias for `name`.
+fn own_alias(uid: u32, name: &str) -> String {
+    format!("snug-{uid}/{name}")
+}
+
+/// Whose alias it is, and what he calls it.
+fn parse_alias(alias: &str) -> Option<(u32, &str)> {
+    let (uid, name) = alias.strip_prefix("snug-")?.split_once('/')?;
+    Some((uid.parse().ok()?, name))
+}
+
+/// Whether the image exists for `uid`.
+fn is_visible(image: &Image, uid: u32) -> bool {
+    let mine = |alias: &str| parse_alias(alias).is_some_and(|(owner, _)| owner == uid);
+    let owned_by = image.properties.get(OWNER);
+    uid == 0
+        || owned_by.is_none()
+        || owned_by.is_some_and(|owner| *owner == uid.to_string())
+        || image.aliases.iter().any(|alias| mine(&alias.name))
+}
+
+/// What `uid` calls the image; aliases of others are left out.
+fn names(image: &Image, uid: u32) -> Vec<String> {
+    image
+        .aliases
+        .iter()
+        .filter_map(|alias| match parse_alias(&alias.name) {
+            Some((owner, name)) if owner == uid => Some(name.to_owned()),
+            Some(_) if uid != 0 => None,
+            _ => Some(alias.name.clone()),
+        })
+        .collect()
+}
+
+/// Which image a reference means for a user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// Incus has it, under this fingerprint.
+    Here(String),
+    /// It must be fetched first.
+    Away(Remote, String),
+}
+
+fn unknown(image: &ImageRef) -> Error {
+    Error::new(ErrorKind::ImageUnknown, format!("there is no image '{image}'"))
+        .hint("`snug image list` shows the images of this host")
+}
+
+/// Finds the image that `reference` means for `uid`.
+///
+/// # Errors
+/// [`ErrorKind::ImageUnknown`]; [`ErrorKind::Unsupported`] for a file, which the client must import first.
+pub async fn find(client: &Client, uid: u32, reference: &ImageRef, remote: Option<&Remote>) -> Result<Found> {
+    let images = client.images().list().await?;
+    let visible: Vec<&Image> = images
+        .iter()
+        .filter(|image| image.kind == InstanceType::Container && is_visible(image, uid))
+        .collect();
+    let here = |image: Option<&&Image>| image.map(|image| Found::Here(image.fingerprint.clone()));
+    match reference {
+        ImageRef::Local(name) => {
+            let own = own_alias(uid, name);
+            let called =
+                |wanted: &str| visible.iter().find(|image| image.aliases.iter().any(|a| a.name == wanted));
+            let foreign = parse_alias(name).is_some_and(|(owner, _)| owner != uid && uid != 0);
+            let found = called(&own).or_else(|| if foreign { None } else { called(name) });
+            here(found).ok_or_else(|| unknown(reference))
+        }
+        ImageRef::Fingerprint(digits) => {
+            let mut matching = visible.iter().filter(|image| image.fingerprint.starts_with(digits.as_str()));
+            match (matching.next(), matching.next()) {
+                (Some(image), None) => Ok(Found::Here(image.fingerprint.clone())),
+                (Some(_), Some(_)) => Err(invalid(format!("'{digits}' is the beginning of several images"))),
+                _ => Err(unknown(reference)),
+            }
+        }
+        ImageRef::Remote { remote: name, alias } => {
+            let remote = remote.ok_or_else(|| {
+                Error::new(ErrorKind::ImageUnknown, format!("no remote is called '{name}'"))
+            })?;
+            let fetched = visible.iter().find(|image| {
+                image.update_source.as_ref().is_some_and(|source| {
+                    source.alias == *alias
+                        && source.server.trim_end_matches('/') == remote.url.trim_end_matches('/')
+                })
+            });
+            Ok(here(fetched).unwrap_or_else(|| Found::Away(remote.clone(), alias.clone())))
+        }
+        ImageRef::File(path) => Err(Error::new(
+            ErrorKind::Unsupported,
+            format!("the daemon opens no files of its callers: {}", path.display()),
+        )
+        .hint(format!("import it first: snug image import file:{} NAME", path.display()))),
+    }
+}
+
+/// Starts fetching an image from a server.
+///
+/// # Errors
+/// [`ErrorKind::ImageUnreachable`], [`ErrorKind::ImageUnknown`].
+pub async fn pull(client: &Client, remote: &Remote, alias: &str) -> Result<Operation> {
+    let mut source = ImageSource::simplestreams(remote.url.clone(), alias);
+    source.protocol = remote.protocol.to_string();
+    source.image_type = "container".into();
+    let mut post = ImagesPost::new(source, Vec::<String>::new());
+    post.auto_update = true;
+    client
+        .images()
+        .create(&post)
+        .await
+        .map_err(|error| explain(error, &format!("{}:{alias}", remote.name), &remote.url))
+}
+
+/// An error of Incus about an image, told by its kind.
+#[must_use]
+pub fn explain(error: incus_client::Error, reference: &str, server: &str) -> Error {
+    let text = error.to_string();
+    if quirks::is_unknown_image(&text) {
+        return Error::new(ErrorKind::ImageUnknown, format!("{server} has no image '{reference}'"))
+            .hint("its index lists what it has; a short name like 'debian' or 'fedora' is often right");
+    }
+    if quirks::is_unreachable(&text) {
+        return Error::new(
+            ErrorKind::ImageUnreachable,
+            format!("cannot fetch '{reference}' from {server}: {text}"),
+        )
+        .hint("is this host online? `snug image list` shows images that need no network")
+        .hint("without network: import an image from a file, snug image import file:PATH NAME");
+    }
+    if quirks::is_broken_image(&text) {
+        return Error::new(ErrorKind::ImageBroken, format!("the image '{reference}' cannot be read: {text}"));
+    }
+    Error::from(error).context(format!("fetch '{reference}'"))
+}
+
+/// A file that a caller handed over, checked: readable for him, a plain file, not one of a file system of his own.
+///
+/// The daemon opens it again as root through `/proc/self/fd`; a descriptor opened with `O_PATH` or for writing only
+/// would let him read what he may not.
+#[derive(Debug)]
+pub struct Handed(OwnedFd);
+
+impl Handed {
+    /// Checks a descriptor.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`].
+    pub fn new(descriptor: OwnedFd, what: &str) -> Result<Self> {
+        let system = |errno| Error::system(format!("look at {what}"), errno);
+        let flags = fcntl_getfl(&descriptor).map_err(system)?;
+        if flags.contains(OFlags::PATH) || flags & OFlags::ACCMODE == OFlags::WRONLY {
+            return Err(invalid(format!("{what} must be opened for reading")));
+        }
+        let status = fstat(&descriptor).map_err(system)?;
+        if FileType::from_raw_mode(status.st_mode) != FileType::RegularFile {
+            return Err(invalid(format!("{what} must be a plain file")));
+        }
+        let file_system = fstatfs(&descriptor).map_err(system)?;
+        #[allow(
+            clippy::unnecessary_cast,
+            clippy::cast_sign_loss,
+            reason = "the type differs between architectures"
+        )]
+        let kind = file_system.f_type as u64 & 0xFFFF_FFFF;
+        if kind == FUSE {
+            return Err(
+                invalid(format!("{what} lies on a FUSE file system")).hint("copy it to a local disk first")
+            );
+        }
+        Ok(Self(descriptor))
+    }
+
+    fn path(&self) -> PathBuf {
+        format!("/proc/self/fd/{}", self.0.as_fd().as_raw_fd()).into()
+    }
+}
+
+/// Imports an image for `uid` under `name`; without metadata it is made for a plain root file system. Gives the
+/// fingerprint.
+///
+/// # Errors
+/// [`ErrorKind::ImageBroken`], [`ErrorKind::Exists`].
+pub async fn import(
+    client: &Client,
+    uid: u32,
+    name: &str,
+    metadata: Option<Handed>,
+    rootfs: Handed,
+    architecture: &str,
+) -> Result<String> {
+    let images = client.images();
+    let alias = own_alias(uid, name);
+    if images.alias(&alias).await.is_ok() {
+        return Err(Error::new(ErrorKind::Exists, format!("there is an image 'local:{name}' already"))
+            .hint(format!("remove it first: snug image rm local:{name}")));
+    }
+    let metadata = match metadata {
+        Some(given) => given,
+        None => generated_metadata(name, architecture)?,
+    };
+    let options =
+        ImageImport { properties: [(OWNER.to_owned(), uid.to_string())].into(), ..ImageImport::default() };
+    let before: Vec<String> = images.list().await?.into_iter().map(|image| image.fingerprint).collect();
+    let ended = match images.import_split(&metadata.path(), &rootfs.path(), &options).await {
+        Ok(operation) => operation.wait().await,
+        Err(error) => Err(error),
+    };
+    let fingerprint = match ended {
+        Ok(info) => info
+            .fingerprint()
+            .map(str::to_owned)
+            .ok_or_else(|| failed("Incus does not name the imported image"))?,
+        Err(error) => return Err(explain(error, &format!("local:{name}"), "the file")),
+    };
+    if let Err(error) = images.create_alias(&alias, &fingerprint, "").await {
+        if !before.contains(&fingerprint) {
+            // Undo: an image without a name could not be found again by its owner.
+            let _ = images.delete(&fingerprint).await;
+        }
+        return Err(Error::from(error).context(format!("name the image '{name}'")));
+    }
+    Ok(fingerprint)
+}
+
+/// A `metadata.yaml` in an archive: JSON is YAML.
+fn generated_metadata(name: &str, architecture: &str) -> Result<Handed> {
+    let now =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs();
+    let text = serde_json::json!({
+        "architecture": architecture,
+        "creation_date": now,
+        "properties": { "description": name, "architecture": architecture },
+    })
+    .to_string();
+    let make = || -> std::io::Result<OwnedFd> {
+        let memory = rustix::fs::memfd_create("metadata.tar", rustix::fs::MemfdFlags::CLOEXEC)?;
+        let mut archive = tar::Builder::new(std::fs::File::from(memory));
+        let mut header = tar::Header::new_gnu();
+        header.set_size(text.len() as u64);
+        header.set_mode(0o644);
+        header.set_mtime(now);
+        archive.append_data(&mut header, "metadata.yaml", text.as_bytes())?;
+        Ok(archive.into_inner()?.into())
+    };
+    Ok(Handed(make().map_err(|error| Error::system("make the image's metadata", error))?))
+}
+
+/// Removes what `uid` calls `reference`: his name for it, and the image when nobody else has one.
+///
+/// # Errors
+/// [`ErrorKind::ImageUnknown`]; [`ErrorKind::NotAuthorized`] for an image that he did not import.
+pub async fn remove(client: &Client, uid: u32, reference: &ImageRef, remote: Option<&Remote>) -> Result<()> {
+    let Found::Here(fingerprint) = find(client, uid, reference, remote).await? else {
+        return Err(unknown(reference));
+    };
+    let images = client.images();
+    let (image, _) = images.get(&fingerprint).await?;
+    let own = |alias: &str| parse_alias(alias).is_some_and(|(owner, _)| owner == uid);
+    let shared = !image.properties.contains_key(OWNER);
+    if uid != 0 && shared {
+        return Err(Error::new(
+            ErrorKind::NotAuthorized,
+            format!("'{reference}' belongs to all users of this host"),
+        )
+        .hint("root may remove it: sudo snug image rm …"));
+    }
+    for alias in image.aliases.iter().filter(|alias| uid == 0 || own(&alias.name)) {
+        images.delete_alias(&alias.name).await?;
+    }
+    let others = image.aliases.iter().any(|alias| uid != 0 && !own(&alias.name));
+    if !others {
+        images.delete(&fingerprint).await?.wait().await?;
+    }
+    Ok(())
+}
+
+/// The images that exist for `uid`, as they travel on the bus.
+///
+/// # Errors
+/// What Incus says.
+pub async fn list(client: &Client, uid: u32) -> Result<Vec<HashMap<&'static str, Variant<'static>>>> {
+    let mut images = client.images().list().await?;
+    images.retain(|image| image.kind == InstanceType::Container && is_visible(image, uid));
+    images.sort_by_key(|image| names(image, uid));
+    Ok(images.iter().map(|image| describe(image, uid)).collect())
+}
+
+fn describe(image: &Image, uid: u32) -> HashMap<&'static str, Variant<'static>> {
+    let names = names(image, uid);
+    let short: String = image.fingerprint.chars().take(12).collect();
+    let reference = names.first().map_or(short, |name| format!("local:{name}"));
+    let source = image.update_source.as_ref();
+    HashMap::from([
+        ("reference", Variant::from(reference)),
+        ("aliases", Variant::from(names)),
+        ("fingerprint", Variant::from(image.fingerprint.clone())),
+        ("description", Variant::from(image.properties.get("description").cloned().unwrap_or_default())),
+        ("architecture", Variant::from(image.architecture.clone())),
+        ("size", Variant::from(image.size)),
+        ("created", Variant::from(image.created_at.as_str().to_owned())),
+        ("own", Variant::from(image.properties.get(OWNER).is_some_and(|owner| *owner == uid.to_string()))),
+        ("server", Variant::from(source.map(|source| source.server.clone()).unwrap_or_default())),
+        ("server-alias", Variant::from(source.map(|source| source.alias.clone()).unwrap_or_default())),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use incus_client::ImageAlias;
+
+    fn image(owner: Option<u32>, aliases: &[&str]) -> Image {
+        let mut image: Image = serde_json::from_str("{\"fingerprint\":\"abc\"}").unwrap();
+        image.aliases = aliases.iter().map(|name| ImageAlias::new(*name)).collect();
+        if let Some(uid) = owner {
+            image.properties.insert(OWNER.into(), uid.to_string());
+        }
+        image
+    }
+
+    #[test]
+    fn an_imported_image_does_not_exist_for_others() {
+        let mine = image(Some(1000), &["snug-1000/work"]);
+        assert!(is_visible(&mine, 1000) && is_visible(&mine, 0) && !is_visible(&mine, 1001));
+        assert_eq!(names(&mine, 1000), ["work"]);
+        assert!(names(&mine, 1001).is_empty());
+    }
+
+    #[test]
+    fn a_shared_image_exists_for_all_and_others_names_are_hidden() {
+        let shared = image(None, &["debian/13", "snug-1000/deb"]);
+        assert!(is_visible(&shared, 1001));
+        assert_eq!(names(&shared, 1001), ["debian/13"]);
+        assert_eq!(names(&shared, 1000), ["debian/13", "deb"]);
+    }
+
+    #[test]
+    fn a_descriptor_that_grants_no_reading_is_refused() {
+        let path = rustix::fs::open("/etc/passwd", OFlags::PATH, rustix::fs::Mode::empty()).unwrap();
+        assert_eq!(Handed::new(path, "rootfs").unwrap_err().kind, ErrorKind::InvalidArgument);
+        let directory = rustix::fs::open("/etc", OFlags::RDONLY, rustix::fs::Mode::empty()).unwrap();
+        assert_eq!(Handed::new(directory, "rootfs").unwrap_err().kind, ErrorKind::InvalidArgument);
+        let file = rustix::fs::open("/etc/passwd", OFlags::RDONLY, rustix::fs::Mode::empty()).unwrap();
+        assert!(Handed::new(file, "rootfs").is_ok());
+    }
+
+    #[test]
+    fn generated_metadata_is_an_archive_with_one_file() {
+        let made = generated_metadata("dev", "x86_64").unwrap();
+        let mut archive = tar::Archive::new(std::fs::File::open(made.path()).unwrap());
+        let names: Vec<_> =
+            archive.entries().unwrap().map(|e| e.unwrap().path().unwrap().into_owned()).collect();
+        assert_eq!(names, [PathBuf::from("metadata.yaml")]);
+    }
+}

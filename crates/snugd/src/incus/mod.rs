@@ -1,0 +1,50 @@
+//! What the daemon does to Incus.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`image`] | images: resolved, pulled, imported, listed, removed |
+//! | [`network`] | Snug's bridge, addresses on it |
+//! | [`pool`] | the storage pool |
+//! | [`project`] | a user's project |
+//! | [`quirks`] | texts of Incus that must be read, with the versions they hold for |
+//! | [`requirements`] | what Incus and its host must be able to do |
+
+pub mod image;
+pub mod network;
+pub mod pool;
+pub mod project;
+pub mod quirks;
+pub mod requirements;
+
+use incus_client::{ErrorKind as IncusKind, UnavailableReason};
+
+use crate::error::{Error, ErrorKind};
+
+impl From<incus_client::Error> for Error {
+    fn from(error: incus_client::Error) -> Self {
+        let text = error.to_string();
+        match error.kind() {
+            IncusKind::Unavailable => unavailable(&text, error.unavailable_reason()),
+            IncusKind::Unsupported => Self::new(ErrorKind::IncusTooOld, text)
+                .hint("Snug needs Incus 6.0.4 or newer: update the package 'incus'"),
+            IncusKind::Cancelled => Self::new(ErrorKind::Cancelled, text),
+            IncusKind::Unknown => Self::new(ErrorKind::Interrupted, text)
+                .hint("incusd was restarted or does not answer: see the journal of incus.service"),
+            _ if quirks::is_full_disk(&text) => Self::new(ErrorKind::NoSpace, text).hint(
+                "free some space in the storage pool: `incus storage info` shows it, `snug rm` frees it",
+            ),
+            _ => Self::new(ErrorKind::Failed, text),
+        }
+    }
+}
+
+fn unavailable(text: &str, reason: Option<UnavailableReason>) -> Error {
+    let error = Error::new(ErrorKind::NoIncus, text);
+    match reason {
+        Some(UnavailableReason::Missing) => {
+            error.hint("install Incus (the package 'incus'), or start it: systemctl start incus.service")
+        }
+        Some(UnavailableReason::PermissionDenied) => error.hint("snugd must run as root"),
+        _ => error.hint("start it: systemctl start incus.service; its journal says why it does not answer"),
+    }
+}

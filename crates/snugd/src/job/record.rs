@@ -1,0 +1,90 @@
+//! Logs of ended jobs, kept per container in `STATE/log/UID/NAME.log`, bounded.
+
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use snug_core::name::{ContainerName, Uid};
+use snug_core::paths::Paths;
+
+use crate::error::Result;
+use crate::host::{file, rundir};
+
+/// Bytes that are kept of one container's log.
+const KEPT: usize = 128 << 10;
+
+/// The file.
+#[must_use]
+pub fn path(paths: &Paths, uid: Uid, name: &ContainerName) -> PathBuf {
+    paths.state.join("log").join(uid.to_string()).join(format!("{name}.log"))
+}
+
+/// Adds the lines of a job; what is too old goes. Blocks.
+///
+/// # Errors
+/// What the system says.
+pub fn append(paths: &Paths, uid: Uid, name: &ContainerName, verb: &str, lines: &[String]) -> Result<()> {
+    let path = path(paths, uid, name);
+    let directory = paths.state.join("log");
+    rundir::directory(&paths.state, 0o755)?;
+    rundir::directory(&directory, 0o700)?;
+    rundir::directory(&directory.join(uid.to_string()), 0o700)?;
+    let mut text = file::read_or_empty(&path)?;
+    let now = utc(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs());
+    for line in lines {
+        text.push_str(&format!("{now} {verb}: {line}\n"));
+    }
+    let over = text.len().saturating_sub(KEPT);
+    let cut = match over {
+        0 => 0,
+        _ => text.bytes().skip(over).position(|byte| byte == b'\n').map_or(text.len(), |at| over + at + 1),
+    };
+    file::replace(&path, &text.as_bytes()[cut..], 0o600)
+}
+
+/// Reads it. Blocks.
+///
+/// # Errors
+/// What the system says.
+pub fn read(paths: &Paths, uid: Uid, name: &ContainerName) -> Result<String> {
+    file::read_or_empty(&path(paths, uid, name))
+}
+
+/// `2026-11-23T01:02:03Z` (civil-from-days of Howard Hinnant).
+fn utc(seconds: u64) -> String {
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    let days = days + 719_468;
+    let era = days / 146_097;
+    let day_of_era = days % 146_097;
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_index = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_index + 2) / 5 + 1;
+    let month = if month_index < 10 { month_index + 3 } else { month_index - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_as_the_calendar_has_them() {
+        assert_eq!(utc(0), "1970-01-01T00:00:00Z");
+        assert_eq!(utc(951_782_400), "2000-02-29T00:00:00Z");
+        assert_eq!(utc(1_795_395_723), "2026-11-23T01:02:03Z");
+    }
+
+    #[test]
+    fn a_log_grows_to_its_bound_and_begins_with_a_whole_line() {
+        let base = tempfile::tempdir().unwrap();
+        let paths = Paths::below(base.path());
+        let name = "dev".parse().unwrap();
+        for _ in 0..3 {
+            append(&paths, Uid(7), &name, "Start", &vec!["x".repeat(1000); 60]).unwrap();
+        }
+        let text = read(&paths, Uid(7), &name).unwrap();
+        assert!(text.len() <= KEPT && text.starts_with("20"), "{}", text.len());
+    }
+}

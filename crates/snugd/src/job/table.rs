@@ -1,0 +1,248 @@
+//! All jobs, the life of their objects, and the queue of each container.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::watch;
+
+use super::{Answer, Job, State, Subject, cancelled};
+use crate::bus::outbox::Outbox;
+use crate::error::{Result, failed};
+
+/// How long the object of an ended job can still be asked.
+const KEPT: Duration = Duration::from_secs(60);
+
+/// What must wait for each other: one user's container (or image) of that name.
+pub type Key = (u32, String);
+
+type Queue = Arc<tokio::sync::Mutex<()>>;
+
+#[derive(Default)]
+struct Inner {
+    jobs: HashMap<u64, Arc<Job>>,
+    queues: HashMap<Key, Queue>,
+    last: u64,
+}
+
+/// All jobs.
+pub struct Table {
+    inner: Mutex<Inner>,
+    active: watch::Sender<usize>,
+    outbox: Outbox,
+}
+
+impl Table {
+    /// An empty table whose jobs announce themselves through `outbox`.
+    #[must_use]
+    pub fn new(outbox: Outbox) -> Arc<Self> {
+        // Numbers go on where no earlier daemon can have been: a client that waits for a job of a daemon that died
+        // must not find another one under its path.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let last = u64::try_from(now.as_millis()).unwrap_or_default();
+        Arc::new(Self {
+            inner: Mutex::new(Inner { last, ..Inner::default() }),
+            active: watch::Sender::new(0),
+            outbox,
+        })
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The job of that number, when it belongs to `uid`.
+    #[must_use]
+    pub fn find(&self, id: u64, uid: u32) -> Option<Arc<Job>> {
+        self.inner().jobs.get(&id).filter(|job| job.subject().uid == uid).cloned()
+    }
+
+    /// All jobs of `uid`.
+    #[must_use]
+    pub fn of(&self, uid: u32) -> Vec<Arc<Job>> {
+        self.inner().jobs.values().filter(|job| job.subject().uid == uid).cloned().collect()
+    }
+
+    /// Number of jobs that have not ended; changes can be waited for.
+    #[must_use]
+    pub fn active(&self) -> watch::Receiver<usize> {
+        self.active.subscribe()
+    }
+
+    /// Asks every job to stop.
+    pub fn cancel_all(&self) {
+        for job in self.inner().jobs.values() {
+            job.cancel();
+        }
+    }
+
+    fn queue(&self, key: Key) -> Queue {
+        let mut inner = self.inner();
+        inner.queues.retain(|_, queue| Arc::strong_count(queue) > 1);
+        inner.queues.entry(key).or_default().clone()
+    }
+
+    /// Waits until nothing else is at work on `key`; the guard keeps it so.
+    pub async fn reserve(&self, key: Key) -> tokio::sync::OwnedMutexGuard<()> {
+        self.queue(key).lock_owned().await
+    }
+
+    /// Starts a job: it waits for its turn, does `work`, and ends. `repair` runs when `work` panicked, which leaves
+    /// what it did behind.
+    pub fn spawn<W, F, R, G>(self: &Arc<Self>, subject: Subject, key: Key, work: W, repair: R) -> Arc<Job>
+    where
+        W: FnOnce(Arc<Job>) -> F + Send + 'static,
+        F: Future<Output = Result<Answer>> + Send + 'static,
+        R: FnOnce() -> G + Send + 'static,
+        G: Future<Output = ()> + Send + 'static,
+    {
+        let job = {
+            let mut inner = self.inner();
+            inner.last += 1;
+            let job = Job::new(inner.last, subject, self.outbox.clone());
+            inner.jobs.insert(job.id(), job.clone());
+            job
+        };
+        self.active.send_modify(|count| *count += 1);
+        let queue = self.queue(key);
+        let table = self.clone();
+        let worker = job.clone();
+        tokio::spawn(async move {
+            let outcome = run(&worker, queue, work, repair).await;
+            worker.finish(outcome);
+            table.active.send_modify(|count| *count -= 1);
+            tokio::time::sleep(KEPT).await;
+            table.inner().jobs.remove(&worker.id());
+        });
+        job
+    }
+}
+
+async fn run<W, F, R, G>(job: &Arc<Job>, queue: Queue, work: W, repair: R) -> Result<Answer>
+where
+    W: FnOnce(Arc<Job>) -> F + Send + 'static,
+    F: Future<Output = Result<Answer>> + Send + 'static,
+    R: FnOnce() -> G + Send + 'static,
+    G: Future<Output = ()> + Send + 'static,
+{
+    let _turn = tokio::select! {
+        turn = queue.lock_owned() => turn,
+        () = job.cancelled() => return Err(cancelled()),
+    };
+    job.start();
+    // A task of its own, so that a panic ends the job and not the daemon (release builds abort: the next daemon
+    // repairs then).
+    match tokio::spawn(work(job.clone())).await {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            tracing::error!(job = job.id(), "{error}");
+            repair().await;
+            Err(failed(format!(
+                "{} of '{}' hit a bug in snugd: {error}",
+                job.subject().verb,
+                job.subject().container
+            ))
+            .hint("what it did was undone; please report it with the journal of snugd.service"))
+        }
+    }
+}
+
+/// Whether a job with this state still counts as work.
+#[must_use]
+pub fn is_active(state: State) -> bool {
+    !state.ended()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use tokio::sync::oneshot;
+
+    fn subject(uid: u32, container: &str) -> Subject {
+        Subject { connection: ":1.1".into(), uid, verb: "Start", container: container.into() }
+    }
+
+    fn answer() -> Result<Answer> {
+        Ok(Answer::new())
+    }
+
+    #[tokio::test]
+    async fn two_jobs_of_one_container_queue_and_others_do_not_wait() {
+        let table = Table::new(Outbox::discarding());
+        let (release, gate) = oneshot::channel::<()>();
+        let first = table.spawn(
+            subject(1, "dev"),
+            (1, "dev".into()),
+            |_| async move {
+                gate.await.unwrap();
+                answer()
+            },
+            || async {},
+        );
+        let second = table.spawn(subject(1, "dev"), (1, "dev".into()), |_| async { answer() }, || async {});
+        let other = table.spawn(subject(2, "dev"), (2, "dev".into()), |_| async { answer() }, || async {});
+        assert_eq!(other.ended().await, State::Done);
+        assert_eq!(second.current(), State::Queued);
+        release.send(()).unwrap();
+        assert_eq!(second.ended().await, State::Done);
+        assert_eq!(first.current(), State::Done);
+    }
+
+    #[tokio::test]
+    async fn a_queued_job_can_be_cancelled_at_once() {
+        let table = Table::new(Outbox::discarding());
+        let (_hold, gate) = oneshot::channel::<()>();
+        table.spawn(
+            subject(1, "dev"),
+            (1, "dev".into()),
+            |_| async move {
+                let _ = gate.await;
+                answer()
+            },
+            || async {},
+        );
+        let ran = Arc::new(AtomicBool::new(false));
+        let seen = ran.clone();
+        let second = table.spawn(
+            subject(1, "dev"),
+            (1, "dev".into()),
+            move |_| async move {
+                seen.store(true, Ordering::SeqCst);
+                answer()
+            },
+            || async {},
+        );
+        second.cancel();
+        assert_eq!(second.ended().await, State::Cancelled);
+        assert!(!ran.load(Ordering::SeqCst));
+    }
+
+    #[tokio::test]
+    async fn a_panic_ends_the_job_after_the_repair_and_frees_the_queue() {
+        let table = Table::new(Outbox::discarding());
+        let repaired = Arc::new(AtomicUsize::new(0));
+        let count = repaired.clone();
+        let job = table.spawn(
+            subject(1, "dev"),
+            (1, "dev".into()),
+            |_| async { panic!("a bug") },
+            move || async move {
+                count.fetch_add(1, Ordering::SeqCst);
+            },
+        );
+        assert_eq!(job.ended().await, State::Failed);
+        assert_eq!(repaired.load(Ordering::SeqCst), 1);
+        let next = table.spawn(subject(1, "dev"), (1, "dev".into()), |_| async { answer() }, || async {});
+        assert_eq!(next.ended().await, State::Done);
+    }
+
+    #[tokio::test]
+    async fn a_job_does_not_exist_for_another_user() {
+        let table = Table::new(Outbox::discarding());
+        let job = table.spawn(subject(1, "dev"), (1, "dev".into()), |_| async { answer() }, || async {});
+        assert!(table.find(job.id(), 1).is_some());
+        assert!(table.find(job.id(), 2).is_none());
+    }
+}

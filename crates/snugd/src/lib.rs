@@ -1,0 +1,45 @@
+//! The daemon of Snug: authorisation, and plans carried out against Incus, as jobs on the system bus.
+//!
+//! | module | what |
+//! |---|---|
+//! | **the process** | |
+//! | [`command`] | what `snugd …` does: serve, start containers at boot, detach them |
+//! | [`daemon`] | what all calls share |
+//! | [`configuration`] | the host's configuration files |
+//! | [`error`] | the one error type |
+//! | **the bus** | |
+//! | [`bus`] | the service: calls, callers, polkit, signals |
+//! | [`manager`] | the methods |
+//! | [`job`] | work that takes time, as objects |
+//! | [`doctor`] | what is missing on this host |
+//! | **containers** | |
+//! | [`container`] | whose they are, what a client sees |
+//! | [`work`] | a change to one, carried out |
+//! | [`temporary`] | those that go with their client |
+//! | [`agent`] | the agent of a guest, from the host |
+//! | [`autostart`] | those that start by themselves |
+//! | [`detachment`] | how they live on without Snug |
+//! | **beneath** | |
+//! | [`incus`] | what is done to Incus |
+//! | [`host`] | what is done on the host |
+//! | [`lock`] | one daemon at a time |
+//! | [`failpoint`] | where tests let the daemon die |
+
+pub mod agent;
+pub mod autostart;
+pub mod bus;
+pub mod command;
+pub mod configuration;
+pub mod container;
+pub mod daemon;
+pub mod detachment;
+pub mod doctor;
+pub mod error;
+pub mod failpoint;
+pub mod host;
+pub mod incus;
+pub mod job;
+pub mod lock;
+pub mod manager;
+pub mod temporary;
+pub mod work;

@@ -1,0 +1,166 @@
+//! `ListImages`, `PullImage`, `ImportImage`, `RemoveImage`.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use snug_core::image::{ImageRef, Remote};
+use snug_core::name::Uid;
+use zbus::{OwnedVariant, Variant};
+
+use super::{answer_job, finish, target, unnamed};
+use crate::bus::call::{Answer, Call};
+use crate::bus::options::Options;
+use crate::bus::polkit::{Action, authorise};
+use crate::daemon::Daemon;
+use crate::error::{Error, ErrorKind, Result, invalid};
+use crate::incus::image::{self, Handed};
+use crate::job::{self, Subject};
+use crate::work::Work;
+
+/// `ListImages`.
+///
+/// # Errors
+/// Whatever the call is refused with.
+pub async fn list(daemon: &Arc<Daemon>, call: &Call) -> Answer {
+    let mut options = unnamed(call)?;
+    let uid = target(daemon, call, &mut options).await?;
+    let remote = options.string("remote")?;
+    options.finish()?;
+    if let Some(remote) = remote.filter(|remote| remote != "local") {
+        let config = daemon.config().await?;
+        let url =
+            config.images.remotes.get(&remote).map(|remote| remote.url.clone()).ok_or_else(|| {
+                Error::new(ErrorKind::ImageUnknown, format!("no remote is called '{remote}'"))
+            })?;
+        return Err(Error::new(
+            ErrorKind::Unsupported,
+            format!("the images of '{remote}' cannot be listed yet"),
+        )
+        .hint(format!("{url} shows them in a browser; `snug image pull {remote}:NAME` fetches one"))
+        .into());
+    }
+    call.answer(&image::list(daemon.incus(), uid.0).await?)
+}
+
+fn remote<'a>(config: &'a snug_core::config::Config, image: &ImageRef) -> Option<&'a Remote> {
+    match image {
+        ImageRef::Remote { remote, .. } => config.images.remotes.get(remote),
+        _ => None,
+    }
+}
+
+fn referenced(call: &Call) -> std::result::Result<(String, Options), crate::bus::call::Refusal> {
+    let (reference, options) = call.arguments::<(String, HashMap<String, OwnedVariant>)>()?;
+    Ok((reference, Options::from(options)))
+}
+
+fn subject(call: &Call, verb: &'static str, image: &str) -> Subject {
+    Subject {
+        connection: call.caller.connection.clone(),
+        uid: call.caller.uid,
+        verb,
+        container: image.to_owned(),
+    }
+}
+
+fn plan(sentence: String) -> Result<job::Answer> {
+    Ok(job::Answer::from([("plan".to_owned(), OwnedVariant::try_from(Variant::from(vec![sentence]))?)]))
+}
+
+/// `PullImage`.
+///
+/// # Errors
+/// Whatever the call is refused with.
+pub async fn pull(daemon: &Arc<Daemon>, call: &Call) -> Answer {
+    let (reference, options) = referenced(call)?;
+    let dry_run = finish(options)?;
+    authorise(daemon.bus(), call.caller.subject(), Action::Use, &HashMap::new()).await?;
+    let image = daemon.config().await?.images.parse(&reference).map_err(Error::from)?;
+    if !matches!(image, ImageRef::Remote { .. }) {
+        return Err(invalid(format!("'{reference}' is no image of a server"))
+            .hint("an image of a server is spelled like images:debian/13")
+            .into());
+    }
+    let uid = Uid(call.caller.uid);
+    let worker = daemon.clone();
+    let job = daemon.jobs().spawn(
+        subject(call, "PullImage", &image.to_string()),
+        // One download serves all: two users' pulls of one image wait for each other.
+        (u32::MAX, image.to_string()),
+        move |job| async move {
+            if dry_run {
+                return plan(format!("fetch the image '{image}'"));
+            }
+            let name = "pull".parse()?;
+            let work = Work::new(&worker, uid, name, Some(job)).await?;
+            work.stage(format!("fetching {image}"));
+            work.pull_image(&image).await?;
+            Ok(job::Answer::new())
+        },
+        || async {},
+    );
+    answer_job(call, &job)
+}
+
+/// `ImportImage`.
+///
+/// # Errors
+/// Whatever the call is refused with.
+pub async fn import(daemon: &Arc<Daemon>, call: &Call) -> Answer {
+    let (alias, mut options) = referenced(call)?;
+    let uid = target(daemon, call, &mut options).await?;
+    let metadata = options.descriptor("metadata")?.map(|fd| Handed::new(fd, "metadata")).transpose()?;
+    let rootfs = options.descriptor("rootfs")?.ok_or_else(|| invalid("the option 'rootfs' is missing"))?;
+    let rootfs = Handed::new(rootfs, "rootfs")?;
+    let dry_run = finish(options)?;
+    let alias = alias.strip_prefix("local:").unwrap_or(&alias).to_owned();
+    let reference: ImageRef = format!("local:{alias}").parse().map_err(Error::from)?;
+    let worker = daemon.clone();
+    let job = daemon.jobs().spawn(
+        subject(call, "ImportImage", &alias),
+        (uid.0, format!("image:{alias}")),
+        move |job| async move {
+            if dry_run {
+                return plan(format!("import the image '{reference}'"));
+            }
+            job.stage(format!("importing {reference}"));
+            let incus = worker.incus();
+            let server = incus.server().await?;
+            let architecture = server.environment.architectures.first().cloned().unwrap_or_default();
+            let fingerprint = image::import(incus, uid.0, &alias, metadata, rootfs, &architecture).await?;
+            let fingerprint = OwnedVariant::try_from(Variant::from(fingerprint))?;
+            Ok(job::Answer::from([("fingerprint".to_owned(), fingerprint)]))
+        },
+        || async {},
+    );
+    answer_job(call, &job)
+}
+
+/// `RemoveImage`.
+///
+/// # Errors
+/// Whatever the call is refused with.
+pub async fn remove(daemon: &Arc<Daemon>, call: &Call) -> Answer {
+    let (reference, mut options) = referenced(call)?;
+    let uid = target(daemon, call, &mut options).await?;
+    let dry_run = finish(options)?;
+    let config = daemon.config().await?;
+    let image = config.images.parse(&reference).map_err(Error::from)?;
+    let worker = daemon.clone();
+    // Root acts for all, unless he names an owner.
+    let whose = if call.caller.uid == 0 { 0 } else { uid.0 };
+    let job = daemon.jobs().spawn(
+        subject(call, "RemoveImage", &image.to_string()),
+        (uid.0, format!("image:{image}")),
+        move |job| async move {
+            if dry_run {
+                return plan(format!("remove the image '{image}'"));
+            }
+            job.stage(format!("removing {image}"));
+            image::remove(worker.incus(), whose, &image, remote(&config, &image)).await?;
+            Ok(job::Answer::new())
+        },
+        || async {},
+    );
+    answer_job(call, &job)
+}

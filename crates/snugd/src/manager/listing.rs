@@ -1,0 +1,108 @@
+//! `List`, `Get`, `Log`.
+
+use std::sync::Arc;
+
+use snug_core::name::Uid;
+use zbus::Variant;
+
+use super::{manage_all, named, target, unnamed};
+use crate::agent;
+use crate::bus::call::{Answer, Call};
+use crate::container::lookup::{self, missing};
+use crate::container::view::{self, View};
+use crate::daemon::Daemon;
+use crate::error::{Error, invalid};
+use crate::job::record;
+
+/// `List`.
+///
+/// # Errors
+/// Whatever the call is refused with.
+pub async fn list(daemon: &Arc<Daemon>, call: &Call) -> Answer {
+    let mut options = unnamed(call)?;
+    let size = options.flag("size")?;
+    let uid = if options.flag("all-users")? {
+        manage_all(daemon, call, "all").await?;
+        None
+    } else {
+        Some(target(daemon, call, &mut options).await?)
+    };
+    options.finish()?;
+    let config = daemon.config().await?;
+    let found = lookup::list(daemon.incus(), &config, uid).await?;
+    let views: Vec<View> = found.iter().map(|found| view::of(found, size)).collect();
+    call.answer(&views)
+}
+
+/// `Get`.
+///
+/// # Errors
+/// Whatever the call is refused with.
+pub async fn get(daemon: &Arc<Daemon>, call: &Call) -> Answer {
+    let (name, mut options) = named(call)?;
+    let uid = target(daemon, call, &mut options).await?;
+    let size = options.flag("size")?;
+    options.finish()?;
+    let config = daemon.config().await?;
+    let found = lookup::find(daemon.incus(), &config, uid, &name).await?;
+    let (found, _) = found.ok_or_else(|| missing(&name))?;
+    let mut view = view::of(&found, size);
+    let running = view::state(&found) == "running";
+    let hello = if running { agent::probe(daemon.paths().agent_socket(uid, &name)).await } else { None };
+    view.insert("agent", Variant::from(hello.map(|hello| hello.version).unwrap_or_default()));
+    call.answer(&view)
+}
+
+/// `Log`.
+///
+/// # Errors
+/// Whatever the call is refused with.
+pub async fn log(daemon: &Arc<Daemon>, call: &Call) -> Answer {
+    let (name, mut options) = named(call)?;
+    let uid = target(daemon, call, &mut options).await?;
+    let what = options.string("what")?.unwrap_or_else(|| "console".to_owned());
+    options.finish()?;
+    let config = daemon.config().await?;
+    let found = lookup::find(daemon.incus(), &config, uid, &name).await?;
+    let text = match what.as_str() {
+        "job" => {
+            let paths = daemon.paths().clone();
+            let kept = name.clone();
+            let text = tokio::task::spawn_blocking(move || record::read(&paths, uid, &kept))
+                .await
+                .map_err(Error::from)??;
+            if text.is_empty() && found.is_none() {
+                return Err(missing(&name).into());
+            }
+            text
+        }
+        "console" => {
+            found.ok_or_else(|| missing(&name))?;
+            console(daemon, &config.project(uid), name.as_str()).await?
+        }
+        other => {
+            return Err(invalid(format!("there is no log '{other}'")).hint("there are: console, job").into());
+        }
+    };
+    call.answer(&text)
+}
+
+async fn console(daemon: &Daemon, project: &str, name: &str) -> crate::error::Result<String> {
+    match daemon.incus().project(project).instances().console_log(name).await {
+        // A guest may write anything to its console; D-Bus strings hold no NUL and are UTF-8.
+        Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).replace('\0', "")),
+        // One that never ran has none.
+        Err(error) if matches!(error.status(), Some(400 | 404)) => Ok(String::new()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Everything of `uid` with its object path.
+///
+/// # Errors
+/// What Incus says.
+pub async fn views(daemon: &Daemon, uid: Uid) -> crate::error::Result<Vec<View>> {
+    let config = daemon.config().await?;
+    let found = lookup::list(daemon.incus(), &config, Some(uid)).await?;
+    Ok(found.iter().map(|found| view::of(found, false)).collect())
+}

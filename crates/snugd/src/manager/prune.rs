@@ -1,0 +1,63 @@
+//! `Prune`: what dead clients and interrupted jobs left of the caller's containers.
+
+use std::sync::Arc;
+
+use snug_core::name::Uid;
+use snug_core::plan::plan_recovery;
+use zbus::{OwnedVariant, Variant};
+
+use super::{answer_job, finish, target, unnamed};
+use crate::bus::call::{Answer, Call};
+use crate::container::lookup;
+use crate::daemon::Daemon;
+use crate::error::Result;
+use crate::job::{self, Job, Subject};
+use crate::work::{Work, cleanup};
+
+/// `Prune`.
+///
+/// # Errors
+/// Whatever the call is refused with.
+pub async fn call(daemon: &Arc<Daemon>, call: &Call) -> Answer {
+    let mut options = unnamed(call)?;
+    let uid = target(daemon, call, &mut options).await?;
+    let dry_run = finish(options)?;
+    let subject = Subject {
+        connection: call.caller.connection.clone(),
+        uid: call.caller.uid,
+        verb: "Prune",
+        container: String::new(),
+    };
+    let worker = daemon.clone();
+    let job = daemon.jobs().spawn(
+        subject,
+        (uid.0, String::new()),
+        move |job| async move { run(&worker, uid, dry_run, &job).await },
+        || async {},
+    );
+    answer_job(call, &job)
+}
+
+async fn run(daemon: &Arc<Daemon>, uid: Uid, dry_run: bool, job: &Job) -> Result<job::Answer> {
+    let config = daemon.config().await?;
+    let mut plan = Vec::new();
+    for found in lookup::list(daemon.incus(), &config, Some(uid)).await? {
+        job.check()?;
+        let name = found.name.clone();
+        let _turn = if dry_run { None } else { Some(daemon.jobs().reserve((uid.0, name.to_string())).await) };
+        let work = Work::new(daemon, uid, name.clone(), None).await?;
+        let (_, recovery) = plan_recovery(&work.discover().await?);
+        if recovery.is_empty() {
+            continue;
+        }
+        plan.extend(recovery.sentences());
+        if !dry_run {
+            job.stage(format!("looking after {name}"));
+            cleanup::recover(daemon, uid, &name).await?;
+        }
+    }
+    let all = lookup::list(daemon.incus(), &config, None).await?;
+    plan.extend(cleanup::sweep(daemon, &config, &all, dry_run).await?);
+    let plan = OwnedVariant::try_from(Variant::from(plan))?;
+    Ok(job::Answer::from([("plan".to_owned(), plan)]))
+}

@@ -1,0 +1,200 @@
+//! What dead daemons and dead clients left: found by the phase in Incus, finished or undone.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use snug_core::config::Config;
+use snug_core::name::{ContainerName, Uid};
+use snug_core::plan::{Recovery, State, plan_recovery, plan_remove};
+use snug_core::spec::{Phase, TEMPORARY_KEY, TemporaryTag};
+
+use super::Work;
+use crate::container::lookup::{self, Found};
+use crate::daemon::Daemon;
+use crate::error::{Error, Result};
+use crate::host::{mounts, rundir};
+use crate::temporary;
+
+impl Work {
+    /// What is, after anything that an earlier daemon left in the middle was finished or undone.
+    ///
+    /// # Errors
+    /// What Incus says.
+    pub async fn settled(&self) -> Result<State> {
+        let state = self.discover().await?;
+        let (recovery, plan) = plan_recovery(&state);
+        if plan.is_empty() {
+            return Ok(state);
+        }
+        // Incus may still be at what the dead daemon asked for.
+        self.wait_for_operations().await?;
+        let state = self.discover().await?;
+        let (_, plan) = plan_recovery(&state);
+        let words = match recovery {
+            Recovery::Undone => "undoing",
+            Recovery::Finished => "finishing",
+            Recovery::Orphaned => "removing",
+            Recovery::Untouched => "looking after",
+        };
+        self.stage(format!("{words} what an interrupted job left of {}", self.name));
+        tracing::info!(uid = self.uid().0, container = %self.name, ?recovery, "recovery");
+        self.carry_out(&plan).await.map_err(super::executor::interrupted)?;
+        self.discover().await
+    }
+
+    async fn wait_for_operations(&self) -> Result<()> {
+        let incus = self.incus();
+        let suffix = format!("/instances/{}", self.name);
+        for info in incus.operations().await? {
+            let names = |url: &String| url.split('?').next().is_some_and(|path| path.ends_with(&suffix));
+            let ours = info.resources.values().flatten().any(names);
+            if ours && !info.status_code.is_final() {
+                tracing::info!(container = %self.name, operation = info.description, "waiting for Incus");
+                if let Ok(operation) = incus.operation(&info.id).await {
+                    let _ = operation.wait_end().await;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether an earlier daemon was at work on it.
+fn is_unsettled(found: &Found) -> bool {
+    found.phase != Phase::Ready
+}
+
+fn temporary_tag(found: &Found) -> Option<TemporaryTag> {
+    found.instance.config.get(TEMPORARY_KEY)?.parse().ok()
+}
+
+/// Looks after what earlier daemons left. Containers are reserved before this returns, so that calls for them wait
+/// until they are whole; the work itself goes on beside the others'.
+pub async fn begin(daemon: &Arc<Daemon>) {
+    if let Err(error) = begin_with(daemon).await {
+        // Each job looks again before it begins.
+        tracing::warn!("cannot look after what an earlier daemon left: {error}");
+    }
+}
+
+async fn begin_with(daemon: &Arc<Daemon>) -> Result<()> {
+    let config = daemon.config().await?;
+    let all = lookup::list(daemon.incus(), &config, None).await?;
+    for found in &all {
+        let (uid, name) = (found.owner.uid, found.name.clone());
+        if is_unsettled(found) {
+            let turn = daemon.jobs().reserve((uid.0, name.to_string())).await;
+            let daemon = daemon.clone();
+            tokio::spawn(async move {
+                let _turn = turn;
+                if let Err(error) = recover(&daemon, uid, &name).await {
+                    tracing::warn!(uid = uid.0, container = %name, "not recovered: {error}");
+                }
+            });
+        } else if let Some(tag) = temporary_tag(found) {
+            temporary::watch(daemon, uid, name, tag);
+        }
+    }
+    sweep(daemon, &config, &all, false).await.map(|_| ())
+}
+
+/// Finishes or undoes what is left of one container; its queue must be held.
+///
+/// # Errors
+/// What Incus says.
+pub async fn recover(daemon: &Arc<Daemon>, uid: Uid, name: &ContainerName) -> Result<()> {
+    let work = Work::new(daemon, uid, name.clone(), None).await?;
+    let state = work.settled().await?;
+    match state.container {
+        None => {
+            work.remove_leftover_directory().await?;
+            daemon.announce(&work.config, uid, name, "removed").await;
+        }
+        Some(container) => {
+            if let Some(tag) = container.temporary {
+                temporary::watch(daemon, uid, name.clone(), tag);
+            }
+            daemon.announce(&work.config, uid, name, "changed").await;
+        }
+    }
+    Ok(())
+}
+
+/// Removes a temporary container whose client is gone, unless it is another one by now.
+///
+/// # Errors
+/// What Incus says.
+pub async fn remove_orphan(
+    daemon: &Arc<Daemon>,
+    uid: Uid,
+    name: &ContainerName,
+    tag: TemporaryTag,
+) -> Result<()> {
+    let _turn = daemon.jobs().reserve((uid.0, name.to_string())).await;
+    let work = Work::new(daemon, uid, name.clone(), None).await?;
+    let state = work.discover().await?;
+    if state.container.as_ref().is_none_or(|container| container.temporary != Some(tag)) {
+        return Ok(());
+    }
+    work.carry_out(&plan_remove(&state, true)?).await?;
+    daemon.announce(&work.config, uid, name, "removed").await;
+    Ok(())
+}
+
+/// Removes run directories whose container does not exist. Answers what it removed, or would.
+///
+/// # Errors
+/// What the system says.
+pub async fn sweep(
+    daemon: &Arc<Daemon>,
+    config: &Config,
+    all: &[Found],
+    dry_run: bool,
+) -> Result<Vec<String>> {
+    let paths = daemon.paths().clone();
+    let existing: BTreeSet<(Uid, ContainerName)> =
+        all.iter().map(|found| (found.owner.uid, found.name.clone())).collect();
+    let stale = tokio::task::spawn_blocking(move || rundir::stale(&paths, &existing)).await??;
+    let mut removed = Vec::new();
+    for (uid, name) in stale {
+        let directory = daemon.paths().container_dir(uid, &name);
+        removed.push(format!("remove the directory {}", directory.display()));
+        if dry_run {
+            continue;
+        }
+        // A job may be about to make it just now.
+        let _turn = daemon.jobs().reserve((uid.0, name.to_string())).await;
+        if exists(daemon, config, uid, &name).await? {
+            continue;
+        }
+        let paths = daemon.paths().clone();
+        if let Err(error) = tokio::task::spawn_blocking(move || rundir::remove(&paths, uid, &name)).await? {
+            tracing::warn!("{}: {error}", directory.display());
+        }
+    }
+    Ok(removed)
+}
+
+async fn exists(daemon: &Arc<Daemon>, config: &Config, uid: Uid, name: &ContainerName) -> Result<bool> {
+    match daemon.incus().project(config.project(uid)).instances().exists(name.as_str()).await {
+        Ok(exists) => Ok(exists),
+        Err(error) if error.is_not_found() => Ok(false),
+        Err(error) => Err(Error::from(error)),
+    }
+}
+
+/// Mounts of stopped containers that nothing needs, for `Doctor`.
+///
+/// # Errors
+/// When the mount table cannot be read.
+pub fn stale_mounts(daemon: &Daemon, all: &[Found]) -> Result<Vec<std::path::PathBuf>> {
+    let run = daemon.paths().run();
+    let existing: Vec<_> =
+        all.iter().map(|found| daemon.paths().container_dir(found.owner.uid, &found.name)).collect();
+    let mut stale = mounts::below(&run)?;
+    stale.retain(|target| {
+        *target != daemon.paths().host_network()
+            && !existing.iter().any(|directory| target.starts_with(directory))
+    });
+    Ok(stale)
+}

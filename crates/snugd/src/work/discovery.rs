@@ -1,0 +1,120 @@
+//! What is: the state that planners look at, asked of Incus and the host at once.
+
+use std::collections::BTreeMap;
+
+use incus_client::{Instance, StatusCode};
+use snug_core::grant::GrantSet;
+use snug_core::instance::InstanceConfig;
+use snug_core::plan::{ContainerState, HostState, State, Status};
+use snug_core::setting::Settings;
+use snug_core::spec::{Spec, TEMPORARY_KEY, TemporaryTag};
+
+use super::Work;
+use crate::agent;
+use crate::container::lookup::{self, Found};
+use crate::error::{Error, Result};
+use crate::host::subid;
+use crate::incus::pool;
+use crate::temporary;
+
+impl Work {
+    /// Asks everything.
+    ///
+    /// # Errors
+    /// What Incus says; a name that something else has.
+    pub async fn discover(&self) -> Result<State> {
+        let (host, container) = tokio::try_join!(self.discover_host(), self.discover_container())?;
+        Ok(State { name: self.name.clone(), host, container })
+    }
+
+    async fn discover_host(&self) -> Result<HostState> {
+        let incus = self.daemon.incus();
+        let project_name = self.config.project(self.uid());
+        let (files, uid, gid) = (self.daemon.places().subids.clone(), self.uid(), self.owner.account.gid);
+        let projects = incus.projects();
+        let networks = incus.networks();
+        let pools = incus.storage_pools();
+        let (project, network, pools, missing) = tokio::try_join!(
+            async { exists(projects.get(&project_name).await) },
+            async { exists(networks.get(&self.config.bridge).await) },
+            async { Ok(pools.list().await?) },
+            self.blocking(move || subid::missing(&files, uid, gid)),
+        )?;
+        let pool =
+            pool::choose(&pools, self.config.pool.as_deref(), pool::NAME).map(|pool| pool.name.clone());
+        Ok(HostState {
+            subordinate_ids: !missing,
+            project_name,
+            project,
+            pool,
+            bridge: self.config.bridge.clone(),
+            network,
+        })
+    }
+
+    async fn discover_container(&self) -> Result<Option<ContainerState>> {
+        let Some((found, _)) =
+            lookup::find(self.daemon.incus(), &self.config, self.uid(), &self.name).await?
+        else {
+            return Ok(None);
+        };
+        let status = status(&found.instance);
+        let socket = self.daemon.paths().agent_socket(self.uid(), &self.name);
+        let agent = status == Status::Running && agent::probe(socket).await.is_some();
+        Ok(Some(container(found, status, agent)))
+    }
+}
+
+fn exists<T>(answer: incus_client::Result<T>) -> Result<bool> {
+    match answer {
+        Ok(_) => Ok(true),
+        Err(error) if error.is_not_found() => Ok(false),
+        Err(error) => Err(Error::from(error)),
+    }
+}
+
+fn container(found: Found, status: Status, agent: bool) -> ContainerState {
+    let temporary: Option<TemporaryTag> =
+        found.instance.config.get(TEMPORARY_KEY).and_then(|text| text.parse().ok());
+    let client_alive = temporary.is_some_and(|tag| temporary::process(tag).open().is_some());
+    ContainerState {
+        status,
+        phase: found.phase,
+        spec: found.spec.unwrap_or_else(unreadable),
+        instance: configuration(&found.instance),
+        agent,
+        temporary,
+        client_alive,
+    }
+}
+
+/// Stands for a spec that cannot be read: such a container can be looked at, stopped and removed; see
+/// [`Found::spec`] for what refuses it.
+fn unreadable() -> Spec {
+    Spec {
+        version: 0,
+        kind: snug_core::spec::InstanceKind::Container,
+        image: String::new(),
+        preset: String::new(),
+        grants: GrantSet::default(),
+        settings: Settings::default(),
+        rest: BTreeMap::new(),
+    }
+}
+
+/// The part of an instance that planners compare.
+#[must_use]
+pub fn configuration(instance: &Instance) -> InstanceConfig {
+    InstanceConfig { config: instance.config.clone(), devices: instance.devices.clone() }
+}
+
+/// Incus' status in the planner's words.
+#[must_use]
+pub fn status(instance: &Instance) -> Status {
+    match instance.status_code {
+        StatusCode::Stopped => Status::Stopped,
+        StatusCode::Frozen | StatusCode::Freezing => Status::Frozen,
+        StatusCode::Error => Status::Error,
+        _ => Status::Running,
+    }
+}

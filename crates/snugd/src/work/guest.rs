@@ -1,0 +1,148 @@
+//! Steps on the running guest: start, wait for its agent, hang up, stop.
+
+use std::time::Duration;
+
+use incus_client::{Action, ExecRequest, StateChange};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use snug_core::paths::GUEST_AGENT;
+
+use super::Work;
+use super::provision::HANGUP_GRACE;
+use crate::agent;
+use crate::error::{Error, ErrorKind, Result, failed};
+use crate::failpoint;
+use crate::host::readiness;
+use crate::incus::quirks;
+
+/// How long an agent may take: it answers before the guest's init runs, within a quarter of a second; a machine under
+/// load or a cold disk needs longer.
+const AGENT: Duration = Duration::from_secs(30);
+
+impl Work {
+    async fn change_state(&self, change: &StateChange, place: &str) -> Result<(), incus_client::Error> {
+        let operation = self.incus().instances().set_state(self.name.as_str(), change).await?;
+        failpoint::reach(place);
+        operation.wait().await.map(|_| ())
+    }
+
+    pub(super) async fn start_instance(&self) -> Result<()> {
+        match self.change_state(&StateChange::start(), "start-instance:during").await {
+            Ok(()) => Ok(()),
+            Err(error) if quirks::is_already_running(&error.to_string()) => Ok(()),
+            Err(error) => {
+                self.tell_lxc_log().await;
+                Err(Error::from(error)
+                    .context(format!("start '{}'", self.name))
+                    .hint(format!("what Incus logged about it: snug logs {}", self.name)))
+            }
+        }
+    }
+
+    /// Puts the errors of liblxc into the job's log: Incus' own message does not repeat them.
+    async fn tell_lxc_log(&self) {
+        let Ok(log) = self.incus().instances().log(self.name.as_str(), "lxc.log").await else { return };
+        let text = String::from_utf8_lossy(&log).into_owned();
+        let errors: Vec<&str> = text.lines().filter(|line| line.contains(" ERROR ")).collect();
+        for line in errors.iter().rev().take(10).rev() {
+            self.notice(format!("lxc: {}", line.escape_debug()));
+        }
+    }
+
+    pub(super) async fn unfreeze(&self) -> Result<()> {
+        Ok(self.change_state(&StateChange::new(Action::Unfreeze), "unfreeze:during").await?)
+    }
+
+    pub(super) async fn wait_for_agent(&self) -> Result<()> {
+        let socket = self.daemon.paths().agent_socket(self.uid(), &self.name);
+        let cancelled = async {
+            match &self.job {
+                Some(job) => job.cancelled().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            hello = agent::wait(&socket) => hello.map(drop),
+            () = self.instance_ended() => Err(self.died().await),
+            () = tokio::time::sleep(AGENT) => Err(agent::silent(self.name.as_str(), AGENT)),
+            () = cancelled => Err(crate::job::cancelled()),
+        }
+    }
+
+    /// Resolves when the guest's process 1 has ended; never when that cannot be told.
+    async fn instance_ended(&self) {
+        let pid = match self.incus().instances().state(self.name.as_str()).await {
+            Ok(state) => match state.init_pid() {
+                Some(pid) => pid,
+                None => return,
+            },
+            Err(_) => return std::future::pending().await,
+        };
+        let descriptor = i32::try_from(pid)
+            .ok()
+            .and_then(Pid::from_raw)
+            .and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok())
+            .and_then(|descriptor| readiness::register(descriptor).ok());
+        match descriptor {
+            Some(descriptor) => drop(descriptor.readable().await),
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn died(&self) -> Error {
+        self.tell_lxc_log().await;
+        let console = self.incus().instances().console_log(self.name.as_str()).await.unwrap_or_default();
+        let text = String::from_utf8_lossy(&console).into_owned();
+        for line in
+            text.lines().filter(|line| !line.trim().is_empty()).rev().take(5).collect::<Vec<_>>().iter().rev()
+        {
+            self.notice(format!("console: {}", line.trim_end().escape_debug()));
+        }
+        failed(format!("'{}' stopped while it was starting", self.name))
+            .hint(format!("see what the guest said: snug logs {}", self.name))
+    }
+
+    pub(super) async fn repair_agent(&self) -> Result<()> {
+        let request = ExecRequest::new([GUEST_AGENT, "serve"]).cwd("/");
+        // It goes on for as long as the guest runs: nobody waits for its end.
+        let operation = self.incus().instances().exec_detached(self.name.as_str(), &request).await;
+        operation.map(|_| ()).map_err(|error| {
+            Error::from(error)
+                .context(format!("start the agent of '{}' again", self.name))
+                .hint(format!("start the container again: snug restart {}", self.name))
+        })
+    }
+
+    pub(super) async fn hang_up_commands(&self) -> Result<()> {
+        let socket = self.daemon.paths().agent_socket(self.uid(), &self.name);
+        let grace = Duration::from_millis(HANGUP_GRACE.into());
+        if let Err(error) = agent::hang_up(socket, self.owner.credentials.clone(), grace).await {
+            // The stop that follows ends them all the same.
+            self.notice(format!("commands were not hung up: {error}"));
+        }
+        Ok(())
+    }
+
+    pub(super) async fn stop_instance(&self, force: bool, timeout: u32) -> Result<()> {
+        let ended = |error: &incus_client::Error| {
+            error.is_not_found() || quirks::is_already_stopped(&error.to_string())
+        };
+        if !force {
+            let asked = StateChange::stop().timeout_seconds(timeout);
+            match self.change_state(&asked, "stop-instance:during").await {
+                Ok(()) => return Ok(()),
+                Err(error) if ended(&error) => return Ok(()),
+                Err(error) if error.is_unavailable() => return Err(error.into()),
+                Err(error) => self.notice(format!("it did not stop by itself: {error}")),
+            }
+        }
+        match self.change_state(&StateChange::stop().force(true), "stop-instance:during").await {
+            Ok(()) => Ok(()),
+            Err(error) if ended(&error) => Ok(()),
+            Err(error) if error.is_unavailable() => Err(error.into()),
+            Err(error) => {
+                let error = Error::from(error).context(format!("stop '{}'", self.name));
+                Err(Error { kind: ErrorKind::Failed, ..error })
+            }
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! Steps on the Incus instance: made, changed, deleted.
+
+use std::collections::BTreeMap;
+
+use incus_client::{InstancePatch, InstanceSource, InstancesPost, Operation};
+use snug_core::image::{ImageRef, Remote};
+use snug_core::instance::{ConfigChange, InstanceConfig, InstanceFacts, wanted};
+use snug_core::spec::{PHASE_KEY, Phase, Spec, TemporaryTag};
+
+use super::{VERSION, Work};
+use crate::container::lookup::{self, Found, missing};
+use crate::daemon::Reservation;
+use crate::error::{Error, ErrorKind, Result, failed};
+use crate::failpoint;
+use crate::host::rundir;
+use crate::incus::image::{self, Found as FoundImage};
+use crate::incus::{network, pool, quirks};
+
+impl Work {
+    /// The container as Incus has it now.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`].
+    pub async fn refresh(&self) -> Result<Found> {
+        let found = lookup::find(self.daemon.incus(), &self.config, self.uid(), &self.name).await?;
+        found.map(|(found, _)| found).ok_or_else(|| missing(&self.name))
+    }
+
+    /// The container's spec.
+    pub(super) async fn spec(&self) -> Result<Spec> {
+        Ok(self.refresh().await?.spec()?.clone())
+    }
+
+    fn remote(&self, image: &ImageRef) -> Option<&Remote> {
+        match image {
+            ImageRef::Remote { remote, .. } => self.config.images.remotes.get(remote),
+            _ => None,
+        }
+    }
+
+    /// Whether, and as what, Incus has the image for this owner.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ImageUnknown`].
+    pub async fn find_image(&self, image: &ImageRef) -> Result<FoundImage> {
+        image::find(self.daemon.incus(), self.uid().0, image, self.remote(image)).await
+    }
+
+    /// Fetches an image that Incus does not have.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ImageUnreachable`], [`ErrorKind::ImageUnknown`], cancelled.
+    pub async fn pull_image(&self, image: &ImageRef) -> Result<()> {
+        let FoundImage::Away(remote, alias) = self.find_image(image).await? else { return Ok(()) };
+        let operation = image::pull(self.daemon.incus(), &remote, &alias).await?;
+        self.follow(&operation).await.map_err(|error| match error {
+            Followed::Cancelled => crate::job::cancelled(),
+            Followed::Failed(error) => image::explain(error, &image.to_string(), &remote.url),
+        })
+    }
+
+    /// Waits for an operation, tells its progress, and cancels it with the job where Incus can.
+    async fn follow(&self, operation: &Operation) -> Result<(), Followed> {
+        let job = self.job.clone();
+        let told = self.job.clone();
+        let end = operation.wait_with_progress(move |progress| {
+            if let (Some(job), Some(percent)) = (&told, progress.percent) {
+                job.percent(f64::from(percent));
+            }
+        });
+        let Some(job) = job else { return end.await.map(|_| ()).map_err(Followed::Failed) };
+        tokio::select! {
+            ended = end => ended.map(|_| ()).map_err(Followed::Failed),
+            () = job.cancelled() => {
+                // One that cannot be cancelled is waited for: what it made is undone afterwards.
+                let _ = operation.cancel().await;
+                let _ = operation.wait_end().await;
+                Err(Followed::Cancelled)
+            }
+        }
+    }
+
+    pub(super) async fn create_instance(
+        &self,
+        image: &ImageRef,
+        spec: &Spec,
+        temporary: Option<TemporaryTag>,
+    ) -> Result<()> {
+        self.make_sources().await?;
+        let FoundImage::Here(fingerprint) = self.find_image(image).await? else {
+            return Err(failed(format!("the image '{image}' is gone again")));
+        };
+        let (facts, _address) = self.facts(spec, None).await?;
+        pool::check_space(self.daemon.incus(), &facts.pool).await?;
+        let account = self.account(&spec.grants.home()).await?;
+        let InstanceConfig { config, devices } =
+            wanted(spec, &account, &facts).tagged(Phase::Creating, temporary);
+        let mut post =
+            InstancesPost::container(self.name.as_str(), InstanceSource::local_fingerprint(fingerprint));
+        post.profiles = Some(Vec::new());
+        post.config = config;
+        post.devices = devices;
+        post.description = format!("{} of {}", self.name, self.owner.account.name);
+        let operation = self.incus().instances().create(&post).await.map_err(|error| self.refused(error))?;
+        failpoint::reach("create-instance:during");
+        match self.follow(&operation).await {
+            Ok(()) => Ok(()),
+            Err(Followed::Cancelled) => Err(crate::job::cancelled()),
+            Err(Followed::Failed(error)) => {
+                let text = error.to_string();
+                Err(if quirks::is_broken_image(&text) {
+                    image::explain(error, &image.to_string(), "Incus")
+                } else {
+                    Error::from(error).context(format!("create '{}'", self.name))
+                })
+            }
+        }
+    }
+
+    fn refused(&self, error: incus_client::Error) -> Error {
+        if error.is_conflict() {
+            return Error::new(ErrorKind::Exists, format!("the name '{}' is taken", self.name));
+        }
+        Error::from(error).context(format!("create '{}'", self.name))
+    }
+
+    /// What the host adds to a spec. An address that the instance has stays its own.
+    async fn facts(
+        &self,
+        spec: &Spec,
+        current: Option<&Found>,
+    ) -> Result<(InstanceFacts, Option<Reservation>)> {
+        use snug_core::grant::Network;
+        let pools = self.daemon.incus().storage_pools().list().await?;
+        let kept = current.and_then(|found| found.instance.devices.get("root")?.get("pool").cloned());
+        let pool = match kept {
+            Some(pool) => pool,
+            None => pool::choose(&pools, self.config.pool.as_deref(), pool::NAME)
+                .map(|pool| pool.name.clone())
+                .ok_or_else(|| failed("there is no storage pool"))?,
+        };
+        let own =
+            current.and_then(|found| found.instance.devices.get("eth0")?.get("ipv4.address")?.parse().ok());
+        let bridged = matches!(spec.grants.network(), Network::Nat | Network::Mirror);
+        let reservation = if bridged && own.is_none() { Some(self.pick_address().await?) } else { None };
+        let facts = InstanceFacts {
+            name: self.name.clone(),
+            project: self.config.project(self.uid()),
+            pool,
+            bridge: self.config.bridge.clone(),
+            address: own.or(reservation.as_ref().map(|reservation| reservation.address)),
+            version: VERSION.to_owned(),
+            paths: self.daemon.paths().clone(),
+            incus_dir: self.daemon.places().incus_dir.clone(),
+            kernel_limits: BTreeMap::new(),
+        };
+        Ok((facts, reservation))
+    }
+
+    async fn pick_address(&self) -> Result<Reservation> {
+        let subnet = network::ensure(self.daemon.incus(), &self.config.bridge, None).await?;
+        let taken = network::taken(self.daemon.incus()).await?;
+        self.daemon
+            .reserve_address(|reserved| subnet.free_address(&taken.union(reserved).copied().collect()))
+            .ok_or_else(|| {
+                failed(format!("no address is left on the bridge '{}'", self.config.bridge))
+                    .hint("remove containers that are not needed any more")
+            })
+    }
+
+    pub(super) async fn update_instance(&self) -> Result<()> {
+        let found = self.refresh().await?;
+        let spec = found.spec()?.clone();
+        self.make_sources().await?;
+        let (facts, _address) = self.facts(&spec, Some(&found)).await?;
+        let account = self.account(&spec.grants.home()).await?;
+        let current =
+            InstanceConfig { config: found.instance.config.clone(), devices: found.instance.devices.clone() };
+        let change = wanted(&spec, &account, &facts).difference(&current);
+        if change.is_empty() {
+            return Ok(());
+        }
+        tracing::debug!(container = %self.name, ?change, "brought up to date");
+        self.set_config(&change).await
+    }
+
+    pub(super) async fn set_config(&self, change: &ConfigChange) -> Result<()> {
+        let instances = self.incus().instances();
+        let name = self.name.as_str();
+        if change.removes_device() {
+            instances
+                .update(name, |put| {
+                    let mut all = InstanceConfig { config: put.config.clone(), devices: put.devices.clone() };
+                    change.apply(&mut all);
+                    (put.config, put.devices) = (all.config, all.devices);
+                })
+                .await?;
+            return Ok(());
+        }
+        let patch = InstancePatch {
+            config: change
+                .config
+                .iter()
+                .map(|(key, value)| (key.clone(), value.clone().unwrap_or_default()))
+                .collect(),
+            devices: change
+                .devices
+                .iter()
+                .filter_map(|(device, keys)| Some((device.clone(), keys.clone()?)))
+                .collect(),
+            ..InstancePatch::default()
+        };
+        Ok(instances.patch(name, &patch, None).await?)
+    }
+
+    pub(super) async fn set_phase(&self, phase: Phase) -> Result<()> {
+        let config = [(PHASE_KEY.to_owned(), phase.to_string())].into();
+        let patch = InstancePatch { config, ..InstancePatch::default() };
+        Ok(self.incus().instances().patch(self.name.as_str(), &patch, None).await?)
+    }
+
+    pub(super) async fn delete_instance(&self) -> Result<()> {
+        // Looked up first: what is not this owner's container is not deleted, whatever has its name.
+        let Some((found, _)) =
+            lookup::find(self.daemon.incus(), &self.config, self.uid(), &self.name).await?
+        else {
+            return Ok(());
+        };
+        if !matches!(found.phase, Phase::Creating | Phase::Removing) {
+            return Err(failed(format!("'{}' is not being removed: phase {}", self.name, found.phase)));
+        }
+        let operation = match self.incus().instances().delete(self.name.as_str()).await {
+            Ok(operation) => operation,
+            Err(error) if error.is_not_found() => return Ok(()),
+            Err(error) => return Err(Error::from(error).context(format!("remove '{}'", self.name))),
+        };
+        failpoint::reach("delete-instance:during");
+        operation
+            .wait()
+            .await
+            .map_err(|error| Error::from(error).context(format!("remove '{}'", self.name)))?;
+        let log = crate::job::record::path(self.daemon.paths(), self.uid(), &self.name);
+        self.blocking(move || {
+            crate::host::file::remove_if_there(&log)
+                .map_err(|error| Error::system(format!("remove {}", log.display()), error))
+        })
+        .await
+    }
+
+    /// Removes the directory of a container that does not exist.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub async fn remove_leftover_directory(&self) -> Result<()> {
+        let (paths, uid, name) = (self.daemon.paths().clone(), self.uid(), self.name.clone());
+        self.blocking(move || rundir::remove(&paths, uid, &name)).await
+    }
+}
+
+enum Followed {
+    Cancelled,
+    Failed(incus_client::Error),
+}

@@ -1,0 +1,120 @@
+//! A change to one container, carried out: what is, the plan (of `snug-core`), its steps, their undos.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`cleanup`] | what dead daemons and dead clients left |
+//! | [`discovery`] | what is: the state that planners look at |
+//! | [`executor`] | steps in order, undos when one fails |
+//! | [`guest`] | steps on the running guest: agent, stop |
+//! | [`instance`] | steps on the Incus instance |
+//! | [`preparation`] | steps on the host |
+//! | [`provision`] | what the agent is told |
+
+pub mod cleanup;
+pub mod discovery;
+pub mod executor;
+pub mod guest;
+pub mod instance;
+pub mod preparation;
+pub mod provision;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use incus_client::Client;
+use snug_core::config::Config;
+use snug_core::name::{ContainerName, Uid};
+
+use crate::daemon::Daemon;
+use crate::error::Result;
+use crate::host::home::Home;
+use crate::host::owner::Owner;
+use crate::host::{home, owner};
+use crate::job::Job;
+
+/// The agent's version: that of the release.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// One change to one container.
+pub struct Work {
+    /// What all share.
+    pub daemon: Arc<Daemon>,
+    /// The configuration when it began.
+    pub config: Config,
+    /// Whose container.
+    pub owner: Owner,
+    /// Which.
+    pub name: ContainerName,
+    /// Who is told; `None` for work that nobody asked for.
+    pub job: Option<Arc<Job>>,
+    home: Mutex<Option<Arc<Home>>>,
+}
+
+impl Work {
+    /// Begins.
+    ///
+    /// # Errors
+    /// The configuration cannot be read, or the owner has no account.
+    pub async fn new(
+        daemon: &Arc<Daemon>,
+        uid: Uid,
+        name: ContainerName,
+        job: Option<Arc<Job>>,
+    ) -> Result<Self> {
+        let config = daemon.config().await?;
+        let owner = tokio::task::spawn_blocking(move || owner::find(uid)).await??;
+        Ok(Self { daemon: daemon.clone(), config, owner, name, job, home: Mutex::default() })
+    }
+
+    /// The owner's uid.
+    #[must_use]
+    pub fn uid(&self) -> Uid {
+        self.owner.account.uid
+    }
+
+    /// Incus, in the owner's project.
+    #[must_use]
+    pub fn incus(&self) -> Client {
+        self.daemon.incus().project(self.config.project(self.uid()))
+    }
+
+    /// Says what goes on.
+    pub fn stage(&self, words: impl Into<String>) {
+        if let Some(job) = &self.job {
+            job.stage(words);
+        }
+    }
+
+    /// Something that a person should know.
+    pub fn notice(&self, words: impl Into<String>) {
+        let words = words.into();
+        tracing::info!(uid = self.uid().0, container = %self.name, "{words}");
+        if let Some(job) = &self.job {
+            job.log(words);
+        }
+    }
+
+    /// The owner's home, opened as the owner; once for the whole work, so that what was looked at is what is mounted.
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorKind::NotEligible`].
+    pub async fn home(&self) -> Result<Arc<Home>> {
+        if let Some(home) = self.home.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+            return Ok(home);
+        }
+        let (credentials, path) = (self.owner.credentials.clone(), self.owner.account.home.clone());
+        let opened = Arc::new(tokio::task::spawn_blocking(move || home::open(credentials, &path)).await??);
+        *self.home.lock().unwrap_or_else(PoisonError::into_inner) = Some(opened.clone());
+        Ok(opened)
+    }
+
+    /// Runs what blocks.
+    ///
+    /// # Errors
+    /// What `work` says.
+    pub async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        tokio::task::spawn_blocking(work).await?
+    }
+}

@@ -1,0 +1,136 @@
+//! Steps on the host, and what all containers share.
+
+use std::collections::BTreeSet;
+
+use snug_core::grant::Home;
+use snug_wire::policy::{Entry, Policy};
+
+use super::{VERSION, Work};
+use crate::error::{Error, ErrorKind, Result};
+use crate::host::subid::Outcome;
+use crate::host::{guest_bin, mounts, rundir, subid};
+use crate::incus::{network, pool, project};
+
+impl Work {
+    pub(super) async fn ensure_subordinate_ids(&self) -> Result<()> {
+        let (files, uid, gid) = (self.daemon.places().subids.clone(), self.uid(), self.owner.account.gid);
+        match self.blocking(move || subid::ensure(&files, uid, gid)).await? {
+            Outcome::Base => {
+                self.notice("gave root a range of subordinate ids in /etc/subuid and /etc/subgid");
+                Ok(())
+            }
+            Outcome::Owner => {
+                self.notice(format!("allowed uid {uid} and gid {gid} in /etc/subuid and /etc/subgid"));
+                Ok(())
+            }
+            Outcome::Unchanged => Ok(()),
+        }
+    }
+
+    pub(super) async fn ensure_project(&self) -> Result<()> {
+        project::ensure(self.daemon.incus(), &self.config.project(self.uid()), &self.owner.tag()).await
+    }
+
+    pub(super) async fn ensure_pool(&self) -> Result<()> {
+        let _first = self.daemon.lay_foundation().await;
+        let wanted = self.config.pool.as_deref();
+        let (_, notice) = pool::ensure(self.daemon.incus(), wanted, pool::NAME).await?;
+        if let Some(notice) = notice {
+            self.notice(notice);
+        }
+        Ok(())
+    }
+
+    pub(super) async fn ensure_network(&self) -> Result<()> {
+        let _first = self.daemon.lay_foundation().await;
+        network::ensure(self.daemon.incus(), &self.config.bridge, None).await.map(|_| ())
+    }
+
+    pub(super) async fn hold_host_network(&self) -> Result<()> {
+        let paths = self.daemon.paths().clone();
+        self.blocking(move || {
+            rundir::directory(&paths.state, 0o755)?;
+            rundir::directory(&paths.run(), 0o711)?;
+            mounts::hold_host_network(&paths.host_network())
+        })
+        .await
+    }
+
+    pub(super) async fn prepare_run_directory(&self) -> Result<()> {
+        let spec = self.spec().await?;
+        let account = self.owner.account.clone();
+        let policy = Policy {
+            trusted: spec.grants.is_trusted(|path| account.touches_home(path)),
+            entry: if spec.grants.privileged() { Entry::Daemon } else { Entry::Direct },
+        };
+        self.make_sources().await?;
+        let (paths, uid, name) = (self.daemon.paths().clone(), self.uid(), self.name.clone());
+        self.blocking(move || rundir::write_policy(&paths, uid, &name, policy)).await
+    }
+
+    /// What the instance's devices name must exist before Incus looks at them.
+    pub(super) async fn make_sources(&self) -> Result<()> {
+        let (paths, uid, name) = (self.daemon.paths().clone(), self.uid(), self.name.clone());
+        self.blocking(move || {
+            rundir::make(&paths, uid, &name)?;
+            rundir::home_target(&paths, uid, &name)?;
+            guest_bin::install(&paths, VERSION).map(|_| ())
+        })
+        .await
+    }
+
+    pub(super) async fn mount_home(&self) -> Result<()> {
+        let home = self.home().await?;
+        let target = self.daemon.paths().home_mount(self.uid(), &self.name);
+        self.blocking(move || if home.is_at(&target) { Ok(()) } else { home.mount(&target) }).await
+    }
+
+    pub(super) async fn unmount_all(&self) -> Result<()> {
+        let own = self.daemon.paths().container_dir(self.uid(), &self.name);
+        self.blocking(move || mounts::below(&own)?.iter().try_for_each(|target| mounts::detach(target))).await
+    }
+
+    pub(super) async fn remove_run_directory(&self) -> Result<()> {
+        let (paths, uid, name) = (self.daemon.paths().clone(), self.uid(), self.name.clone());
+        self.blocking(move || rundir::remove(&paths, uid, &name)).await?;
+        self.remove_old_agents().await
+    }
+
+    /// Removes versions of the agent that no container names any more.
+    pub(super) async fn remove_old_agents(&self) -> Result<()> {
+        let paths = self.daemon.paths().clone();
+        let versions = paths.guest_versions();
+        let kept = self.blocking(move || guest_bin::versions(&paths)).await?;
+        if kept.iter().all(|version| version == VERSION) {
+            return Ok(());
+        }
+        let mut used = BTreeSet::from([VERSION.to_owned()]);
+        for found in crate::container::lookup::list(self.daemon.incus(), &self.config, None).await? {
+            let source = found.instance.devices.get("snug-bin").and_then(|device| device.get("source"));
+            used.extend(
+                source
+                    .and_then(|source| std::path::Path::new(source).strip_prefix(&versions).ok())
+                    .map(|version| version.to_string_lossy().into_owned()),
+            );
+        }
+        let paths = self.daemon.paths().clone();
+        self.blocking(move || guest_bin::remove_unused(&paths, &used).map(|_| ())).await
+    }
+
+    /// The account with its home's real path, when the container shares it.
+    pub(super) async fn account(&self, home: &Home) -> Result<snug_core::owner::Account> {
+        let mut account = self.owner.account.clone();
+        match home {
+            Home::Shared => account.home_real = self.home().await?.real.clone(),
+            Home::Private => {}
+            Home::At(path) => {
+                return Err(Error::new(
+                    ErrorKind::Unsupported,
+                    format!("home={} comes with a later version", path.display()),
+                )
+                .hint("home and home=private work"));
+            }
+        }
+        Ok(account)
+    }
+}
