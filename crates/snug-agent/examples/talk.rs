@@ -5,14 +5,14 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "a tool for developers")]
 
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use snug_wire::message::{Directory, Exec, FromAgent, PROTOCOL, Stdio, ToAgent, User};
 use snug_wire::socket::{Connection, Descriptors, connect};
 
-fn open(socket: &PathBuf) -> Connection {
+fn open(socket: &Path) -> Connection {
     let socket = connect(socket, Duration::from_secs(2)).unwrap();
     let mut connection = Connection::new(socket, Descriptors::Accept);
     let hello = connection.receive::<FromAgent>(Some(Instant::now() + Duration::from_secs(2))).unwrap();
@@ -20,12 +20,12 @@ fn open(socket: &PathBuf) -> Connection {
     connection
 }
 
-fn run(socket: &PathBuf, exec: &Exec, pass: bool) -> FromAgent {
+fn run(socket: &Path, exec: &Exec, pass: bool) -> FromAgent {
     let mut connection = open(socket);
     if pass {
-        let (input, output, errors) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
-        let fds = [input.as_fd(), output.as_fd(), errors.as_fd()];
-        connection.send(&ToAgent::Fds(vec![0, 1, 2]), &fds, None).unwrap();
+        let (output, errors) = (std::io::stdout(), std::io::stderr());
+        let fds = [output.as_fd(), errors.as_fd()];
+        connection.send(&ToAgent::Fds(vec![1, 2]), &fds, None).unwrap();
     }
     connection.send(&ToAgent::Exec(Box::new(exec.clone())), &[], None).unwrap();
     loop {
@@ -54,7 +54,7 @@ fn main() -> ExitCode {
         early: false,
         user: User::Owner,
         directory: Directory::Guest(b"/".to_vec()),
-        stdio: [Stdio::Passed; 3],
+        stdio: [Stdio::Null, Stdio::Passed, Stdio::Passed],
         terminal: None,
         umask: 0o022,
         limits: Vec::new(),

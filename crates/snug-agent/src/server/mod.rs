@@ -21,7 +21,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FlockOperation, Mode, OFlags, chmod, fcntl_lock, open};
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, listen, socket_with, sockopt,
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, listen, socket_with,
 };
 use rustix::pipe::{PipeFlags, pipe_with};
 use snug_wire::message::{FailureKind, FromAgent, OLDEST_PROTOCOL, PROTOCOL};
@@ -40,7 +40,7 @@ use crate::control::{self, Order, Request};
 use crate::places::{Guest, Places};
 use crate::session::{self, Context, environment};
 use crate::sys::process::{Fork, fork};
-use crate::sys::{descriptor, process, signal};
+use crate::sys::{descriptor, peer, process, signal};
 
 /// Connections that may wait to be accepted: the kernel's own default bound (`net.core.somaxconn`).
 const BACKLOG: i32 = 4096;
@@ -270,8 +270,7 @@ impl Server {
     /// The owner and the guest's root; who has no number in this guest (every other user of the host, its root
     /// included) shows as the overflow user, and a guest's own user of that number is nobody either.
     fn may_ask(&self, client: BorrowedFd<'_>) -> bool {
-        let Ok(peer) = sockopt::socket_peercred(client) else { return false };
-        let uid = peer.uid.as_raw();
+        let Ok(uid) = peer::uid(client) else { return false };
         let overflow = fs::read_to_string("/proc/sys/kernel/overflowuid");
         let overflow = overflow.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(65534);
         let owner = self.context.provision.as_ref().map(|provision| provision.owner.uid);

@@ -61,7 +61,7 @@ enum Waited {
 fn wait_for_boot(context: &mut Context, session: &mut Session, exec: &Exec) -> Waited {
     let begun = Instant::now();
     let mut told = false;
-    while !exec.early && !(context.settled && context.environment.is_some()) {
+    while !(exec.early || context.settled && context.environment.is_some()) {
         if session.server_gone {
             // Nobody will tell us any more; the environment is then the default one.
             break;
@@ -207,11 +207,9 @@ fn plan(
 }
 
 /// The program, where it is not `argv[0]`, and the arguments.
-fn arguments(
-    login: bool,
-    argv: Vec<Vec<u8>>,
-    shell: &[u8],
-) -> Result<(Option<Vec<u8>>, Vec<Vec<u8>>), Failure> {
+type Words = (Option<Vec<u8>>, Vec<Vec<u8>>);
+
+fn arguments(login: bool, argv: Vec<Vec<u8>>, shell: &[u8]) -> Result<Words, Failure> {
     if !login {
         return match argv.first() {
             Some(_) => Ok((None, argv)),

@@ -38,13 +38,11 @@ pub fn keep_only<const N: usize>(kept: [RawFd; N]) -> io::Result<[OwnedFd; N]> {
             return Err(io::Error::last_os_error());
         }
     }
-    let mut number = HIGH;
-    for fd in moved {
+    for (number, fd) in (HIGH..).zip(moved) {
         // SAFETY: every slot from 3 on is given up by the caller.
         if unsafe { libc::dup3(fd, number, libc::O_CLOEXEC) } < 0 {
             return Err(io::Error::last_os_error());
         }
-        number += 1;
     }
     close_range(first_free, 0);
     let mut number = HIGH;
