@@ -32,6 +32,7 @@ pub fn install(options: &Options, place: &Place) -> Result<()> {
     }
     if place.is_running_system() {
         reload();
+        switch_units("enable", &manifest);
     }
     say(format_args!("installed {} files, listed in {}", items.len(), Manifest::path(place).display()));
     Ok(())
@@ -45,6 +46,7 @@ pub fn uninstall(place: &Place) -> Result<()> {
     };
     if place.is_running_system() {
         detach(place)?;
+        switch_units("disable", &manifest);
     }
     manifest.remove(place)?;
     if place.is_running_system() {
@@ -104,6 +106,23 @@ fn reload() {
     if Path::new("/run/systemd/system").is_dir() {
         let mut systemd = Command::new("systemctl");
         let _ = quiet(systemd.arg("daemon-reload"));
+    }
+}
+
+/// Enables or disables the installed units that say when they want to be started; those that the bus starts do not.
+fn switch_units(verb: &str, manifest: &Manifest) {
+    if !Path::new("/run/systemd/system").is_dir() {
+        return;
+    }
+    for (dir, scope) in [("/usr/lib/systemd/system", "--system"), ("/usr/lib/systemd/user", "--global")] {
+        let units = manifest.files.iter().filter(|file| file.parent() == Some(Path::new(dir)));
+        for unit in units.filter(|file| fs::read_to_string(file).is_ok_and(|text| text.contains("[Install]")))
+        {
+            let mut command = Command::new("systemctl");
+            if !quiet(command.args([scope, verb]).args(unit.file_name())) {
+                say(format_args!("systemctl {scope} {verb} {} failed", unit.display()));
+            }
+        }
     }
 }
 
