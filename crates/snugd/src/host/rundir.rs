@@ -172,7 +172,8 @@ fn names_in(directory: &Path) -> Result<Vec<String>> {
         }
         other => other.map_err(|error| Error::system(format!("read {}", directory.display()), error))?,
     };
-    Ok(entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect())
+    let directories = entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    Ok(directories.filter_map(|entry| entry.file_name().into_string().ok()).collect())
 }
 
 /// Removes the few directories that [`make`] made. Not recursive by intent: a mount that was not seen would be emptied.

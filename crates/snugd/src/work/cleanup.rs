@@ -9,6 +9,7 @@ use snug_core::plan::{Recovery, State, plan_recovery, plan_remove};
 use snug_core::spec::{Phase, TEMPORARY_KEY, TemporaryTag};
 
 use super::Work;
+use crate::agent;
 use crate::container::lookup::{self, Found};
 use crate::daemon::Daemon;
 use crate::error::{Error, Result};
@@ -158,6 +159,11 @@ pub async fn sweep(
     let mut removed = Vec::new();
     for (uid, name) in stale {
         let directory = daemon.paths().container_dir(uid, &name);
+        // A guest that answers there is somebody's work, whatever Incus calls it.
+        if agent::probe(daemon.paths().agent_socket(uid, &name)).await.is_some() {
+            tracing::warn!("{}: an agent answers there, but no container of Snug's is known", directory.display());
+            continue;
+        }
         removed.push(format!("remove the directory {}", directory.display()));
         if dry_run {
             continue;
