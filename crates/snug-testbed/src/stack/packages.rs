@@ -34,6 +34,7 @@ const NEEDED: &[(&[&str], &str)] = &[
     (&["useradd"], "passwd"),
     // A client of the D-Bus interface that is not ours.
     (&["/usr/lib/python3/dist-packages/dbus/__init__.py"], "python3-dbus"),
+    (&["/usr/lib/python3/dist-packages/gi/__init__.py"], "python3-gi"),
 ];
 
 /// The daemon's program; where it lies differs between distributions.

@@ -1,0 +1,160 @@
+//! What several suites need beside the bed's own helpers.
+#![allow(dead_code, unused_imports, reason = "each suite takes what it needs")]
+#![allow(clippy::unwrap_used, reason = "these are parts of tests: a panic fails the one that calls")]
+
+mod bus_script;
+mod host_file;
+mod own_daemon;
+mod temporary_user;
+mod user_config;
+
+use std::time::{Duration, Instant};
+
+pub use bus_script::bus_script;
+pub use host_file::{BusPolicy, HostFile};
+pub use own_daemon::OwnDaemon;
+use serde_json::Value;
+use snug_testbed::{Bed, Captured, Container, UserCommand};
+pub use temporary_user::TemporaryUser;
+pub use user_config::UserConfig;
+
+/// A guest with systemd 257.
+pub const DEBIAN_13: &str = "local:debian/13";
+/// A guest with systemd 252.
+pub const DEBIAN_12: &str = "local:debian/12";
+/// A guest with busybox' init.
+pub const BUSYBOX: &str = "local:minimal/busybox";
+/// A guest without an init: it starts fastest.
+pub const NO_INIT: &str = "local:minimal/none";
+/// All of them.
+pub const IMAGES: [&str; 4] = [NO_INIT, BUSYBOX, DEBIAN_12, DEBIAN_13];
+
+/// Long enough for anything that ends at all.
+pub const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Asks until the answer is yes. For what no event tells of; each question is a program of its own that takes its time.
+#[track_caller]
+pub fn eventually(what: &str, mut question: impl FnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !question() {
+        assert!(Instant::now() < end, "never came true: {what}");
+    }
+}
+
+/// A container of this name for the test; what a killed run of the suite left under it goes first.
+#[track_caller]
+pub fn fresh<'a>(bed: &'a Bed, user: &str, name: &str, image: &str) -> Container<'a> {
+    fresh_with(bed, user, name, image, &[])
+}
+
+/// The same with further options of `snug create`.
+#[track_caller]
+pub fn fresh_with<'a>(bed: &'a Bed, user: &str, name: &str, image: &str, options: &[&str]) -> Container<'a> {
+    remove(bed, user, name);
+    bed.container_with(user, name, image, options)
+}
+
+/// A name that has no container now and has none after the test.
+pub struct Doomed<'a> {
+    bed: &'a Bed,
+    user: String,
+    name: String,
+}
+
+impl<'a> Doomed<'a> {
+    #[must_use]
+    pub fn new(bed: &'a Bed, user: &str, name: &str) -> Self {
+        remove(bed, user, name);
+        Self { bed, user: user.to_owned(), name: name.to_owned() }
+    }
+}
+
+impl Drop for Doomed<'_> {
+    fn drop(&mut self) {
+        remove(self.bed, &self.user, &self.name);
+    }
+}
+
+fn remove(bed: &Bed, user: &str, name: &str) {
+    // Most often there is none; that it could not be removed is for the test to find out.
+    let _ = bed.snug(user).args(["rm", "-f", name]).run();
+}
+
+/// What a command wrote as JSON.
+#[track_caller]
+pub fn json(captured: &Captured) -> Value {
+    serde_json::from_str(&captured.out()).unwrap_or_else(|error| panic!("{error} in\n{}", captured.out()))
+}
+
+/// `snug list --json` of a user: the list.
+#[track_caller]
+pub fn containers(bed: &Bed, user: &str) -> Vec<Value> {
+    let listed = json(&bed.snug(user).args(["list", "--json"]).run().unwrap().success());
+    assert_eq!(listed["version"], 1, "{listed}");
+    listed["containers"].as_array().unwrap_or_else(|| panic!("no list in {listed}")).clone()
+}
+
+/// One container of the list.
+#[track_caller]
+pub fn listed(bed: &Bed, user: &str, name: &str) -> Option<Value> {
+    containers(bed, user).into_iter().find(|container| container["name"] == name)
+}
+
+/// The state of a container as its owner sees it; empty when there is none.
+#[track_caller]
+pub fn state(bed: &Bed, user: &str, name: &str) -> String {
+    listed(bed, user, name).map_or_else(String::new, |it| it["state"].as_str().unwrap_or_default().to_owned())
+}
+
+/// Whether Incus has an instance of that name for the user, whatever Snug says.
+#[track_caller]
+pub fn instance_exists(bed: &Bed, user: &str, name: &str) -> bool {
+    let project = bed.project(user);
+    bed.incus(["config", "show", "--project", &project, name]).succeeds()
+}
+
+/// A key of an instance's configuration in Incus.
+#[track_caller]
+pub fn instance_key(bed: &Bed, user: &str, name: &str, key: &str) -> String {
+    let project = bed.project(user);
+    let got = bed.incus(["config", "get", "--project", &project, name, key]).ok();
+    got.unwrap_or_else(|error| panic!("{error}")).text().trim().to_owned()
+}
+
+/// A refusal that a person can use: this status, nothing on stdout, one `error:` with these words in it (on stderr, hints
+/// included), no trace of a panic or of an error's Rust form.
+#[track_caller]
+pub fn explains(captured: &Captured, status: i32, words: &[&str]) {
+    let err = captured.err();
+    let shown = format!("`{}` ended with {}\n{err}", captured.command, captured.code());
+    assert_eq!(captured.code(), status, "{shown}");
+    assert_eq!(captured.out(), "", "{shown}");
+    assert_eq!(err.lines().filter(|line| line.starts_with("error: ")).count(), 1, "{shown}");
+    for bad in ["panicked", "RUST_BACKTRACE", "Error {", "Some(", "Err("] {
+        assert!(!err.contains(bad), "{shown}");
+    }
+    for word in words {
+        assert!(err.contains(word), "{word:?} is not in it: {shown}");
+    }
+}
+
+/// Runs it and checks its refusal: see [`explains`].
+#[track_caller]
+pub fn refused(command: UserCommand, status: i32, words: &[&str]) {
+    explains(&command.run().unwrap(), status, words);
+}
+
+/// Its answer, trimmed.
+#[track_caller]
+pub fn answer(command: UserCommand) -> String {
+    command.run().unwrap().success().out().trim().to_owned()
+}
+
+/// Does it at the end of the test, however that ends.
+pub struct Finally<F: FnMut()>(pub F);
+
+impl<F: FnMut()> Drop for Finally<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}

@@ -1,0 +1,244 @@
+//! Images: listed, taken in from files, removed, and what is said about those that cannot be had.
+#![cfg(feature = "real-stack")]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "a test's name is its documentation; its helpers are tests, too"
+)]
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use common::{Doomed, Finally, NO_INIT, PATIENCE, answer, json, refused};
+use snug_testbed::Bed;
+use snug_testbed::tool::Tool;
+
+/// A root file system as small as can be, as an archive in a directory that everybody may read.
+fn tiny_rootfs(dir: &Path) -> PathBuf {
+    let rootfs = dir.join("rootfs");
+    for sub in ["bin", "etc", "proc", "sys", "dev", "run", "tmp", "root", "home", "var"] {
+        fs::create_dir_all(rootfs.join(sub)).unwrap();
+    }
+    fs::copy("/bin/busybox", rootfs.join("bin/busybox")).unwrap();
+    for name in ["sh", "cat", "echo", "hostname", "id"] {
+        std::os::unix::fs::symlink("busybox", rootfs.join("bin").join(name)).unwrap();
+    }
+    fs::write(rootfs.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n").unwrap();
+    fs::write(rootfs.join("etc/group"), "root:x:0:\n").unwrap();
+    fs::write(rootfs.join("etc/os-release"), "ID=tiny\nNAME=Tiny\n").unwrap();
+    let archive = dir.join("tiny.tar.xz");
+    Tool::new("tar").arg("-C").arg(&rootfs).args(["-cJf"]).arg(&archive).arg(".").ok().unwrap();
+    archive
+}
+
+fn readable_dir() -> tempfile::TempDir {
+    let dir = tempfile::Builder::new().prefix("snug-images").tempdir_in("/var/tmp").unwrap();
+    fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    dir
+}
+
+#[test]
+fn images_of_this_machine_are_listed_for_people_and_for_scripts() {
+    let bed = Bed::require();
+    let table = bed.snug("tester").args(["image", "list"]).run().unwrap().success().out();
+    let listed = json(&bed.snug("tester").args(["image", "ls", "--json"]).run().unwrap().success());
+    for image in common::IMAGES {
+        assert!(table.contains(image), "{image} is not in\n{table}");
+        let found = listed["images"].as_array().unwrap().iter().find(|it| it["reference"] == image);
+        assert!(
+            found.is_some_and(|it| it["cached"] == true && it["fingerprint"].as_str().unwrap().len() == 64),
+            "{listed}"
+        );
+    }
+}
+
+#[test]
+fn an_archive_of_a_root_file_system_becomes_an_image_and_a_container() {
+    let bed = Bed::require();
+    let dir = readable_dir();
+    let archive = tiny_rootfs(dir.path());
+    let _image = Finally(|| drop(bed.incus(["image", "delete", "snug-test-tiny"]).run()));
+    let import = ["image", "import", "local:snug-test-tiny"];
+    let plan = bed.snug("tester").args(import).arg(&archive).arg("--dry-run").run().unwrap().success();
+    assert!(!plan.out().is_empty() && !bed.incus(["image", "show", "snug-test-tiny"]).succeeds());
+    bed.snug("tester").args(import).arg(&archive).deadline(PATIENCE).run().unwrap().success();
+    let _gone = Doomed::new(&bed, "tester", "image-tiny");
+    bed.snug("tester").args(["create", "image-tiny", "-i", "local:snug-test-tiny"]).run().unwrap().success();
+    let said = answer(bed.snug("tester").args([
+        "run",
+        "-c",
+        "image-tiny",
+        "sh",
+        "-c",
+        "cat /etc/os-release; id -un",
+    ]));
+    assert_eq!(said, "ID=tiny\nNAME=Tiny\ntester");
+}
+
+#[test]
+fn incus_two_parts_become_an_image() {
+    let bed = Bed::require();
+    let dir = readable_dir();
+    let archive = tiny_rootfs(dir.path());
+    fs::write(
+        dir.path().join("metadata.yaml"),
+        "architecture: x86_64\ncreation_date: 1700000000\nproperties:\n  description: Tiny with metadata\n",
+    )
+    .unwrap();
+    let metadata = dir.path().join("metadata.tar.xz");
+    Tool::new("tar").arg("-C").arg(dir.path()).arg("-cJf").arg(&metadata).arg("metadata.yaml").ok().unwrap();
+    let _image = Finally(|| drop(bed.incus(["image", "delete", "snug-test-split"]).run()));
+    let import = bed
+        .snug("tester")
+        .args(["image", "import", "snug-test-split"])
+        .arg(&archive)
+        .arg("--metadata")
+        .arg(&metadata);
+    import.run().unwrap().success();
+    let shown = bed.incus(["image", "show", "snug-test-split"]).ok().unwrap().text();
+    assert!(shown.contains("Tiny with metadata"), "{shown}");
+}
+
+#[test]
+fn a_container_is_made_straight_from_a_file() {
+    let bed = Bed::require();
+    let dir = readable_dir();
+    let archive = tiny_rootfs(dir.path());
+    let _gone = Doomed::new(&bed, "tester", "image-file");
+    let reference = format!("file:{}", archive.display());
+    bed.snug("tester").args(["create", "image-file", "-i", &reference]).run().unwrap().success();
+    assert_eq!(answer(bed.snug("tester").args(["run", "-c", "image-file", "hostname"])), "image-file");
+    let before = bed.incus(["image", "list", "--format=csv", "--columns=f"]).ok().unwrap().text();
+    bed.snug("tester").args(["rm", "-f", "image-file"]).run().unwrap().success();
+    let after = bed.incus(["image", "list", "--format=csv", "--columns=f"]).ok().unwrap().text();
+    // What was imported for it may stay as a cache, but no container is tied to it.
+    assert!(after.lines().count() <= before.lines().count());
+    for line in after.lines() {
+        let properties = bed.incus(["image", "show", line]).ok().unwrap().text();
+        if properties.contains("image-file") {
+            bed.incus(["image", "delete", line]).ok().unwrap();
+        }
+    }
+}
+
+#[test]
+fn an_unreadable_file_is_refused_with_the_callers_own_rights() {
+    let bed = Bed::require();
+    let dir = readable_dir();
+    let secret = dir.path().join("secret.tar");
+    fs::write(&secret, "root's").unwrap();
+    fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let import = bed.snug("tester").args(["image", "import", "snug-test-secret"]).arg(&secret);
+    refused(import, 1, &["secret.tar", "ermission"]);
+    let reference = format!("file:{}", secret.display());
+    refused(
+        bed.snug("tester").args(["create", "image-secret", "-i", &reference]),
+        1,
+        &["secret.tar", "ermission"],
+    );
+}
+
+#[test]
+fn a_broken_archive_is_told_as_such_and_leaves_nothing() {
+    let bed = Bed::require();
+    let dir = readable_dir();
+    let broken = dir.path().join("broken.tar.xz");
+    let garbage: Vec<u8> = (0..100_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    fs::write(&broken, garbage).unwrap();
+    let images = || bed.incus(["image", "list", "--format=csv", "--columns=f"]).ok().unwrap().text();
+    let before = images();
+    refused(bed.snug("tester").args(["image", "import", "snug-test-broken"]).arg(&broken), 1, &["broken"]);
+    let reference = format!("file:{}", broken.display());
+    refused(bed.snug("tester").args(["create", "image-broken", "-i", &reference]), 1, &["broken"]);
+    assert!(!common::instance_exists(&bed, "tester", "image-broken"));
+    assert_eq!(images(), before);
+}
+
+#[test]
+fn an_image_in_incus_that_cannot_be_unpacked_leaves_no_container() {
+    let bed = Bed::require();
+    let dir = readable_dir();
+    fs::write(dir.path().join("metadata.yaml"), "architecture: x86_64\ncreation_date: 1700000000\n").unwrap();
+    let metadata = dir.path().join("metadata.tar.xz");
+    Tool::new("tar").arg("-C").arg(dir.path()).arg("-cJf").arg(&metadata).arg("metadata.yaml").ok().unwrap();
+    // The head of a squashfs and nothing behind it: Incus finds that out when it unpacks.
+    let mut rootfs = b"hsqs".to_vec();
+    rootfs.resize(8192, 7);
+    let squashfs = dir.path().join("rootfs.squashfs");
+    fs::write(&squashfs, rootfs).unwrap();
+    let _image = Finally(|| drop(bed.incus(["image", "delete", "snug-test-torn"]).run()));
+    bed.incus(["image", "import"])
+        .arg(&metadata)
+        .arg(&squashfs)
+        .args(["--alias", "snug-test-torn"])
+        .ok()
+        .unwrap();
+    let create = bed.snug("tester").args(["create", "image-torn", "-i", "local:snug-test-torn"]);
+    refused(create, 1, &["local:snug-test-torn", "hint: "]);
+    assert!(!common::instance_exists(&bed, "tester", "image-torn"));
+    assert!(!bed.run_dir("tester", "image-torn").exists());
+}
+
+#[test]
+fn an_image_is_removed_and_containers_made_from_it_stay() {
+    let bed = Bed::require();
+    bed.incus(["image", "alias", "create", "snug-test-alias"])
+        .arg(fingerprint(&bed, "minimal/none"))
+        .ok()
+        .unwrap();
+    let _alias = Finally(|| drop(bed.incus(["image", "alias", "delete", "snug-test-alias"]).run()));
+    let plan = bed.snug("tester").args(["image", "rm", "local:snug-test-alias", "--dry-run"]).run().unwrap();
+    assert!(plan.success().out().contains("snug-test-alias"));
+    assert!(bed.incus(["image", "show", "minimal/none"]).succeeds());
+    refused(bed.snug("tester").args(["image", "rm", "local:no/such"]), 1, &["local:no/such"]);
+}
+
+#[test]
+fn images_that_cannot_be_had_are_refused_with_what_works() {
+    let bed = Bed::require();
+    for (image, words) in [
+        ("local:no/such", &["local:no/such", "hint: "][..]),
+        ("debain", &["debain", "debian"]),
+        ("docker.io/library/debian:13", &["docker.io", "debian:13"]),
+        ("nowhere:debian/13", &["nowhere", "hint: "]),
+        ("./rootfs.tar", &["file:"]),
+        ("file:/does/not/exist.tar", &["/does/not/exist.tar"]),
+    ] {
+        refused(bed.snug("tester").args(["create", "image-wrong", "-i", image]), 1, words);
+    }
+    assert!(!common::instance_exists(&bed, "tester", "image-wrong"));
+}
+
+#[test]
+fn a_server_that_cannot_be_reached_is_named_with_what_would_help() {
+    let bed = Bed::require();
+    // A port on which nobody listens, so that the test does not depend on this machine's network.
+    let _config = common::HostFile::snug_config(
+        &bed,
+        "[remotes.offline]\nurl = \"https://127.0.0.1:9\"\nprotocol = \"simplestreams\"\n",
+    );
+    for line in
+        [&["create", "image-offline", "-i", "offline:debian/13"][..], &["image", "pull", "offline:debian/13"]]
+    {
+        refused(bed.snug("tester").args(line).deadline(PATIENCE), 1, &["offline", "hint: "]);
+    }
+    assert!(!common::instance_exists(&bed, "tester", "image-offline"));
+    assert!(common::listed(&bed, "tester", "image-offline").is_none());
+}
+
+#[test]
+fn a_machine_that_is_offline_still_makes_containers_of_what_it_has() {
+    let bed = Bed::require();
+    let _config = common::HostFile::snug_config(
+        &bed,
+        "[remotes.images]\nurl = \"https://127.0.0.1:9\"\nprotocol = \"simplestreams\"\n",
+    );
+    let _dev = common::fresh(&bed, "tester", "image-local", NO_INIT);
+}
+
+fn fingerprint(bed: &Bed, alias: &str) -> String {
+    let text = bed.incus(["image", "info", alias]).ok().unwrap().text();
+    text.lines().find_map(|line| line.strip_prefix("Fingerprint: ")).unwrap().trim().to_owned()
+}

@@ -1,0 +1,360 @@
+//! A guest that means harm: whatever answers at its socket, the client ends with 125 in time, and the host is untouched.
+#![cfg(feature = "real-stack")]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "a test's name is its documentation; its helpers are tests, too"
+)]
+
+mod common;
+
+use std::fs::{self, File, Permissions};
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use common::{Finally, NO_INIT, answer, fresh, fresh_with, refused};
+use snug_testbed::{Bed, Container, Leaks};
+use snug_wire::message::{FailureKind, FromAgent};
+use snug_wire::socket::{Connection, Descriptors};
+
+/// In place of the guest's agent: a socket of the test's own at the same path.
+struct Hostile {
+    socket: PathBuf,
+    real: PathBuf,
+    stop: Arc<AtomicBool>,
+    heard: Arc<AtomicUsize>,
+    server: Option<JoinHandle<()>>,
+}
+
+impl Hostile {
+    /// Moves the agent's socket away; nothing is in its place yet.
+    fn take_place(bed: &Bed, container: &Container<'_>) -> Self {
+        let guest = bed.run_dir(container.user(), container.name()).join("guest");
+        let (socket, real) = (guest.join("agent.sock"), guest.join("agent.real"));
+        fs::rename(&socket, &real).unwrap();
+        Self { socket, real, stop: Arc::default(), heard: Arc::default(), server: None }
+    }
+
+    /// Answers each connection in this way.
+    fn answering(
+        bed: &Bed,
+        container: &Container<'_>,
+        behave: impl Fn(UnixStream) + Send + Sync + Clone + 'static,
+    ) -> Self {
+        let mut hostile = Self::take_place(bed, container);
+        let listener = UnixListener::bind(&hostile.socket).unwrap();
+        fs::set_permissions(&hostile.socket, Permissions::from_mode(0o666)).unwrap();
+        let (stop, heard) = (hostile.stop.clone(), hostile.heard.clone());
+        hostile.server = Some(std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                if stop.load(Ordering::SeqCst) {
+                    return;
+                }
+                heard.fetch_add(1, Ordering::SeqCst);
+                let behave = behave.clone();
+                std::thread::spawn(move || behave(stream));
+            }
+        }));
+        hostile
+    }
+}
+
+impl Drop for Hostile {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::SeqCst);
+        if let Some(server) = self.server.take() {
+            let _ = UnixStream::connect(&self.socket);
+            let _ = server.join();
+        }
+        let _ = fs::remove_file(&self.socket);
+        let _ = fs::remove_dir(&self.socket);
+        let _ = fs::rename(&self.real, &self.socket);
+    }
+}
+
+fn hello() -> FromAgent {
+    FromAgent::Hello { protocol: 1, oldest: 1, version: b"0.1.0".to_vec(), settled: true }
+}
+
+fn say(stream: UnixStream, messages: &[FromAgent], fds: &[BorrowedFd<'_>]) -> Connection {
+    let mut connection = Connection::new(stream.into(), Descriptors::Accept);
+    for message in messages {
+        let fds = if matches!(message, FromAgent::Hello { .. }) { &[] } else { fds };
+        let _ = connection.send(message, fds, None);
+    }
+    connection
+}
+
+/// Reads until the client has gone.
+fn until_gone(connection: &Connection) {
+    let mut stream = File::from(connection.as_fd().try_clone_to_owned().unwrap());
+    let mut buffer = [0; 65536];
+    while stream.read(&mut buffer).is_ok_and(|count| count > 0) {}
+}
+
+#[test]
+fn an_agent_that_answers_garbage_is_left_with_125() {
+    let bed = Bed::require();
+    let dev = fresh(&bed, "tester", "evil-noise", NO_INIT);
+    for (garbage, after_hello) in [
+        (vec![0xff; 4096], false),
+        (b"HTTP/1.1 200 OK\r\n\r\n".to_vec(), false),
+        (vec![0, 0, 0, 0, 250], true),
+        (vec![255, 255, 255, 127, 134], true),
+        ((0..60_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect(), true),
+    ] {
+        let sent = garbage.clone();
+        let _evil = Hostile::answering(&bed, &dev, move |stream| {
+            let mut raw = stream.try_clone().unwrap();
+            let first = [hello()];
+            let connection = say(stream, if after_hello { &first } else { &[] }, &[]);
+            let _ = raw.write_all(&sent);
+            until_gone(&connection);
+        });
+        refused(dev.run(["true"]), 125, &["evil-noise", "hint: "]);
+    }
+}
+
+#[test]
+fn an_agent_that_greets_with_something_else_is_left_with_125() {
+    let bed = Bed::require();
+    let dev = fresh(&bed, "tester", "evil-greet", NO_INIT);
+    for first in [FromAgent::Exited(0), FromAgent::Started { pid: 1 }, FromAgent::Done] {
+        let _evil = Hostile::answering(&bed, &dev, move |stream| {
+            until_gone(&say(stream, std::slice::from_ref(&first), &[]))
+        });
+        refused(dev.run(["true"]), 125, &["evil-greet"]);
+    }
+}
+
+#[test]
+fn an_agent_that_never_speaks_is_left_at_the_deadline() {
+    let bed = Bed::require();
+    let dev = fresh(&bed, "tester", "evil-mute", NO_INIT);
+    let evil = Hostile::answering(&bed, &dev, |stream| until_gone(&say(stream, &[], &[])));
+    refused(dev.run(["true"]).deadline(Duration::from_secs(60)), 125, &["evil-mute", "in time"]);
+    assert!(evil.heard.load(Ordering::SeqCst) > 0);
+}
+
+#[test]
+fn a_socket_on_which_nobody_accepts_is_left_at_the_deadline() {
+    let bed = Bed::require();
+    let dev = fresh(&bed, "tester", "evil-full", NO_INIT);
+    let evil = Hostile::take_place(&bed, &dev);
+    let listener = UnixListener::bind(&evil.socket).unwrap();
+    fs::set_permissions(&evil.socket, Permissions::from_mode(0o666)).unwrap();
+    rustix::net::listen(&listener, 0).unwrap();
+    // A backlog of 0 takes one: connect(2) of the next one waits.
+    let filler = UnixStream::connect(&evil.socket).unwrap();
+    refused(dev.run(["true"]).deadline(Duration::from_secs(60)), 125, &["evil-full"]);
+    drop((filler, listener));
+}
+
+#[test]
+fn an_agent_that_greets_and_then_stalls_or_floods_is_left_at_the_deadline() {
+    let bed = Bed::require();
+    let dev = fresh(&bed, "tester", "evil-stall", NO_INIT);
+    let turn = Arc::new(AtomicUsize::new(0));
+    let _evil = Hostile::answering(&bed, &dev, move |stream| {
+        let turn = turn.fetch_add(1, Ordering::SeqCst);
+        let mut connection = say(stream, &[hello()], &[]);
+        match turn {
+            // Takes the request and says nothing.
+            0 => until_gone(&connection),
+            // Notices without end, and nothing else.
+            1 => while connection.send(&FromAgent::Notice(vec![b'x'; 30_000]), &[], None).is_ok() {},
+            // Messages that mean nothing here, without end.
+            _ => while connection.send(&FromAgent::Done, &[], None).is_ok() {},
+        }
+    });
+    // Side by side: each takes as long as the deadline.
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        let null = Stdio::null;
+        clients.push(dev.run(["true"]).spawn(null(), null(), Stdio::piped()).unwrap());
+    }
+    for client in clients {
+        let process = snug_testbed::process::Process::now(client.id().cast_signed());
+        assert!(process.is_none_or(|it| it.wait_end(Duration::from_secs(60))), "a client is still there");
+        let ended = client.wait_with_output().unwrap();
+        assert_eq!(ended.status.code(), Some(125), "{}", String::from_utf8_lossy(&ended.stderr));
+    }
+}
+
+#[test]
+fn an_agent_that_does_not_read_the_request_is_left_at_the_deadline() {
+    let bed = Bed::require();
+    let dev = fresh(&bed, "tester", "evil-deaf", NO_INIT);
+    let gate = Arc::new(AtomicBool::new(false));
+    let (open, held) = (gate.clone(), Arc::new(std::sync::Mutex::new(Vec::new())));
+    let _evil = Hostile::answering(&bed, &dev, move |stream| {
+        // Kept open and never read.
+        held.lock().unwrap().push(say(stream, &[hello()], &[]));
+        open.store(true, Ordering::SeqCst);
+    });
+    let long = "x".repeat(100_000);
+    let many: Vec<&str> = std::iter::repeat_n(long.as_str(), 15).collect();
+    refused(dev.run(["echo"]).args(many).deadline(Duration::from_secs(60)), 125, &["evil-deaf"]);
+    assert!(gate.load(Ordering::SeqCst));
+}
+
+#[test]
+fn descriptors_that_a_guest_sends_are_refused() {
+    let bed = Bed::require();
+    for (preset, name) in [("integrated", "evil-fd"), ("isolated", "evil-fd-not")] {
+        let dev = fresh_with(&bed, "tester", name, NO_INIT, &["--preset", preset]);
+        // What is no terminal's master where one is announced; and far too many.
+        for (message, count) in
+            [(FromAgent::Pty, 1), (FromAgent::Pty, 250), (FromAgent::Notice(b"hi".to_vec()), 250)]
+        {
+            let _evil = Hostile::answering(&bed, &dev, move |stream| {
+                let null = File::open("/dev/zero").unwrap();
+                let fds: Vec<BorrowedFd<'_>> = std::iter::repeat_n(null.as_fd(), count).collect();
+                let messages: Vec<FromAgent> =
+                    std::iter::once(hello()).chain(std::iter::repeat_n(message.clone(), 4)).collect();
+                // Then the connection ends: the command never was.
+                drop(say(stream, &messages, &fds));
+            });
+            let ended = dev.snug(["run", "-w", "/", "true"]).run().unwrap();
+            common::explains(&ended, 125, &[name]);
+        }
+    }
+}
+
+#[test]
+fn a_relay_that_was_not_asked_for_hurts_nobody() {
+    let bed = Bed::require();
+    let dev = fresh(&bed, "tester", "evil-token", NO_INIT);
+    let _evil = Hostile::answering(&bed, &dev, |stream| {
+        let streams = FromAgent::Streams { token: [7; 16] };
+        drop(say(stream, &[hello(), streams.clone(), streams], &[]));
+    });
+    refused(dev.run(["true"]), 125, &["evil-token"]);
+}
+
+#[test]
+fn a_connection_that_ends_before_the_command_did_is_no_success() {
+    let bed = Bed::require();
+    let dev = fresh(&bed, "tester", "evil-leave", NO_INIT);
+    let _evil = Hostile::answering(&bed, &dev, |stream| {
+        drop(say(stream, &[hello(), FromAgent::Started { pid: 7 }], &[]));
+    });
+    refused(dev.run(["true"]), 125, &["evil-leave", "hint: "]);
+}
+
+#[test]
+fn what_a_guest_says_cannot_steer_the_callers_terminal() {
+    let bed = Bed::require();
+    let dev = fresh(&bed, "tester", "evil-words", NO_INIT);
+    let _evil = Hostile::answering(&bed, &dev, |stream| {
+        let evil = b"\x1b]0;owned\x07\x1b[2J\x9b31m\xe2\x80\xae\r\nerror: forged".to_vec();
+        let messages = [
+            hello(),
+            FromAgent::Notice(evil.clone()),
+            FromAgent::Failed { kind: FailureKind::Other, text: evil },
+        ];
+        until_gone(&say(stream, &messages, &[]));
+    });
+    let mut pty = dev.run(["true"]).on_pty().unwrap();
+    let seen = pty.ends_with(125);
+    assert!(seen.contains("owned"), "{seen:?}");
+    for bad in ["\x1b]0;", "\x1b[2J", "\u{9b}", "\u{202e}", "\nerror: forged"] {
+        assert!(!seen.contains(bad), "{bad:?} came through: {seen:?}");
+    }
+}
+
+#[test]
+fn a_socket_that_became_a_link_is_not_followed() {
+    let bed = Bed::require();
+    let dev = fresh(&bed, "tester", "evil-link", NO_INIT);
+    let dir = tempfile::Builder::new().prefix("snug-evil").tempdir_in("/tmp").unwrap();
+    fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
+    let elsewhere = UnixListener::bind(dir.path().join("host.sock")).unwrap();
+    fs::set_permissions(dir.path().join("host.sock"), Permissions::from_mode(0o666)).unwrap();
+    elsewhere.set_nonblocking(true).unwrap();
+    let evil = Hostile::take_place(&bed, &dev);
+    for target in [dir.path().join("host.sock"), "/run/dbus/system_bus_socket".into(), "agent.real".into()] {
+        symlink(&target, &evil.socket).unwrap();
+        refused(dev.run(["true"]), 125, &["evil-link"]);
+        fs::remove_file(&evil.socket).unwrap();
+    }
+    assert_eq!(
+        elsewhere.accept().unwrap_err().kind(),
+        std::io::ErrorKind::WouldBlock,
+        "the link was followed"
+    );
+}
+
+#[test]
+fn a_socket_that_became_something_else_is_left_with_125() {
+    let bed = Bed::require();
+    let dev = fresh(&bed, "tester", "evil-kind", NO_INIT);
+    let evil = Hostile::take_place(&bed, &dev);
+    let fifo = Permissions::from_mode(0o666);
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &evil.socket,
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::from_raw_mode(0o666),
+        0,
+    )
+    .unwrap();
+    fs::set_permissions(&evil.socket, fifo).unwrap();
+    // Opening a fifo waits for its other end: the client must not.
+    refused(dev.run(["true"]), 125, &["evil-kind"]);
+    fs::remove_file(&evil.socket).unwrap();
+    fs::create_dir(&evil.socket).unwrap();
+    refused(dev.run(["true"]), 125, &["evil-kind"]);
+    fs::remove_dir(&evil.socket).unwrap();
+    fs::write(&evil.socket, "not a socket").unwrap();
+    refused(dev.run(["true"]), 125, &["evil-kind"]);
+}
+
+#[test]
+fn links_in_the_run_directory_lead_the_daemon_nowhere() {
+    let bed = Bed::require();
+    let dev = fresh(&bed, "tester", "evil-names", NO_INIT);
+    let dir = tempfile::Builder::new().prefix("snug-evil").tempdir_in("/var/tmp").unwrap();
+    let precious = dir.path().join("precious");
+    fs::write(&precious, "precious").unwrap();
+    let plant = format!(
+        "cd /.snug/run; for name in provision.json provision.json.snug-new policy; do rm -f $name; ln -s {} $name; done",
+        precious.display()
+    );
+    answer(dev.snug(["run", "--root", "-w", "/", "--", "sh", "-c", &plant]));
+    bed.snug("tester").args(["restart", dev.name()]).run().unwrap().success();
+    assert_eq!(answer(dev.run(["hostname"])), "evil-names");
+    assert_eq!(fs::read_to_string(&precious).unwrap(), "precious");
+}
+
+#[test]
+fn a_guest_whose_agent_is_silent_is_stopped_and_removed_all_the_same() {
+    let bed = Bed::require();
+    let leaks = Leaks::before();
+    let dev = fresh(&bed, "tester", "evil-stays", NO_INIT);
+    let mut evil = Some(Hostile::answering(&bed, &dev, |stream| until_gone(&say(stream, &[hello()], &[]))));
+    let _end = Finally(|| drop(evil.take()));
+    bed.snug("tester").args(["stop", dev.name()]).run().unwrap().success();
+    assert_eq!(common::state(&bed, "tester", dev.name()), "stopped");
+    bed.snug("tester").args(["rm", "-f", dev.name()]).run().unwrap().success();
+    drop(_end);
+    drop(dev);
+    leaks.assert_none();
+}
+
+#[test]
+fn a_guest_without_its_agent_gets_it_back_however_it_left_its_directory() {
+    let bed = Bed::require();
+    let dev = fresh(&bed, "tester", "evil-gone", common::BUSYBOX);
+    let kill = "rm -f /.snug/run/agent.sock; kill -9 $(pidof snug-agent)";
+    let _ = dev.snug(["run", "--root", "-w", "/", "--", "sh", "-c", kill]).run().unwrap();
+    assert_eq!(answer(dev.run(["hostname"])), "evil-gone");
+}

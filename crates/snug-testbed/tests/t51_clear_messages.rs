@@ -1,0 +1,253 @@
+//! What is said when something is missing, full, broken or forbidden: one clear message each.
+#![cfg(feature = "real-stack")]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "a test's name is its documentation; its helpers are tests, too"
+)]
+
+mod common;
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixListener;
+
+use common::{
+    BusPolicy, DEBIAN_13, Doomed, Finally, HostFile, NO_INIT, OwnDaemon, PATIENCE, answer, fresh,
+    instance_exists, json, refused,
+};
+use snug_testbed::{Bed, Leaks};
+
+#[test]
+fn a_name_that_is_taken_is_told_with_what_to_do() {
+    let bed = Bed::require();
+    let dev = fresh(&bed, "tester", "clear-taken", NO_INIT);
+    refused(
+        bed.snug("tester").args(["create", dev.name(), "-i", NO_INIT]),
+        1,
+        &["clear-taken", "exists", "--replace"],
+    );
+    assert_eq!(answer(dev.run(["hostname"])), "clear-taken");
+}
+
+#[test]
+fn a_wrong_name_is_told_with_a_right_one() {
+    let bed = Bed::require();
+    for (name, words) in [
+        ("My_Tools", &["My_Tools", "my-tools"][..]),
+        ("12345", &["12345", "digits"]),
+        ("a--", &["a--"]),
+        ("../../etc", &["../../etc"]),
+        ("", &["empty"]),
+    ] {
+        refused(bed.snug("tester").args(["create", name, "-i", NO_INIT]), 1, words);
+    }
+    refused(bed.snug("tester").args(["run", "-c", "../../x", "true"]), 125, &["../../x"]);
+}
+
+#[test]
+fn without_incus_each_command_says_so_and_running_containers_go_on() {
+    let bed = Bed::require();
+    let dev = fresh(&bed, "tester", "clear-incus", NO_INIT);
+    let _up = Finally(|| bed.start_incusd().unwrap());
+    bed.stop_incusd(false).unwrap();
+    for (line, status) in [
+        (&["list"][..], 1),
+        (&["create", "clear-new", "-i", NO_INIT], 1),
+        (&["stop", "clear-incus"], 1),
+        (&["run", "-c", "clear-other", "true"], 125),
+    ] {
+        refused(bed.snug("tester").args(line).deadline(PATIENCE), status, &["Incus", "hint: "]);
+    }
+    let report = json(&bed.snug("tester").args(["doctor", "--json"]).run().unwrap().ends_with(1));
+    let checks = report["checks"].as_array().unwrap();
+    let wrong: Vec<_> = checks.iter().filter(|check| check["status"] == "error").collect();
+    assert!(
+        wrong.iter().any(|check| check["text"].as_str().unwrap().contains("Incus") && check["hint"] != ""),
+        "{report}"
+    );
+    assert_eq!(answer(dev.run(["hostname"])), "clear-incus");
+}
+
+/// Answers every request as an Incus that knows nothing newer than its first release.
+fn ancient_incus(socket: &std::path::Path) -> Finally<impl FnMut() + use<>> {
+    let listener = UnixListener::bind(socket).unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                let body = r#"{"type":"sync","status":"Success","status_code":200,"operation":"","error_code":0,"error":"","metadata":{"api_extensions":["storage"],"api_status":"stable","api_version":"1.0","auth":"trusted","config":{},"environment":{"server":"incus","server_version":"0.1","driver":"lxc","architectures":["x86_64"]}}}"#;
+                let mut request = [0; 65536];
+                while stream.read(&mut request).is_ok_and(|count| count > 0) {
+                    let head = format!(
+                        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+                        body.len()
+                    );
+                    if stream.write_all((head + body).as_bytes()).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    let socket = socket.to_owned();
+    Finally(move || drop(std::fs::remove_file(&socket)))
+}
+
+#[test]
+fn an_incus_that_is_too_old_is_told_with_its_version_and_what_it_lacks() {
+    let bed = Bed::require();
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("unix.socket");
+    let _incus = ancient_incus(&socket);
+    let _daemon = OwnDaemon::with(&bed, &[("SNUG_INCUS_SOCKET", socket.to_str().unwrap())]);
+    let create = bed.snug("tester").args(["create", "clear-old", "-i", NO_INIT]).deadline(PATIENCE);
+    refused(create, 1, &["0.1", "Incus", "hint: "]);
+}
+
+#[test]
+fn without_a_bus_the_daemons_commands_say_so_and_running_containers_go_on() {
+    let bed = Bed::require();
+    let dev = fresh(&bed, "tester", "clear-bus", NO_INIT);
+    let nowhere = ("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/run/no-such-bus");
+    refused(
+        bed.snug("tester").arg("list").env(nowhere.0, nowhere.1),
+        1,
+        &["bus", "/run/no-such-bus", "hint: "],
+    );
+    refused(
+        bed.snug("tester").args(["run", "-c", "clear-other", "true"]).env(nowhere.0, nowhere.1),
+        125,
+        &["bus"],
+    );
+    assert_eq!(answer(dev.run(["hostname"]).env(nowhere.0, nowhere.1)), "clear-bus");
+    let report =
+        bed.snug("tester").args(["doctor", "--json"]).env(nowhere.0, nowhere.1).run().unwrap().ends_with(1);
+    assert!(
+        json(&report)["checks"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|it| it["check"] == "bus" && it["status"] == "error")
+    );
+}
+
+#[test]
+fn who_may_not_is_told_by_which_rule() {
+    let bed = Bed::require();
+    let _no = BusPolicy::polkit(&bed, "second", "org.snug.use", "NO");
+    for line in [&["list"][..], &["create", "clear-no", "-i", NO_INIT]] {
+        refused(bed.snug("second").args(line), 1, &["org.snug.use", "hint: "]);
+    }
+    refused(bed.snug("second").args(["run", "-c", "clear-no", "true"]), 125, &["org.snug.use"]);
+    assert!(!instance_exists(&bed, "second", "clear-no"));
+    bed.snug("tester").arg("list").run().unwrap().success();
+}
+
+#[test]
+fn a_full_pool_is_told_and_leaves_nothing() {
+    let bed = Bed::require();
+    let leaks = Leaks::before();
+    let dir = tempfile::Builder::new().prefix("snug-full").tempdir_in("/var/tmp").unwrap();
+    {
+        let _pool = Finally(|| {
+            // The image was unpacked into it as a volume of its own.
+            drop(bed.incus(["storage", "delete", "snug-test-full"]).run());
+        });
+        let source = dir.path().join("pool.img");
+        std::fs::File::create(&source).unwrap().set_len(220 << 20).unwrap();
+        bed.incus(["storage", "create", "snug-test-full", "btrfs", "size=220MiB"]).ok().unwrap();
+        let _config = HostFile::snug_config(&bed, "pool = \"snug-test-full\"\n");
+        let create = bed.snug("tester").args(["create", "clear-full", "-i", DEBIAN_13]).deadline(PATIENCE);
+        refused(create, 1, &["snug-test-full", "hint: "]);
+        assert!(!instance_exists(&bed, "tester", "clear-full"));
+        assert!(!bed.run_dir("tester", "clear-full").exists());
+    }
+    leaks.assert_none();
+}
+
+#[test]
+fn a_guest_without_a_shell_runs_what_it_has_and_names_what_it_lacks() {
+    let bed = Bed::require();
+    let dev = fresh(&bed, "tester", "clear-shell", NO_INIT);
+    answer(dev.snug(["run", "--root", "-w", "/", "--", "/bin/busybox", "rm", "/bin/sh", "/bin/ash"]));
+    bed.snug("tester").args(["restart", dev.name()]).run().unwrap().success();
+    assert_eq!(answer(dev.run(["/bin/busybox", "echo", "works"])), "works");
+    assert_eq!(answer(dev.run(["hostname"])), "clear-shell");
+    refused(dev.run(["sh"]), 127, &["sh"]);
+    refused(bed.snug("tester").args(["enter", dev.name()]), 125, &["shell"]);
+}
+
+#[test]
+fn a_guest_without_any_program_still_has_its_agent() {
+    let bed = Bed::require();
+    let dev = fresh(&bed, "tester", "clear-empty", NO_INIT);
+    answer(dev.snug([
+        "run",
+        "--root",
+        "-w",
+        "/",
+        "--",
+        "/bin/busybox",
+        "rm",
+        "-rf",
+        "/bin",
+        "/sbin",
+        "/usr",
+        "/lib",
+    ]));
+    bed.snug("tester").args(["restart", dev.name()]).run().unwrap().success();
+    refused(dev.run(["true"]), 127, &["true"]);
+    bed.snug("tester").args(["stop", dev.name()]).run().unwrap().success();
+}
+
+#[test]
+fn a_broken_configuration_is_told_with_its_place() {
+    let bed = Bed::require();
+    let config = common::UserConfig::new(&bed, "tester", "default_container = \"x\"\ndefault_image = [1\n");
+    refused(config.snug(&bed, "tester").args(["run", "true"]), 125, &["config.toml", "line 2"]);
+    let wrong = common::UserConfig::new(&bed, "tester", "default_container = \"Not A Name\"\n");
+    refused(wrong.snug(&bed, "tester").arg("enter"), 125, &["config.toml", "default_container"]);
+}
+
+#[test]
+fn a_daemon_that_cannot_be_started_is_told_as_such() {
+    let bed = Bed::require();
+    let program = "/usr/libexec/snug/snugd";
+    let aside = "/usr/libexec/snug/snugd.aside-for-a-test";
+    bed.kill_snugd();
+    std::fs::rename(program, aside).unwrap();
+    let _back = Finally(|| std::fs::rename(aside, program).unwrap());
+    refused(bed.snug("tester").arg("list"), 1, &["snugd", "hint: "]);
+}
+
+#[test]
+fn a_missing_name_that_is_nearly_another_is_suggested() {
+    let bed = Bed::require();
+    let _dev = fresh(&bed, "tester", "clear-nearly", NO_INIT);
+    refused(bed.snug("tester").args(["stop", "clear-nearyl"]), 1, &["clear-nearyl", "clear-nearly"]);
+    refused(
+        bed.snug("tester").args(["run", "-c", "clear-nearyl", "true"]),
+        125,
+        &["clear-nearyl", "clear-nearly"],
+    );
+}
+
+#[test]
+fn entering_an_image_that_is_no_container_offers_to_make_it() {
+    let bed = Bed::require();
+    let config =
+        common::UserConfig::new(&bed, "tester", &format!("[short_names]\nsmallest = \"{NO_INIT}\"\n"));
+    let _gone = Doomed::new(&bed, "tester", "smallest");
+    let mut pty = config.snug(&bed, "tester").args(["enter", "smallest", "--", "hostname"]).on_pty().unwrap();
+    let question = pty.until("]").unwrap();
+    assert!(question.contains("smallest"), "{question}");
+    pty.line("y").unwrap();
+    pty.until("smallest\r\n").unwrap();
+    pty.ends_with(0);
+    // Without a terminal nothing is asked and nothing is made.
+    bed.snug("tester").args(["rm", "-f", "smallest"]).run().unwrap().success();
+    refused(
+        config.snug(&bed, "tester").args(["enter", "smallest", "--", "hostname"]),
+        125,
+        &["smallest", "hint: "],
+    );
+}
