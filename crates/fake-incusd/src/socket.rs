@@ -171,11 +171,18 @@ pub(crate) async fn run_exec(core: &Arc<Core>, id: &str, project: &str, log: usi
         ended = watch_control(core, log, control) => ended,
         _ = generation.changed() => return,
     };
-    for socket in
-        [Some(&mut stdin).filter(|_| interactive), stdout.as_mut(), stderr.as_mut()].into_iter().flatten()
-    {
+    for socket in [stdout.as_mut(), stderr.as_mut()].into_iter().flatten() {
         let _ = socket.send(Message::text("")).await;
         let _ = socket.close(None).await;
+    }
+    if interactive {
+        // A terminal's operation goes on until the client has closed its socket [measured with 6.0.4].
+        let _ = stdin.send(Message::text("")).await;
+        while let Some(Ok(message)) = stdin.next().await {
+            if message.is_close() {
+                break;
+            }
+        }
     }
     finish_exec(core, id, project, log, &ended);
 }

@@ -20,7 +20,7 @@
 //! - what it says: [`envelope`], [`error`], [`status`], [`timestamp`]
 //! - what it can do: [`server`] (information, extension gates), [`quirks`] (bugs by version)
 //! - things: [`project`], [`profile`], [`instance`], [`image`], [`storage`], [`network`]
-//! - inside an instance: [`exec`], [`file`]
+//! - inside an instance: [`exec`], [`mod@file`]
 //! - things that take time: [`operation`], [`event`]
 //!
 //! Unknown JSON fields are ignored everywhere; a `null` where a list or map belongs reads as empty.

@@ -328,7 +328,8 @@ async fn wait_for(client: &Client, id: &str, made: &OperationInfo) -> Result<Ope
                 }
             }
             Err(error @ Error::ConnectionLost { .. }) => lost = Some(error),
-            Err(error) if error.is_not_found() || (lost.is_some() && error.is_unavailable()) => {
+            // That the server is away says nothing about the operation, which it had accepted.
+            Err(error) if error.is_not_found() || error.is_unavailable() => {
                 return Err(unknown(id, lost.unwrap_or(error)));
             }
             Err(error) => return Err(error),

@@ -1,5 +1,7 @@
 //! A command that runs, and its sockets.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
@@ -73,10 +75,30 @@ impl ExecSession {
         &self.operation
     }
 
-    /// Waits for the end and returns the exit code (128 + n for death by signal n). What was not read of the
-    /// output is lost.
+    /// Waits for the end and returns the exit code (128 + n for death by signal n). Output that was not read
+    /// is read and thrown away.
+    ///
+    /// Incus ends the operation of a terminal only when the client has closed its socket after the end of the
+    /// output [measured with 6.0.4]; this does so. Who waits for [`ExecSession::operation`] himself must drop
+    /// reader and writer then.
     pub async fn wait(self) -> Result<i32> {
-        exit_code(self.operation.wait_end().await?)
+        let Self { stdin, mut stdout, mut stderr, control, operation } = self;
+        let outputs = async {
+            let end = async |reader: &mut ExecReader| while let Ok(Some(_)) = reader.next().await {};
+            match &mut stderr {
+                Some(stderr) => drop(tokio::join!(end(&mut stdout), end(stderr))),
+                None => end(&mut stdout).await,
+            }
+            stdin.hang_up().await;
+            drop(stdout);
+            std::future::pending::<()>().await;
+        };
+        let ended = tokio::select! {
+            ended = operation.wait_end() => ended,
+            () = outputs => unreachable!("it is pending at its end"),
+        };
+        drop(control);
+        exit_code(ended?)
     }
 
     /// Sends all of the input, closes it, collects the output and waits for the end.
@@ -90,18 +112,25 @@ impl ExecSession {
             if stdin.write_all(input).await.is_ok() {
                 let _ = stdin.close().await;
             }
-            Ok(stdin)
+            std::future::pending::<()>().await;
         };
-        let read_stderr = async {
+        let read = async {
             match &mut stderr {
-                Some(stderr) => stderr.read_to_end(limit).await,
-                None => Ok(Bytes::new()),
+                Some(stderr) => tokio::try_join!(stdout.read_to_end(limit), stderr.read_to_end(limit)),
+                None => Ok((stdout.read_to_end(limit).await?, Bytes::new())),
             }
         };
-        let (_stdin, stdout, stderr) = tokio::try_join!(write, stdout.read_to_end(limit), read_stderr)?;
+        // Nobody may read the input any more when the output has ended.
+        let read = tokio::select! {
+            read = read => read,
+            () = write => unreachable!("it is pending at its end"),
+        };
+        let (out, err) = read?;
+        stdin.hang_up().await;
+        drop(stdout);
         let ended = operation.wait_end().await;
         drop(control);
-        Ok(ExecOutput { code: exit_code(ended?)?, stdout, stderr })
+        Ok(ExecOutput { code: exit_code(ended?)?, stdout: out, stderr: err })
     }
 }
 
@@ -143,6 +172,16 @@ impl ExecWriter {
     /// Tells the command that the input has ended. On a terminal this does nothing: send ^D (4).
     pub async fn close(&mut self) -> Result<()> {
         self.socket.send(Message::text("")).await.map_err(|error| lost(&self.operation, "input", error))
+    }
+}
+
+/// A socket whose other end does not read any more is not worth a longer goodbye.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+impl ExecWriter {
+    /// Closes the socket.
+    async fn hang_up(mut self) {
+        let _ = tokio::time::timeout(GOODBYE, self.socket.close()).await;
     }
 }
 

@@ -17,7 +17,7 @@ async fn next_action(events: &mut Subscription) -> String {
 }
 
 async fn lifecycle(client: &incus_client::Client) -> Subscription {
-    client.events(EventFilter::new([EventKind::Lifecycle])).await.unwrap()
+    client.events(EventFilter::new([EventKind::Lifecycle])).await.expect("events can be subscribed to")
 }
 
 fn emit(fake: &FakeIncusd, action: &str) {

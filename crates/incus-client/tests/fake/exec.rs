@@ -96,6 +96,18 @@ async fn a_terminal_has_one_stream_a_size_and_ends_by_control_d() {
 }
 
 #[tokio::test]
+async fn waiting_reads_what_was_not_read_and_closes_the_terminal_so_that_the_operation_ends() {
+    let (fake, client) = start_with_container();
+    let program = Program::Output { stdout: vec![b'x'; 1 << 20], stderr: Vec::new(), code: 7 };
+    fake.program("flood", program);
+    let request = ExecRequest::new(["flood"]);
+    let session = client.instances().exec_interactive("c1", &request, SIZE).await.unwrap();
+    assert_eq!(in_time(session.wait()).await.unwrap(), 7);
+    let session = client.instances().exec("c1", &request).await.unwrap();
+    assert_eq!(in_time(session.wait()).await.unwrap(), 7);
+}
+
+#[tokio::test]
 async fn a_signal_reaches_the_command_and_its_death_is_128_and_the_number() {
     let (fake, client) = start_with_container();
     let session = client.instances().exec("c1", &ExecRequest::new(["sleep", "1000"])).await.unwrap();
