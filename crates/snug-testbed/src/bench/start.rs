@@ -15,7 +15,7 @@ pub fn stopped(guest: &Guest<'_>, effort: Effort) -> Result<Vec<Row>> {
     let plain = guest.init_plain()?;
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..effort.times(10) {
-        guest.bed.snug(USER).args(["stop", NAME]).run()?.success();
+        guest.bed.snug(USER).args(["stop", NAME]).run()?.ok()?;
         ours.push(guest.time_snug(["run", "-c", NAME, "true"])?);
         theirs.push(plain.start()?);
         plain.stop()?;
@@ -32,7 +32,7 @@ pub fn create(guest: &Guest<'_>, effort: Effort) -> Result<Vec<Row>> {
     for _ in 0..effort.times(5) {
         let created = guest.time_snug(["create", NEW, "--image", IMAGE]);
         let ran = guest.time_snug(["run", "-c", NEW, "true"]);
-        guest.bed.snug(USER).args(["rm", "-f", NEW]).run()?.success();
+        guest.bed.snug(USER).args(["rm", "-f", NEW]).run()?.ok()?;
         ours.push(created? + ran?);
         let plain = guest.init_plain()?;
         theirs.push(plain.took + plain.start()?);
@@ -54,7 +54,7 @@ pub fn stop(guest: &Guest<'_>, _: Effort) -> Result<Vec<Row>> {
     let took = started.elapsed();
     let _ = child.kill();
     child.wait().doing(|| "waiting for a client".to_owned())?;
-    stopped?.success();
+    stopped?.ok()?;
     if !matches!(ready, Some(Ok(()))) {
         return Err(Error::Unfit("the stubborn command did not start".into()));
     }

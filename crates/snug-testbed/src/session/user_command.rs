@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use crate::error::{Doing, Result};
+use crate::error::{Doing, Error, Result};
 use crate::session::pty::Pty;
 use crate::stack::users::Account;
 use crate::tool;
@@ -169,6 +169,17 @@ impl Captured {
     /// The status as a shell would put it: 128+n for death by signal n.
     pub fn code(&self) -> i32 {
         self.status.code().or_else(|| self.status.signal().map(|signal| 128 + signal)).unwrap_or(-1)
+    }
+
+    /// Itself, if the status is 0; for what is no test.
+    ///
+    /// # Errors
+    /// With what the command wrote to stderr, if it is not.
+    pub fn ok(self) -> Result<Captured> {
+        if self.code() == 0 {
+            return Ok(self);
+        }
+        Err(Error::Program { how: self.status.to_string(), output: self.err(), command: self.command })
     }
 
     /// Itself, if the status is 0.
