@@ -230,13 +230,12 @@ impl Operation {
     /// # Errors
     /// As [`Operation::wait`].
     pub async fn wait_with_progress(&self, mut report: impl FnMut(Progress)) -> Result<OperationInfo> {
-        let filter = EventFilter::new([EventKind::Operation]);
         let end = self.wait();
         tokio::pin!(end);
         let mut events = tokio::select! {
             biased;
             ended = &mut end => return ended,
-            events = self.shared.client.events(filter) => events.ok(),
+            events = self.progress_events() => events.ok(),
         };
         let mut last = None;
         if let Ok(info) = self.refresh().await {
@@ -254,6 +253,16 @@ impl Operation {
                 },
                 ended = &mut end => return ended,
             }
+        }
+    }
+
+    /// Events of operations: of all projects where that is allowed, since the operation may belong to the
+    /// project whose images or profiles this one uses.
+    async fn progress_events(&self) -> Result<Subscription> {
+        let filter = EventFilter::new([EventKind::Operation]);
+        match self.shared.client.events(filter.clone().all_projects()).await {
+            Err(Error::Api { .. }) => self.shared.client.events(filter).await,
+            opened => opened,
         }
     }
 
