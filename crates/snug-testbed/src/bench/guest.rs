@@ -1,6 +1,7 @@
 //! What is measured on: a container of Snug's, and a plain one of Incus' from the same image, pool and bridge.
 
 use std::ffi::OsStr;
+use std::io::Read;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -36,7 +37,7 @@ impl<'a> Guest<'a> {
     /// Makes Snug's container, running.
     pub fn make(bed: &'a Bed) -> Result<Guest<'a>> {
         remove_plain(PLAIN);
-        let snug = bed.container(USER, NAME, IMAGE);
+        let snug = bed.try_container(USER, NAME, IMAGE, &[])?;
         snug.run(["true"]).run()?.ok()?;
         let path = format!("/1.0/instances/{NAME}?project={}", bed.project(USER));
         let answer = bed.incus(["query", &path]).ok()?;
@@ -98,8 +99,8 @@ impl Plain {
     }
 
     fn time_to_sysinit(&self) -> Result<Duration> {
-        // `is-system-running --wait` needs the guest's bus, which is there when systemctl finds it: asked until it is.
-        let script = "until systemctl is-system-running --wait >/dev/null 2>&1 || [ $? -lt 4 ]; do sleep 0.1; done; \
+        // Until the guest's bus is there, systemctl cannot wait and is asked again; none of this is in the time.
+        let script = "until systemctl is-system-running --wait 2>/dev/null | grep -qE 'running|degraded'; do sleep 0.1; done; \
             systemctl show --value -p UserspaceTimestampMonotonic; \
             systemctl show --value -p ActiveEnterTimestampMonotonic sysinit.target";
         let output = incus::client().args(["exec", PLAIN, "--", "sh", "-c", script]).ok()?.text();
@@ -123,13 +124,16 @@ fn remove_plain(name: &str) {
 
 /// How long a command takes that must succeed and shows nothing.
 pub fn time(mut command: Command) -> Result<Duration> {
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let shown = crate::tool::shown(&command);
     let started = Instant::now();
-    let status = command.status().doing(|| format!("starting `{shown}`"))?;
+    let mut child = command.spawn().doing(|| format!("starting `{shown}`"))?;
+    let status = child.wait().doing(|| format!("waiting for `{shown}`"))?;
     let took = started.elapsed();
     if status.success() {
         return Ok(took);
     }
-    Err(Error::Program { command: shown, how: status.to_string(), output: String::new() })
+    let mut output = String::new();
+    let _ = child.stderr.take().map(|mut stderr| stderr.read_to_string(&mut output));
+    Err(Error::Program { command: shown, how: status.to_string(), output })
 }

@@ -24,7 +24,7 @@ pub fn pipes(guest: &Guest<'_>, effort: Effort) -> Result<Vec<Row>> {
         reference,
         Budget::RatioAtLeast(0.97),
     ));
-    let isolated = guest.bed.container_with(USER, "bench-isolated", IMAGE, &["--preset", "isolated"]);
+    let isolated = guest.bed.try_container(USER, "bench-isolated", IMAGE, &["--preset", "isolated"])?;
     isolated.run(["true"]).dir("/").run()?.ok()?;
     let ours = best(effort, || pipe_rate(guest, "cd / && snug run -c bench-isolated cat"))?;
     rows.push(Row::against(

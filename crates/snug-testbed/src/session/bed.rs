@@ -80,12 +80,26 @@ impl Bed {
     /// If it cannot be made.
     #[track_caller]
     pub fn container(&self, user: &str, name: &str, image: &str) -> Container<'_> {
-        Container::create(self, user, name, image, &[])
+        self.container_with(user, name, image, &[])
     }
 
     /// The same with further options of `snug create`.
     #[track_caller]
     pub fn container_with(&self, user: &str, name: &str, image: &str, options: &[&str]) -> Container<'_> {
+        self.try_container(user, name, image, options).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The same, for what is no test.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn try_container(
+        &self,
+        user: &str,
+        name: &str,
+        image: &str,
+        options: &[&str],
+    ) -> Result<Container<'_>> {
         Container::create(self, user, name, image, options)
     }
 

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::time::Duration;
 
+use crate::error::Result;
 use crate::host;
 use crate::session::bed::Bed;
 use crate::session::user_command::UserCommand;
@@ -16,17 +17,18 @@ pub struct Container<'a> {
 }
 
 impl<'a> Container<'a> {
-    pub(crate) fn create(bed: &'a Bed, user: &str, name: &str, image: &str, more: &[&str]) -> Container<'a> {
+    pub(crate) fn create(
+        bed: &'a Bed,
+        user: &str,
+        name: &str,
+        image: &str,
+        more: &[&str],
+    ) -> Result<Container<'a>> {
         // Before it is made: what a failed creation leaves is removed, too.
         let container = Container { bed, user: user.to_owned(), name: name.to_owned() };
-        bed.snug(user)
-            .args(["create", name, "--image", image])
-            .args(more)
-            .deadline(Duration::from_secs(300))
-            .run()
-            .unwrap_or_else(|error| panic!("{error}"))
-            .success();
-        container
+        let command = bed.snug(user).args(["create", name, "--image", image]).args(more);
+        command.deadline(Duration::from_secs(300)).run()?.ok()?;
+        Ok(container)
     }
 
     /// Its name.
