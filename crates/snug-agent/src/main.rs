@@ -7,10 +7,12 @@
 //! | [`server`] | accepts clients, knows when the guest has booted and what its login environment is |
 //! | [`session`] | one client's connection and its command |
 //! | [`users`], [`files`], [`places`], [`cgroup`] | the guest as the agent sees it |
+//! | [`archive`] | tar streams for `snug cp` |
 //! | [`control`] | what server and sessions say to each other |
 //! | [`console`] | what the agent has to say to a person |
 //! | [`sys`] | system calls without a safe wrapper |
 
+mod archive;
 mod cgroup;
 mod console;
 mod control;
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         Some("serve") => serve(&rest),
         Some("ready") => server::announce(&Places::default()).map_err(|error| error.to_string()),
         Some("print-env") => server::print_environment().map_err(|error| error.to_string()),
+        Some(verb @ ("pack" | "unpack")) => archive::run(verb, &rest),
         _ => Err("usage: snug-agent init|serve|ready|print-env|pack PATH|unpack DIR".into()),
     };
     match result {

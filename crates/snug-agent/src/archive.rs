@@ -1,0 +1,209 @@
+//! `pack` and `unpack`: a tar stream out of the guest and into it, for `snug cp`. Both run as an ordinary command, with
+//! no more rights than the user whose command it is.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io::{self, Read, Write};
+use std::path::{Component, Path, PathBuf};
+
+use tar::{Archive, Builder, EntryType, HeaderMode};
+
+fn named(path: &Path) -> impl Fn(io::Error) -> io::Error {
+    move |error| io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+/// Writes `path`, a file or a directory with everything in it, under its own name. Links stay links.
+pub fn pack(path: &Path, output: impl Write) -> io::Result<()> {
+    // `dir/.` and `dir/..` have no name of their own.
+    let real;
+    let (path, name) = match path.file_name() {
+        Some(name) => (path, name),
+        None => {
+            real = fs::canonicalize(path).map_err(named(path))?;
+            (real.as_path(), real.file_name().unwrap_or(OsStr::new("root")))
+        }
+    };
+    let mut builder = Builder::new(output);
+    builder.follow_symlinks(false);
+    builder.mode(HeaderMode::Complete);
+    let status = fs::symlink_metadata(path).map_err(named(path))?;
+    if status.is_dir() {
+        builder.append_dir_all(name, path).map_err(named(path))?;
+    } else {
+        builder.append_path_with_name(path, name).map_err(named(path))?;
+    }
+    builder.into_inner()?.flush()
+}
+
+/// Reads a tar stream into the directory `into`; its first component becomes `name`, if one is given. Nothing is
+/// written outside of `into`, no device, and no one else's file.
+pub fn unpack(into: &Path, name: Option<&OsStr>, input: impl Read) -> io::Result<()> {
+    let mut archive = Archive::new(input);
+    archive.set_preserve_permissions(true);
+    archive.set_preserve_mtime(true);
+    archive.set_overwrite(true);
+    let base = fs::canonicalize(into).map_err(named(into))?;
+    // Modes of directories are set last: one may forbid writing.
+    let mut directories = Vec::new();
+    for entry in archive.entries()? {
+        let mut entry = entry?;
+        let kind = entry.header().entry_type();
+        let path = target(&entry.path()?, name)?;
+        match kind {
+            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse | EntryType::Symlink => {}
+            EntryType::Directory => {
+                directories.push((base.join(&path), entry.header().mode()?));
+                let directory = inside(&base, &path)?;
+                if !directory.is_dir() {
+                    fs::create_dir(&directory).map_err(named(&directory))?;
+                }
+                continue;
+            }
+            EntryType::Link => {
+                let source = entry.link_name()?.ok_or_else(|| io::Error::other("a link to nothing"))?;
+                let (source, target) = (inside(&base, &target(&source, name)?)?, inside(&base, &path)?);
+                let _ = fs::remove_file(&target);
+                fs::hard_link(source, &target).map_err(named(&target))?;
+                continue;
+            }
+            _ => continue,
+        }
+        let path = inside(&base, &path)?;
+        // What is there is replaced, not written through.
+        if fs::symlink_metadata(&path).is_ok_and(|status| !status.is_dir()) {
+            fs::remove_file(&path).map_err(named(&path))?;
+        }
+        entry.unpack(&path).map_err(named(&path))?;
+    }
+    for (directory, mode) in directories.into_iter().rev() {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(mode & 0o7777);
+        fs::set_permissions(&directory, mode).map_err(named(&directory))?;
+    }
+    Ok(())
+}
+
+/// A path of the archive, with its first component renamed.
+fn target(path: &Path, name: Option<&OsStr>) -> io::Result<PathBuf> {
+    let mut components = Vec::new();
+    for component in path.components() {
+        match component {
+            Component::Normal(component) => components.push(component),
+            Component::CurDir => {}
+            _ => return Err(io::Error::other(format!("{} leads out of the directory", path.display()))),
+        }
+    }
+    if let (Some(name), Some(first)) = (name, components.first_mut()) {
+        *first = name;
+    }
+    Ok(components.into_iter().collect())
+}
+
+/// Where `path` is, if the way there stays below `base`: a link in the archive could lead elsewhere. Directories on
+/// the way are made one by one, each checked before the next.
+fn inside(base: &Path, path: &Path) -> io::Result<PathBuf> {
+    let mut parent = base.to_path_buf();
+    for name in path.parent().into_iter().flat_map(Path::components) {
+        parent.push(name);
+        if !parent.exists() {
+            fs::create_dir(&parent).map_err(named(&parent))?;
+        }
+        if !fs::canonicalize(&parent)?.starts_with(base) {
+            return Err(io::Error::other(format!("{} leads out of the directory", path.display())));
+        }
+    }
+    Ok(base.join(path))
+}
+
+/// `pack PATH`, `unpack DIR [--as NAME]`.
+pub fn run(verb: &str, arguments: &[OsString]) -> Result<(), String> {
+    let result = match (verb, arguments) {
+        ("pack", [path]) => pack(Path::new(path), io::stdout().lock()),
+        ("unpack", [into]) => unpack(Path::new(into), None, io::stdin().lock()),
+        ("unpack", [into, option, name]) if option == "--as" => {
+            if Path::new(name).file_name() != Some(name) {
+                return Err(format!("{}: not a name", name.display()));
+            }
+            unpack(Path::new(into), Some(name), io::stdin().lock())
+        }
+        _ => return Err("usage: snug-agent pack PATH | unpack DIR [--as NAME]".into()),
+    };
+    result.map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+
+    #[test]
+    fn a_tree_arrives_as_it_was() {
+        let directory = tempfile::tempdir().unwrap();
+        let (source, into) = (directory.path().join("tree"), directory.path().join("into"));
+        fs::create_dir_all(source.join("closed")).unwrap();
+        fs::create_dir(&into).unwrap();
+        fs::write(source.join("closed/file"), "text").unwrap();
+        fs::set_permissions(source.join("closed/file"), fs::Permissions::from_mode(0o640)).unwrap();
+        symlink("/nonexistent", source.join("link")).unwrap();
+        fs::set_permissions(source.join("closed"), fs::Permissions::from_mode(0o555)).unwrap();
+        let mut stream = Vec::new();
+        pack(&source, &mut stream).unwrap();
+        for name in [None, Some(OsStr::new("other"))] {
+            unpack(&into, name, stream.as_slice()).unwrap();
+            let tree = into.join(name.unwrap_or(OsStr::new("tree")));
+            assert_eq!(fs::read_to_string(tree.join("closed/file")).unwrap(), "text");
+            assert_eq!(fs::metadata(tree.join("closed/file")).unwrap().mode() & 0o777, 0o640);
+            assert_eq!(fs::metadata(tree.join("closed")).unwrap().mode() & 0o777, 0o555);
+            assert_eq!(fs::read_link(tree.join("link")).unwrap(), Path::new("/nonexistent"));
+        }
+    }
+
+    #[test]
+    fn one_file_may_get_another_name() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("a"), "text").unwrap();
+        let mut stream = Vec::new();
+        pack(&directory.path().join("a"), &mut stream).unwrap();
+        unpack(directory.path(), Some(OsStr::new("b")), stream.as_slice()).unwrap();
+        assert_eq!(fs::read_to_string(directory.path().join("b")).unwrap(), "text");
+    }
+
+    #[test]
+    fn nothing_is_written_outside_of_the_directory() {
+        let directory = tempfile::tempdir().unwrap();
+        let into = directory.path().join("into");
+        fs::create_dir(&into).unwrap();
+        let stream = |entries: &[(&str, Option<&str>)]| {
+            let mut builder = Builder::new(Vec::new());
+            for (path, link) in entries {
+                let mut header = tar::Header::new_gnu();
+                // Past the checks of the crate, as an attacker would.
+                let bytes = path.as_bytes();
+                header.as_gnu_mut().unwrap().name[..bytes.len()].copy_from_slice(bytes);
+                header.set_mode(0o644);
+                header.set_size(0);
+                if let Some(link) = link {
+                    header.set_entry_type(EntryType::Symlink);
+                    header.set_link_name(link).unwrap();
+                }
+                header.set_cksum();
+                builder.append(&header, io::empty()).unwrap();
+            }
+            builder.into_inner().unwrap()
+        };
+        for entries in [
+            &[("../evil", None)][..],
+            &[("/evil", None)],
+            &[("a/../../evil", None)],
+            &[("link", Some("..")), ("link/evil", None)],
+            &[("link", Some("..")), ("link/evil/file", None)],
+        ] {
+            assert!(unpack(&into, None, stream(entries).as_slice()).is_err(), "{entries:?}");
+            assert!(!directory.path().join("evil").exists());
+        }
+        // A link under the file's own name is replaced, not followed.
+        let entries = [("x", Some("../evil")), ("x", None)];
+        unpack(&into, None, stream(&entries).as_slice()).unwrap();
+        assert!(!directory.path().join("evil").exists());
+        assert!(fs::symlink_metadata(into.join("x")).unwrap().is_file());
+    }
+}
