@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use incus_client::{
     Client, Config, Devices, Error, Event, EventFilter, EventKind, ExecRequest, FileAttributes, FileKind,
-    InstancePatch, InstanceSource, InstancesPost, ListOptions, ProjectPut, SnapshotsPost, StateChange,
-    StatusCode, TerminalSize, exec::exit_code,
+    ImageImport, ImageSource, ImagesPost, InstancePatch, InstanceSource, InstancesPost, ListOptions,
+    ProjectPut, SnapshotsPost, StateChange, StatusCode, TerminalSize, exec::exit_code,
 };
 
 /// Longer than anything here takes on a slow machine.
@@ -340,31 +340,70 @@ async fn an_operation_that_ended_long_ago_is_still_told() {
     .await;
 }
 
+/// Runs tar in a directory.
+fn tar(directory: &std::path::Path, arguments: &[&str]) {
+    let ended = std::process::Command::new("tar").current_dir(directory).args(arguments).status();
+    assert!(ended.expect("there is a tar").success());
+}
+
 #[tokio::test]
-async fn an_image_is_published_copied_between_projects_and_deleted() {
+async fn an_image_is_imported_published_copied_between_projects_and_deleted() {
     Stage::run("images", async |client| {
         create(client, "c1", false).await;
         let own = format!("{}-own", client.project_name().unwrap());
         let _ = client.projects().delete_with_content(&own).await;
         client.projects().create(&own, &ProjectPut::default()).await.unwrap();
-        let view = client.project(&own);
-        let (image, _) = client.images().get_by_alias(image().alias.as_deref().unwrap()).await.unwrap();
-        let copied = async {
-            let copy = view.images().copy_from_project("default", &image.fingerprint, &["copy/of"]).await?;
+        let images = client.project(&own).images();
+        let (known, _) = client.images().get_by_alias(image().alias.as_deref().unwrap()).await.unwrap();
+        let done = async {
+            let copy = images.copy_from_project("default", &known.fingerprint, &["copy/of"]).await?;
             copy.wait().await?;
-            let (found, _) = view.images().get_by_alias("copy/of").await?;
-            assert_eq!(found.fingerprint, image.fingerprint);
-            view.images().create_alias("second", &found.fingerprint, "text").await?;
-            assert!(
-                view.images().create_alias("second", &found.fingerprint, "").await.unwrap_err().is_conflict()
-            );
-            view.images().delete_alias("second").await?;
-            view.images().delete(&found.fingerprint).await?.wait().await
+            let (found, _) = images.get_by_alias("copy/of").await?;
+            assert_eq!(found.fingerprint, known.fingerprint);
+            images.create_alias("second", &found.fingerprint, "text").await?;
+            assert!(images.create_alias("second", &found.fingerprint, "").await.unwrap_err().is_conflict());
+            images.delete_alias("second").await?;
+            images.delete(&found.fingerprint).await?.wait().await?;
+
+            let directory = tempfile::tempdir().unwrap();
+            let metadata = "architecture: x86_64\ncreation_date: 1760000000\nproperties: {os: test}\n";
+            std::fs::write(directory.path().join("metadata.yaml"), metadata).unwrap();
+            std::fs::create_dir_all(directory.path().join("rootfs/etc")).unwrap();
+            std::fs::write(directory.path().join("rootfs/etc/hostname"), "h\n").unwrap();
+            tar(directory.path(), &["-czf", "metadata.tar.gz", "metadata.yaml"]);
+            tar(directory.path(), &["-czf", "rootfs.tar.gz", "-C", "rootfs", "."]);
+            tar(directory.path(), &["-czf", "unified.tar.gz", "metadata.yaml", "rootfs"]);
+            let file = |name: &str| directory.path().join(name);
+            let mut import = ImageImport::default();
+            import.properties.insert("release".into(), "a & b".into());
+            let split =
+                images.import_split(&file("metadata.tar.gz"), &file("rootfs.tar.gz"), &import).await?;
+            let unified = images.import_unified(&file("unified.tar.gz"), &import).await?;
+            for operation in [split, unified] {
+                let ended = operation.wait().await?;
+                let fingerprint = ended.fingerprint().unwrap();
+                let (imported, _) = images.get(fingerprint).await?;
+                assert_eq!(imported.properties["release"], "a & b");
+                images.delete(fingerprint).await?.wait().await?;
+            }
+            let wrong = ImageImport { fingerprint: Some("ab".repeat(32)), ..ImageImport::default() };
+            let refused = match images.import_unified(&file("unified.tar.gz"), &wrong).await {
+                Ok(operation) => operation.wait().await.unwrap_err(),
+                Err(error) => error,
+            };
+            assert!(refused.to_string().contains("ingerprint"), "{refused}");
+            images.list().await
         }
         .await;
         let _ = client.projects().delete_with_content(&own).await;
         let _ = client.projects().delete(&own).await;
-        copied.unwrap();
+        assert!(done.unwrap().is_empty());
+
+        let source = ImageSource::instance("c1");
+        let mut post = ImagesPost::new(source, ["incus-client-test/published"]);
+        post.compression_algorithm = "none".into();
+        let published = client.images().create(&post).await.unwrap().wait().await.unwrap();
+        client.images().delete(published.fingerprint().unwrap()).await.unwrap().wait().await.unwrap();
     })
     .await;
 }
