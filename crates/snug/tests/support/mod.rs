@@ -1,0 +1,142 @@
+//! A place of its own for each test: home, configuration, state, and a bus with a daemon that plays what the test says.
+#![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(missing_docs, reason = "only tests see it")]
+
+pub mod daemon;
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+/// The environment of one test. Nothing of the host's is seen, nothing outlives it.
+pub struct TestEnv {
+    root: tempfile::TempDir,
+    bus: Option<Bus>,
+}
+
+struct Bus {
+    process: Child,
+    address: String,
+    _daemon: Option<daemon::Running>,
+}
+
+impl Drop for Bus {
+    fn drop(&mut self) {
+        self._daemon = None;
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// What a command did.
+pub struct Ran {
+    pub status: Option<i32>,
+    pub signal: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Self {
+        Self {
+            status: output.status.code(),
+            signal: output.status.signal(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+impl TestEnv {
+    /// Without any bus.
+    pub fn new() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        for directory in ["home/.config/snug", "root/etc/snug", "root/usr/lib/snug", "root/var/lib/snug"] {
+            fs::create_dir_all(root.path().join(directory)).unwrap();
+        }
+        Self { root, bus: None }
+    }
+
+    /// With a bus on which no daemon is.
+    pub fn with_bus() -> Self {
+        let mut environment = Self::new();
+        environment.bus = Some(start_bus(environment.root.path()));
+        environment
+    }
+
+    /// With a bus and a daemon that knows these containers and plays its part by their names (see [`daemon`]).
+    pub fn with_daemon(containers: &[&str]) -> Self {
+        let mut environment = Self::with_bus();
+        let bus = environment.bus.as_mut().unwrap();
+        bus._daemon = Some(daemon::start(&bus.address, containers));
+        environment
+    }
+
+    pub fn home(&self) -> PathBuf {
+        self.root.path().join("home")
+    }
+
+    /// Below it are /etc/snug, /usr/lib/snug and /var/lib/snug.
+    pub fn system(&self) -> PathBuf {
+        self.root.path().join("root")
+    }
+
+    /// Calls that the daemon got: `Stop dev force=true`.
+    pub fn calls(&self) -> Vec<String> {
+        self.bus.as_ref().and_then(|bus| bus._daemon.as_ref()).map(daemon::Running::calls).unwrap_or_default()
+    }
+
+    /// The user's configuration.
+    pub fn configure(&self, text: &str) {
+        fs::write(self.home().join(".config/snug/config.toml"), text).unwrap();
+    }
+
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_snug"));
+        let nowhere = format!("unix:path={}", self.root.path().join("no-bus").display());
+        command
+            .args(arguments)
+            .env_clear()
+            .env("HOME", self.home())
+            .env("PATH", "/usr/bin:/bin")
+            .env("TERM", "xterm")
+            .env("SNUG_TEST_ROOT", self.system())
+            .env("DBUS_SYSTEM_BUS_ADDRESS", self.bus.as_ref().map_or(&nowhere, |bus| &bus.address))
+            .current_dir(self.home())
+            .stdin(Stdio::null());
+        command
+    }
+
+    pub fn snug(&self, arguments: &[&str]) -> Ran {
+        self.command(arguments).output().unwrap().into()
+    }
+}
+
+fn start_bus(directory: &Path) -> Bus {
+    let socket = directory.join("bus");
+    let configuration = directory.join("bus.conf");
+    fs::write(
+        &configuration,
+        format!(
+            r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig><type>session</type><listen>unix:path={}</listen><auth>EXTERNAL</auth>
+<policy context="default"><allow send_destination="*"/><allow receive_sender="*"/><allow own="*"/></policy></busconfig>"#,
+            socket.display()
+        ),
+    )
+    .unwrap();
+    let mut process = Command::new("dbus-daemon")
+        .arg(format!("--config-file={}", configuration.display()))
+        .args(["--nofork", "--print-address"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("dbus-daemon is installed (package dbus)");
+    // The address is printed when the bus listens.
+    let mut line = String::new();
+    BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    Bus { process, address: format!("unix:path={}", socket.display()), _daemon: None }
+}

@@ -1,0 +1,296 @@
+//! Commands against a daemon that plays its part: jobs, errors, several containers.
+
+mod support;
+
+use std::io::{Read, Write};
+use std::process::Stdio;
+
+use support::{Ran, TestEnv};
+
+#[test]
+fn lists_are_tables_and_json() {
+    let environment = TestEnv::with_daemon(&["web", "dev", "db-stopped"]);
+    let ran = environment.snug(&["list"]);
+    assert_eq!((ran.status, ran.stderr.as_str()), (Some(0), ""));
+    let lines: Vec<&str> = ran.stdout.lines().collect();
+    assert!(lines[0].starts_with("NAME        STATE    IMAGE             PRESET"), "{}", ran.stdout);
+    assert!(lines[1].starts_with("db-stopped  stopped  images:debian/13  integrated"), "{}", ran.stdout);
+    assert_eq!(lines.len(), 4);
+    let ran = environment.snug(&["ls", "--size"]);
+    assert!(ran.stdout.contains("5.0 GiB"), "{}", ran.stdout);
+    let ran = environment.snug(&["list", "--json"]);
+    for part in ["\"version\": 1", "\"containers\": [", "\"name\": \"dev\"", "\"owner_name\": \"me\""] {
+        assert!(ran.stdout.contains(part), "{part}: {}", ran.stdout);
+    }
+    let ran = environment.snug(&["info", "dev"]);
+    assert!(ran.stdout.contains("Snapshots  2\n") && ran.stdout.contains("trusted"), "{}", ran.stdout);
+    assert!(environment.snug(&["info", "dev", "--json"]).stdout.contains("\"container\": {"));
+}
+
+#[test]
+fn without_a_terminal_there_are_no_notices_and_no_questions() {
+    let environment = TestEnv::with_daemon(&["dev-stopped"]);
+    for arguments in
+        [&["create", "x"][..], &["rm", "dev-stopped"], &["start", "dev-stopped"], &["stop", "-a"]]
+    {
+        let ran = environment.snug(arguments);
+        assert_eq!(
+            (ran.status, ran.stdout.as_str(), ran.stderr.as_str()),
+            (Some(0), "", ""),
+            "{arguments:?}"
+        );
+    }
+}
+
+#[test]
+fn a_name_that_was_not_given_is_the_answer() {
+    let environment = TestEnv::with_daemon(&[]);
+    assert_eq!(environment.snug(&["create", "-i", "fedora:42"]).stdout, "fedora-42\n");
+    assert_eq!(environment.calls(), ["Create fedora-42 image=fedora:42 preset=integrated"]);
+}
+
+#[test]
+fn options_become_options() {
+    let environment = TestEnv::with_daemon(&["tools", "dev"]);
+    let calls_of = |arguments: &[&str]| {
+        let before = environment.calls().len();
+        let ran = environment.snug(arguments);
+        assert_eq!(ran.status, Some(0), "{arguments:?}: {}", ran.stderr);
+        environment.calls().split_off(before).join("; ")
+    };
+    for (arguments, calls) in [
+        (
+            &[
+                "create",
+                "x",
+                "-i",
+                "alpine",
+                "--preset",
+                "isolated",
+                "--no-start",
+                "--replace",
+                "--set",
+                "cpu=2",
+            ][..],
+            "Create x image=alpine preset=isolated replace=true settings=cpu:2 start=false",
+        ),
+        (&["stop", "dev", "--force", "--timeout", "3"], "Stop dev force=true timeout=3"),
+        (&["rm", "-f", "dev"], "Remove dev force=true"),
+        (&["set", "memory=4G", "cpu=0-1"], "Configure tools cpu=0-1,memory=4GiB -"),
+        (&["unset", "-c", "dev", "disk"], "Configure dev -disk"),
+        (&["list", "--size"], "List size=true"),
+        (&["logs", "dev", "--jobs"], "Log dev what=job"),
+        (&["info"], "Get tools size=true"),
+    ] {
+        assert_eq!(calls_of(arguments), calls, "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_dry_run_prints_the_plan() {
+    let environment = TestEnv::with_daemon(&["dev"]);
+    for arguments in [
+        &["create", "x", "--dry-run"][..],
+        &["stop", "dev", "--dry-run"],
+        &["set", "-c", "dev", "cpu=1", "--dry-run"],
+    ] {
+        let ran = environment.snug(arguments);
+        assert_eq!(
+            (ran.status, ran.stdout.as_str()),
+            (Some(0), "step one\nstep two\n"),
+            "{arguments:?}: {}",
+            ran.stderr
+        );
+    }
+    assert!(
+        environment.calls().iter().all(|call| call.contains("dry-run=true")),
+        "{:?}",
+        environment.calls()
+    );
+}
+
+#[test]
+fn a_missing_container_gets_the_nearest_name() {
+    let environment = TestEnv::with_daemon(&["tools", "website"]);
+    for arguments in [
+        &["stop", "webiste"][..],
+        &["info", "webiste"],
+        &["rm", "-f", "webiste"],
+        &["set", "-c", "webiste", "cpu=1"],
+    ] {
+        let ran = environment.snug(arguments);
+        assert_eq!(ran.status, Some(1), "{arguments:?}");
+        assert!(
+            ran.stderr
+                .starts_with("error: container webiste does not exist\nhint: did you mean 'website'?\n"),
+            "{}",
+            ran.stderr
+        );
+    }
+    let ran = environment.snug(&["run", "-c", "webiste", "true"]);
+    assert_eq!(ran.status, Some(125));
+    assert!(ran.stderr.contains("hint: did you mean 'website'?\n"), "{}", ran.stderr);
+}
+
+#[test]
+fn only_the_default_container_is_made_on_the_way() {
+    let environment = TestEnv::with_daemon(&[]);
+    environment.configure("default_image = \"local:mine\"\n");
+    let ran = environment.snug(&["run", "true"]);
+    // The fake daemon makes nothing: no agent ever answers.
+    assert_eq!(ran.status, Some(125));
+    assert!(ran.stderr.contains("its agent does not answer"), "{}", ran.stderr);
+    assert_eq!(environment.calls()[0], "Ensure tools create=true image=local:mine preset=integrated");
+    let ran = environment.snug(&["run", "-c", "other", "true"]);
+    assert!(ran.stderr.starts_with("error: container other does not exist\n"), "{}", ran.stderr);
+    let ran = environment.snug(&["enter", "fedora"]);
+    assert!(ran.stderr.contains("'fedora' is an image: `snug create fedora -i fedora`"), "{}", ran.stderr);
+}
+
+#[test]
+fn several_names_are_all_tried_and_a_failure_counts() {
+    let environment = TestEnv::with_daemon(&["a", "b", "broken"]);
+    let ran = environment.snug(&["stop", "a", "broken", "missing", "b", "a"]);
+    assert_eq!(ran.status, Some(1));
+    assert!(ran.stderr.contains("error: no space for broken\nhint: remove something\n"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("error: container missing does not exist\n"), "{}", ran.stderr);
+    assert!(ran.stderr.ends_with("error: 2 of 4 stopped; failed: broken, missing\n"), "{}", ran.stderr);
+    let stopped = environment.calls().into_iter().filter(|call| call.starts_with("Stop")).count();
+    assert_eq!(stopped, 4);
+}
+
+#[test]
+fn a_failed_job_is_told_with_its_hints() {
+    let environment = TestEnv::with_daemon(&[]);
+    let ran = environment.snug(&["create", "broken"]);
+    assert_eq!(ran.status, Some(1));
+    assert_eq!(ran.stderr, "error: no space for broken\nhint: remove something\n");
+}
+
+#[test]
+fn what_an_administrator_must_agree_to_is_told() {
+    let environment = TestEnv::with_daemon(&["denied"]);
+    for arguments in [&["list", "--all-users"][..], &["stop", "denied"]] {
+        let ran = environment.snug(arguments);
+        assert_eq!(ran.status, Some(1));
+        assert!(ran.stderr.contains("hint: an administrator has to agree"), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_daemon_that_leaves_ends_the_command_with_a_clear_message() {
+    let environment = TestEnv::with_daemon(&["crash"]);
+    for arguments in [&["stop", "crash"][..]] {
+        let ran = environment.snug(arguments);
+        assert_eq!(ran.status, Some(1), "{}", ran.stderr);
+        assert!(
+            ran.stderr.starts_with("error: snugd ended while it was working on this\nhint: "),
+            "{}",
+            ran.stderr
+        );
+    }
+}
+
+#[test]
+fn ctrl_c_cancels_the_job_and_the_client_dies_of_it() {
+    let environment = TestEnv::with_daemon(&["slow"]);
+    for (arguments, signal) in [(&["create", "slow"][..], 2), (&["run", "-c", "slow", "true"], 15)] {
+        let before = environment.calls().len();
+        let child =
+            environment.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // The job is under way when the daemon has the call.
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        while environment.calls().len() == before {
+            assert!(std::time::Instant::now() < deadline, "the daemon was never called");
+            std::thread::yield_now();
+        }
+        kill(child.id(), signal);
+        let ran = Ran::from(child.wait_with_output().unwrap());
+        assert_eq!((ran.status, ran.signal), (None, Some(signal)), "{}", ran.stderr);
+        assert!(ran.stderr.contains("what was done is undone"), "{}", ran.stderr);
+    }
+}
+
+fn kill(process: u32, signal: i32) {
+    let status =
+        std::process::Command::new("kill").args([format!("-{signal}"), process.to_string()]).status();
+    assert!(status.unwrap().success());
+}
+
+#[test]
+fn logs_are_raw_in_a_pipe() {
+    let environment = TestEnv::with_daemon(&["dev"]);
+    assert_eq!(environment.snug(&["logs", "dev"]).stdout, "booting\x1b[2J\r\n");
+}
+
+#[test]
+fn a_reader_that_goes_ends_the_command_by_sigpipe() {
+    let environment = TestEnv::with_daemon(&["dev"]);
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = environment.command(&["list"]).stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
+    let ran = Ran::from(output.wait_with_output().unwrap());
+    assert_eq!((ran.signal, ran.stderr.as_str()), (Some(13), ""));
+}
+
+#[test]
+fn an_image_file_is_opened_by_the_caller_and_handed_over() {
+    let environment = TestEnv::with_daemon(&[]);
+    let path = environment.home().join("my-root.tar.gz");
+    std::fs::write(&path, "archive").unwrap();
+    let image = format!("file:{}", path.display());
+    assert_eq!(environment.snug(&["create", "x", "-i", &image]).status, Some(0));
+    assert_eq!(
+        environment.calls(),
+        ["ImportImage my-root rootfs=descriptor", "Create x image=local:my-root preset=integrated"]
+    );
+    let ran = environment.snug(&["create", "x", "-i", "file:/nowhere/x.tar"]);
+    assert!(ran.stderr.starts_with("error: /nowhere/x.tar cannot be read: "), "{}", ran.stderr);
+}
+
+#[test]
+fn removing_asks_on_a_terminal_and_erases_its_progress() {
+    let environment = TestEnv::with_daemon(&["dev-stopped", "dev"]);
+    for (answer, removed) in [("n\n", false), ("\n", false), ("y\n", true)] {
+        let before = environment.calls().len();
+        let screen = on_a_terminal(&environment, &["rm", "dev-stopped"], answer);
+        assert!(screen.contains("Remove container dev-stopped (5.0 GiB, 2 snapshots)?"), "{screen:?}");
+        let called = environment.calls()[before..].iter().any(|call| call.starts_with("Remove"));
+        assert_eq!(called, removed, "{screen:?}");
+    }
+    let screen = on_a_terminal(&environment, &["rm", "dev"], "");
+    assert!(screen.contains("container dev is running") && screen.contains("`snug rm -f dev`"), "{screen:?}");
+    let screen = on_a_terminal(&environment, &["enter", "fedora"], "n\n");
+    assert!(screen.contains("There is no container fedora. Create it from images:fedora/43?"), "{screen:?}");
+}
+
+/// What a person would see, escapes and all.
+fn on_a_terminal(environment: &TestEnv, arguments: &[&str], typed: &str) -> String {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+    grantpt(&master).unwrap();
+    unlockpt(&master).unwrap();
+    let name = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
+    let slave = std::fs::File::options().read(true).write(true).open(name).unwrap();
+    let mut child = environment
+        .command(arguments)
+        .env("DISPLAY", ":0")
+        .stdin(slave.try_clone().unwrap())
+        .stderr(slave)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut master = std::fs::File::from(master);
+    master.write_all(typed.as_bytes()).unwrap();
+    child.wait().unwrap();
+    // The other side is closed now: what was written can still be read, then EIO says the end.
+    let mut screen = Vec::new();
+    let mut buffer = [0; 4096];
+    while let Ok(count) = master.read(&mut buffer) {
+        if count == 0 {
+            break;
+        }
+        screen.extend_from_slice(&buffer[..count]);
+    }
+    String::from_utf8_lossy(&screen).into_owned()
+}
