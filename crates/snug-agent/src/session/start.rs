@@ -248,12 +248,10 @@ fn enter_directory(plan: &mut Plan, pipe: BorrowedFd<'_>) -> Result<(), Failure>
     match &plan.directory {
         Directory::Same { path, device, inode, or_home } => {
             match enter_same(path, *device, *inode) {
-                // The path is the caller's, and so is his PWD when it names it.
+                // The path is the caller's logical one: shells and `pwd` learn it from PWD alone.
                 Ok(()) => {
-                    if environment::value(&plan.environment, b"PWD").is_some() {
-                        let path = path.clone();
-                        environment::set(&mut plan.environment, b"PWD", &path);
-                    }
+                    let path = path.clone();
+                    environment::set(&mut plan.environment, b"PWD", &path);
                     return Ok(());
                 }
                 Err(why) if *or_home => {

@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// Extensions that Snug's containers need, and what for. All are in 6.0.4 and later, none is compared by version.
 const EXTENSIONS: &[(&str, &str)] = &[
     ("projects", "containers of several users"),
-    ("container_raw_idmap", "the owner's own uid in the container"),
+    ("id_map", "the owner's own uid in the container"),
     ("id_map_base", "ids of each container's own"),
     ("instance_create_start", "containers"),
     ("image_types", "images"),
