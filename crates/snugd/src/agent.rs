@@ -20,6 +20,8 @@ const HELLO: Duration = Duration::from_secs(2);
 /// Between bind(2) and listen(2) a socket refuses connections and no event tells when that ends; the agent needs
 /// microseconds for it.
 const NOT_LISTENING: Duration = Duration::from_millis(2);
+/// Until an agent that accepted and said nothing is asked again.
+const MUTE: Duration = Duration::from_millis(250);
 
 /// What an agent said first.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +70,8 @@ pub async fn wait(socket: &Path) -> Result<Hello> {
             Err(WireError::System(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
                 tokio::time::sleep(NOT_LISTENING).await;
             }
-            Err(WireError::TimedOut | WireError::Interrupted) => {}
+            // Somebody serves there and does not say hello: a guest must not keep us busy.
+            Err(WireError::TimedOut | WireError::Interrupted) => tokio::time::sleep(MUTE).await,
             Err(error) => {
                 tracing::debug!("{}: {error}", socket.display());
                 drain(&watch).await.map_err(system)?;

@@ -172,9 +172,9 @@ impl Daemon {
         }
         let found = match what {
             "removed" => None,
-            _ => lookup::find(&self.incus, config, uid, name).await.ok().flatten(),
+            _ => lookup::find_full(&self.incus, config, uid, name).await.ok().flatten(),
         };
-        let properties = found.map(|(found, _)| view::of(&found, false));
+        let properties = found.map(|found| view::of(&found, false));
         for connection in connections {
             self.outbox.signal(&connection, bus::ROOT, MANAGER, "ContainerChanged", &(name.as_str(), what));
             match (what, &properties) {

@@ -89,9 +89,9 @@ async fn find(daemon: &Arc<Daemon>, call: &Call, path: &str) -> Result<Object, R
         authorise(daemon.bus(), call.caller.subject(), Action::Use, &HashMap::new()).await?;
         let config = daemon.config().await?;
         // Whatever else has the name is no object either.
-        let found = lookup::find(daemon.incus(), &config, Uid(uid), &name).await.ok().flatten();
+        let found = lookup::find_full(daemon.incus(), &config, Uid(uid), &name).await.ok().flatten();
         return found
-            .map(|(found, _)| Object::Container(view::of(&found, false)))
+            .map(|found| Object::Container(view::of(&found, false)))
             .ok_or_else(|| Refusal::no_object(path));
     }
     let below = if path == "/" { "/".to_owned() } else { format!("{path}/") };

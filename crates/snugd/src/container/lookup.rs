@@ -64,39 +64,50 @@ pub fn missing(name: &ContainerName) -> Error {
         .hint(format!("make it: snug create {name}"))
 }
 
-/// The container `name` of `uid`.
+/// The container `name` of `uid`, without its state (which costs Incus ten times as much as the rest).
 ///
 /// # Errors
-/// What Incus says.
-pub async fn find(
+/// What Incus says; [`ErrorKind::Exists`] when something else has the name.
+pub async fn find(client: &Client, config: &Config, uid: Uid, name: &ContainerName) -> Result<Option<Found>> {
+    let instances = client.project(config.project(uid)).instances();
+    check(config, uid, name, instances.get(name.as_str()).await).await
+}
+
+/// The same with state, addresses and snapshots.
+///
+/// # Errors
+/// As [`find`].
+pub async fn find_full(
     client: &Client,
     config: &Config,
     uid: Uid,
     name: &ContainerName,
-) -> Result<Option<(Found, ETag)>> {
-    let client = client.project(config.project(uid));
-    let (instance, etag) = match client.instances().get_full(name.as_str()).await {
-        Ok(found) => found,
+) -> Result<Option<Found>> {
+    let instances = client.project(config.project(uid)).instances();
+    check(config, uid, name, instances.get_full(name.as_str()).await).await
+}
+
+async fn check(
+    config: &Config,
+    uid: Uid,
+    name: &ContainerName,
+    answer: incus_client::Result<(Instance, ETag)>,
+) -> Result<Option<Found>> {
+    let instance = match answer {
+        Ok((instance, _)) => instance,
         Err(error) if error.is_not_found() => return Ok(None),
         Err(error) => return Err(error.into()),
     };
+    let taken = |message: String| Error::new(ErrorKind::Exists, message);
     let Some(found) = Found::new(config, instance) else {
-        return Err(Error::new(
-            ErrorKind::Exists,
-            format!("'{name}' is the name of an instance that Snug did not make"),
-        )
-        .hint(format!(
-            "it is in the Incus project '{}': rename it there, or take another name",
-            config.project(uid)
-        )));
+        let project = config.project(uid);
+        return Err(taken(format!("'{name}' is the name of an instance that Snug did not make"))
+            .hint(format!("it is in the Incus project '{project}': rename it there, or take another name")));
     };
     let current = tokio::task::spawn_blocking(move || found.is_owners().then_some(found)).await?;
-    current.map(|found| Some((found, etag))).ok_or_else(|| {
-        Error::new(
-            ErrorKind::Exists,
-            format!("'{name}' is the name of a container of an earlier user with uid {uid}"),
-        )
-        .hint("root may remove it: incus delete --project …, or take another name")
+    current.map(Some).ok_or_else(|| {
+        taken(format!("'{name}' is the name of a container of an earlier user with uid {uid}"))
+            .hint("root may remove it: incus delete --project …, or take another name")
     })
 }
 

@@ -44,8 +44,8 @@ pub async fn get(daemon: &Arc<Daemon>, call: &Call) -> Answer {
     let size = options.flag("size")?;
     options.finish()?;
     let config = daemon.config().await?;
-    let found = lookup::find(daemon.incus(), &config, uid, &name).await?;
-    let (found, _) = found.ok_or_else(|| missing(&name))?;
+    let found = lookup::find_full(daemon.incus(), &config, uid, &name).await?;
+    let found = found.ok_or_else(|| missing(&name))?;
     let mut view = view::of(&found, size);
     let running = view::state(&found) == "running";
     let hello = if running { agent::probe(daemon.paths().agent_socket(uid, &name)).await } else { None };

@@ -161,7 +161,10 @@ pub async fn sweep(
         let directory = daemon.paths().container_dir(uid, &name);
         // A guest that answers there is somebody's work, whatever Incus calls it.
         if agent::probe(daemon.paths().agent_socket(uid, &name)).await.is_some() {
-            tracing::warn!("{}: an agent answers there, but no container of Snug's is known", directory.display());
+            tracing::warn!(
+                "{}: an agent answers there, but no container of Snug's is known",
+                directory.display()
+            );
             continue;
         }
         removed.push(format!("remove the directory {}", directory.display()));

@@ -11,7 +11,7 @@ use snug_core::spec::{Spec, TEMPORARY_KEY, TemporaryTag};
 
 use super::Work;
 use crate::agent;
-use crate::container::lookup::{self, Found};
+use crate::container::lookup::Found;
 use crate::error::{Error, Result};
 use crate::host::subid;
 use crate::incus::pool;
@@ -23,27 +23,48 @@ impl Work {
     /// # Errors
     /// What Incus says; a name that something else has.
     pub async fn discover(&self) -> Result<State> {
-        let (host, container) = tokio::try_join!(self.discover_host(), self.discover_container())?;
+        let container = self.discover_container().await?;
+        let host = match &container {
+            Some(container) => self.host_of(container).await?,
+            None => self.discover_host().await?,
+        };
         Ok(State { name: self.name.clone(), host, container })
+    }
+
+    /// The host as an instance proves it: its project, its pool and its network exist, or it could not.
+    async fn host_of(&self, container: &ContainerState) -> Result<HostState> {
+        let root = container.instance.devices.get("root");
+        Ok(HostState {
+            subordinate_ids: self.has_subordinate_ids().await?,
+            project_name: self.config.project(self.uid()),
+            project: true,
+            pool: root.and_then(|root| root.get("pool")).cloned(),
+            bridge: self.config.bridge.clone(),
+            network: true,
+        })
+    }
+
+    async fn has_subordinate_ids(&self) -> Result<bool> {
+        let (files, uid, gid) = (self.daemon.places().subids.clone(), self.uid(), self.owner.account.gid);
+        self.blocking(move || subid::missing(&files, uid, gid).map(|missing| !missing)).await
     }
 
     async fn discover_host(&self) -> Result<HostState> {
         let incus = self.daemon.incus();
         let project_name = self.config.project(self.uid());
-        let (files, uid, gid) = (self.daemon.places().subids.clone(), self.uid(), self.owner.account.gid);
         let projects = incus.projects();
         let networks = incus.networks();
         let pools = incus.storage_pools();
-        let (project, network, pools, missing) = tokio::try_join!(
+        let (project, network, pools, subordinate_ids) = tokio::try_join!(
             async { exists(projects.get(&project_name).await) },
             async { exists(networks.get(&self.config.bridge).await) },
             async { Ok(pools.list().await?) },
-            self.blocking(move || subid::missing(&files, uid, gid)),
+            self.has_subordinate_ids(),
         )?;
         let pool =
             pool::choose(&pools, self.config.pool.as_deref(), pool::NAME).map(|pool| pool.name.clone());
         Ok(HostState {
-            subordinate_ids: !missing,
+            subordinate_ids,
             project_name,
             project,
             pool,
@@ -53,11 +74,7 @@ impl Work {
     }
 
     async fn discover_container(&self) -> Result<Option<ContainerState>> {
-        let Some((found, _)) =
-            lookup::find(self.daemon.incus(), &self.config, self.uid(), &self.name).await?
-        else {
-            return Ok(None);
-        };
+        let Some(found) = self.look().await? else { return Ok(None) };
         let status = status(&found.instance);
         let socket = self.daemon.paths().agent_socket(self.uid(), &self.name);
         let agent = status == Status::Running && agent::probe(socket).await.is_some();

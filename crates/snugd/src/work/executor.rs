@@ -4,7 +4,6 @@ use snug_core::plan::{Plan, Step};
 use snug_core::spec::Phase;
 
 use super::Work;
-use crate::container::lookup;
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::host::rundir;
@@ -16,10 +15,16 @@ impl Work {
     /// # Errors
     /// What the failed step says; what was done is undone then.
     pub async fn carry_out(&self, plan: &Plan) -> Result<()> {
-        for (done, step) in plan.steps.iter().enumerate() {
-            let outcome = match self.is_cancelled() && is_cancellable(step, done) {
-                true => Err(cancelled()),
-                false => self.step(step).await,
+        let mut steps = plan.steps.iter().enumerate().peekable();
+        while let Some((done, step)) = steps.next() {
+            let next = steps.peek().map(|(_, next)| *next);
+            let outcome = match (step, next) {
+                _ if self.is_cancelled() && is_cancellable(step, done) => Err(cancelled()),
+                (Step::WaitForAgent { .. }, Some(last @ Step::SetPhase { to: Phase::Ready, .. })) => {
+                    steps.next();
+                    self.wait_and_mark(step, last).await
+                }
+                _ => self.step(step).await,
             };
             if let Err(error) = outcome {
                 tracing::info!(container = %self.name, step = step.id(), "failed: {error}");
@@ -30,6 +35,17 @@ impl Work {
             tracing::debug!(container = %self.name, "done: {step}");
         }
         Ok(())
+    }
+
+    /// Stores that all is well while the agent comes up: Incus needs 20 ms for it, which nobody then waits for. When the
+    /// agent does not come, the phase goes back before anything is undone.
+    async fn wait_and_mark(&self, wait: &Step, mark: &Step) -> Result<()> {
+        let before = self.found().await?.phase;
+        let (answered, marked) = tokio::join!(self.step(wait), self.step(mark));
+        if answered.is_err() && marked.is_ok() {
+            self.set_phase(before).await?;
+        }
+        answered.and(marked)
     }
 
     fn is_cancelled(&self) -> bool {
@@ -89,7 +105,10 @@ impl Work {
         }
         self.stage(format!("undoing what was done to {}", self.name));
         let mut whole = true;
-        for step in &undo.steps {
+        // The directory of a container that exists stays: Incus looks at the sources of its devices with every change
+        // of the instance. That of one that does not goes below.
+        let kept = |step: &&Step| !matches!(step, Step::RemoveRunDirectory { .. });
+        for step in undo.steps.iter().filter(kept) {
             if let Err(error) = self.apply(step).await {
                 whole = false;
                 self.notice(format!("could not undo ({step}): {error}"));
@@ -102,12 +121,12 @@ impl Work {
 
     /// An undone start leaves a whole container; an undone creation leaves no directory.
     async fn settle_after_undo(&self) -> Result<()> {
-        match lookup::find(self.daemon.incus(), &self.config, self.uid(), &self.name).await? {
+        match self.look().await? {
             None => {
                 let (paths, uid, name) = (self.daemon.paths().clone(), self.uid(), self.name.clone());
                 self.blocking(move || rundir::remove(&paths, uid, &name)).await
             }
-            Some((found, _)) if found.phase == Phase::Starting => self.set_phase(Phase::Ready).await,
+            Some(found) if found.phase == Phase::Starting => self.set_phase(Phase::Ready).await,
             Some(_) => Ok(()),
         }
     }

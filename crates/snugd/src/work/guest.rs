@@ -63,7 +63,10 @@ impl Work {
         tokio::select! {
             hello = agent::wait(&socket) => hello.map(drop),
             () = self.instance_ended() => Err(self.died().await),
-            () = tokio::time::sleep(AGENT) => Err(agent::silent(self.name.as_str(), AGENT)),
+            () = tokio::time::sleep(AGENT) => {
+                self.tell_console().await;
+                Err(agent::silent(self.name.as_str(), AGENT))
+            }
             () = cancelled => Err(crate::job::cancelled()),
         }
     }
@@ -88,8 +91,8 @@ impl Work {
         }
     }
 
-    async fn died(&self) -> Error {
-        self.tell_lxc_log().await;
+    /// Puts the end of the guest's console into the job's log.
+    async fn tell_console(&self) {
         let console = self.incus().instances().console_log(self.name.as_str()).await.unwrap_or_default();
         let text = String::from_utf8_lossy(&console).into_owned();
         for line in
@@ -97,6 +100,11 @@ impl Work {
         {
             self.notice(format!("console: {}", line.trim_end().escape_debug()));
         }
+    }
+
+    async fn died(&self) -> Error {
+        self.tell_lxc_log().await;
+        self.tell_console().await;
         failed(format!("'{}' stopped while it was starting", self.name))
             .hint(format!("see what the guest said: snug logs {}", self.name))
     }

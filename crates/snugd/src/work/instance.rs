@@ -8,7 +8,7 @@ use snug_core::instance::{ConfigChange, InstanceConfig, InstanceFacts, wanted};
 use snug_core::spec::{PHASE_KEY, Phase, Spec, TemporaryTag};
 
 use super::{VERSION, Work};
-use crate::container::lookup::{self, Found, missing};
+use crate::container::lookup::Found;
 use crate::daemon::Reservation;
 use crate::error::{Error, ErrorKind, Result, failed};
 use crate::failpoint;
@@ -17,18 +17,9 @@ use crate::incus::image::{self, Found as FoundImage};
 use crate::incus::{network, pool, quirks};
 
 impl Work {
-    /// The container as Incus has it now.
-    ///
-    /// # Errors
-    /// [`ErrorKind::NotFound`].
-    pub async fn refresh(&self) -> Result<Found> {
-        let found = lookup::find(self.daemon.incus(), &self.config, self.uid(), &self.name).await?;
-        found.map(|(found, _)| found).ok_or_else(|| missing(&self.name))
-    }
-
     /// The container's spec.
     pub(super) async fn spec(&self) -> Result<Spec> {
-        Ok(self.refresh().await?.spec()?.clone())
+        Ok(self.found().await?.spec()?.clone())
     }
 
     fn remote(&self, image: &ImageRef) -> Option<&Remote> {
@@ -102,6 +93,7 @@ impl Work {
         post.devices = devices;
         post.description = format!("{} of {}", self.name, self.owner.account.name);
         let operation = self.incus().instances().create(&post).await.map_err(|error| self.refused(error))?;
+        self.forget();
         failpoint::reach("create-instance:during");
         match self.follow(&operation).await {
             Ok(()) => Ok(()),
@@ -169,7 +161,7 @@ impl Work {
     }
 
     pub(super) async fn update_instance(&self) -> Result<()> {
-        let found = self.refresh().await?;
+        let found = self.found().await?;
         let spec = found.spec()?.clone();
         self.make_sources().await?;
         let (facts, _address) = self.facts(&spec, Some(&found)).await?;
@@ -185,6 +177,8 @@ impl Work {
     }
 
     pub(super) async fn set_config(&self, change: &ConfigChange) -> Result<()> {
+        self.make_directories().await?;
+        self.forget();
         let instances = self.incus().instances();
         let name = self.name.as_str();
         if change.removes_device() {
@@ -214,18 +208,17 @@ impl Work {
     }
 
     pub(super) async fn set_phase(&self, phase: Phase) -> Result<()> {
+        self.make_directories().await?;
         let config = [(PHASE_KEY.to_owned(), phase.to_string())].into();
         let patch = InstancePatch { config, ..InstancePatch::default() };
-        Ok(self.incus().instances().patch(self.name.as_str(), &patch, None).await?)
+        self.incus().instances().patch(self.name.as_str(), &patch, None).await?;
+        self.saw_phase(phase);
+        Ok(())
     }
 
     pub(super) async fn delete_instance(&self) -> Result<()> {
         // Looked up first: what is not this owner's container is not deleted, whatever has its name.
-        let Some((found, _)) =
-            lookup::find(self.daemon.incus(), &self.config, self.uid(), &self.name).await?
-        else {
-            return Ok(());
-        };
+        let Some(found) = self.look().await? else { return Ok(()) };
         if !matches!(found.phase, Phase::Creating | Phase::Removing) {
             return Err(failed(format!("'{}' is not being removed: phase {}", self.name, found.phase)));
         }
@@ -234,6 +227,7 @@ impl Work {
             Err(error) if error.is_not_found() => return Ok(()),
             Err(error) => return Err(Error::from(error).context(format!("remove '{}'", self.name))),
         };
+        self.forget();
         failpoint::reach("delete-instance:during");
         operation
             .wait()

@@ -23,7 +23,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use incus_client::Client;
 use snug_core::config::Config;
 use snug_core::name::{ContainerName, Uid};
+use snug_core::spec::Phase;
 
+use crate::container::lookup::{self, Found, missing};
 use crate::daemon::Daemon;
 use crate::error::Result;
 use crate::host::home::Home;
@@ -47,6 +49,7 @@ pub struct Work {
     /// Who is told; `None` for work that nobody asked for.
     pub job: Option<Arc<Job>>,
     home: Mutex<Option<Arc<Home>>>,
+    known: Mutex<Option<Found>>,
 }
 
 impl Work {
@@ -62,7 +65,15 @@ impl Work {
     ) -> Result<Self> {
         let config = daemon.config().await?;
         let owner = tokio::task::spawn_blocking(move || owner::find(uid)).await??;
-        Ok(Self { daemon: daemon.clone(), config, owner, name, job, home: Mutex::default() })
+        Ok(Self {
+            daemon: daemon.clone(),
+            config,
+            owner,
+            name,
+            job,
+            home: Mutex::default(),
+            known: Mutex::default(),
+        })
     }
 
     /// The owner's uid.
@@ -75,6 +86,38 @@ impl Work {
     #[must_use]
     pub fn incus(&self) -> Client {
         self.daemon.incus().project(self.config.project(self.uid()))
+    }
+
+    /// The container as it was last seen or made by this work.
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorKind::NotFound`].
+    pub async fn found(&self) -> Result<Found> {
+        if let Some(found) = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+            return Ok(found);
+        }
+        self.look().await?.ok_or_else(|| missing(&self.name))
+    }
+
+    /// The container as Incus has it now.
+    ///
+    /// # Errors
+    /// What Incus says.
+    pub async fn look(&self) -> Result<Option<Found>> {
+        let found = lookup::find(self.daemon.incus(), &self.config, self.uid(), &self.name).await?;
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&found);
+        Ok(found)
+    }
+
+    /// Forgets what was seen: the work itself changed it.
+    pub(crate) fn forget(&self) {
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn saw_phase(&self, phase: Phase) {
+        if let Some(found) = self.known.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            found.phase = phase;
+        }
     }
 
     /// Says what goes on.

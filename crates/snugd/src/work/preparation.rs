@@ -68,13 +68,19 @@ impl Work {
         self.blocking(move || rundir::write_policy(&paths, uid, &name, policy)).await
     }
 
-    /// What the instance's devices name must exist before Incus looks at them.
+    /// What the instance's devices name must exist before Incus looks at them, which it does when it makes, changes or
+    /// starts the instance (measured with 6.0.4: "recursive option is only supported for …").
     pub(super) async fn make_sources(&self) -> Result<()> {
+        self.make_directories().await?;
+        let paths = self.daemon.paths().clone();
+        self.blocking(move || guest_bin::install(&paths, VERSION).map(drop)).await
+    }
+
+    pub(super) async fn make_directories(&self) -> Result<()> {
         let (paths, uid, name) = (self.daemon.paths().clone(), self.uid(), self.name.clone());
         self.blocking(move || {
             rundir::make(&paths, uid, &name)?;
-            rundir::home_target(&paths, uid, &name)?;
-            guest_bin::install(&paths, VERSION).map(|_| ())
+            rundir::home_target(&paths, uid, &name)
         })
         .await
     }

@@ -16,7 +16,7 @@ pub const HANGUP_GRACE: u32 = 2000;
 
 impl Work {
     pub(super) async fn write_provision(&self) -> Result<()> {
-        let found = self.refresh().await?;
+        let found = self.found().await?;
         let spec = found.spec()?.clone();
         let guest_root = guest_root(&found.instance.config)?;
         let network = match spec.grants.network() {
