@@ -1,9 +1,16 @@
 //! Talks to an agent's socket by hand: `talk SOCKET [--root] [--early] [--home] [--login] [--times N] COMMAND…`,
-//! or `talk SOCKET --hello`, `talk SOCKET --hang-up-all`.
+//! or `talk SOCKET --hello`, `--hang-up-all`, `--relay MIB`.
 //!
 //! With `--times` it repeats the command and tells how long that took, from connect to the end.
-#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "a tool for developers")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::cast_precision_loss,
+    reason = "a tool for developers"
+)]
 
+use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -36,6 +43,36 @@ fn run(socket: &Path, exec: &Exec, pass: bool) -> FromAgent {
             None => panic!("the agent closed the connection"),
         }
     }
+}
+
+/// Sends so many MiB through a relayed `cat` and tells how fast that was.
+fn relay(socket: &Path, exec: &Exec, size: usize) {
+    const BLOCK: usize = 1 << 18;
+    let mut connection = open(socket);
+    let exec = Exec { argv: vec![b"cat".to_vec()], stdio: [Stdio::Relayed; 3], ..exec.clone() };
+    let begun = Instant::now();
+    connection.send(&ToAgent::Exec(Box::new(exec)), &[], None).unwrap();
+    let Some(FromAgent::Streams { token }) = connection.receive::<FromAgent>(None).unwrap() else {
+        panic!("no streams")
+    };
+    let [input, output] = [0, 1].map(|stream| {
+        let mut connection = open(socket);
+        connection.send(&ToAgent::Attach { token, stream }, &[], None).unwrap();
+        std::fs::File::from(connection.into_raw().0)
+    });
+    let writer = std::thread::spawn(move || {
+        let mut input = input;
+        for _ in 0..size << 20 >> 18 {
+            input.write_all(&vec![7; BLOCK]).unwrap();
+        }
+    });
+    let (mut output, mut received, mut buffer) = (output, 0, vec![0; BLOCK]);
+    while let Ok(count @ 1..) = output.read(&mut buffer) {
+        received += count;
+    }
+    writer.join().unwrap();
+    assert_eq!(received, size << 20);
+    println!("{:.0} MiB/s", received as f64 / f64::from(1 << 20) / begun.elapsed().as_secs_f64());
 }
 
 fn main() -> ExitCode {
@@ -83,6 +120,10 @@ fn main() -> ExitCode {
                 let begun = Instant::now();
                 connection.send(&ToAgent::HangUpAll { grace: 2000 }, &[], None).unwrap();
                 println!("{:?} after {:?}", connection.receive::<FromAgent>(None), begun.elapsed());
+                return ExitCode::SUCCESS;
+            }
+            "--relay" => {
+                relay(&socket, &exec, arguments.next().unwrap().parse().unwrap());
                 return ExitCode::SUCCESS;
             }
             other => panic!("unknown option {other}"),

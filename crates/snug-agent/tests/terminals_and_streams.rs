@@ -133,7 +133,7 @@ fn keys_of_the_terminal_reach_the_foreground_and_stopping_is_told() {
     }
     let agent = Agent::start();
     let (mut client, mut master, _) =
-        start_on_terminal(&agent, "echo ready; read line; echo got $line; sleep 60");
+        start_on_terminal(&agent, "echo ready; read line; echo got $line; exec sleep 60");
     read_until(&mut master, "ready");
     master.write_all(b"\x1a").unwrap();
     assert_eq!(client.expect(), FromAgent::Stopped(20));

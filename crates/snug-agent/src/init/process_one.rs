@@ -14,13 +14,13 @@ const GRACE: Duration = Duration::from_secs(2);
 /// A server that lived shorter would only be started again for ever.
 const LIFETIME: Duration = Duration::from_secs(1);
 
-/// Stays until the guest is to stop. LXC sends `SIGPWR`, or `SIGRTMIN+3` to a process 1 that blocks it; `SIGINT` means
-/// to start again.
+/// Stays until the guest is to stop. LXC sends `SIGPWR`, or `SIGRTMIN+3` to a process 1 that blocks it, busybox's
+/// `halt` and `poweroff` one of `SIGUSR1` and `SIGUSR2`; `SIGINT` means to start again.
 pub fn stay(server: Option<Pid>, start_server: impl Fn() -> Option<Pid>) {
     signal::block_all();
     signal::expect_children();
-    let halt = [libc::SIGPWR, libc::SIGRTMIN() + 3, libc::SIGTERM];
-    let watched = [halt[0], halt[1], halt[2], libc::SIGINT, libc::SIGCHLD];
+    let halt = [libc::SIGPWR, libc::SIGRTMIN() + 3, libc::SIGTERM, libc::SIGUSR1, libc::SIGUSR2];
+    let watched: Vec<i32> = halt.into_iter().chain([libc::SIGINT, libc::SIGCHLD]).collect();
     let (mut server, mut started) = (server, Instant::now());
     loop {
         match signal::wait_for(&watched) {

@@ -77,6 +77,7 @@ pub struct Server {
     probe: Probe,
     sessions: Sessions,
     leaving: Option<Instant>,
+    overflow_uid: u32,
     _lock: OwnedFd,
 }
 
@@ -106,6 +107,8 @@ impl Server {
             container: container_variable(),
             places,
         };
+        // What `ps` and `top` show: the arguments are still those of process 1.
+        let _ = rustix::thread::set_name(c"snug-server");
         let mut server = Self {
             context,
             listener,
@@ -115,6 +118,7 @@ impl Server {
             probe: Probe::Idle,
             sessions: Sessions::default(),
             leaving: None,
+            overflow_uid: overflow_uid(),
             _lock: lock,
         };
         if server.context.settled && server.context.environment.is_none() {
@@ -271,10 +275,8 @@ impl Server {
     /// included) shows as the overflow user, and a guest's own user of that number is nobody either.
     fn may_ask(&self, client: BorrowedFd<'_>) -> bool {
         let Ok(uid) = peer::uid(client) else { return false };
-        let overflow = fs::read_to_string("/proc/sys/kernel/overflowuid");
-        let overflow = overflow.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(65534);
         let owner = self.context.provision.as_ref().map(|provision| provision.owner.uid);
-        uid == 0 || (Some(uid) == owner && uid != overflow)
+        uid == 0 || (Some(uid) == owner && uid != self.overflow_uid)
     }
 
     /// The guest stops, and with it the commands: whoever sent the signal waits for all processes to end.
@@ -306,6 +308,12 @@ struct Woken {
     settle: bool,
     probe: bool,
     sessions: Vec<usize>,
+}
+
+/// The number of everybody who has none in this user namespace.
+fn overflow_uid() -> u32 {
+    let text = fs::read_to_string("/proc/sys/kernel/overflowuid");
+    text.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(65534)
 }
 
 fn reserve() -> Option<OwnedFd> {

@@ -101,6 +101,7 @@ fn serve(context: &mut Context, connection: OwnedFd, control: OwnedFd) -> Result
         std::mem::forget((connection, control));
         descriptor::keep_only(kept).map_err(|_| Errno::MFILE)?
     };
+    let _ = rustix::thread::set_name(c"snug-session");
     signal::expect_children();
     rustix::process::setsid()?;
     let signals = signal::Signals::new(&[libc::SIGCHLD, libc::SIGTERM]).map_err(|_| Errno::MFILE)?;
