@@ -146,8 +146,29 @@ pub fn parse(arguments: &[OsString]) -> Result<(Context, Command), ExitCode> {
 
 /// What cannot be parsed here is parsed again by the whole tree, which words help and errors.
 fn parse_run(arguments: &[OsString]) -> Option<RunOnly> {
-    let is_run = arguments.get(1).is_some_and(|word| word == "run");
-    is_run.then(|| RunOnly::try_parse_from(&arguments[2..]).ok()).flatten()
+    let words = arguments.get(1).filter(|word| *word == "run").and(arguments.get(2..))?;
+    parse_plain_run(words).or_else(|| RunOnly::try_parse_from(words).ok())
+}
+
+/// `[-c NAME] [--] CMD…`, which is nearly every run: clap alone would take a tenth of the whole command's time (140 µs
+/// of 1.9 ms, measured). A test compares what the two make of each line.
+fn parse_plain_run(words: &[OsString]) -> Option<RunOnly> {
+    let is_option = |word: &&OsString| word.as_encoded_bytes().starts_with(b"-");
+    let (container, rest) = match words {
+        [option, name, rest @ ..] if option == "-c" => (Some(name), rest),
+        rest => (None, rest),
+    };
+    let command = match rest {
+        [dashes, command @ ..] if dashes == "--" => command,
+        command if command.first().is_some_and(|word| !is_option(&word)) => command,
+        _ => return None,
+    };
+    if command.is_empty() || container.as_ref().is_some_and(is_option) {
+        return None;
+    }
+    let container = container.map(|name| name.to_str().map(str::to_owned).ok_or(())).transpose().ok()?;
+    let args = command::run::RunArgs::plain(container, command.to_vec());
+    Some(RunOnly { global: GlobalArgs { quiet: false, verbose: false }, args })
 }
 
 fn refuse(error: &clap::Error, arguments: &[OsString]) -> ExitCode {

@@ -1,4 +1,5 @@
 //! Commands against a daemon that plays its part: jobs, errors, several containers.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! What can be said without a daemon: usage, configuration, no bus.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod support;
 

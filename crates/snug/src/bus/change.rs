@@ -95,7 +95,7 @@ impl Change {
 
     /// Ctrl-C does not stop it.
     #[must_use]
-    pub fn to_the_end(mut self) -> Self {
+    pub fn uncancellable(mut self) -> Self {
         self.cancellable = false;
         self
     }

@@ -46,6 +46,9 @@ fn options_before_the_command_are_snugs_and_everything_after_it_is_its_own() {
         (&["-i", "--rm", "--", "id"], &["id"]),
         (&["sh", "-c", "a b  c", "", "$x", "*", "\n"], &["sh", "-c", "a b  c", "", "$x", "*", "\n"]),
         (&[""], &[""]),
+        (&["-c", "", "x"], &["x"]),
+        (&["-c", "dev", "--", "-x"], &["-x"]),
+        (&["-", "x"], &["-", "x"]),
     ] {
         let parsed = run_of(line).unwrap_or_else(|error| panic!("{line:?}: {error}"));
         assert_eq!(parsed.command(), command, "{line:?}");
@@ -64,6 +67,10 @@ fn what_is_no_option_of_snugs_is_refused_before_the_command() {
         &["--rm", "-c", "dev", "true"],
         &["--root", "-u", "me", "true"],
         &["-c"],
+        &["-c", "dev"],
+        &["-c", "dev", "--"],
+        &["-c", "--", "true"],
+        &["-c", "-x", "true"],
         &["-q", "-v", "true"],
     ] {
         assert!(run_of(line).is_err(), "{line:?}");

@@ -103,14 +103,11 @@ pub fn is_privileged(context: &Context, preset: &str, grants: &[String]) -> bool
 /// The image as the daemon takes it. A file is opened here, with the user's own rights, and handed over.
 pub fn local_image(context: &Context, bus: &Bus, image: &str) -> Result<String, CommandError> {
     let ImageRef::File(path) = context.config()?.images.parse(image)? else { return Ok(image.to_owned()) };
-    let name = ImageRef::File(path.clone()).container_name().ok_or_else(|| {
-        CommandError::user(format!("no name can be made from '{}'", path.display()))
-            .hint("`snug image import ALIAS FILE` takes it in under a name of yours")
-    })?;
+    let alias = super::image::default_alias(&path)?;
     let rootfs = open(&path)?;
     let options = Options::new().descriptor("rootfs", Some(rootfs.into()));
-    bus.change(&Change::import_image(name.as_str(), options))?;
-    Ok(ImageRef::Local(name.to_string()).to_string())
+    bus.change(&Change::import_image(&alias, options))?;
+    Ok(ImageRef::Local(alias).to_string())
 }
 
 /// Opens a file of an image.

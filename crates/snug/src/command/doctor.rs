@@ -50,7 +50,7 @@ fn configuration(context: &Context) -> Check {
             &format!("the default container is {}", config.default_container),
             "",
         ),
-        Err(error) => failed("configuration", &error),
+        Err(error) => failed("your-settings", &error),
     }
 }
 

@@ -40,13 +40,15 @@ pub fn execute(context: &Context, args: LogsArgs) -> Result<ExitCode, CommandErr
     if shown.is_empty() && !args.jobs {
         context.printer.notice("the console is empty; `snug logs --jobs` shows what Snug did");
     }
-    while args.follow {
+    if !args.follow {
+        return Ok(ExitCode::SUCCESS);
+    }
+    loop {
         std::thread::sleep(INTERVAL);
         let now = read(&bus)?;
         show(context, added(&shown, &now))?;
         shown = now;
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 /// The guest writes its console: what goes to a terminal is made harmless.

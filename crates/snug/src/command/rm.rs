@@ -45,7 +45,7 @@ pub fn execute(context: &Context, args: RmArgs) -> Result<ExitCode, CommandError
     }
     let options = || args.dry_run.options().switch("force", args.force);
     let wording = Wording { done: "removed", none: "there is no container" };
-    several::execute(context, &bus, &names, |name| Change::remove(name, options()).to_the_end(), &wording)
+    several::execute(context, &bus, &names, |name| Change::remove(name, options()).uncancellable(), &wording)
 }
 
 /// Those that the user really wants removed.

@@ -47,6 +47,22 @@ pub struct RunArgs {
     command: Vec<OsString>,
 }
 
+impl RunArgs {
+    /// `snug run [-c CONTAINER] COMMAND…` and no other option.
+    pub fn plain(container: Option<String>, command: Vec<OsString>) -> Self {
+        let container = ContainerArgs { container };
+        Self {
+            container,
+            how: HowArgs::default(),
+            rm: false,
+            image: None,
+            preset: None,
+            login: false,
+            command,
+        }
+    }
+}
+
 #[cfg(test)]
 impl RunArgs {
     pub fn command(&self) -> &[OsString] {
@@ -59,7 +75,7 @@ impl RunArgs {
 }
 
 /// How a command runs; the same for `run` and `enter`.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct HowArgs {
     /// Directory in the container; it must exist there
     #[arg(short = 'w', long, value_name = "DIR")]
@@ -175,7 +191,7 @@ fn execute_fresh(context: &Context, args: RunArgs) -> Result<ExitCode, CommandEr
     let name = container.as_str();
     let ensure = Change::ensure(name, Options::new());
     let outcome = entry::run(context, &request, &|bus| bus.change(&ensure).map(drop));
-    let removed = bus.change(&Change::remove(name, Options::new().switch("force", true)).to_the_end());
+    let removed = bus.change(&Change::remove(name, Options::new().switch("force", true)).uncancellable());
     if let Err(error) = removed {
         context.printer.error(&error);
         context

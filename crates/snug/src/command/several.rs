@@ -44,13 +44,12 @@ pub fn execute(
     for (name, result) in names.iter().zip(results) {
         match result {
             Ok(ended) => {
-                show_plan(context.printer, &ended.plan).and_then(|()| {
-                    show_notices(context, &ended.notices);
-                    Ok(())
-                })?;
                 if ended.plan.is_empty() {
                     context.printer.detail(&format!("{name}: {}", wording.done));
+                } else {
+                    show_plan(context.printer, &ended.plan)?;
                 }
+                show_notices(context, &ended.notices);
             }
             Err(error) => {
                 if let Kind::Cancelled(signal) = error.kind {

@@ -1,6 +1,6 @@
 //! A place of its own for each test: home, configuration, state, and a bus with a daemon that plays what the test says.
 #![allow(dead_code, reason = "each test file uses a part of it")]
-#![allow(missing_docs, reason = "only tests see it")]
+#![allow(missing_docs, clippy::unwrap_used, reason = "only tests see it")]
 
 pub mod daemon;
 

@@ -1,9 +1,10 @@
 //! `snug image import`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, ValueHint};
+use snug_core::image::ImageRef;
 
 use crate::bus::change::Change;
 use crate::command::arguments::{DryRunArgs, show_notices, show_plan};
@@ -16,12 +17,12 @@ use crate::error::CommandError;
 /// Either Incus' two parts (--metadata and the root file system), or the archive of a root file system alone.
 #[derive(Debug, Args)]
 pub struct ImageImportArgs {
-    /// What it is to be called: `local:ALIAS`
-    #[arg(value_name = "ALIAS")]
-    alias: String,
     /// The root file system: a tar archive or a squashfs image
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     rootfs: PathBuf,
+    /// What it is to be called: `local:ALIAS`; without it, the file's name
+    #[arg(value_name = "ALIAS")]
+    alias: Option<String>,
     /// Incus' metadata archive, when there is one
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     metadata: Option<PathBuf>,
@@ -31,16 +32,25 @@ pub struct ImageImportArgs {
 
 /// Opens the files with the user's own rights and hands them over.
 pub fn execute(context: &Context, args: ImageImportArgs) -> Result<ExitCode, CommandError> {
-    let alias = args.alias.strip_prefix("local:").unwrap_or(&args.alias);
-    let image: snug_core::image::ImageRef = format!("local:{alias}").parse()?;
-    let rootfs = open(&args.rootfs)?;
+    // `file:PATH` is how a file is written where an image is meant.
+    let path = args
+        .rootfs
+        .to_str()
+        .and_then(|path| path.strip_prefix("file:"))
+        .map_or(args.rootfs.clone(), PathBuf::from);
+    let alias = match &args.alias {
+        Some(alias) => alias.strip_prefix("local:").unwrap_or(alias).to_owned(),
+        None => default_alias(&path)?,
+    };
+    let image: ImageRef = format!("local:{alias}").parse()?;
+    let rootfs = open(&path)?;
     let metadata = args.metadata.as_deref().map(open).transpose()?;
     let options = args
         .dry_run
         .options()
         .descriptor("rootfs", Some(rootfs.into()))
         .descriptor("metadata", metadata.map(Into::into));
-    let ended = context.bus()?.change(&Change::import_image(alias, options))?;
+    let ended = context.bus()?.change(&Change::import_image(&alias, options))?;
     if args.dry_run.dry_run {
         show_plan(context.printer, &ended.plan)?;
     } else {
@@ -48,4 +58,13 @@ pub fn execute(context: &Context, args: ImageImportArgs) -> Result<ExitCode, Com
         context.printer.notice(&format!("{image} is here: `snug create -i {image}`"));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The alias of a file that was given none: `my-root.tar.gz` → `my-root`.
+pub fn default_alias(path: &Path) -> Result<String, CommandError> {
+    let name = ImageRef::File(path.to_owned()).container_name();
+    name.map(|name| name.to_string()).ok_or_else(|| {
+        CommandError::user(format!("no name can be made from '{}'", path.display()))
+            .hint("`snug image import FILE ALIAS` takes it in under a name of yours")
+    })
 }

@@ -12,6 +12,8 @@ use clap::{Args, Subcommand};
 use crate::context::Context;
 use crate::error::CommandError;
 
+pub use import::default_alias;
+
 /// List, fetch, import and remove images
 #[derive(Debug, Args)]
 pub struct ImageArgs {

@@ -36,7 +36,10 @@ pub fn execute(context: &Context, args: ImageRmArgs) -> Result<ExitCode, Command
     for (image, result) in images.iter().zip(bus.changes(&changes)) {
         match result {
             Ok(ended) => {
-                show_plan(context.printer, &ended.plan).map(|()| show_notices(context, &ended.notices))?;
+                if !ended.plan.is_empty() {
+                    show_plan(context.printer, &ended.plan)?;
+                }
+                show_notices(context, &ended.notices);
             }
             Err(error) if images.len() == 1 => return Err(error),
             Err(error) => {
