@@ -6,6 +6,9 @@
 //! only while nobody has switched it to single keys, and it is taken over only while the guest's program asks for single
 //! keys or a password. The guest's terminal starts without echo then, since the caller's echoes already, and with
 //! `ECHONL` as a mark: programs that read a password clear both (sudo's `tgetpass.c`, OpenSSH's `readpassphrase.c`).
+//!
+//! Both drivers turn a line feed into carriage return and line feed. While the caller's does (it is not raw), what the
+//! guest's has added is taken away again.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -14,7 +17,7 @@ use std::thread::{self, JoinHandle};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{Errno, read, write};
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::termios::{LocalModes, tcgetattr, tcgetwinsize, tcsetwinsize};
+use rustix::termios::{LocalModes, OutputModes, Termios, tcgetattr, tcgetwinsize, tcsetwinsize};
 use snug_wire::message::{TerminalModes, WindowSize};
 
 use crate::relay;
@@ -63,6 +66,9 @@ pub struct Console {
     ended: Option<OwnedFd>,
     output: Option<JoinHandle<()>>,
     hung_up: bool,
+    /// Keys that send SIGINT and SIGQUIT on the caller's terminal, and the last of them that was typed.
+    ending_keys: [(u8, i32); 2],
+    ending_key: Option<i32>,
 }
 
 /// The modes that the guest's terminal shall start with.
@@ -74,6 +80,29 @@ pub fn initial_modes(terminal: Option<&Terminal>, wiring: &Wiring, trusted: bool
         modes.local |= LocalModes::ECHONL.bits();
     }
     Some(modes)
+}
+
+fn adds_carriage_returns(modes: &Termios) -> bool {
+    modes.output_modes.contains(OutputModes::OPOST | OutputModes::ONLCR)
+}
+
+/// Whether both drivers would add a carriage return to a line feed. One that cannot be asked is taken to be as it began.
+fn doubles_line_ends(source: BorrowedFd<'_>, target: Option<BorrowedFd<'_>>) -> bool {
+    target.is_some_and(|target| tcgetattr(target).is_ok_and(|modes| adds_carriage_returns(&modes)))
+        && tcgetattr(source).map_or(true, |modes| adds_carriage_returns(&modes))
+}
+
+/// Takes away one carriage return before each line feed, and returns what is left at the start of `bytes`.
+fn single_line_ends(bytes: &mut [u8]) -> &[u8] {
+    let mut length = 0;
+    for index in 0..bytes.len() {
+        if bytes[index] == b'\n' && length > 0 && bytes[length - 1] == b'\r' {
+            length -= 1;
+        }
+        bytes[length] = bytes[index];
+        length += 1;
+    }
+    &bytes[..length]
 }
 
 fn in_line_mode(master: BorrowedFd<'_>) -> bool {
@@ -125,6 +154,10 @@ impl Console {
                 }
             })?;
         }
+        let characters = terminal.as_ref().and_then(Terminal::modes).map(|modes| modes.characters);
+        // Their places in `c_cc`: asm-generic/termbits.h. 0 is no key.
+        let ending_keys =
+            characters.map_or([(0, 0); 2], |keys| [(keys[0], libc::SIGINT), (keys[1], libc::SIGQUIT)]);
         let mut console = Self {
             terminal,
             wiring,
@@ -136,6 +169,8 @@ impl Console {
             ended: Some(ended),
             output: Some(output),
             hung_up: false,
+            ending_keys,
+            ending_key: None,
         };
         console.take_keyboard();
         Ok(console)
@@ -260,7 +295,14 @@ impl Console {
             match read(terminal.as_fd(), &mut keys) {
                 Ok(0) if raw => self.hung_up = true,
                 Ok(0) => self.pending.push(END_OF_FILE),
-                Ok(count) => self.pending.extend_from_slice(&keys[..count]),
+                Ok(count) => {
+                    let keys = &keys[..count];
+                    let is_typed = |(key, _): &(u8, i32)| raw && *key != 0 && keys.contains(key);
+                    if let Some((_, signal)) = self.ending_keys.into_iter().find(is_typed) {
+                        self.ending_key = Some(signal);
+                    }
+                    self.pending.extend_from_slice(keys);
+                }
                 Err(Errno::INTR | Errno::AGAIN) => {}
                 Err(_) => self.hung_up = true,
             }
@@ -278,6 +320,14 @@ impl Console {
                 Err(_) => self.pending.clear(),
             }
         }
+    }
+
+    /// Whether the user typed the key for this signal into the raw terminal. Then the caller's other processes have not
+    /// had it: a script's loop goes on unless it gets the signal, too.
+    #[must_use]
+    pub fn was_typed(&self, signal: i32) -> bool {
+        self.ending_key == Some(signal)
+            && self.terminal.as_ref().is_some_and(|terminal| terminal.in_foreground())
     }
 
     /// Shows the rest of the output after the command has ended, and restores the terminal.
@@ -327,7 +377,9 @@ fn show(
         match read(source, &mut buffer[..]) {
             Ok(0) => return,
             Ok(count) => {
-                if !put(&buffer[..count]) {
+                let bytes = &mut buffer[..count];
+                let bytes = if doubles_line_ends(source, target) { single_line_ends(bytes) } else { &*bytes };
+                if !put(bytes) {
                     return;
                 }
             }
@@ -341,6 +393,24 @@ fn show(
                 // A full pipe has told the session already.
                 let _ = write(changes, b"m");
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_carriage_return_before_each_line_feed_is_taken_away() {
+        for (bytes, expected) in [
+            (&b"a\r\nb\r\n"[..], &b"a\nb\n"[..]),
+            (b"\r\r\n", b"\r\n"),
+            (b"\n\r\n\r", b"\n\n\r"),
+            (b"50%\r60%\r", b"50%\r60%\r"),
+            (b"", b""),
+        ] {
+            assert_eq!(single_line_ends(&mut bytes.to_vec()), expected);
         }
     }
 }

@@ -67,7 +67,16 @@ pub fn run(request: &Request) -> Result<Outcome, Error> {
     session.send_request(exec)?;
     let result = session.converse(&signals);
     match session.console.take() {
-        Some(console) => console.finish(),
+        Some(console) => {
+            let typed = match &result {
+                Ok(Outcome::Killed(signal)) if console.was_typed(*signal) => Some(*signal),
+                _ => None,
+            };
+            console.finish();
+            if let Some(signal) = typed {
+                signals::tell_job(signal);
+            }
+        }
         None => drop(session.terminal.take()),
     }
     result

@@ -104,12 +104,25 @@ impl Drop for Signals {
     }
 }
 
+/// Sends `signal` to the caller's whole job, as the terminal's driver does for a key that was typed. This process, where
+/// it is blocked, dies of it later.
+pub fn tell_job(signal: i32) {
+    leave_no_core();
+    // SAFETY: a plain system call.
+    unsafe { libc::kill(0, signal) };
+}
+
+fn leave_no_core() {
+    let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the structure lives for the call.
+    unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const none) };
+}
+
 /// Dies of `signal` without leaving a core. Returns only where the signal cannot kill.
 pub fn die_of(signal: i32) {
+    leave_no_core();
     // SAFETY: all arguments are valid for the calls; the process has nothing left to do.
     unsafe {
-        let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-        libc::setrlimit(libc::RLIMIT_CORE, &raw const none);
         libc::signal(signal, libc::SIG_DFL);
         let set = set_of(std::iter::once(signal));
         libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut());

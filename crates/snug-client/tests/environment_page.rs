@@ -12,7 +12,7 @@ fn page() -> String {
          gets `TERM`, `COLORTERM` and `NO_COLOR` alone. `*` stands for any characters.\n\n| variable | why it stays |\n|---|---|\n",
     );
     for (name, reason) in HOST_VARIABLES {
-        writeln!(page, "| `{name}` | {reason} |").unwrap();
+        writeln!(page, "| `{name}` | {reason} |").expect("a string takes everything");
     }
     page
 }

@@ -134,8 +134,7 @@ fn the_system_directories_of_the_path_are_the_guests_and_the_order_is_kept() {
         ("/home/tester/bin", format!("/home/tester/bin:{system}")),
         ("/usr/bin", system.to_owned()),
     ] {
-        // The host's `setpriv` starts `snug` by its full path, whatever PATH says.
-        let all = environment(guest().run(["env", "-0"]).env("PATH", caller));
+        let all = environment(guest().shell("PATH=$CALLER; /usr/bin/snug run env -0").env("CALLER", caller));
         assert_eq!(text(&all, "PATH"), expected, "from {caller}");
     }
 }

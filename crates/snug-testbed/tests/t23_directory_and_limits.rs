@@ -151,7 +151,7 @@ fn soft_limits_are_exactly_the_callers() {
 
 #[test]
 fn hard_limits_are_the_callers_as_far_as_the_guests_allow() {
-    let line = "ulimit -Hn 600; ulimit -Hc 0; snug run bash -c 'ulimit -Hn; ulimit -Hc; ulimit -n 601 2>/dev/null || echo no'";
+    let line = "ulimit -n 600; ulimit -c 0; snug run bash -c 'ulimit -Hn; ulimit -Hc; ulimit -n 601 2>/dev/null || echo no'";
     assert_eq!(guest().bash(line).run().unwrap().success().out(), "600\n0\nno\n");
     // More than the guest has cannot be given, and does not stop the command either.
     let out = Command::new("prlimit")
