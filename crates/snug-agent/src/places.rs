@@ -37,11 +37,11 @@ impl Places {
     pub fn settled(&self) -> PathBuf {
         self.state.join("settled")
     }
-    /// A fifo: a byte in it means that early boot is done.
-    pub fn ready(&self) -> PathBuf {
-        self.state.join("ready")
+    /// The fifo that systemd makes after `sysinit.target`.
+    pub fn sysinit(&self) -> PathBuf {
+        self.state.join("sysinit")
     }
-    /// There while nothing will ever be written to `ready`: what to wait for instead, or nothing.
+    /// How the end of early boot will be known; nothing: it is over.
     pub fn boot(&self) -> PathBuf {
         self.state.join("boot")
     }

@@ -86,7 +86,8 @@ fn a_command_waits_for_early_boot_unless_it_is_early() {
     drop(leaving);
     eventually("a session outlives its client", || children(agent.pid()) <= 2);
     assert!(!agent.state("settled").exists());
-    fs::OpenOptions::new().write(true).open(agent.state("ready")).unwrap().write_all(b"1").unwrap();
+    // As systemd makes the fifo of our socket unit.
+    fs::write(agent.state("sysinit"), "").unwrap();
     waiting.expect_started();
     assert_eq!(waiting.expect(), FromAgent::Exited(7));
     assert!(agent.state("settled").exists());
@@ -160,7 +161,7 @@ fn sixty_four_clients_at_once_leave_nothing_behind() {
         }
     });
     eventually("sessions are left", || children(agent.pid()) == 0);
-    eventually("descriptors are left", || descriptors(agent.pid()) == open);
+    eventually("descriptors are left", || descriptors(agent.pid()) <= open);
     let after = resident_kib(agent.pid());
     assert!(after <= memory + 512, "{memory} KiB before, {after} KiB after");
 }

@@ -72,10 +72,7 @@ fn prepare_state(places: &Places, kind: Kind) -> io::Result<()> {
     fs::create_dir_all(&places.state)?;
     match kind {
         Kind::Systemd => {
-            let _ = fs::remove_file(places.ready());
-            let mode = rustix::fs::Mode::from_raw_mode(0o600);
-            rustix::fs::mknodat(rustix::fs::CWD, places.ready(), rustix::fs::FileType::Fifo, mode, 0)?;
-            provision::systemd::write_ready_unit(&Guest::default())?;
+            provision::systemd::write_ready_units(&Guest::default(), places)?;
             fs::write(places.boot(), server::BY_UNIT)
         }
         Kind::OpenRc => fs::write(places.boot(), server::BY_OPENRC),

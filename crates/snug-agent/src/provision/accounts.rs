@@ -1,4 +1,4 @@
-//! The texts of `passwd`, `group`, `shadow` and `subuid` with the owner in them. Pure: text in, text out, and a second
+//! The texts of `passwd`, `group`, `shadow`, `gshadow` and `subuid` with the owner in them. Pure: text in, text out, and a second
 //! time nothing changes. Lines that are not the owner's stay byte for byte.
 
 use crate::users::number;
@@ -127,6 +127,24 @@ pub fn group(text: &[u8], owner: &Owner<'_>, taken_over: &[Vec<u8>], memberships
     joined(&result)
 }
 
+/// `/etc/gshadow` in step with the text of `/etc/group`: the same groups and members, passwords and administrators kept.
+pub fn group_shadow(text: &[u8], group: &[u8]) -> Vec<u8> {
+    let groups: Vec<Vec<&[u8]>> = lines(group).map(fields).filter(|fields| fields.len() == 4).collect();
+    let mut result: Vec<Vec<u8>> = Vec::new();
+    let mut known: Vec<&[u8]> = Vec::new();
+    for line in lines(text) {
+        let [name, password, administrators, _] = fields(line)[..] else { continue };
+        if let Some(group) = groups.iter().find(|group| group[0] == name) {
+            result.push([name, password, administrators, group[3]].join(&b':'));
+            known.push(name);
+        }
+    }
+    for group in groups.iter().filter(|group| !known.contains(&group[0])) {
+        result.push([group[0], b"!", b"", group[3]].join(&b':'));
+    }
+    joined(&result)
+}
+
 fn renamed(members: &[u8], owner: &Owner<'_>, taken_over: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let mut names: Vec<Vec<u8>> = Vec::new();
     for member in members.split(|byte| *byte == b',').filter(|member| !member.is_empty()) {
@@ -240,6 +258,14 @@ mod tests {
         assert_eq!(group(&once, &anna(), &[], &["video", "sudo", "render"]), once);
         let before = b"anna:x:7:bob\nother:x:1000:carl\n";
         assert_eq!(text(group(before, &anna(), &[], &[])), "anna:x:1000:bob,carl\n");
+    }
+
+    #[test]
+    fn group_passwords_stay_in_step_with_the_groups() {
+        let group = b"root:x:0:\nsudo:x:27:anna\nanna:x:1000:\n";
+        let once = group_shadow(b"root:*::\nsudo:$y$x:bob:ubuntu\nubuntu:!::\n", group);
+        assert_eq!(text(once.clone()), "root:*::\nsudo:$y$x:bob:anna\nanna:!::\n");
+        assert_eq!(group_shadow(&once, group), once);
     }
 
     #[test]

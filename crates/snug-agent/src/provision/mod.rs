@@ -55,7 +55,7 @@ fn steps(guest: &Guest, provision: &Provision, init: Kind) -> Vec<Step> {
         ("sudo", owner::allow_sudo(guest, provision)),
         ("home", home::make(guest, provision)),
         ("islands", islands::make(guest, provision)),
-        ("runtime directory", owner::make_runtime_directory(guest, provision, init)),
+        ("runtime directory", owner::make_runtime_directory(guest, provision)),
         ("lingering", systemd::let_owner_linger(guest, provision, init)),
     ]
 }

@@ -1,11 +1,13 @@
 //! Mounting.
 
+use std::ffi::CString;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_bind, mount_change};
+use snug_wire::provision::Account;
 
 use crate::places::Guest;
 
@@ -21,6 +23,13 @@ pub fn mount_run(guest: &Guest) -> io::Result<()> {
     }
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::STRICTATIME;
     Ok(mount("tmpfs", &run, "tmpfs", flags, Some(c"mode=0755,size=20%,nr_inodes=800k"))?)
+}
+
+/// Mounts the owner's runtime directory, as logind would.
+pub fn mount_runtime_directory(path: &Path, owner: &Account) -> io::Result<()> {
+    let options = format!("mode=0700,uid={},gid={},size=10%,nr_inodes=400k", owner.uid, owner.gid);
+    let options = CString::new(options).map_err(|_| io::ErrorKind::InvalidInput)?;
+    Ok(mount("tmpfs", path, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, Some(options.as_c_str()))?)
 }
 
 /// Mounts one directory over another, for this guest alone.

@@ -8,9 +8,8 @@ use std::path::{Path, PathBuf};
 use snug_wire::provision::{Account, Provision};
 
 use super::accounts::{self, Owner};
-use super::{home, hosts};
+use super::{home, hosts, mounts};
 use crate::files::replace;
-use crate::init::Kind;
 use crate::places::Guest;
 
 /// Groups that the owner is in wherever the guest has them: its hardware, and those whose members administer it.
@@ -58,7 +57,12 @@ pub fn make_account(guest: &Guest, provision: &Provision) -> io::Result<()> {
         let taken_over = accounts::taken_over(&passwd, owner);
         // The others first: after a failure the account that is to be taken over can still be found.
         let groups = guest.path("/etc/group");
-        replace(&groups, &accounts::group(&read(&groups)?, owner, &taken_over, &GROUPS), 0o644)?;
+        let group = accounts::group(&read(&groups)?, owner, &taken_over, &GROUPS);
+        replace(&groups, &group, 0o644)?;
+        let group_shadow = guest.path("/etc/gshadow");
+        if group_shadow.exists() {
+            replace(&group_shadow, &accounts::group_shadow(&read(&group_shadow)?, &group), 0o640)?;
+        }
         let shadow = guest.path("/etc/shadow");
         if shadow.exists() {
             replace(&shadow, &accounts::shadow(&read(&shadow)?, owner, &taken_over), 0o640)?;
@@ -81,14 +85,12 @@ pub fn allow_sudo(guest: &Guest, provision: &Provision) -> io::Result<()> {
     replace(&directory.join("90-snug"), hosts::sudoers(provision.owner.uid).as_bytes(), 0o440)
 }
 
-/// `/run/user/UID` where no systemd makes it.
-pub fn make_runtime_directory(guest: &Guest, provision: &Provision, init: Kind) -> io::Result<()> {
-    if init == Kind::Systemd {
-        return Ok(());
-    }
+/// `/run/user/UID`, there from the first command on: logind comes later, and leaves what it finds mounted
+/// (`user-runtime-dir.c`).
+pub fn make_runtime_directory(guest: &Guest, provision: &Provision) -> io::Result<()> {
     let path = guest.path(format!("/run/user/{}", provision.owner.uid));
     fs::create_dir_all(&path)?;
-    home::give(&path, &provision.owner, 0o700)
+    mounts::mount_runtime_directory(&path, &provision.owner)
 }
 
 #[cfg(test)]

@@ -2,36 +2,40 @@
 
 use std::fs;
 use std::io;
+use std::path::Path;
 
 use snug_wire::provision::Provision;
 
 use crate::files::{replace, replace_link};
 use crate::init::Kind;
-use crate::places::{Guest, PROGRAM};
+use crate::places::{Guest, PROGRAM, Places};
 
-const UNIT: &str = "snug-ready.service";
+const SERVICE: &str = "snug-ready.service";
+const SOCKET: &str = "snug-ready.socket";
 
-/// Writes the unit that tells the server that early boot is done. `sysinit.target` pulls it in and it comes after it,
-/// which only works without default dependencies: else the target would wait for it.
-pub fn write_ready_unit(guest: &Guest) -> io::Result<()> {
+/// Writes the units that tell the server that early boot is done. `sysinit.target` pulls them in and they come after
+/// it, which only works without default dependencies: else the target would wait for them.
+///
+/// The fifo of the socket unit is there 50 ms before a program that systemd starts then would have run (on a busy
+/// machine); the service makes up for a systemd that would not make it.
+pub fn write_ready_units(guest: &Guest, places: &Places) -> io::Result<()> {
     let directory = guest.path("/run/systemd/system");
     let wants = directory.join("sysinit.target.wants");
     fs::create_dir_all(&wants)?;
-    let text = format!(
-        "[Unit]\n\
-         Description=Tell Snug's agent that early boot is done\n\
-         DefaultDependencies=no\n\
-         After=sysinit.target systemd-tmpfiles-setup.service local-fs.target\n\
-         Conflicts=shutdown.target\n\
-         Before=shutdown.target\n\
-         \n\
-         [Service]\n\
-         Type=oneshot\n\
-         RemainAfterExit=yes\n\
-         ExecStart={PROGRAM} ready\n"
-    );
-    replace(&directory.join(UNIT), text.as_bytes(), 0o644)?;
-    replace_link(&wants.join(UNIT), &std::path::Path::new("..").join(UNIT))
+    let unit = "[Unit]\n\
+                Description=Tell Snug's agent that early boot is done\n\
+                DefaultDependencies=no\n\
+                After=sysinit.target systemd-tmpfiles-setup.service local-fs.target\n\
+                Conflicts=shutdown.target\n\
+                Before=shutdown.target\n\n";
+    let service = format!("{unit}[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart={PROGRAM} ready\n");
+    let fifo = places.sysinit();
+    let socket = format!("{unit}[Socket]\nListenFIFO={}\nSocketMode=0600\n", fifo.display());
+    for (name, text) in [(SOCKET, socket), (SERVICE, service)] {
+        replace(&directory.join(name), text.as_bytes(), 0o644)?;
+        replace_link(&wants.join(name), &Path::new("..").join(name))?;
+    }
+    Ok(())
 }
 
 /// Lets the owner's user manager run from the start, so that `systemctl --user` works without a login.
@@ -61,13 +65,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_unit_is_pulled_in_by_early_boot() {
+    fn the_units_are_pulled_in_by_early_boot() {
         let directory = tempfile::tempdir().unwrap();
         let guest = Guest::at(directory.path());
         for _ in 0..2 {
-            write_ready_unit(&guest).unwrap();
-            let link = guest.path("/run/systemd/system/sysinit.target.wants").join(UNIT);
-            assert!(fs::read_to_string(link).unwrap().contains("ExecStart=/.snug/bin/snug-agent ready\n"));
+            write_ready_units(&guest, &Places::default()).unwrap();
+            let wants = guest.path("/run/systemd/system/sysinit.target.wants");
+            let read = |name| fs::read_to_string(wants.join(name)).unwrap();
+            assert!(read(SERVICE).contains("ExecStart=/.snug/bin/snug-agent ready\n"));
+            assert!(read(SOCKET).contains("ListenFIFO=/run/snug/sysinit\n"));
         }
     }
 

@@ -2,16 +2,15 @@
 //!
 //! | init | settled |
 //! |---|---|
-//! | systemd | when our unit, after `sysinit.target`, says so by a byte in a fifo |
+//! | systemd | when our units, ordered after `sysinit.target`, leave their mark: a socket unit whose fifo systemd makes itself, without a process, and a service beside it for certainty |
 //! | OpenRC | when its service `bootmisc`, which empties /tmp, has started; at once where it is not enabled |
 //! | any other, or none | at once: nothing there tells, and nothing there is known to empty /tmp later |
 
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::PathBuf;
 
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
-use rustix::fs::{Mode, OFlags, open};
 
 use crate::places::Places;
 
@@ -21,34 +20,43 @@ pub const BY_UNIT: &str = "unit";
 pub const BY_OPENRC: &str = "openrc";
 
 const OPENRC_DIRECTORIES: [&str; 3] = ["/run", "/run/openrc", "/run/openrc/started"];
+/// A link to the service's script.
 const OPENRC_MARK: &str = "/run/openrc/started/bootmisc";
 
 /// How the server learns of it.
 pub enum Settle {
     /// It is done.
     Done,
-    /// A byte will come here.
-    Fifo(OwnedFd),
-    /// Something changes here.
-    OpenRc(OwnedFd),
+    /// One of `marks` will appear.
+    Watched {
+        /// Tells when something in their directories changes.
+        changes: OwnedFd,
+        /// Directories, which may appear one after the other themselves.
+        directories: Vec<PathBuf>,
+        /// Files.
+        marks: Vec<PathBuf>,
+    },
 }
 
 impl Settle {
     /// Where the guest is now.
     pub fn observe(places: &Places) -> Self {
-        let waits = match fs::read_to_string(places.boot()).unwrap_or_default().as_str() {
-            // Read and write, so that it never ends when a writer leaves.
-            BY_UNIT => open(places.ready(), OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())
-                .map_or(Self::Done, Self::Fifo),
+        let mut directories = vec![places.state.clone()];
+        let mut marks = vec![places.settled(), places.sysinit()];
+        match fs::read_to_string(places.boot()).unwrap_or_default().as_str() {
+            BY_UNIT => {}
             BY_OPENRC => {
-                inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).map_or(Self::Done, Self::OpenRc)
+                directories.extend(OPENRC_DIRECTORIES.map(PathBuf::from));
+                marks.push(OPENRC_MARK.into());
             }
-            _ => Self::Done,
+            _ => return Self::Done,
+        }
+        let Ok(changes) = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK) else {
+            return Self::Done;
         };
-        // Looked at after the descriptor exists, so that nothing falls between.
-        let mut waits = waits;
-        waits.look(places);
-        waits
+        let mut settle = Self::Watched { changes, directories, marks };
+        settle.look(places);
+        settle
     }
 
     /// Whether it is done.
@@ -60,42 +68,29 @@ impl Settle {
     pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         match self {
             Self::Done => None,
-            Self::Fifo(fd) | Self::OpenRc(fd) => Some(fd.as_fd()),
+            Self::Watched { changes, .. } => Some(changes.as_fd()),
         }
     }
 
     /// Looks again; true when it has just become done.
     pub fn look(&mut self, places: &Places) -> bool {
-        let mut buffer = [0; 4096];
-        let done = match self {
-            Self::Done => false,
-            Self::Fifo(fd) => {
-                rustix::io::read(fd, &mut buffer).is_ok_and(|count| count > 0) || places.settled().exists()
-            }
-            Self::OpenRc(fd) => {
-                let _ = rustix::io::read(&*fd, &mut buffer);
-                for directory in OPENRC_DIRECTORIES {
-                    let flags = WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::ONLYDIR;
-                    let _ = inotify::add_watch(&*fd, directory, flags);
-                }
-                // A link to the service's script.
-                places.settled().exists() || fs::symlink_metadata(Path::new(OPENRC_MARK)).is_ok()
-            }
-        };
+        let Self::Watched { changes, directories, marks } = self else { return false };
+        let _ = rustix::io::read(&*changes, &mut [0; 4096]);
+        // Watch first, look after: nothing falls between.
+        for directory in directories {
+            let flags = WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::ONLYDIR;
+            let _ = inotify::add_watch(&*changes, directory.as_path(), flags);
+        }
+        let done = marks.iter().any(|mark| fs::symlink_metadata(mark).is_ok());
         if done {
-            let _ = fs::write(places.settled(), "");
+            let _ = announce(places);
             *self = Self::Done;
         }
         done
     }
 }
 
-/// `snug-agent ready`: the marker first, for a server that starts later, then the byte.
+/// `snug-agent ready`, and the mark for a server that starts later.
 pub fn announce(places: &Places) -> std::io::Result<()> {
-    fs::write(places.settled(), "")?;
-    if let Ok(fifo) = open(places.ready(), OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())
-    {
-        rustix::io::write(fifo, b"1")?;
-    }
-    Ok(())
+    fs::write(places.settled(), "")
 }

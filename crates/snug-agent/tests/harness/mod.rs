@@ -84,9 +84,6 @@ impl Agent {
         fs::write(directory.path().join("run/provision.json"), text).unwrap();
         if let Some(boot) = options.boot {
             fs::write(directory.path().join("state/boot"), boot).unwrap();
-            let mode = rustix::fs::Mode::from_raw_mode(0o600);
-            let fifo = directory.path().join("state/ready");
-            rustix::fs::mknodat(rustix::fs::CWD, fifo, rustix::fs::FileType::Fifo, mode, 0).unwrap();
         }
         let process = Self::spawn(directory.path());
         let agent = Self { directory, process };
