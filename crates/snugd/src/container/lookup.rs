@@ -111,19 +111,33 @@ async fn check(
     })
 }
 
-/// All containers of `uid`, or of everybody.
+/// All containers of `uid`, or of everybody, without their state.
 ///
 /// # Errors
 /// What Incus says.
 pub async fn list(client: &Client, config: &Config, uid: Option<Uid>) -> Result<Vec<Found>> {
-    let instances = match uid {
-        Some(uid) => client.project(config.project(uid)).instances().list_full(&ListOptions::default()).await,
-        None => {
-            let all = ListOptions { all_projects: true, ..ListOptions::default() };
-            client.instances().list_full(&all).await
-        }
-    };
-    let instances = match instances {
+    let (client, options) = scope(client, config, uid);
+    owned(config, client.instances().list(&options).await).await
+}
+
+/// The same with state, addresses and snapshots.
+///
+/// # Errors
+/// What Incus says.
+pub async fn list_full(client: &Client, config: &Config, uid: Option<Uid>) -> Result<Vec<Found>> {
+    let (client, options) = scope(client, config, uid);
+    owned(config, client.instances().list_full(&options).await).await
+}
+
+fn scope(client: &Client, config: &Config, uid: Option<Uid>) -> (Client, ListOptions) {
+    match uid {
+        Some(uid) => (client.project(config.project(uid)), ListOptions::default()),
+        None => (client.clone(), ListOptions { all_projects: true, ..ListOptions::default() }),
+    }
+}
+
+async fn owned(config: &Config, answer: incus_client::Result<Vec<Instance>>) -> Result<Vec<Found>> {
+    let instances = match answer {
         Ok(instances) => instances,
         // No project yet: no container yet.
         Err(error) if error.is_not_found() => Vec::new(),

@@ -29,7 +29,7 @@ pub async fn list(daemon: &Arc<Daemon>, call: &Call) -> Answer {
     };
     options.finish()?;
     let config = daemon.config().await?;
-    let found = lookup::list(daemon.incus(), &config, uid).await?;
+    let found = lookup::list_full(daemon.incus(), &config, uid).await?;
     let views: Vec<View> = found.iter().map(|found| view::of(found, size)).collect();
     call.answer(&views)
 }
@@ -103,6 +103,6 @@ async fn console(daemon: &Daemon, project: &str, name: &str) -> crate::error::Re
 /// What Incus says.
 pub async fn views(daemon: &Daemon, uid: Uid) -> crate::error::Result<Vec<View>> {
     let config = daemon.config().await?;
-    let found = lookup::list(daemon.incus(), &config, Some(uid)).await?;
+    let found = lookup::list_full(daemon.incus(), &config, Some(uid)).await?;
     Ok(found.iter().map(|found| view::of(found, false)).collect())
 }

@@ -18,6 +18,9 @@ use crate::incus::quirks;
 /// load or a cold disk needs longer.
 const AGENT: Duration = Duration::from_secs(30);
 
+/// After this long a running guest's agent is taken for dead: it needs less than a second even under load.
+const SILENCE: Duration = Duration::from_secs(6);
+
 impl Work {
     async fn change_state(&self, change: &StateChange, place: &str) -> Result<(), incus_client::Error> {
         let operation = self.incus().instances().set_state(self.name.as_str(), change).await?;
@@ -60,8 +63,18 @@ impl Work {
                 None => std::future::pending().await,
             }
         };
+        // A server that died at once is started again before the guest is given up.
+        let again = async {
+            tokio::time::sleep(SILENCE).await;
+            self.notice("the agent is silent: starting it again");
+            if let Err(error) = self.repair_agent().await {
+                self.notice(error.to_string());
+            }
+            std::future::pending::<()>().await;
+        };
         tokio::select! {
             hello = agent::wait(&socket) => hello.map(drop),
+            () = again => Ok(()),
             () = self.instance_ended() => Err(self.died().await),
             () = tokio::time::sleep(AGENT) => {
                 self.tell_console().await;
