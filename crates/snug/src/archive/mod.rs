@@ -4,10 +4,12 @@
 //! |---|---|
 //! | [`pack`] | files of the host as a stream |
 //! | [`unpack`] | a stream as files of the host, and nothing outside of the place they were meant for |
+//! | [`stream`] | the entries of a stream, with every length bounded |
 //! | [`place`] | directories that are entered without following a link |
 
 pub mod pack;
 mod place;
+mod stream;
 pub mod unpack;
 
 use std::ffi::OsStr;
@@ -47,6 +49,9 @@ pub enum ArchiveError {
         /// The entry, fit for a terminal.
         entry: String,
     },
+    /// What was asked for is itself a link, to this.
+    #[error("what was asked for is a link")]
+    Link(Vec<u8>),
     /// Nothing came.
     #[error("the container sent nothing")]
     Empty,

@@ -1,32 +1,29 @@
 //! A tar stream from a guest as files of the host.
 //!
 //! The guest may be hostile. Nothing is written but below the one name that the copy gets: no absolute path, no `..`, no
-//! link is followed, none that points out of the copy is made, no device, no setuid bit. The stream is read in the tar
-//! crate's raw mode, because its own handling of long names reads as much into memory as the guest announces.
+//! link is followed, none that points out of the copy is made, no device, no setuid bit.
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps, fchmod, futimens, linkat, openat, symlinkat};
-use tar::{Archive, Entry, EntryType};
+use tar::EntryType;
 
 use super::place::{Root, make_way};
+use super::stream::{Entries, Entry};
 use super::{ArchiveError, Skipped, is_plain, shown};
 
-/// Longest path or link target: eight times what the kernel takes in one call.
-const LONGEST_PATH: u64 = 32 << 10;
 /// Deepest directory: each component costs a descriptor's opening.
 const DEEPEST: usize = 512;
 
 /// Reads a stream and writes what it holds into `directory`, under the name `name` instead of the one that the guest
 /// chose.
 pub fn unpack(stream: impl Read, directory: OwnedFd, name: &OsStr) -> Result<Vec<Skipped>, ArchiveError> {
-    let mut archive = Archive::new(stream);
     let mut unpacker = Unpacker {
         root: Root::new(directory),
         name: name.to_owned(),
@@ -35,37 +32,14 @@ pub fn unpack(stream: impl Read, directory: OwnedFd, name: &OsStr) -> Result<Vec
         directories: Vec::new(),
         skipped: Vec::new(),
     };
-    let mut long_path = None;
-    let mut long_link = None;
-    for entry in archive.entries().map_err(ArchiveError::Stream)?.raw(true) {
-        let mut entry = entry.map_err(ArchiveError::Stream)?;
-        match entry.header().entry_type() {
-            EntryType::GNULongName => long_path = Some(read_text(&mut entry)?),
-            EntryType::GNULongLink => long_link = Some(read_text(&mut entry)?),
-            _ => {
-                let path = long_path.take().unwrap_or_else(|| entry.path_bytes().into_owned());
-                let link =
-                    long_link.take().or_else(|| entry.link_name_bytes().map(std::borrow::Cow::into_owned));
-                unpacker.add(&mut entry, &path, link.as_deref().unwrap_or_default())?;
-            }
-        }
+    let mut entries = Entries::new(stream);
+    while let Some(entry) = entries.next()? {
+        unpacker.add(&mut entries, &entry)?;
     }
     if unpacker.top.is_none() {
         return Err(ArchiveError::Empty);
     }
     unpacker.finish()
-}
-
-fn read_text<R: Read>(entry: &mut Entry<'_, R>) -> Result<Vec<u8>, ArchiveError> {
-    if entry.header().entry_size().map_err(ArchiveError::Stream)? > LONGEST_PATH {
-        return Err(ArchiveError::refused("a name that is too long", b""));
-    }
-    let mut text = Vec::new();
-    entry.take(LONGEST_PATH).read_to_end(&mut text).map_err(ArchiveError::Stream)?;
-    if text.last() == Some(&0) {
-        text.pop();
-    }
-    Ok(text)
 }
 
 struct Unpacker {
@@ -81,33 +55,30 @@ struct Unpacker {
 }
 
 impl Unpacker {
-    fn add<R: Read>(
-        &mut self,
-        entry: &mut Entry<'_, R>,
-        path: &[u8],
-        link: &[u8],
-    ) -> Result<(), ArchiveError> {
+    fn add<R: Read>(&mut self, entries: &mut Entries<R>, entry: &Entry) -> Result<(), ArchiveError> {
+        let Entry { header, path, link, .. } = entry;
         let components = self.components(path)?;
         let host = |source| ArchiveError::Host { path: components.iter().collect::<PathBuf>(), source };
         let Some((name, above)) = components.split_last() else {
             return Err(ArchiveError::refused("an empty path", path));
         };
-        let mode = entry.header().mode().unwrap_or(0o600) & 0o777;
-        let time = entry.header().mtime().unwrap_or(0);
-        match entry.header().entry_type() {
+        let mode = header.mode().unwrap_or(0o600) & 0o777;
+        let time = header.mtime().unwrap_or(0);
+        match header.entry_type() {
             EntryType::Directory => {
                 self.root.directory(&components).map_err(host)?;
                 self.directories.push((components, mode | 0o700, time));
             }
-            EntryType::Regular | EntryType::Continuous => {
+            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
                 let directory = self.root.directory(above).map_err(host)?;
                 make_way(&directory, name).map_err(host)?;
-                write_file(entry, &directory, name, mode, time).map_err(|error| match error {
+                write_file(entries, entry, &directory, name, mode, time).map_err(|error| match error {
                     Failure::Host(source) => host(source),
                     Failure::Stream(source) => ArchiveError::Stream(source),
                 })?;
                 self.files.insert(components);
             }
+            EntryType::Symlink if above.is_empty() => return Err(ArchiveError::Link(link.clone())),
             EntryType::Symlink => match link_problem(link, above.len()) {
                 Some(reason) => self.skip(path, reason),
                 None => {
@@ -137,7 +108,6 @@ impl Unpacker {
             }
             EntryType::Char | EntryType::Block => self.skip(path, "a device node"),
             EntryType::Fifo => self.skip(path, "a named pipe"),
-            EntryType::GNUSparse => return Err(ArchiveError::refused("a sparse file", path)),
             _ => return Err(ArchiveError::refused("an entry of an unknown kind", path)),
         }
         Ok(())
@@ -198,7 +168,7 @@ fn link_problem(target: &[u8], depth: usize) -> Option<&'static str> {
     let parts: Vec<&[u8]> =
         target.split(|byte| *byte == b'/').filter(|part| !matches!(*part, b"" | b".")).collect();
     let up = parts.iter().take_while(|part| **part == b"..").count();
-    if up >= depth.max(1) || depth == 0 {
+    if up >= depth {
         return Some("a link that points out of the copy");
     }
     parts[up..].contains(&b"..".as_slice()).then_some("a link that goes up after going down")
@@ -210,7 +180,8 @@ enum Failure {
 }
 
 fn write_file<R: Read>(
-    entry: &mut Entry<'_, R>,
+    entries: &mut Entries<R>,
+    entry: &Entry,
     directory: &OwnedFd,
     name: &OsStr,
     mode: u32,
@@ -221,15 +192,18 @@ fn write_file<R: Read>(
         .map_err(|error| Failure::Host(error.into()))?;
     let mut file = File::from(file);
     let mut buffer = vec![0; 128 << 10];
-    let mut left = entry.header().entry_size().map_err(Failure::Stream)?;
-    while left > 0 {
-        let count = entry.read(&mut buffer).map_err(Failure::Stream)?;
-        if count == 0 {
-            return Err(Failure::Stream(io::ErrorKind::UnexpectedEof.into()));
+    for (offset, length) in &entry.pieces {
+        file.seek(SeekFrom::Start(*offset)).map_err(Failure::Host)?;
+        let mut left = *length;
+        while left > 0 {
+            let wanted = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
+            let count = entries.read(&mut buffer[..wanted]).map_err(Failure::Stream)?;
+            file.write_all(&buffer[..count]).map_err(Failure::Host)?;
+            left -= count as u64;
         }
-        left = left.saturating_sub(count as u64);
-        io::Write::write_all(&mut file, &buffer[..count]).map_err(Failure::Host)?;
     }
+    // A hole at the end, which is written as a piece without length or not at all.
+    file.set_len(entry.length).map_err(Failure::Host)?;
     fchmod(&file, Mode::from_raw_mode(mode)).map_err(|error| Failure::Host(error.into()))?;
     set_time(&file, time).map_err(Failure::Host)
 }

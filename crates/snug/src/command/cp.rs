@@ -40,6 +40,9 @@ pub struct CpArgs {
     dry_run: DryRunArgs,
 }
 
+/// Links that are followed one after the other, as the kernel does (path_resolution(7)).
+const LONGEST_CHAIN: usize = 40;
+
 /// A side of the copy.
 #[derive(Debug, PartialEq, Eq)]
 enum Side {
@@ -156,19 +159,34 @@ fn copy_out(
     let directory: OwnedFd = File::open(directory)
         .map_err(|error| CommandError::user(format!("{} cannot be opened: {error}", directory.display())))?
         .into();
-    let mut child = guest.agent("pack", path, Stdio::null(), Stdio::piped())?;
-    let stdout = child.stdout.take().ok_or_else(|| CommandError::failed("no stream from the container"))?;
-    let progress = context.printer.progress();
-    let mut counted = Counted { inner: stdout, line: progress.line("copying"), total: 0, shown: 0 };
-    let unpacked = unpack(&mut counted, directory, name);
-    drop(counted);
-    let waited = wait(&mut child, guest);
-    match unpacked {
-        Ok(skipped) => waited.map(|()| skipped),
-        // The guest said on standard error why it sent nothing, or too little.
-        Err(ArchiveError::Empty | ArchiveError::Stream(_)) if waited.is_err() => waited.map(|()| Vec::new()),
-        Err(error) => Err(failed(&error)),
+    // A link that was named is followed, as `cp` does. Its target is looked up in the container, where it belongs.
+    let mut path = path.to_owned();
+    for _ in 0..LONGEST_CHAIN {
+        let directory = directory
+            .try_clone()
+            .map_err(|error| CommandError::failed(format!("no descriptor is left: {error}")))?;
+        let mut child = guest.agent("pack", &path, Stdio::null(), Stdio::piped())?;
+        let stdout =
+            child.stdout.take().ok_or_else(|| CommandError::failed("no stream from the container"))?;
+        let progress = context.printer.progress();
+        let mut counted = Counted { inner: stdout, line: progress.line("copying"), total: 0, shown: 0 };
+        let unpacked = unpack(&mut counted, directory, name);
+        drop(counted);
+        let waited = wait(&mut child, guest);
+        match unpacked {
+            Err(ArchiveError::Link(target)) => {
+                let target = OsString::from_vec(target);
+                path = path.parent().unwrap_or(Path::new("/")).join(target);
+            }
+            Ok(skipped) => return waited.map(|()| skipped),
+            // The guest said on standard error why it sent nothing, or too little.
+            Err(ArchiveError::Empty | ArchiveError::Stream(_)) if waited.is_err() => {
+                return waited.map(|()| Vec::new());
+            }
+            Err(error) => return Err(failed(&error)),
+        }
     }
+    Err(CommandError::failed(format!("{} is one of too many links", path.display())))
 }
 
 fn failed(error: &ArchiveError) -> CommandError {

@@ -176,11 +176,40 @@ fn nothing_is_written_through_a_link_that_was_there_before() {
 }
 
 #[test]
-fn the_copy_itself_may_not_be_a_link() {
+fn the_copy_itself_is_never_a_link() {
     let place = Place::new();
-    assert_eq!(place.unpack(&stream(&[link(b"proj", b"../secret")])).unwrap().len(), 1);
-    assert_eq!(place.unpack(&stream(&[link(b"proj", b"x")])).unwrap().len(), 1);
+    for target in [b"../secret".as_slice(), b"x", b"/etc/passwd"] {
+        let error = place.unpack(&stream(&[link(b"proj", target)])).unwrap_err();
+        assert!(matches!(error, ArchiveError::Link(to) if to == target));
+    }
+    assert!(!place.target().join("copy").exists());
     place.assert_nothing_outside();
+}
+
+#[test]
+fn sparse_files_arrive_with_their_holes() {
+    use std::io::Seek as _;
+    let place = Place::new();
+    let source = tempfile::tempdir().unwrap();
+    let path = source.path().join("sparse");
+    let mut file = File::create(&path).unwrap();
+    // More pieces than a header holds.
+    for piece in 0..40_u64 {
+        file.seek(SeekFrom::Start(piece << 20)).unwrap();
+        file.write_all(&[u8::try_from(piece).unwrap(); 4096]).unwrap();
+    }
+    file.set_len(64 << 20).unwrap();
+    let mut writer = Builder::new(Vec::new());
+    writer.append_path_with_name(&path, "sparse").unwrap();
+    writer.append_path_with_name(&path, "sparse").unwrap();
+    let bytes = writer.into_inner().unwrap();
+    assert!(bytes.len() < 1 << 20, "the file system or the writer knows no holes");
+    place.unpack(&bytes).unwrap();
+    let copy = place.target().join("copy");
+    let (read, written) = (fs::read(&copy).unwrap(), fs::read(&path).unwrap());
+    assert_eq!(read.len(), written.len());
+    assert_eq!(read.iter().zip(&written).position(|(a, b)| a != b), None);
+    assert!(fs::metadata(&copy).unwrap().blocks() < 4096);
 }
 
 #[test]
@@ -226,6 +255,7 @@ fn long_names_are_read_and_endless_ones_are_not() {
 
     let mut header = Header::new_gnu();
     header.set_entry_type(EntryType::GNULongName);
+    header.set_mode(0);
     header.set_size(1 << 40);
     header.set_cksum();
     let endless = header.as_bytes().chain(io::repeat(b'a'));
