@@ -105,6 +105,25 @@ fn what_cannot_run_is_told_precisely() {
 }
 
 #[test]
+fn a_directory_of_the_path_that_is_closed_to_the_user_is_passed_over() {
+    if !is_root() {
+        return;
+    }
+    let agent = Agent::start();
+    let closed = agent.directory.path().join("closed");
+    fs::create_dir(&closed).unwrap();
+    fs::write(closed.join("true"), "").unwrap();
+    fs::set_permissions(&closed, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    let run = |program: &str| {
+        let mut request = exec(&[program]);
+        request.environment = vec![format!("PATH={}:/usr/bin", closed.display()).into_bytes()];
+        agent.capture(request)
+    };
+    assert_eq!(*run("true").end(), FromAgent::Exited(0));
+    assert!(matches!(run("no-such-program").end(), FromAgent::Failed { kind: FailureKind::NotFound, .. }));
+}
+
+#[test]
 fn a_script_without_an_interpreter_line_is_run_by_sh() {
     if !is_root() {
         return;

@@ -327,7 +327,8 @@ fn execute(plan: &Plan) -> Result<std::convert::Infallible, Failure> {
                 denied.get_or_insert(Failure::new(FailureKind::NotExecutable, text));
             }
             Some(libc::ENOENT | libc::ENOTDIR) => {}
-            Some(libc::EACCES) if as_path(&candidate).is_dir() && !name.contains(&b'/') => {}
+            // On the way through PATH: a directory, or something in a directory that he may not enter.
+            Some(libc::EACCES) if !name.contains(&b'/') && !as_path(&candidate).is_file() => {}
             _ => {
                 let why = if as_path(&candidate).is_dir() { "is a directory".into() } else { reason(&error) };
                 let text = [&candidate, &b": "[..], why.as_bytes()].concat();
