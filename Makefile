@@ -66,9 +66,9 @@ test: test-fast test-real ## everything: unit tests, then the suites on the real
 test-fast: ## tests that need no root
 	@echo 'make: tests without the real stack' >&2
 ifneq ($(NEXTEST),)
-	@$(CARGO) nextest run --locked --workspace
+	@$(CARGO) nextest run --locked --workspace --no-fail-fast
 else
-	@$(CARGO) test --locked --workspace --lib --bins --tests
+	@$(CARGO) test --locked --workspace --lib --bins --tests --no-fail-fast
 endif
 	@$(CARGO) test --locked --workspace --doc --quiet
 
