@@ -144,4 +144,18 @@ mod tests {
             layers_of(directory.path()).unwrap().into_iter().map(|layer| layer.text).collect();
         assert_eq!(texts, ["a", "c", "b"]);
     }
+
+    #[test]
+    fn every_key_and_variable_is_documented() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/configuration.md");
+        let page = fs::read_to_string(path).unwrap();
+        let config = Config::built_in();
+        for (key, _) in config.origins() {
+            let first = key.split('.').next().unwrap_or(key);
+            assert!(page.contains(&format!("| `{first}")), "{key} is missing");
+        }
+        for (variable, key) in VARIABLES {
+            assert!(page.contains(&format!("| `{variable}` | as `{key}` |")), "{variable} is missing");
+        }
+    }
 }
