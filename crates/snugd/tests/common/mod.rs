@@ -1,6 +1,6 @@
 //! A bus of its own, a fake incusd, a stand-in for polkit, and the real `snugd` between them.
 #![allow(dead_code, reason = "each test file uses a part")]
-#![allow(missing_docs, reason = "tests")]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
