@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -146,12 +146,21 @@ pub fn wait_readable(fd: &impl AsFd, deadline: Option<Instant>) -> io::Result<()
 
 /// Waits for poll events; errors and hang-ups count as events.
 pub(crate) fn wait_for(fd: &impl AsFd, flags: PollFlags, deadline: Option<Instant>) -> io::Result<()> {
+    wait_for_any(&[(fd.as_fd(), flags)], deadline)
+}
+
+/// Waits until one of the descriptors has its event.
+pub(crate) fn wait_for_any(
+    events: &[(BorrowedFd<'_>, PollFlags)],
+    deadline: Option<Instant>,
+) -> io::Result<()> {
     loop {
         let timeout = deadline.map(|deadline| {
             let left = deadline.saturating_duration_since(Instant::now());
             Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() }
         });
-        let mut fds = [PollFd::new(fd, flags)];
+        let mut fds: Vec<PollFd<'_>> =
+            events.iter().map(|(fd, flags)| PollFd::from_borrowed_fd(*fd, *flags)).collect();
         match rustix::event::poll(&mut fds, timeout.as_ref()) {
             Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
             Ok(_) => return Ok(()),

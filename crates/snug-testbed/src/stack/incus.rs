@@ -1,13 +1,14 @@
 //! lxcfs and incusd: started, restarted, stopped; and the `incus` client.
 
 use std::fs::{self, File};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::PollFlags;
-use rustix::process::{Resource, Signal};
+use rustix::process::{Pid, PidfdFlags, Resource, Signal};
 
 use super::{bus, mount_namespace, mounts, packages};
 use crate::error::{Doing, Error, Result};
@@ -44,7 +45,9 @@ pub fn start(state: &mut State) -> Result<()> {
     }
     if let Some(daemon) = own_daemon() {
         if listens() && mount_namespace::receives_shared(daemon) {
-            start_lxcfs(Some(daemon))?;
+            if let Err(error) = start_lxcfs(Some(daemon)) {
+                host::say(format_args!("{error}; going on without lxcfs"));
+            }
             return wait_ready();
         }
     } else if listens() {
@@ -64,7 +67,10 @@ pub fn start(state: &mut State) -> Result<()> {
         sweep(Duration::from_secs(10));
     }
     // lxcfs makes the namespace; incusd then joins it.
-    start_lxcfs(resident)?;
+    if let Err(error) = start_lxcfs(resident) {
+        // Seen in a container of a container. Guests then show the host's /proc/meminfo and the like.
+        host::say(format_args!("{error}; going on without lxcfs"));
+    }
     start_daemon()
 }
 
@@ -211,13 +217,16 @@ fn start_lxcfs(resident: Option<Process>) -> Result<()> {
             .doing(|| "starting lxcfs".to_owned())?;
         let patience = Duration::from_secs(20);
         let deadline = Instant::now() + patience;
+        let pidfd = rustix::process::pidfd_open(Pid::from_child(&child), PidfdFlags::empty())
+            .doing(|| "opening the process of lxcfs".to_owned())?;
         while mounts::below(Path::new(LXCFS_DIR), &mounts::of("thread-self")).is_empty() {
             if child.try_wait().doing(|| "waiting for lxcfs".to_owned())?.is_some() {
                 let output = fs::read_to_string(format!("{RUN_DIR}/lxcfs.log")).unwrap_or_default();
                 return Err(Error::Program { command: "lxcfs".into(), how: "ended at once".into(), output });
             }
             // The kernel reports a change of the mount table as an exceptional condition.
-            process::wait_for(&watch, PollFlags::PRI, Some(deadline))
+            let events = [(watch.as_fd(), PollFlags::PRI), (pidfd.as_fd(), PollFlags::IN)];
+            process::wait_for_any(&events, Some(deadline))
                 .map_err(|_| Error::Deadline { what: "the mount of lxcfs".into(), deadline: patience })?;
         }
         Ok(())
