@@ -30,6 +30,14 @@ impl Options {
 /// The programs of the host that are built with the chosen profile.
 pub const HOST_PROGRAMS: [&str; 2] = ["snug", "snugd"];
 
+/// The command line is on the hot path: without the dynamic loader it starts in 0.9 ms instead of 1.4 (`true` takes 0.9;
+/// medians of 300 in one run). It looks up no names of users or hosts, so it needs no NSS; `snugd`, which does, is
+/// linked dynamically.
+const STATIC_PROGRAM: &str = "snug";
+
+/// Flags of the last crate only, so that proc macros are built as ever. On this target it gives a static PIE.
+const STATIC_LINK: [&str; 3] = ["--", "-C", "target-feature=+crt-static"];
+
 /// The agent's file.
 pub fn agent_path() -> PathBuf {
     target_dir().join("agent/snug-agent")
@@ -44,23 +52,30 @@ const FORBIDDEN: [&str; 3] = ["nsswitch", "libnss_", "/etc/gai.conf"];
 /// Builds the host programs and the agent.
 pub fn everything(options: &Options, place: &Place) -> Result<()> {
     let features = if options.failpoints { failpoint_features()? } else { Vec::new() };
-    let mut args = vec!["build", "--locked", "--profile", &options.profile];
     for program in HOST_PROGRAMS {
+        let mut args = vec!["rustc", "--locked", "--profile", &options.profile];
         args.extend(["--package", program, "--bin", program]);
+        let features: Vec<&str> = features
+            .iter()
+            .map(String::as_str)
+            .filter(|feature| feature.starts_with(&format!("{program}/")))
+            .collect();
+        let features = features.join(",");
+        if !features.is_empty() {
+            args.extend(["--features", &features]);
+        }
+        if program == STATIC_PROGRAM {
+            args.extend(STATIC_LINK);
+        }
+        cargo(&args, &place.build_environment())?;
     }
-    let features = features.join(",");
-    if !features.is_empty() {
-        args.extend(["--features", &features]);
-    }
-    cargo(&args, &place.build_environment())?;
     agent(place).map(drop)
 }
 
 /// Builds the agent, static, and checks that it needs nothing of a guest.
 pub fn agent(place: &Place) -> Result<PathBuf> {
     let args = ["rustc", "--locked", "--profile", "agent", "--package", "snug-agent", "--bin", "snug-agent"];
-    let static_link = ["--", "-C", "target-feature=+crt-static"];
-    cargo(&[&args[..], &static_link].concat(), &place.build_environment())?;
+    cargo(&[&args[..], &STATIC_LINK].concat(), &place.build_environment())?;
     let path = agent_path();
     let file = std::fs::read(&path).doing(|| format!("reading {}", path.display()))?;
     check_agent(&file)?;
