@@ -29,7 +29,7 @@ use snug_wire::socket::{Connection, Descriptors};
 struct Hostile {
     socket: PathBuf,
     real: PathBuf,
-    stop: Arc<AtomicBool>,
+    listener: Option<UnixListener>,
     heard: Arc<AtomicUsize>,
     server: Option<JoinHandle<()>>,
 }
@@ -40,7 +40,7 @@ impl Hostile {
         let guest = bed.run_dir(container.user(), container.name()).join("guest");
         let (socket, real) = (guest.join("agent.sock"), guest.join("agent.real"));
         fs::rename(&socket, &real).unwrap();
-        Self { socket, real, stop: Arc::default(), heard: Arc::default(), server: None }
+        Self { socket, real, listener: None, heard: Arc::default(), server: None }
     }
 
     /// Answers each connection in this way.
@@ -52,12 +52,10 @@ impl Hostile {
         let mut hostile = Self::take_place(bed, container);
         let listener = UnixListener::bind(&hostile.socket).unwrap();
         fs::set_permissions(&hostile.socket, Permissions::from_mode(0o666)).unwrap();
-        let (stop, heard) = (hostile.stop.clone(), hostile.heard.clone());
+        hostile.listener = Some(listener.try_clone().unwrap());
+        let heard = hostile.heard.clone();
         hostile.server = Some(std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                if stop.load(Ordering::SeqCst) {
-                    return;
-                }
+            while let Ok((stream, _)) = listener.accept() {
                 heard.fetch_add(1, Ordering::SeqCst);
                 let behave = behave.clone();
                 std::thread::spawn(move || behave(stream));
@@ -69,9 +67,11 @@ impl Hostile {
 
 impl Drop for Hostile {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::SeqCst);
+        if let Some(listener) = self.listener.take() {
+            // accept(2) of a socket that was shut down fails, wherever its name has gone.
+            let _ = rustix::net::shutdown(&listener, rustix::net::Shutdown::Both);
+        }
         if let Some(server) = self.server.take() {
-            let _ = UnixStream::connect(&self.socket);
             let _ = server.join();
         }
         let _ = fs::remove_file(&self.socket);

@@ -13,8 +13,8 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use common::{
-    BUSYBOX, DEBIAN_13, Doomed, Finally, NO_INIT, OwnDaemon, PATIENCE, TemporaryUser, answer, explains,
-    fresh, fresh_with, instance_exists, instance_key, listed, refused, state,
+    BUSYBOX, DEBIAN_13, Doomed, Finally, NO_INIT, PATIENCE, TemporaryUser, answer, explains, fresh,
+    fresh_with, instance_exists, instance_key, listed, refused, state,
 };
 use snug_testbed::process::Process;
 use snug_testbed::tool::Tool;
@@ -23,9 +23,11 @@ use snug_testbed::{Bed, Container, Leaks, Lifeline, UserCommand};
 /// Runs the command against a daemon that dies at the place: the command must not hang, and must say what happened.
 #[track_caller]
 fn dies_at(bed: &Bed, place: &str, command: UserCommand) {
-    let mut daemon = OwnDaemon::dying_at(bed, place);
+    let mut daemon = bed.snugd_with(&[("SNUG_FAILPOINT", place)]).unwrap();
     let ended = command.deadline(PATIENCE).run().unwrap();
-    assert!(daemon.is_dead() || daemon.died(), "{place} was never reached: {} {}", ended.out(), ended.err());
+    // Without the failpoint it would have left no earlier than after its idle time.
+    let died = daemon.wait_end(Duration::from_secs(5));
+    assert!(died.is_ok(), "{place} was never reached: {} {}", ended.out(), ended.err());
     explains(&ended, 1, &["snugd ended", "hint: "]);
 }
 
@@ -151,9 +153,9 @@ fn a_daemon_killed_at_any_step_of_a_stop_or_a_removal_is_finished_by_the_next() 
 fn a_run_that_waits_for_a_dying_daemon_ends_with_125() {
     let bed = Bed::require();
     let dev = fresh_with(&bed, "tester", "bad-wait", NO_INIT, &["--no-start"]);
-    let mut daemon = OwnDaemon::dying_at(&bed, "start-instance:after");
+    let mut daemon = bed.snugd_with(&[("SNUG_FAILPOINT", "start-instance:after")]).unwrap();
     refused(dev.run(["true"]).deadline(PATIENCE), 125, &["snugd ended", "hint: "]);
-    assert!(daemon.died());
+    daemon.wait_end(PATIENCE).unwrap();
     assert_eq!(answer(dev.run(["hostname"])), "bad-wait");
 }
 

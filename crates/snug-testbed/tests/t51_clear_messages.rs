@@ -12,8 +12,8 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixListener;
 
 use common::{
-    BusPolicy, DEBIAN_13, Doomed, Finally, HostFile, NO_INIT, OwnDaemon, PATIENCE, answer, fresh,
-    instance_exists, json, refused,
+    BusPolicy, DEBIAN_13, Doomed, Finally, HostFile, NO_INIT, PATIENCE, answer, fresh, instance_exists, json,
+    refused,
 };
 use snug_testbed::{Bed, Leaks};
 
@@ -98,7 +98,7 @@ fn an_incus_that_is_too_old_is_told_with_its_version_and_what_it_lacks() {
     let dir = tempfile::tempdir().unwrap();
     let socket = dir.path().join("unix.socket");
     let _incus = ancient_incus(&socket);
-    let _daemon = OwnDaemon::with(&bed, &[("SNUG_INCUS_SOCKET", socket.to_str().unwrap())]);
+    let _daemon = bed.snugd_with(&[("SNUG_INCUS_SOCKET", socket.to_str().unwrap())]).unwrap();
     let create = bed.snug("tester").args(["create", "clear-old", "-i", NO_INIT]).deadline(PATIENCE);
     refused(create, 1, &["0.1", "Incus", "hint: "]);
 }

@@ -4,7 +4,6 @@
 
 mod bus_script;
 mod host_file;
-mod own_daemon;
 mod temporary_user;
 mod user_config;
 
@@ -12,7 +11,6 @@ use std::time::{Duration, Instant};
 
 pub use bus_script::bus_script;
 pub use host_file::{BusPolicy, HostFile};
-pub use own_daemon::OwnDaemon;
 use serde_json::Value;
 use snug_testbed::{Bed, Captured, Container, UserCommand};
 pub use temporary_user::TemporaryUser;

@@ -64,7 +64,8 @@ impl<'a> TemporaryUser<'a> {
     /// `snug` as this user.
     #[track_caller]
     pub fn snug<S: AsRef<std::ffi::OsStr>>(&self, args: impl IntoIterator<Item = S>) -> UserCommand {
-        self.bed.snug(&self.account.name).args(args)
+        // Not looked up by name: the account may be gone by now.
+        UserCommand::for_account(self.account.clone(), vec!["/usr/bin/snug".into()]).args(args)
     }
 
     /// His Incus project.
