@@ -17,13 +17,14 @@ pub const IDMAP_SIZE: u32 = 1_000_000;
 
 /// Keys of Incus' configuration that are Snug's to set and to unset; all others (`volatile.*`, what an administrator
 /// added) are left alone. The phase and the temporary mark have steps of their own.
-const MANAGED_KEYS: [&str; 12] = [
+const MANAGED_KEYS: [&str; 13] = [
     OWNER_KEY,
     SPEC_KEY,
     "raw.lxc",
     "raw.idmap",
     "security.idmap.isolated",
     "security.idmap.size",
+    "security.idmap.base",
     "security.nesting",
     "security.privileged",
     "boot.autostart",
@@ -145,6 +146,9 @@ pub struct InstanceFacts {
     pub bridge: String,
     /// The address picked on it; `None` leaves the choice to Incus' DHCP.
     pub address: Option<Ipv4Addr>,
+    /// First host id of the container's range. Without it Incus (6.0.4) picks one at each start, the lowest that is free
+    /// then, and nobody knows before the start whom the guest's run directory must belong to.
+    pub idmap_base: Option<u32>,
     /// Version of the guest's agent: which directory of [`Paths::guest_versions`] is mounted.
     pub version: String,
     /// Snug's places.
@@ -176,6 +180,9 @@ fn config(spec: &Spec, owner: &Account, facts: &InstanceFacts) -> BTreeMap<Strin
         set("raw.idmap", raw_idmap(owner));
         set("security.idmap.isolated", "true".to_owned());
         set("security.idmap.size", IDMAP_SIZE.to_string());
+        if let Some(base) = facts.idmap_base {
+            set("security.idmap.base", base.to_string());
+        }
     }
     if spec.grants.nesting() {
         set("security.nesting", "true".to_owned());

@@ -65,6 +65,12 @@ fn line_range(line: &str) -> Option<(&str, Range)> {
     (fields.next().is_none() && !name.is_empty() && count > 0).then_some((name, Range { start, count }))
 }
 
+/// Root's base range: that from which Incus makes all containers, its first one of at least 65,536 ids.
+#[must_use]
+pub fn base(text: &str) -> Option<Range> {
+    ranges_of(text, "root").into_iter().find(|range| u64::from(range.count) >= INCUS_LEAST)
+}
+
 /// The text that a file must have so that containers with an id range of their own and `id` mapped one to one can
 /// start; `None` when it has it already. Comments and all other lines stay.
 ///
@@ -74,7 +80,7 @@ fn line_range(line: &str) -> Option<(&str, Range)> {
 /// The id lies in root's base range, or there is no room for one.
 pub fn wanted(text: &str, id: u32, highest: u32) -> Result<Option<String>, SubidError> {
     let root = ranges_of(text, "root");
-    let base = root.iter().copied().find(|range| u64::from(range.count) >= INCUS_LEAST);
+    let base = base(text);
     if let Some(range) = base.filter(|range| range.contains(id)) {
         return Err(SubidError::InsideBase { id, range });
     }

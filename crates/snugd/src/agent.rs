@@ -71,7 +71,10 @@ pub async fn wait(socket: &Path) -> Result<Hello> {
                 tokio::time::sleep(NOT_LISTENING).await;
             }
             // Somebody serves there and does not say hello: a guest must not keep us busy.
-            Err(WireError::TimedOut | WireError::Interrupted) => tokio::time::sleep(MUTE).await,
+            Err(error @ (WireError::TimedOut | WireError::Interrupted)) => {
+                tracing::debug!("{}: {error}", socket.display());
+                tokio::time::sleep(MUTE).await;
+            }
             Err(error) => {
                 tracing::debug!("{}: {error}", socket.display());
                 drain(&watch).await.map_err(system)?;

@@ -56,6 +56,7 @@ pub struct Daemon {
     incus: Client,
     places: Places,
     reserved: Mutex<BTreeSet<Ipv4Addr>>,
+    reserved_ids: Mutex<BTreeSet<u32>>,
     foundation: tokio::sync::Mutex<()>,
 }
 
@@ -81,6 +82,7 @@ impl Daemon {
             incus,
             places,
             reserved: Mutex::default(),
+            reserved_ids: Mutex::default(),
             foundation: tokio::sync::Mutex::default(),
         }))
     }
@@ -163,6 +165,17 @@ impl Daemon {
         Some(Reservation { daemon: self.clone(), address })
     }
 
+    /// Takes the first id of a range that nobody has until the reservation is dropped (then Incus knows it).
+    pub fn reserve_ids(
+        self: &Arc<Self>,
+        pick: impl FnOnce(&BTreeSet<u32>) -> Option<u32>,
+    ) -> Option<IdReservation> {
+        let mut reserved = self.reserved_ids.lock().unwrap_or_else(PoisonError::into_inner);
+        let base = pick(&reserved)?;
+        reserved.insert(base);
+        Some(IdReservation { daemon: self.clone(), base })
+    }
+
     /// Tells the owner's connections that a container changed: the manager's signal, and the object's own.
     pub async fn announce(&self, config: &Config, uid: Uid, name: &ContainerName, what: &str) {
         let path = bus::container_path(uid.0, name.as_str());
@@ -214,5 +227,18 @@ pub struct Reservation {
 impl Drop for Reservation {
     fn drop(&mut self) {
         self.daemon.reserved.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.address);
+    }
+}
+
+/// A range of host ids that is being given away.
+pub struct IdReservation {
+    daemon: Arc<Daemon>,
+    /// Its first id.
+    pub base: u32,
+}
+
+impl Drop for IdReservation {
+    fn drop(&mut self) {
+        self.daemon.reserved_ids.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.base);
     }
 }

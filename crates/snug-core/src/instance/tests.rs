@@ -32,6 +32,7 @@ fn facts() -> InstanceFacts {
             vendor: "/usr/lib/snug".into(),
         },
         incus_dir: "/var/lib/incus".into(),
+        idmap_base: Some(3_065_536),
         kernel_limits: [("nofile".to_owned(), "524288".to_owned())].into(),
     }
 }
@@ -60,6 +61,7 @@ fn the_integrated_container_is_the_table_of_the_architecture_page() {
             "limits.memory=4GiB",
             "raw.idmap=both 1000 1000",
             "raw.lxc=lxc.init.cmd = /.snug/bin/snug-agent init",
+            "security.idmap.base=3065536",
             "security.idmap.isolated=true",
             "security.idmap.size=1000000",
             "security.nesting=true",

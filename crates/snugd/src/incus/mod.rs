@@ -2,6 +2,7 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | [`idmap`] | ranges of host ids, one for each container |
 //! | [`image`] | images: resolved, pulled, imported, listed, removed |
 //! | [`network`] | Snug's bridge, addresses on it |
 //! | [`pool`] | the storage pool |
@@ -9,6 +10,7 @@
 //! | [`quirks`] | texts of Incus that must be read, with the versions they hold for |
 //! | [`requirements`] | what Incus and its host must be able to do |
 
+pub mod idmap;
 pub mod image;
 pub mod network;
 pub mod pool;

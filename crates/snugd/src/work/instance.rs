@@ -4,17 +4,18 @@ use std::collections::BTreeMap;
 
 use incus_client::{InstancePatch, InstanceSource, InstancesPost, Operation};
 use snug_core::image::{ImageRef, Remote};
-use snug_core::instance::{ConfigChange, InstanceConfig, InstanceFacts, wanted};
+use snug_core::instance::{ConfigChange, IDMAP_SIZE, InstanceConfig, InstanceFacts, wanted};
 use snug_core::spec::{PHASE_KEY, Phase, Spec, TemporaryTag};
+use snug_core::subid;
 
 use super::{VERSION, Work};
 use crate::container::lookup::Found;
-use crate::daemon::Reservation;
+use crate::daemon::{IdReservation, Reservation};
 use crate::error::{Error, ErrorKind, Result, failed};
 use crate::failpoint;
-use crate::host::rundir;
+use crate::host::{file, rundir};
 use crate::incus::image::{self, Found as FoundImage};
-use crate::incus::{network, pool, quirks};
+use crate::incus::{idmap, network, pool, quirks};
 
 impl Work {
     /// The container's spec.
@@ -81,7 +82,7 @@ impl Work {
         let FoundImage::Here(fingerprint) = self.find_image(image).await? else {
             return Err(failed(format!("the image '{image}' is gone again")));
         };
-        let (facts, _address) = self.facts(spec, None).await?;
+        let (facts, _reserved) = self.facts(spec, None).await?;
         pool::check_space(self.daemon.incus(), &facts.pool).await?;
         let account = self.account(&spec.grants.home()).await?;
         let InstanceConfig { config, devices } =
@@ -117,11 +118,7 @@ impl Work {
     }
 
     /// What the host adds to a spec. An address that the instance has stays its own.
-    async fn facts(
-        &self,
-        spec: &Spec,
-        current: Option<&Found>,
-    ) -> Result<(InstanceFacts, Option<Reservation>)> {
+    async fn facts(&self, spec: &Spec, current: Option<&Found>) -> Result<(InstanceFacts, Reserved)> {
         use snug_core::grant::Network;
         let pools = self.daemon.incus().storage_pools().list().await?;
         let kept = current.and_then(|found| found.instance.devices.get("root")?.get("pool").cloned());
@@ -135,7 +132,11 @@ impl Work {
             current.and_then(|found| found.instance.devices.get("eth0")?.get("ipv4.address")?.parse().ok());
         let bridged = matches!(spec.grants.network(), Network::Nat | Network::Mirror);
         let reservation = if bridged && own.is_none() { Some(self.pick_address().await?) } else { None };
+        let kept = current.and_then(|found| found.instance.config.get("security.idmap.base")?.parse().ok());
+        let ids =
+            if kept.is_none() && !spec.grants.privileged() { Some(self.pick_ids().await?) } else { None };
         let facts = InstanceFacts {
+            idmap_base: kept.or(ids.as_ref().map(|ids| ids.base)),
             name: self.name.clone(),
             project: self.config.project(self.uid()),
             pool,
@@ -146,7 +147,25 @@ impl Work {
             incus_dir: self.daemon.places().incus_dir.clone(),
             kernel_limits: BTreeMap::new(),
         };
-        Ok((facts, reservation))
+        Ok((facts, Reserved { _address: reservation, _ids: ids }))
+    }
+
+    async fn pick_ids(&self) -> Result<IdReservation> {
+        let path = self.daemon.places().subids.subuid.clone();
+        let text = self.blocking(move || file::read_or_empty(&path)).await?;
+        let root = subid::base(&text)
+            .ok_or_else(|| failed("root has no range of subordinate ids in /etc/subuid"))?;
+        let taken = idmap::taken(self.daemon.incus()).await?;
+        self.daemon
+            .reserve_ids(|reserved| {
+                let mut all = taken;
+                all.extend(reserved.iter().map(|base| (*base, IDMAP_SIZE)));
+                idmap::free_base(root, &all)
+            })
+            .ok_or_else(|| {
+                failed(format!("root's range of subordinate ids ({root}) is used up: each container takes {IDMAP_SIZE}"))
+                    .hint("remove containers that are not needed any more, or give root a longer range in /etc/subuid and /etc/subgid")
+            })
     }
 
     async fn pick_address(&self) -> Result<Reservation> {
@@ -164,7 +183,7 @@ impl Work {
         let found = self.found().await?;
         let spec = found.spec()?.clone();
         self.make_sources().await?;
-        let (facts, _address) = self.facts(&spec, Some(&found)).await?;
+        let (facts, _reserved) = self.facts(&spec, Some(&found)).await?;
         let account = self.account(&spec.grants.home()).await?;
         let current =
             InstanceConfig { config: found.instance.config.clone(), devices: found.instance.devices.clone() };
@@ -235,7 +254,7 @@ impl Work {
             .map_err(|error| Error::from(error).context(format!("remove '{}'", self.name)))?;
         let log = crate::job::record::path(self.daemon.paths(), self.uid(), &self.name);
         self.blocking(move || {
-            crate::host::file::remove_if_there(&log)
+            file::remove_if_there(&log)
                 .map_err(|error| Error::system(format!("remove {}", log.display()), error))
         })
         .await
@@ -249,6 +268,12 @@ impl Work {
         let (paths, uid, name) = (self.daemon.paths().clone(), self.uid(), self.name.clone());
         self.blocking(move || rundir::remove(&paths, uid, &name)).await
     }
+}
+
+/// Held until Incus knows what was picked.
+struct Reserved {
+    _address: Option<Reservation>,
+    _ids: Option<IdReservation>,
 }
 
 enum Followed {
