@@ -12,7 +12,9 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{Errno, read, write};
@@ -28,6 +30,9 @@ const KEYS: usize = 4096;
 /// Read from the guest's terminal at once: what a pty's buffer holds at most (`TTYB_DEFAULT_MEM_LIMIT` is 64 KiB).
 const SCREEN: usize = 64 << 10;
 const END_OF_FILE: u8 = 4;
+/// How long a question is held back until its answer will not be echoed. Another client may hold the keyboard and keep
+/// it: then the question is shown all the same.
+const HOLD_BACK: Duration = Duration::from_millis(500);
 
 /// Which of the caller's descriptors take part.
 #[derive(Debug, Clone, Copy)]
@@ -62,6 +67,8 @@ pub struct Console {
     turn: Option<OwnedFd>,
     /// A byte for each change of the guest's modes.
     changes: OwnedFd,
+    /// Tells the output thread that such a change is in force on the caller's terminal.
+    in_force: Sender<()>,
     /// Closed to tell the output thread that the command has ended.
     ended: Option<OwnedFd>,
     output: Option<JoinHandle<()>>,
@@ -136,6 +143,9 @@ impl Console {
         };
         let source = peer.as_fd().try_clone_to_owned()?;
         let screen = wiring.screen;
+        let (in_force, changed) = mpsc::channel();
+        // Where we alone use the terminal, it is raw from the start to the end.
+        let follows_modes = is_master && !(wiring.input && wiring.output);
         let output = thread::Builder::new().stack_size(256 << 10).spawn(move || {
             let target = screen_device.as_ref().map(AsFd::as_fd).or(screen);
             show(
@@ -143,7 +153,7 @@ impl Console {
                 target,
                 &already_read,
                 ended_reader.as_fd(),
-                is_master.then_some(change_writer.as_fd()),
+                follows_modes.then_some((change_writer.as_fd(), &changed)),
             );
         })?;
         if let Some(typed) = wiring.typed {
@@ -166,6 +176,7 @@ impl Console {
             pending: Vec::new(),
             turn: None,
             changes,
+            in_force,
             ended: Some(ended),
             output: Some(output),
             hung_up: false,
@@ -184,12 +195,20 @@ impl Console {
     /// Gets the keyboard, now or when its holder yields it, and sets the modes that fit.
     pub fn take_keyboard(&mut self) {
         let wants_raw = self.wants_raw();
-        let Some(terminal) = &mut self.terminal else { return };
-        if !terminal.in_foreground() {
+        let foreground = self.terminal.as_mut().filter(|terminal| terminal.in_foreground());
+        let Some(terminal) = foreground else {
+            // Not ours to change: nothing is worth waiting for.
+            let _ = self.in_force.send(());
             return;
-        }
+        };
         if terminal.claim() {
-            if wants_raw { terminal.make_raw() } else { terminal.restore() }
+            if wants_raw {
+                terminal.make_raw()
+            } else {
+                terminal.restore()
+            }
+            // A thread that has ended waits for nothing.
+            let _ = self.in_force.send(());
         } else if self.turn.is_none() {
             self.turn = terminal.claim_later().ok();
         }
@@ -207,6 +226,12 @@ impl Console {
             terminal.release();
             self.turn = terminal.claim_later().ok();
         }
+    }
+
+    /// Whether the caller's terminal passes every key on to the guest's.
+    #[must_use]
+    pub fn is_raw(&self) -> bool {
+        self.terminal.as_ref().is_some_and(Terminal::is_raw)
     }
 
     /// Leaves the terminal as it was found, before stopping or ending.
@@ -333,11 +358,15 @@ impl Console {
     /// Shows the rest of the output after the command has ended, and restores the terminal.
     pub fn finish(mut self) {
         self.ended = None;
+        // Nobody follows the guest's modes any more, so nothing is to be held back.
+        drop(self.in_force);
         if let Some(output) = self.output.take() {
             // A panicked output thread has nothing more to show.
             let _ = output.join();
         }
-        self.release();
+        if let Some(terminal) = &mut self.terminal {
+            terminal.release();
+        }
     }
 }
 
@@ -354,7 +383,7 @@ fn show(
     target: Option<BorrowedFd<'_>>,
     already_read: &[u8],
     ended: BorrowedFd<'_>,
-    changes: Option<BorrowedFd<'_>>,
+    changes: Option<(BorrowedFd<'_>, &Receiver<()>)>,
 ) {
     let put = |bytes: &[u8]| target.is_none_or(|target| relay::write_all(target, bytes).is_ok());
     if !put(already_read) {
@@ -377,22 +406,24 @@ fn show(
         match read(source, &mut buffer[..]) {
             Ok(0) => return,
             Ok(count) => {
+                if let Some((changes, in_force)) = changes {
+                    let now = Some(in_line_mode(source));
+                    if now != line_mode {
+                        line_mode = now;
+                        while in_force.try_recv().is_ok() {}
+                        // A full pipe has told the session already.
+                        let _ = write(changes, b"m");
+                        let _ = in_force.recv_timeout(HOLD_BACK);
+                    }
+                }
                 let bytes = &mut buffer[..count];
                 let bytes = if doubles_line_ends(source, target) { single_line_ends(bytes) } else { &*bytes };
                 if !put(bytes) {
                     return;
                 }
             }
-            Err(Errno::INTR | Errno::AGAIN) => continue,
+            Err(Errno::INTR | Errno::AGAIN) => {}
             Err(_) => return,
-        }
-        if let Some(changes) = changes {
-            let now = Some(in_line_mode(source));
-            if now != line_mode {
-                line_mode = now;
-                // A full pipe has told the session already.
-                let _ = write(changes, b"m");
-            }
         }
     }
 }

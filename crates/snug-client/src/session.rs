@@ -243,7 +243,7 @@ impl Session<'_> {
                 {
                     return Ok(Outcome::Killed(signal));
                 }
-                self.pass_on(signal, signals);
+                self.pass_on(signal);
             }
             if let Some(console) = &mut self.console {
                 console.progress();
@@ -300,10 +300,15 @@ impl Session<'_> {
             }
             FromAgent::Started { .. } => self.started = true,
             FromAgent::Stopped(_) => {
+                // A key typed into a raw terminal has reached the guest alone.
+                let whole_job = self.console.as_ref().is_some_and(Console::is_raw);
                 if let Some(console) = &mut self.console {
                     console.release();
                 }
-                signals.stop_job();
+                if whole_job {
+                    signals.stop_others();
+                }
+                signals::stop();
                 self.resume();
             }
             FromAgent::Exited(status) => return self.end(Outcome::Exited(status)),
@@ -368,7 +373,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    fn pass_on(&mut self, signal: i32, signals: &Signals) {
+    fn pass_on(&mut self, signal: i32) {
         match signal {
             libc::SIGWINCH => {
                 if let Some(size) = self.console.as_ref().and_then(Console::resize) {
@@ -381,14 +386,7 @@ impl Session<'_> {
                 }
             }
             libc::SIGCONT => self.resume(),
-            libc::SIGTSTP => {
-                self.send(&ToAgent::Signal(to_byte(signal)));
-                if let Some(console) = &mut self.console {
-                    console.release();
-                }
-                signals.stop_job();
-                self.resume();
-            }
+            // SIGTSTP among them: we stop when the command has stopped, and not when it ignores that.
             _ => self.send(&ToAgent::Signal(to_byte(signal))),
         }
     }

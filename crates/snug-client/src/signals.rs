@@ -86,15 +86,27 @@ impl Signals {
 
     /// Stops the caller's whole job as the terminal's driver would, and returns when this process is continued.
     pub fn stop_job(&self) {
-        // SAFETY: plain system calls. Our own SIGTSTP stays blocked and is taken back below.
+        self.stop_others();
+        stop();
+    }
+
+    /// Stops the other processes of the caller's job, as the terminal's driver does for a key that was typed. Our own
+    /// SIGTSTP stays blocked and is taken back.
+    pub fn stop_others(&self) {
+        // SAFETY: plain system calls on valid structures.
         unsafe {
             libc::kill(0, libc::SIGTSTP);
             let own = set_of(std::iter::once(libc::SIGTSTP));
             let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
             libc::sigtimedwait(&raw const own, std::ptr::null_mut(), &raw const now);
-            libc::raise(libc::SIGSTOP);
         }
     }
+}
+
+/// Stops this process, and returns when it is continued.
+pub fn stop() {
+    // SAFETY: a plain system call.
+    unsafe { libc::raise(libc::SIGSTOP) };
 }
 
 impl Drop for Signals {

@@ -42,7 +42,7 @@ fn the_size_is_right_from_the_first_prompt() {
 
 #[test]
 fn the_size_is_right_after_each_resize() {
-    let line = "trap 'stty size' WINCH; trap exit TERM; echo ready; sleep 1000 & while :; do wait; done";
+    let line = "trap 'stty size' WINCH; echo ready; while :; do sleep 0.1; done";
     let mut pty = guest().run(["bash", "-c", line]).on_pty().unwrap();
     pty.until("ready\r\n").unwrap();
     for (rows, columns) in [(40, 100), (10, 20), (300, 400)] {
@@ -169,7 +169,7 @@ fn less_pages_in_each_position_of_a_pipeline() {
         "seq 1000 | snug run cat | snug run less",
     ] {
         let line = format!("seq 1000 >~/pages; {line}");
-        let shown = leaves_the_terminal(&line, &[("\n23", "G"), ("\n1000", "1G"), ("\n23", "q")]);
+        let shown = leaves_the_terminal(&line, &[("\n23", "G"), ("\n1000", "q")]);
         assert!(!shown.contains("500"), "{line}: {shown}");
     }
     guest().shell("rm ~/pages").run().unwrap().success();
