@@ -56,9 +56,11 @@ pub fn ensure(context: &Context, bus: &Bus, name: &str) -> Result<(), CommandErr
     let config = context.config()?;
     let mut options = Options::new();
     if config.default_container.as_str() == name {
+        // Short names of the user's own configuration are known here alone.
+        let image = config.images.parse(&config.default_image)?.to_string();
         options = options
             .switch("create", true)
-            .text("image", Some(&config.default_image))
+            .text("image", Some(&image))
             .text("preset", Some(&config.default_preset));
     }
     let ended = bus.change(&Change::ensure(name, options)).map_err(|error| suggest(bus, name, error))?;

@@ -47,7 +47,7 @@ fn without_a_terminal_there_are_no_notices_and_no_questions() {
 fn a_name_that_was_not_given_is_the_answer() {
     let environment = TestEnv::with_daemon(&[]);
     assert_eq!(environment.snug(&["create", "-i", "fedora:42"]).stdout, "fedora-42\n");
-    assert_eq!(environment.calls(), ["Create fedora-42 image=fedora:42 preset=integrated"]);
+    assert_eq!(environment.calls(), ["Create fedora-42 image=images:fedora/42 preset=integrated"]);
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn options_become_options() {
                 "--set",
                 "cpu=2",
             ][..],
-            "Create x image=alpine preset=isolated replace=true settings=cpu:2 start=false",
+            "Create x image=images:alpine/3.22 preset=isolated replace=true settings=cpu:2 start=false",
         ),
         (&["stop", "dev", "--force", "--timeout", "3"], "Stop dev force=true timeout=3"),
         (&["rm", "-f", "dev"], "Remove dev force=true"),

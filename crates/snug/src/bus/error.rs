@@ -110,6 +110,9 @@ pub fn from_daemon(name: &str, message: &str, mut hints: Vec<String>) -> Command
         "ImageUnreachable" => {
             (Kind::Unavailable, Some("images that are on this machine already: `snug image list`"))
         }
+        "ImageBroken" => {
+            (Kind::Failed, Some("it is damaged or no image at all: remove it and fetch or import it again"))
+        }
         "NoSpace" => (
             Kind::Failed,
             Some("`snug list --size` shows what takes the space, `snug prune` removes leftovers"),

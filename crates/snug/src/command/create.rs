@@ -66,7 +66,7 @@ pub fn execute(context: &Context, args: CreateArgs) -> Result<ExitCode, CommandE
     config.presets.get(preset)?;
     let administrator = is_privileged(context, preset, &args.grants);
     let bus = context.bus()?;
-    let image = if args.dry_run.dry_run { image.to_owned() } else { local_image(context, &bus, image)? };
+    let image = if args.dry_run.dry_run { parsed.to_string() } else { local_image(context, &bus, image)? };
     let options = args
         .dry_run
         .options()
@@ -100,9 +100,13 @@ pub fn is_privileged(context: &Context, preset: &str, grants: &[String]) -> bool
     of_preset || added
 }
 
-/// The image as the daemon takes it. A file is opened here, with the user's own rights, and handed over.
+/// The image as the daemon takes it: short names of the user's own configuration are known here alone. A file is opened
+/// here, with the user's own rights, and handed over.
 pub fn local_image(context: &Context, bus: &Bus, image: &str) -> Result<String, CommandError> {
-    let ImageRef::File(path) = context.config()?.images.parse(image)? else { return Ok(image.to_owned()) };
+    let path = match context.config()?.images.parse(image)? {
+        ImageRef::File(path) => path,
+        image => return Ok(image.to_string()),
+    };
     let alias = super::image::default_alias(&path)?;
     let rootfs = open(&path)?;
     let options = Options::new().descriptor("rootfs", Some(rootfs.into()));

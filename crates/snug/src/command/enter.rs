@@ -81,6 +81,7 @@ fn create(
     if !yes && !context.printer.confirm(&question, true)? {
         return Err(error);
     }
-    let options = Options::new().text("image", Some(word)).text("preset", Some(&config.default_preset));
+    let image = super::create::local_image(context, bus, word)?;
+    let options = Options::new().text("image", Some(&image)).text("preset", Some(&config.default_preset));
     bus.change(&Change::create(container.as_str(), options)).map(drop)
 }

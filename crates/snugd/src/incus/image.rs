@@ -193,6 +193,24 @@ impl Handed {
     fn path(&self) -> PathBuf {
         format!("/proc/self/fd/{}", self.0.as_fd().as_raw_fd()).into()
     }
+
+    /// Incus takes in anything as a root file system and finds out what it is when a container is made of it.
+    fn check_kind(&self, name: &str) -> Result<()> {
+        let mut head = [0; 512];
+        let count = rustix::io::pread(&self.0, &mut head, 0)
+            .map_err(|errno| Error::system(format!("read '{name}'"), errno))?;
+        if is_archive(&head[..count]) {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::ImageBroken, format!("the file for '{name}' is broken or no archive"))
+            .hint("a root file system is a squashfs image or a tar archive: plain, gzip, bzip2, xz, lzma or zstd"))
+    }
+}
+
+/// Whether a file that begins so may be a root file system: the kinds that Incus unpacks (`shared/archive`, 6.0.4).
+fn is_archive(head: &[u8]) -> bool {
+    let magics: [&[u8]; 6] = [b"hsqs", b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x5d\0\0", b"\x28\xb5\x2f\xfd"];
+    magics.iter().any(|magic| head.starts_with(magic)) || head.get(257..262) == Some(b"ustar")
 }
 
 /// Imports an image for `uid` under `name`; without metadata it is made for a plain root file system. Gives the
@@ -214,6 +232,7 @@ pub async fn import(
         return Err(Error::new(ErrorKind::Exists, format!("there is an image 'local:{name}' already"))
             .hint(format!("remove it first: snug image rm local:{name}")));
     }
+    rootfs.check_kind(name)?;
     let metadata = match metadata {
         Some(given) => given,
         None => generated_metadata(name, architecture)?,
@@ -328,6 +347,18 @@ fn describe(image: &Image, uid: u32) -> HashMap<&'static str, Variant<'static>> 
 mod tests {
     use super::*;
     use incus_client::ImageAlias;
+
+    #[test]
+    fn what_incus_cannot_unpack_is_told_from_what_it_can() {
+        let mut tar = vec![b'x'; 512];
+        tar[257..262].copy_from_slice(b"ustar");
+        for good in [&tar[..], b"hsqs....", b"\x1f\x8b\x08", b"\xfd7zXZ\0..", b"\x28\xb5\x2f\xfd"] {
+            assert!(is_archive(good), "{good:?}");
+        }
+        for bad in [&b""[..], b"#!/bin/sh", b"PK\x03\x04", &[b'x'; 512]] {
+            assert!(!is_archive(bad), "{bad:?}");
+        }
+    }
 
     fn image(owner: Option<u32>, aliases: &[&str]) -> Image {
         let mut image: Image = serde_json::from_str("{\"fingerprint\":\"abc\"}").unwrap();

@@ -14,7 +14,7 @@ use crate::agent;
 use crate::container::lookup::Found;
 use crate::error::{Error, Result};
 use crate::host::subid;
-use crate::incus::pool;
+use crate::incus::{pool, requirements};
 use crate::temporary;
 
 impl Work {
@@ -55,11 +55,13 @@ impl Work {
         let projects = incus.projects();
         let networks = incus.networks();
         let pools = incus.storage_pools();
-        let (project, network, pools, subordinate_ids) = tokio::try_join!(
+        let (project, network, pools, subordinate_ids, ()) = tokio::try_join!(
             async { exists(projects.get(&project_name).await) },
             async { exists(networks.get(&self.config.bridge).await) },
             async { Ok(pools.list().await?) },
             self.has_subordinate_ids(),
+            // Where a container is to be made; one that is there has proven it.
+            requirements::check(incus),
         )?;
         let pool =
             pool::choose(&pools, self.config.pool.as_deref(), pool::NAME).map(|pool| pool.name.clone());
