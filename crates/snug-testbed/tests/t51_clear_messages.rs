@@ -74,11 +74,14 @@ fn ancient_incus(socket: &std::path::Path) -> Finally<impl FnMut() + use<>> {
     std::thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
             std::thread::spawn(move || {
-                let body = r#"{"type":"sync","status":"Success","status_code":200,"operation":"","error_code":0,"error":"","metadata":{"api_extensions":["storage"],"api_status":"stable","api_version":"1.0","auth":"trusted","config":{},"environment":{"server":"incus","server_version":"0.1","driver":"lxc","architectures":["x86_64"]}}}"#;
+                let server = r#"{"type":"sync","status":"Success","status_code":200,"operation":"","error_code":0,"error":"","metadata":{"api_extensions":["storage"],"api_status":"stable","api_version":"1.0","auth":"trusted","config":{},"environment":{"server":"incus","server_version":"0.1","driver":"lxc","architectures":["x86_64"]}}}"#;
+                let missing = r#"{"type":"error","error":"Not Found","error_code":404,"metadata":null}"#;
                 let mut request = [0; 65536];
                 while stream.read(&mut request).is_ok_and(|count| count > 0) {
+                    let (status, body) =
+                        if request.starts_with(b"GET /1.0 ") { ("200 OK", server) } else { ("404 Not Found", missing) };
                     let head = format!(
-                        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+                        "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
                         body.len()
                     );
                     if stream.write_all((head + body).as_bytes()).is_err() {
@@ -173,7 +176,7 @@ fn a_guest_without_a_shell_runs_what_it_has_and_names_what_it_lacks() {
     assert_eq!(answer(dev.run(["/bin/busybox", "echo", "works"])), "works");
     assert_eq!(answer(dev.run(["hostname"])), "clear-shell");
     refused(dev.run(["sh"]), 127, &["sh"]);
-    refused(bed.snug("tester").args(["enter", dev.name()]), 125, &["shell"]);
+    refused(bed.snug("tester").args(["enter", dev.name()]), 127, &["/bin/sh"]);
 }
 
 #[test]

@@ -104,6 +104,17 @@ pub fn state(bed: &Bed, user: &str, name: &str) -> String {
     listed(bed, user, name).map_or_else(String::new, |it| it["state"].as_str().unwrap_or_default().to_owned())
 }
 
+/// Waits until no job is at work on a container any more; whether it is there then.
+#[track_caller]
+pub fn settled(bed: &Bed, user: &str, name: &str) -> bool {
+    let mut found = None;
+    eventually("what was interrupted is finished or undone", || {
+        found = listed(bed, user, name);
+        found.as_ref().is_none_or(|it| it["phase"] == "ready")
+    });
+    found.is_some()
+}
+
 /// Whether Incus has an instance of that name for the user, whatever Snug says.
 #[track_caller]
 pub fn instance_exists(bed: &Bed, user: &str, name: &str) -> bool {
