@@ -115,7 +115,6 @@ fn places() -> Places {
         places.subids.subuid = root.join("etc/subuid");
         places.subids.subgid = root.join("etc/subgid");
         places.subids.password_lock = root.join("etc/.pwd.lock");
-        places.incus_dir = root.join("var/lib/incus");
     }
     places
 }

@@ -18,6 +18,9 @@ pub mod project;
 pub mod quirks;
 pub mod requirements;
 
+use std::future::Future;
+use std::time::{Duration, Instant};
+
 use incus_client::{ErrorKind as IncusKind, UnavailableReason};
 
 use crate::error::{Error, ErrorKind};
@@ -35,6 +38,9 @@ impl From<incus_client::Error> for Error {
             _ if quirks::is_full_disk(&text) => Self::new(ErrorKind::NoSpace, text).hint(
                 "free some space in the storage pool: `incus storage info` shows it, `snug rm` frees it",
             ),
+            _ if quirks::has_no_ids(&text) => Self::new(ErrorKind::Failed, text).hint(
+                "incusd reads /etc/subuid and /etc/subgid at its start: systemctl restart incus.service",
+            ),
             _ => Self::new(ErrorKind::Failed, text),
         }
     }
@@ -48,5 +54,29 @@ fn unavailable(text: &str, reason: Option<UnavailableReason>) -> Error {
         }
         Some(UnavailableReason::PermissionDenied) => error.hint("snugd must run as root"),
         _ => error.hint("start it: systemctl start incus.service; its journal says why it does not answer"),
+    }
+}
+
+/// How long Incus may be at work on an instance on its own account (cleaning up after a failed start takes it a second).
+const BUSY: Duration = Duration::from_secs(20);
+/// Its lock has no event and no operation; a tenth of a second is what its own work takes at least.
+const BUSY_AGAIN: Duration = Duration::from_millis(100);
+
+/// Tries again while Incus says that it is busy with the instance.
+///
+/// # Errors
+/// What Incus says at last.
+pub async fn patiently<T, F>(mut attempt: impl FnMut() -> F) -> incus_client::Result<T>
+where
+    F: Future<Output = incus_client::Result<T>>,
+{
+    let deadline = Instant::now() + BUSY;
+    loop {
+        match attempt().await {
+            Err(error) if quirks::is_busy(&error.to_string()) && Instant::now() < deadline => {
+                tokio::time::sleep(BUSY_AGAIN).await;
+            }
+            outcome => return outcome,
+        }
     }
 }

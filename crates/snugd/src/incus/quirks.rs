@@ -54,6 +54,17 @@ const ALREADY_STOPPED: &[Quirk] = &[Quirk {
     seen: "ErrInstanceIsStopped, instance/drivers/driver_common.go, 6.0.4",
 }];
 
+const BUSY: &[Quirk] = &[
+    Quirk { text: "instance is busy running a", seen: "instance/operationlock Create, 6.0.4" },
+    Quirk {
+        text: "instance is running",
+        seen: "instance_delete.go, while a failed start is being cleaned up, 6.0.4",
+    },
+];
+
+const NO_IDS: &[Quirk] =
+    &[Quirk { text: "no uid/gid allocation configured", seen: "instance/drivers/util.go findIdmap, 6.0.4" }];
+
 fn any(table: &[Quirk], text: &str) -> bool {
     let text = text.to_lowercase();
     table.iter().any(|quirk| text.contains(quirk.text))
@@ -81,6 +92,18 @@ pub fn is_unknown_image(text: &str) -> bool {
 #[must_use]
 pub fn is_broken_image(text: &str) -> bool {
     any(BROKEN_IMAGE, text)
+}
+
+/// Incus itself is still at work on the instance, without an operation that could be waited for.
+#[must_use]
+pub fn is_busy(text: &str) -> bool {
+    any(BUSY, text)
+}
+
+/// incusd found no range of subordinate ids when it started.
+#[must_use]
+pub fn has_no_ids(text: &str) -> bool {
+    any(NO_IDS, text)
 }
 
 /// Starting what runs.

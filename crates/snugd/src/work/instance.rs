@@ -15,6 +15,7 @@ use crate::error::{Error, ErrorKind, Result, failed};
 use crate::failpoint;
 use crate::host::{file, rundir};
 use crate::incus::image::{self, Found as FoundImage};
+use crate::incus::patiently;
 use crate::incus::{idmap, network, pool, quirks};
 
 impl Work {
@@ -223,14 +224,15 @@ impl Work {
                 .collect(),
             ..InstancePatch::default()
         };
-        Ok(instances.patch(name, &patch, None).await?)
+        Ok(patiently(|| instances.patch(name, &patch, None)).await?)
     }
 
     pub(super) async fn set_phase(&self, phase: Phase) -> Result<()> {
         self.make_directories().await?;
         let config = [(PHASE_KEY.to_owned(), phase.to_string())].into();
         let patch = InstancePatch { config, ..InstancePatch::default() };
-        self.incus().instances().patch(self.name.as_str(), &patch, None).await?;
+        let instances = self.incus().instances();
+        patiently(|| instances.patch(self.name.as_str(), &patch, None)).await?;
         self.saw_phase(phase);
         Ok(())
     }
@@ -241,7 +243,8 @@ impl Work {
         if !matches!(found.phase, Phase::Creating | Phase::Removing) {
             return Err(failed(format!("'{}' is not being removed: phase {}", self.name, found.phase)));
         }
-        let operation = match self.incus().instances().delete(self.name.as_str()).await {
+        let instances = self.incus().instances();
+        let operation = match patiently(|| instances.delete(self.name.as_str())).await {
             Ok(operation) => operation,
             Err(error) if error.is_not_found() => return Ok(()),
             Err(error) => return Err(Error::from(error).context(format!("remove '{}'", self.name))),
