@@ -113,6 +113,15 @@ pub struct Group {
 }
 
 impl Group {
+    /// Itself, or, when it was removed meanwhile, made again.
+    pub fn renewed(self) -> io::Result<Self> {
+        match fs::create_dir(&self.path) {
+            Ok(()) => Ok(Self { directory: open_group(&self.path)?, path: self.path }),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(self),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Removes it when it is empty; else the server does so later.
     pub fn remove(self) {
         let _ = fs::remove_dir(self.path);

@@ -47,6 +47,8 @@ pub enum Order {
     Unknown,
     /// After [`Request::HangUpAll`]: no session is left but yours.
     AllGone,
+    /// To a spare session: serve the client whose connection comes along.
+    Serve,
 }
 
 /// A message of this channel.
@@ -88,6 +90,7 @@ impl Packet for Order {
             Self::Taken => b"F".to_vec(),
             Self::Unknown => b"N".to_vec(),
             Self::AllGone => b"G".to_vec(),
+            Self::Serve => b"C".to_vec(),
         }
     }
 
@@ -100,6 +103,7 @@ impl Packet for Order {
             b'F' => Self::Taken,
             b'N' => Self::Unknown,
             b'G' => Self::AllGone,
+            b'C' => Self::Serve,
             _ => return None,
         })
     }
@@ -167,7 +171,9 @@ mod tests {
         assert_eq!((received, fds.len()), (request, 2));
         assert_eq!(receive::<Request>(server.as_fd()).unwrap().unwrap().0, Request::Take([1; 16], 3));
         assert!(receive::<Request>(server.as_fd()).unwrap().is_none());
-        for order in [Order::Settled, Order::HangUp { grace: 2000 }, Order::Taken, Order::AllGone] {
+        for order in
+            [Order::Settled, Order::HangUp { grace: 2000 }, Order::Taken, Order::AllGone, Order::Serve]
+        {
             assert_eq!(Order::decode(&order.encode()), Some(order));
         }
     }

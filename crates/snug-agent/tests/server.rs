@@ -24,6 +24,9 @@ fn descriptors(pid: u32) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
 }
 
+/// The server keeps one session in advance.
+const SPARE: usize = 1;
+
 fn children(pid: u32) -> usize {
     let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
     text.split_whitespace().count()
@@ -84,7 +87,7 @@ fn a_command_waits_for_early_boot_unless_it_is_early() {
     early.run(request);
     assert_eq!(early.expect(), FromAgent::Exited(5));
     drop(leaving);
-    eventually("a session outlives its client", || children(agent.pid()) <= 2);
+    eventually("a session outlives its client", || children(agent.pid()) <= SPARE + 2);
     assert!(!agent.state("settled").exists());
     // As systemd makes the fifo of our socket unit.
     fs::write(agent.state("sysinit"), "").unwrap();
@@ -135,7 +138,7 @@ fn garbage_harms_nobody() {
         let _ = stream.write_all(&length.to_le_bytes()).and_then(|()| stream.write_all(&[2; 100]));
     }
     assert_eq!(*agent.capture(exec(&["true"])).end(), FromAgent::Exited(0));
-    eventually("sessions are left", || children(agent.pid()) == 0);
+    eventually("sessions are left", || children(agent.pid()) <= SPARE);
 }
 
 #[test]
@@ -145,7 +148,7 @@ fn sixty_four_clients_at_once_leave_nothing_behind() {
     }
     let agent = Agent::start();
     agent.capture(exec(&["true"])).text();
-    eventually("sessions are left", || children(agent.pid()) == 0);
+    eventually("sessions are left", || children(agent.pid()) <= SPARE);
     let (memory, open) = (resident_kib(agent.pid()), descriptors(agent.pid()));
     std::thread::scope(|scope| {
         for thread in 0..64_u32 {
@@ -160,7 +163,7 @@ fn sixty_four_clients_at_once_leave_nothing_behind() {
             });
         }
     });
-    eventually("sessions are left", || children(agent.pid()) == 0);
+    eventually("sessions are left", || children(agent.pid()) <= SPARE);
     eventually("descriptors are left", || descriptors(agent.pid()) <= open);
     let after = resident_kib(agent.pid());
     assert!(after <= memory + 512, "{memory} KiB before, {after} KiB after");
@@ -235,7 +238,7 @@ fn an_idle_server_sleeps_and_is_small() {
     }
     let agent = Agent::start();
     agent.capture(exec(&["true"])).text();
-    eventually("sessions are left", || children(agent.pid()) == 0);
+    eventually("sessions are left", || children(agent.pid()) <= SPARE);
     let switches = || {
         let text = fs::read_to_string(format!("/proc/{}/status", agent.pid())).unwrap();
         let line = text.lines().find(|line| line.starts_with("voluntary_ctxt_switches")).unwrap();

@@ -76,6 +76,8 @@ pub struct Server {
     settle: Settle,
     probe: Probe,
     sessions: Sessions,
+    /// A session without a client, made in advance: forking it is then not on the way of a command.
+    spare: Option<OwnedFd>,
     leaving: Option<Instant>,
     overflow_uid: u32,
     _lock: OwnedFd,
@@ -117,6 +119,7 @@ impl Server {
             settle,
             probe: Probe::Idle,
             sessions: Sessions::default(),
+            spare: None,
             leaving: None,
             overflow_uid: overflow_uid(),
             _lock: lock,
@@ -129,6 +132,7 @@ impl Server {
 
     /// Serves until it is told to end.
     pub fn run(mut self) {
+        self.make_spare();
         loop {
             let woken = match self.wait() {
                 Ok(woken) => woken,
@@ -194,7 +198,7 @@ impl Server {
 
     fn settled(&mut self) {
         self.context.settled = true;
-        self.sessions.tell_all(&Order::Settled);
+        self.tell_all(&Order::Settled);
         self.start_probe();
     }
 
@@ -211,7 +215,15 @@ impl Server {
             console::say(format_args!("{}: {error}", self.context.places.environment().display()));
         }
         self.context.environment = Some(found);
-        self.sessions.tell_all(&Order::Environment);
+        self.tell_all(&Order::Environment);
+    }
+
+    fn tell_all(&self, order: &Order) {
+        self.sessions.tell_all(order);
+        if let Some(spare) = &self.spare {
+            // One that has ended is noticed when it is needed.
+            let _ = control::send(spare.as_fd(), order, &[]);
+        }
     }
 
     fn hear(&mut self, index: usize) {
@@ -257,18 +269,35 @@ impl Server {
             return;
         }
         let (client, _) = connection.into_raw();
-        if let Err(error) = self.fork_session(client) {
+        if self.hand_to_spare(client.as_fd()) {
+            self.make_spare();
+        } else if let Err(error) = self.fork_session(Some(client)).map(|channel| self.sessions.add(channel)) {
             console::say(format_args!("cannot start a session: {error}"));
         }
     }
 
-    fn fork_session(&mut self, client: OwnedFd) -> io::Result<()> {
+    fn hand_to_spare(&mut self, client: BorrowedFd<'_>) -> bool {
+        let Some(spare) = self.spare.take() else { return false };
+        if control::send(spare.as_fd(), &Order::Serve, &[client]).is_err() {
+            return false;
+        }
+        self.sessions.add(spare);
+        true
+    }
+
+    /// Makes the next session in advance; without one, the next client's session is forked when it comes.
+    fn make_spare(&mut self) {
+        if self.spare.is_none() {
+            self.spare = self.fork_session(None).ok();
+        }
+    }
+
+    fn fork_session(&mut self, client: Option<OwnedFd>) -> io::Result<OwnedFd> {
         let (ours, theirs) = control::pair()?;
         match fork()? {
             Fork::Child => session::run(&mut self.context, client, theirs),
-            Fork::Parent(_) => self.sessions.add(ours),
+            Fork::Parent(_) => Ok(ours),
         }
-        Ok(())
     }
 
     /// The owner and the guest's root; who has no number in this guest (every other user of the host, its root

@@ -28,7 +28,13 @@ const WAIT_FOR_BOOT: Duration = Duration::from_secs(60);
 const RLIMIT_NOFILE: u8 = 7;
 
 /// Runs one command for the session's client.
-pub fn run(context: &mut Context, session: &mut Session, exec: Exec, handed: Vec<(u32, OwnedFd)>) {
+pub fn run(
+    context: &mut Context,
+    session: &mut Session,
+    exec: Exec,
+    handed: Vec<(u32, OwnedFd)>,
+    group: Option<Group>,
+) {
     let early_end = match wait_for_boot(context, session, &exec) {
         Waited::Ready => None,
         Waited::Signal(signal) => Some(FromAgent::Killed { signal, core: false }),
@@ -38,7 +44,7 @@ pub fn run(context: &mut Context, session: &mut Session, exec: Exec, handed: Vec
         session.tell(&end, &[]);
         return;
     }
-    match start(context, session, exec, handed) {
+    match start(context, session, exec, handed, group) {
         Ok(running) => running.attend(context, session),
         Err(Failure { kind, text }) => {
             session.tell(&FromAgent::Failed { kind, text }, &[]);
@@ -116,6 +122,7 @@ fn start(
     session: &mut Session,
     exec: Exec,
     handed: Vec<(u32, OwnedFd)>,
+    group: Option<Group>,
 ) -> Result<Running, Failure> {
     if exec.protocol < OLDEST_PROTOCOL || exec.protocol > PROTOCOL {
         let text =
@@ -131,10 +138,8 @@ fn start(
     let Streams { numbered, terminal, relayed } = streams::make(context, session, &exec, handed, &identity)?;
     let plan = plan(context, exec, identity, &shell, numbered, terminal.as_ref())?;
 
-    let group = context.tree.as_ref().and_then(|tree| {
-        // A session has one command, so its number names the group.
-        tree.command(rustix::process::getpid().as_raw_nonzero().get().cast_unsigned()).ok()
-    });
+    // The group was made in advance; the server sweeps empty ones, so it may be gone.
+    let group = group.and_then(|group| group.renewed().ok());
     let (listener, speaker) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
         .map_err(|error| Failure::system("cannot make a pipe", error))?;
     let directory = group.as_ref().map(|group| std::os::fd::AsFd::as_fd(&group.directory));

@@ -19,7 +19,7 @@ mod terminfo;
 
 pub use self::hangup::terminate_commands;
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -28,7 +28,7 @@ use snug_wire::message::{FromAgent, ToAgent};
 use snug_wire::provision::Provision;
 use snug_wire::socket::{Connection, Descriptors, Filled};
 
-use crate::cgroup::Tree;
+use crate::cgroup::{Group, Tree};
 use crate::control::{self, Order, Request};
 use crate::places::{Guest, Places};
 use crate::sys::{descriptor, process, signal};
@@ -89,22 +89,83 @@ struct Session {
     server_gone: bool,
 }
 
-/// Serves one connection, in a process just forked from the server.
-pub fn run(context: &mut Context, connection: OwnedFd, control: OwnedFd) -> ! {
+/// Serves one connection, in a process just forked from the server. Without one it is the spare session, which does
+/// all that needs no client and waits for the server to hand it one.
+pub fn run(context: &mut Context, connection: Option<OwnedFd>, control: OwnedFd) -> ! {
     let _ = serve(context, connection, control);
     process::exit(0)
 }
 
-fn serve(context: &mut Context, connection: OwnedFd, control: OwnedFd) -> Result<(), Errno> {
-    let [connection, control] = {
-        let kept = [connection.as_raw_fd(), control.as_raw_fd()];
-        std::mem::forget((connection, control));
-        descriptor::keep_only(kept).map_err(|_| Errno::MFILE)?
+fn serve(context: &mut Context, connection: Option<OwnedFd>, control: OwnedFd) -> Result<(), Errno> {
+    let (connection, control) = match connection {
+        Some(connection) => {
+            let kept = [connection.as_raw_fd(), control.as_raw_fd()];
+            std::mem::forget((connection, control));
+            let [connection, control] = descriptor::keep_only(kept).map_err(|_| Errno::MFILE)?;
+            (Some(connection), control)
+        }
+        None => {
+            let kept = [control.as_raw_fd()];
+            std::mem::forget(control);
+            let [control] = descriptor::keep_only(kept).map_err(|_| Errno::MFILE)?;
+            (None, control)
+        }
     };
     let _ = rustix::thread::set_name(c"snug-session");
     signal::expect_children();
     rustix::process::setsid()?;
     let signals = signal::Signals::new(&[libc::SIGCHLD, libc::SIGTERM]).map_err(|_| Errno::MFILE)?;
+    // A session has one command, so its number names the group.
+    let number = rustix::process::getpid().as_raw_nonzero().get().cast_unsigned();
+    let mut group = context.tree.as_ref().and_then(|tree| tree.command(number).ok());
+    let Some(connection) = connection.or_else(|| await_client(context, &signals, control.as_fd())) else {
+        if let Some(group) = group.take() {
+            group.remove();
+        }
+        return Ok(());
+    };
+    let result = converse(context, connection, control, signals, &mut group);
+    if let Some(group) = group {
+        group.remove();
+    }
+    result
+}
+
+/// The spare session's wait; `None` when the server ends, or the guest.
+fn await_client(
+    context: &mut Context,
+    signals: &signal::Signals,
+    control: BorrowedFd<'_>,
+) -> Option<OwnedFd> {
+    loop {
+        let mut polled =
+            [PollFd::new(signals, PollFlags::IN), PollFd::from_borrowed_fd(control, PollFlags::IN)];
+        match poll(&mut polled, None) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(_) => return None,
+        }
+        if !polled[0].revents().is_empty() && signals.next() == Some(libc::SIGTERM) {
+            return None;
+        }
+        if polled[1].revents().is_empty() {
+            continue;
+        }
+        match control::receive(control).ok()?? {
+            (Order::Serve, fds) => return fds.into_iter().next(),
+            (Order::Settled, _) => context.settled = true,
+            (Order::Environment, _) => command::read_environment(context),
+            (Order::HangUp { .. } | Order::Taken | Order::Unknown | Order::AllGone, _) => {}
+        }
+    }
+}
+
+fn converse(
+    context: &mut Context,
+    connection: OwnedFd,
+    control: OwnedFd,
+    signals: signal::Signals,
+    group: &mut Option<Group>,
+) -> Result<(), Errno> {
     let descriptors = if context.trusted() { Descriptors::Accept } else { Descriptors::Refuse };
     let mut session = Session {
         connection: Connection::new(connection, descriptors),
@@ -126,11 +187,20 @@ fn serve(context: &mut Context, connection: OwnedFd, control: OwnedFd) -> Result
                 }
             }
             Event::Message(ToAgent::Exec(exec)) => {
-                command::run(context, &mut session, *exec, handed);
+                command::run(context, &mut session, *exec, handed, group.take());
                 return Ok(());
             }
-            Event::Message(ToAgent::Attach { token, stream }) => return attach(session, token, stream),
+            Event::Message(ToAgent::Attach { token, stream }) => {
+                // A relay has no command.
+                if let Some(group) = group.take() {
+                    group.remove();
+                }
+                return attach(session, token, stream);
+            }
             Event::Message(ToAgent::HangUpAll { grace }) => {
+                if let Some(group) = group.take() {
+                    group.remove();
+                }
                 hangup::all(context, &mut session, grace);
                 return Ok(());
             }
@@ -224,7 +294,7 @@ impl Session {
     }
 
     /// Tells the client something; whether it could be told.
-    fn tell(&mut self, message: &FromAgent, fds: &[std::os::fd::BorrowedFd<'_>]) -> bool {
+    fn tell(&mut self, message: &FromAgent, fds: &[BorrowedFd<'_>]) -> bool {
         !self.client_gone && self.connection.send(message, fds, Some(Instant::now() + PATIENCE)).is_ok()
     }
 }
