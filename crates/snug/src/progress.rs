@@ -30,16 +30,16 @@ impl Progress {
         let bar = self.lines.as_ref().map(|lines| {
             let bar = lines.add(ProgressBar::new(100));
             bar.set_style(spinner());
-            bar.set_prefix(text::escape(title).into_owned());
             bar
         });
-        Line { bar, counted: false }
+        Line { bar, title: text::escape(title).into_owned(), counted: false }
     }
 }
 
 /// The line of one job. Gone when it is dropped.
 pub struct Line {
     bar: Option<ProgressBar>,
+    title: String,
     counted: bool,
 }
 
@@ -60,14 +60,20 @@ impl Line {
             )]
             bar.set_position(percent.clamp(0.0, 100.0) as u64);
         }
-        bar.set_message(text::escape(stage).into_owned());
+        bar.set_message(self.words(stage));
     }
 
     /// Shows what is done, leaving the count alone.
     pub fn stage(&self, stage: &str) {
         if let Some(bar) = &self.bar {
-            bar.set_message(text::escape(stage).into_owned());
+            bar.set_message(self.words(stage));
         }
+    }
+
+    /// The subject stands before a stage that does not name it.
+    fn words(&self, stage: &str) -> String {
+        let stage = text::escape(stage);
+        if stage.contains(&self.title) { stage.into_owned() } else { format!("{}: {stage}", self.title) }
     }
 
     /// Shows how much is done, leaving the words alone.
@@ -93,11 +99,11 @@ impl Drop for Line {
 }
 
 fn spinner() -> ProgressStyle {
-    style("{spinner} {prefix}: {wide_msg}")
+    style("{spinner} {wide_msg}")
 }
 
 fn counter() -> ProgressStyle {
-    style("{spinner} {prefix}: {msg} {bar:24} {percent:>3} %")
+    style("{spinner} {msg} {bar:24} {percent:>3} %")
 }
 
 fn style(template: &str) -> ProgressStyle {
