@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::fs::inotify;
-use snug_wire::message::{FromAgent, OLDEST_PROTOCOL, PROTOCOL, ToAgent};
+use snug_wire::message::{FromAgent, ToAgent};
 use snug_wire::socket::{Connection, Descriptors, WireError, connect};
 use tokio::io::unix::AsyncFd;
 
@@ -93,12 +93,6 @@ async fn drain(watch: &AsyncFd<OwnedFd>) -> std::io::Result<()> {
             Err(_would_block) => {}
         }
     }
-}
-
-/// Whether this daemon's guests speak a protocol that the client of the same release understands.
-#[must_use]
-pub fn understands(protocol: u16, oldest: u16) -> bool {
-    oldest <= PROTOCOL && protocol >= OLDEST_PROTOCOL
 }
 
 /// Hangs up every command of the guest and waits until they are gone; what ignores it is killed after `grace`.

@@ -9,9 +9,10 @@ use incus_client::Client;
 use snug_core::config::Config;
 use snug_core::name::{ContainerName, Uid};
 use snug_core::paths::Paths;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use zbus::{Connection, ObjectPath, Variant};
 
+use crate::agent::{self, Hello};
 use crate::bus::outbox::Outbox;
 use crate::bus::subscribers::Subscribers;
 use crate::bus::{self, CONTAINER, MANAGER};
@@ -21,6 +22,9 @@ use crate::error::Result;
 use crate::host::subid;
 use crate::job::table::Table;
 use crate::temporary::Temporaries;
+
+/// Agents of one owner that are asked at once.
+const PROBES: usize = 8;
 
 /// Where the daemon finds things, for tests other than on a real host.
 #[derive(Debug, Clone)]
@@ -57,6 +61,7 @@ pub struct Daemon {
     places: Places,
     reserved: Mutex<BTreeSet<Ipv4Addr>>,
     reserved_ids: Mutex<BTreeSet<u32>>,
+    probes: Mutex<HashMap<Uid, Arc<Semaphore>>>,
     foundation: tokio::sync::Mutex<()>,
 }
 
@@ -83,6 +88,7 @@ impl Daemon {
             places,
             reserved: Mutex::default(),
             reserved_ids: Mutex::default(),
+            probes: Mutex::default(),
             foundation: tokio::sync::Mutex::default(),
         }))
     }
@@ -152,6 +158,18 @@ impl Daemon {
     #[must_use]
     pub fn work(&self) -> watch::Receiver<usize> {
         self.jobs.active()
+    }
+
+    /// Asks a container's agent who it is. A hostile guest answers late or never, each time on a thread of ours: only so
+    /// many of one owner's are asked at once.
+    pub async fn probe(&self, uid: Uid, name: &ContainerName) -> Option<Hello> {
+        let turns = {
+            let mut probes = self.probes.lock().unwrap_or_else(PoisonError::into_inner);
+            probes.retain(|_, turns| Arc::strong_count(turns) > 1);
+            probes.entry(uid).or_insert_with(|| Arc::new(Semaphore::new(PROBES))).clone()
+        };
+        let _turn = turns.acquire().await.ok()?;
+        agent::probe(self.paths().agent_socket(uid, name)).await
     }
 
     /// Takes an address that nobody has until the reservation is dropped (then Incus knows it).

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
 
-use super::{Answer, Job, State, Subject, cancelled};
+use super::{Answer, Job, Subject, cancelled};
 use crate::bus::outbox::Outbox;
 use crate::error::{Result, failed};
 
@@ -148,14 +148,9 @@ where
     }
 }
 
-/// Whether a job with this state still counts as work.
-#[must_use]
-pub fn is_active(state: State) -> bool {
-    !state.ended()
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::State;
     use super::*;
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
     use tokio::sync::oneshot;

@@ -6,7 +6,6 @@ use snug_core::name::Uid;
 use zbus::Variant;
 
 use super::{manage_all, named, target, unnamed};
-use crate::agent;
 use crate::bus::call::{Answer, Call};
 use crate::container::lookup::{self, missing};
 use crate::container::view::{self, View};
@@ -48,7 +47,7 @@ pub async fn get(daemon: &Arc<Daemon>, call: &Call) -> Answer {
     let found = found.ok_or_else(|| missing(&name))?;
     let mut view = view::of(&found, size);
     let running = view::state(&found) == "running";
-    let hello = if running { agent::probe(daemon.paths().agent_socket(uid, &name)).await } else { None };
+    let hello = if running { daemon.probe(uid, &name).await } else { None };
     view.insert("agent", Variant::from(hello.map(|hello| hello.version).unwrap_or_default()));
     call.answer(&view)
 }

@@ -32,6 +32,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::job::{Job, Subject};
 use change::Change;
 
+/// Jobs of one caller that may be under way at once: one user must not keep the daemon from the others.
+const MOST_JOBS: usize = 128;
+
 type RawOptions = HashMap<String, OwnedVariant>;
 
 /// Carries out one call.
@@ -204,6 +207,11 @@ fn start(
         verb,
         container: name.to_string(),
     };
+    if daemon.jobs().of(call.caller.uid).iter().filter(|job| !job.current().ended()).count() >= MOST_JOBS {
+        return Err(Error::new(ErrorKind::Busy, format!("{MOST_JOBS} jobs of yours are under way already"))
+            .hint("wait for one of them")
+            .into());
+    }
     let key = (uid.0, name.to_string());
     let (worker, repairer) = (daemon.clone(), daemon.clone());
     let repaired = name.clone();

@@ -57,7 +57,9 @@ async fn run(daemon: &Arc<Daemon>, uid: Uid, dry_run: bool, job: &Job) -> Result
         }
     }
     let all = lookup::list(daemon.incus(), &config, None).await?;
-    plan.extend(cleanup::sweep(daemon, &config, &all, dry_run).await?);
+    // Root, who has none of his own, looks after everybody's; a user learns nothing about others.
+    let whose = (uid.0 != 0).then_some(uid);
+    plan.extend(cleanup::sweep(daemon, &config, &all, whose, dry_run).await?);
     let plan = OwnedVariant::try_from(Variant::from(plan))?;
     Ok(job::Answer::from([("plan".to_owned(), plan)]))
 }

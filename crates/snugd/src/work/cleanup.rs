@@ -96,7 +96,7 @@ async fn begin_with(daemon: &Arc<Daemon>) -> Result<()> {
             temporary::watch(daemon, uid, name, tag);
         }
     }
-    sweep(daemon, &config, &all, false).await.map(|_| ())
+    sweep(daemon, &config, &all, None, false).await.map(|_| ())
 }
 
 /// Finishes or undoes what is left of one container; its queue must be held.
@@ -142,7 +142,7 @@ pub async fn remove_orphan(
     Ok(())
 }
 
-/// Removes run directories whose container does not exist. Answers what it removed, or would.
+/// Removes run directories, of `whose` or of everybody, whose container does not exist. Answers what it removed, or would.
 ///
 /// # Errors
 /// What the system says.
@@ -150,6 +150,7 @@ pub async fn sweep(
     daemon: &Arc<Daemon>,
     config: &Config,
     all: &[Found],
+    whose: Option<Uid>,
     dry_run: bool,
 ) -> Result<Vec<String>> {
     let paths = daemon.paths().clone();
@@ -157,7 +158,7 @@ pub async fn sweep(
         all.iter().map(|found| (found.owner.uid, found.name.clone())).collect();
     let stale = tokio::task::spawn_blocking(move || rundir::stale(&paths, &existing)).await??;
     let mut removed = Vec::new();
-    for (uid, name) in stale {
+    for (uid, name) in stale.into_iter().filter(|(uid, _)| whose.is_none_or(|whose| whose == *uid)) {
         let directory = daemon.paths().container_dir(uid, &name);
         // A guest that answers there is somebody's work, whatever Incus calls it.
         if agent::probe(daemon.paths().agent_socket(uid, &name)).await.is_some() {

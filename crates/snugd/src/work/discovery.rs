@@ -10,7 +10,6 @@ use snug_core::setting::Settings;
 use snug_core::spec::{Spec, TEMPORARY_KEY, TemporaryTag};
 
 use super::Work;
-use crate::agent;
 use crate::container::lookup::Found;
 use crate::error::{Error, Result};
 use crate::host::subid;
@@ -78,8 +77,7 @@ impl Work {
     async fn discover_container(&self) -> Result<Option<ContainerState>> {
         let Some(found) = self.look().await? else { return Ok(None) };
         let status = status(&found.instance);
-        let socket = self.daemon.paths().agent_socket(self.uid(), &self.name);
-        let agent = status == Status::Running && agent::probe(socket).await.is_some();
+        let agent = status == Status::Running && self.daemon.probe(self.uid(), &self.name).await.is_some();
         Ok(Some(container(found, status, agent)))
     }
 }

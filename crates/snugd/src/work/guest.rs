@@ -37,22 +37,30 @@ impl Work {
             Ok(()) => Ok(()),
             Err(error) if quirks::is_already_running(&error.to_string()) => Ok(()),
             Err(error) => {
-                self.tell_lxc_log().await;
-                Err(Error::from(error)
+                let mut error = Error::from(error);
+                if let Some(reason) = self.tell_lxc_log().await {
+                    self.notice(error.message.clone());
+                    error.message = reason;
+                }
+                Err(error
                     .context(format!("start '{}'", self.name))
-                    .hint(format!("what Incus logged about it: snug logs {}", self.name)))
+                    .hint("the job's log has what Incus and LXC say about it"))
             }
         }
     }
 
-    /// Puts the errors of liblxc into the job's log: Incus' own message does not repeat them.
-    async fn tell_lxc_log(&self) {
-        let Ok(log) = self.incus().instances().log(self.name.as_str(), "lxc.log").await else { return };
+    /// Puts the errors of liblxc into the job's log: Incus' own message does not repeat them. The first one is nearest to
+    /// the reason.
+    async fn tell_lxc_log(&self) -> Option<String> {
+        let log = self.incus().instances().log(self.name.as_str(), "lxc.log").await.ok()?;
         let text = String::from_utf8_lossy(&log).into_owned();
         let errors: Vec<&str> = text.lines().filter(|line| line.contains(" ERROR ")).collect();
         for line in errors.iter().rev().take(10).rev() {
             self.notice(format!("lxc: {}", line.escape_debug()));
         }
+        // "NAME TIME ERROR module - file:function:line - text"
+        let text = errors.first()?.splitn(3, " - ").nth(2)?;
+        Some(text.chars().filter(|c| !c.is_control()).collect())
     }
 
     pub(super) async fn unfreeze(&self) -> Result<()> {

@@ -121,13 +121,16 @@ impl Work {
     /// What the host adds to a spec. An address that the instance has stays its own.
     async fn facts(&self, spec: &Spec, current: Option<&Found>) -> Result<(InstanceFacts, Reserved)> {
         use snug_core::grant::Network;
-        let pools = self.daemon.incus().storage_pools().list().await?;
         let kept = current.and_then(|found| found.instance.devices.get("root")?.get("pool").cloned());
         let pool = match kept {
             Some(pool) => pool,
-            None => pool::choose(&pools, self.config.pool.as_deref(), pool::NAME)
-                .map(|pool| pool.name.clone())
-                .ok_or_else(|| failed("there is no storage pool"))?,
+            None => pool::choose(
+                &self.daemon.incus().storage_pools().list().await?,
+                self.config.pool.as_deref(),
+                pool::NAME,
+            )
+            .map(|pool| pool.name.clone())
+            .ok_or_else(|| failed("there is no storage pool"))?,
         };
         let own =
             current.and_then(|found| found.instance.devices.get("eth0")?.get("ipv4.address")?.parse().ok());
