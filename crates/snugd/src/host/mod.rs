@@ -6,7 +6,7 @@
 //! | [`acl`] | an access control list that lets one user pass |
 //! | [`credentials`] | a thread with a user's credentials |
 //! | [`environment`] | time zone, locale, resolver of the host |
-//! | [`file`] | files written as a whole or not at all |
+//! | [`mod@file`] | files written as a whole or not at all |
 //! | [`guest_bin`] | the agent's versions that guests see |
 //! | [`home`] | a home directory: opened as its owner, mounted where Incus takes it from |
 //! | [`mounts`] | the mount system calls, and what is mounted |
