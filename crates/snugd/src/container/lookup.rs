@@ -126,7 +126,30 @@ pub async fn list(client: &Client, config: &Config, uid: Option<Uid>) -> Result<
 /// What Incus says.
 pub async fn list_full(client: &Client, config: &Config, uid: Option<Uid>) -> Result<Vec<Found>> {
     let (client, options) = scope(client, config, uid);
-    owned(config, client.instances().list_full(&options).await).await
+    let mut answer = client.instances().list_full(&options).await;
+    if let Ok(instances) = &mut answer
+        && instances.iter().any(is_stub)
+    {
+        let whole = client.instances().list(&options).await?;
+        *instances = completed(whole, std::mem::take(instances));
+    }
+    owned(config, answer).await
+}
+
+/// An instance that starts or stops just now: Incus cannot tell its state and answers with little more than its name
+/// (6.0.4, `instances_get.go`; measured). It must not vanish from the list for that long.
+fn is_stub(instance: &Instance) -> bool {
+    instance.config.is_empty()
+}
+
+/// Each instance with its state where that could be told.
+fn completed(whole: Vec<Instance>, mut full: Vec<Instance>) -> Vec<Instance> {
+    full.retain(|instance| !is_stub(instance));
+    let with_state = |instance: Instance| {
+        let same = |other: &Instance| other.name == instance.name && other.project == instance.project;
+        full.iter().find(|other| same(other)).cloned().unwrap_or(instance)
+    };
+    whole.into_iter().map(with_state).collect()
 }
 
 fn scope(client: &Client, config: &Config, uid: Option<Uid>) -> (Client, ListOptions) {
