@@ -28,6 +28,9 @@ XTASK := $(TARGET)/debug/xtask
 XTASK_AS_OWNER := $(AS_OWNER) $(XTASK)
 PLACE := --prefix $(PREFIX) --destdir $(DESTDIR)
 
+# What compiles the tests that only root can run (xtask/src/suites.rs builds them).
+AS_ROOT := snug-testbed/real-stack,snugd/root-tests,snug-agent/root-tests
+
 # Where cargo-nextest is missing, cargo's own runner does.
 NEXTEST := $(shell PATH="$(CARGO_PATH)" command -v cargo-nextest 2>/dev/null)
 
@@ -72,7 +75,7 @@ else
 endif
 	@$(CARGO) test --locked --workspace --doc --quiet
 
-test-real: install-tests ## the suites on the real stack, one test after another (SUITE=, TEST= choose)
+test-real: install-tests ## what needs root and the real stack, one test after another (SUITE=, TEST= choose)
 	@$(BED) up
 	@echo 'make: tests on the real stack' >&2
 	@suites=$$($(XTASK_AS_OWNER) real-stack-suites --filter '$(SUITE)'); failed=; \
@@ -103,7 +106,7 @@ uninstall: tools ## detach Snug from its containers, remove exactly what `instal
 lint: tools ## format, clippy, documentation, licences, the agent's contents
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --quiet --locked --workspace --all-targets -- -D warnings
-	@$(CARGO) clippy --quiet --locked -p snug-testbed --all-targets --features real-stack -- -D warnings
+	@$(CARGO) clippy --quiet --locked -p snug-testbed -p snugd -p snug-agent --all-targets --features $(AS_ROOT) -- -D warnings
 	@$(AS_OWNER) env RUSTDOCFLAGS='-D warnings' cargo doc --quiet --locked --workspace --no-deps --document-private-items
 	@$(XTASK_AS_OWNER) licences
 	@$(XTASK_AS_OWNER) agent

@@ -1,4 +1,4 @@
-//! The test programs of the real stack: built as oneself, run as root.
+//! The test programs that need root, most of them the real stack too: built as oneself, run as root.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -10,16 +10,9 @@ use crate::program::root;
 pub fn print(filter: &str) -> Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
-        .args([
-            "test",
-            "--locked",
-            "--package",
-            "snug-testbed",
-            "--features",
-            "real-stack",
-            "--tests",
-            "--no-run",
-        ])
+        .args(["test", "--locked", "--tests", "--no-run"])
+        .args(["--package", "snug-testbed", "--package", "snugd", "--package", "snug-agent"])
+        .args(["--features", "snug-testbed/real-stack,snugd/root-tests,snug-agent/root-tests"])
         .arg("--message-format=json-render-diagnostics")
         .current_dir(root())
         .stdin(Stdio::null())
@@ -32,6 +25,10 @@ pub fn print(filter: &str) -> Result<()> {
     let text = String::from_utf8_lossy(&output.stdout);
     let mut suites: Vec<(String, String)> =
         text.lines().filter_map(suite).filter(|(name, _)| name.contains(filter)).collect();
+    if suites.is_empty() {
+        // Nothing run must not look like everything passed.
+        return Err(Error::Check(format!("no suite has '{filter}' in its name")));
+    }
     suites.sort();
     for (_, path) in suites {
         writeln!(std::io::stdout(), "{path}").doing(|| "writing the list of suites".to_owned())?;
@@ -39,12 +36,15 @@ pub fn print(filter: &str) -> Result<()> {
     Ok(())
 }
 
-/// The name and the program of an integration test among cargo's messages.
+/// The name and the program of an integration test among cargo's messages, or of the daemon's unit tests: some of
+/// them are root's.
 fn suite(line: &str) -> Option<(String, String)> {
     let message: serde_json::Value = serde_json::from_str(line).ok()?;
     let target = &message["target"];
-    let is_suite = target["kind"].as_array()?.iter().any(|kind| kind == "test");
-    is_suite.then_some((target["name"].as_str()?.to_owned(), message["executable"].as_str()?.to_owned()))
+    let name = target["name"].as_str()?;
+    let is_suite = |kind| kind == "test" || (kind == "lib" && name == "snugd");
+    let is_suite = target["kind"].as_array()?.iter().filter_map(|kind| kind.as_str()).any(is_suite);
+    is_suite.then_some((name.to_owned(), message["executable"].as_str()?.to_owned()))
 }
 
 #[cfg(test)]
@@ -52,12 +52,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_integration_tests_are_suites() {
-        let line = |kind: &str| {
-            format!(r#"{{"target":{{"kind":["{kind}"],"name":"t10_run"}},"executable":"/t/t10_run-1a2b"}}"#)
+    fn suites_are_integration_tests_and_the_daemons_unit_tests() {
+        let line = |kind: &str, name: &str| {
+            format!(r#"{{"target":{{"kind":["{kind}"],"name":"{name}"}},"executable":"/t/{name}-1a2b"}}"#)
         };
-        assert_eq!(suite(&line("test")), Some(("t10_run".into(), "/t/t10_run-1a2b".into())));
-        assert_eq!(suite(&line("lib")), None);
+        for (kind, name) in [("test", "t10_run"), ("lib", "snugd")] {
+            assert_eq!(suite(&line(kind, name)), Some((name.into(), format!("/t/{name}-1a2b"))));
+        }
+        for (kind, name) in [("lib", "snug_testbed"), ("bin", "snugd")] {
+            assert_eq!(suite(&line(kind, name)), None);
+        }
+        // The library itself, which is no program.
+        assert_eq!(suite(&line("lib", "snugd").replace(r#""/t/snugd-1a2b""#, "null")), None);
         assert_eq!(suite("not json"), None);
     }
 }

@@ -6,14 +6,11 @@ use std::fs;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 
-use harness::{Agent, OWNER, exec, is_root, script};
+use harness::{Agent, OWNER, exec, script};
 use snug_wire::message::{Directory, FailureKind, FromAgent, Limit, Stdio, ToAgent, User};
 
 #[test]
 fn every_status_arrives_as_it_is() {
-    if !is_root() {
-        return;
-    }
     let agent = Agent::start();
     for status in 0..=255_u8 {
         let mut client = agent.client();
@@ -24,9 +21,6 @@ fn every_status_arrives_as_it_is() {
 
 #[test]
 fn death_by_a_signal_is_told_from_an_exit() {
-    if !is_root() {
-        return;
-    }
     let agent = Agent::start();
     for signal in [1, 2, 3, 6, 9, 10, 13, 15, 34, 64] {
         let mut client = agent.client();
@@ -37,9 +31,6 @@ fn death_by_a_signal_is_told_from_an_exit() {
 
 #[test]
 fn arguments_and_environment_are_bytes() {
-    if !is_root() {
-        return;
-    }
     let agent = Agent::start();
     let odd: [&[u8]; 8] =
         [b"", b" ", b"a b", b"\"'$*`\\", b"line\nline", b"-n", b"\xff\xfe\x80", b"\xc3\xa9"];
@@ -57,9 +48,6 @@ fn arguments_and_environment_are_bytes() {
 
 #[test]
 fn one_long_argument_and_two_megabytes_of_them_arrive() {
-    if !is_root() {
-        return;
-    }
     let agent = Agent::start();
     let mut request = exec(&["sh", "-c", "echo $# ${#1}", "sh"]);
     // The kernel's bound is a quarter of the stack's limit (8 MiB).
@@ -73,9 +61,6 @@ fn one_long_argument_and_two_megabytes_of_them_arrive() {
 
 #[test]
 fn what_cannot_run_is_told_precisely() {
-    if !is_root() {
-        return;
-    }
     let agent = Agent::start();
     let home = agent.home();
     fs::write(home.join("no-interpreter"), "#!/nonexistent\n").unwrap();
@@ -106,9 +91,6 @@ fn what_cannot_run_is_told_precisely() {
 
 #[test]
 fn a_directory_of_the_path_that_is_closed_to_the_user_is_passed_over() {
-    if !is_root() {
-        return;
-    }
     let agent = Agent::start();
     let closed = agent.directory.path().join("closed");
     fs::create_dir(&closed).unwrap();
@@ -125,9 +107,6 @@ fn a_directory_of_the_path_that_is_closed_to_the_user_is_passed_over() {
 
 #[test]
 fn a_script_without_an_interpreter_line_is_run_by_sh() {
-    if !is_root() {
-        return;
-    }
     let agent = Agent::start();
     let path = agent.home().join("plain");
     fs::write(&path, "echo \"$0 $1\"\n").unwrap();
@@ -138,9 +117,6 @@ fn a_script_without_an_interpreter_line_is_run_by_sh() {
 
 #[test]
 fn the_command_is_the_user_with_his_mask_limits_and_signals() {
-    if !is_root() {
-        return;
-    }
     let agent = Agent::start();
     let mut request = script(
         "id -u; id -g; umask; ulimit -Sn; ulimit -Hc; grep -E '^Sig(Blk|Ign)|^NoNew' /proc/self/status",
@@ -162,9 +138,6 @@ fn the_command_is_the_user_with_his_mask_limits_and_signals() {
 
 #[test]
 fn root_and_named_users_are_those_of_the_guest() {
-    if !is_root() {
-        return;
-    }
     let agent = Agent::start();
     for (user, expected) in [
         (User::Root, "0 /root root"),
@@ -184,9 +157,6 @@ fn root_and_named_users_are_those_of_the_guest() {
 
 #[test]
 fn the_same_directory_means_the_same_inode() {
-    if !is_root() {
-        return;
-    }
     let agent = Agent::start();
     let home = agent.home();
     let status = fs::metadata(&home).unwrap();
@@ -221,9 +191,6 @@ fn the_same_directory_means_the_same_inode() {
 
 #[test]
 fn a_directory_that_the_user_may_not_enter_is_refused() {
-    if !is_root() {
-        return;
-    }
     let agent = Agent::start();
     let closed = agent.directory.path().join("closed");
     fs::create_dir(&closed).unwrap();
@@ -241,9 +208,6 @@ fn a_directory_that_the_user_may_not_enter_is_refused() {
 
 #[test]
 fn descriptors_arrive_under_their_numbers_and_no_others() {
-    if !is_root() {
-        return;
-    }
     let agent = Agent::start();
     let files: Vec<_> = (0..4)
         .map(|number| {
@@ -284,9 +248,6 @@ fn descriptors_arrive_under_their_numbers_and_no_others() {
 
 #[test]
 fn streams_may_be_closed_or_devices() {
-    if !is_root() {
-        return;
-    }
     let agent = Agent::start();
     let out = fs::File::create(agent.home().join("out")).unwrap();
     let mut client = agent.client();
@@ -300,9 +261,6 @@ fn streams_may_be_closed_or_devices() {
 
 #[test]
 fn a_login_is_the_users_shell() {
-    if !is_root() {
-        return;
-    }
     let agent = Agent::start();
     let mut request = exec(&["printf", "%s|", "a b", "$HOME"]);
     request.login = true;
@@ -312,9 +270,6 @@ fn a_login_is_the_users_shell() {
 
 #[test]
 fn an_untrusted_guest_takes_no_descriptors() {
-    if !is_root() {
-        return;
-    }
     let agent = Agent::start_with(&harness::Options { trusted: false, ..Default::default() });
     let captured = agent.capture(exec(&["true"]));
     assert!(matches!(captured.end(), FromAgent::Failed { .. }) || captured.messages.is_empty());

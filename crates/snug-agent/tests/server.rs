@@ -9,7 +9,7 @@ use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use harness::{Agent, OWNER, Options, PATIENCE, exec, is_root, script};
+use harness::{Agent, OWNER, Options, PATIENCE, exec, script};
 use rustix::process::{Pid, Signal, kill_process};
 use snug_wire::message::{FailureKind, FromAgent, ToAgent};
 use snug_wire::socket::{Connection, Descriptors, connect};
@@ -43,9 +43,6 @@ fn eventually(what: &str, is_so: impl Fn() -> bool) {
 
 #[test]
 fn only_the_owner_and_root_are_served_others_are_greeted() {
-    if !is_root() {
-        return;
-    }
     let agent = Agent::start();
     for (uid, served) in [(OWNER, true), (OWNER + 1, false), (65534, false)] {
         let socket = agent.socket();
@@ -69,9 +66,6 @@ fn only_the_owner_and_root_are_served_others_are_greeted() {
 
 #[test]
 fn a_command_waits_for_early_boot_unless_it_is_early() {
-    if !is_root() {
-        return;
-    }
     let agent = Agent::start_with(&Options { boot: Some("unit"), ..Options::default() });
     let mut waiting = agent.client();
     waiting.send(&ToAgent::Exec(Box::new(script("exit 7"))));
@@ -98,9 +92,6 @@ fn a_command_waits_for_early_boot_unless_it_is_early() {
 
 #[test]
 fn what_a_login_adds_to_the_environment_is_there_for_every_command() {
-    if !is_root() {
-        return;
-    }
     let agent = Agent::start();
     agent.capture(exec(&["true"])).text();
     assert!(agent.state("environment").exists(), "asked before the first command ran");
@@ -114,9 +105,6 @@ fn what_a_login_adds_to_the_environment_is_there_for_every_command() {
 
 #[test]
 fn garbage_harms_nobody() {
-    if !is_root() {
-        return;
-    }
     let agent = Agent::start();
     let mut seed = 0x2545_f491_4f6c_dd1d_u64;
     for _ in 0..200 {
@@ -143,9 +131,6 @@ fn garbage_harms_nobody() {
 
 #[test]
 fn sixty_four_clients_at_once_leave_nothing_behind() {
-    if !is_root() {
-        return;
-    }
     let agent = Agent::start();
     agent.capture(exec(&["true"])).text();
     eventually("sessions are left", || children(agent.pid()) <= SPARE);
@@ -171,9 +156,6 @@ fn sixty_four_clients_at_once_leave_nothing_behind() {
 
 #[test]
 fn a_second_server_leaves_the_first_alone() {
-    if !is_root() {
-        return;
-    }
     let agent = Agent::start();
     assert!(agent.start_second().success());
     assert_eq!(*agent.capture(exec(&["true"])).end(), FromAgent::Exited(0));
@@ -181,9 +163,6 @@ fn a_second_server_leaves_the_first_alone() {
 
 #[test]
 fn commands_outlive_a_server_that_is_killed_and_the_next_one_serves() {
-    if !is_root() {
-        return;
-    }
     let mut agent = Agent::start();
     let mut client = agent.client();
     client.run(script("trap 'exit 4' USR1; while :; do sleep 0.01; done"));
@@ -200,9 +179,6 @@ fn commands_outlive_a_server_that_is_killed_and_the_next_one_serves() {
 
 #[test]
 fn everything_is_hung_up_before_a_stop() {
-    if !is_root() {
-        return;
-    }
     let agent = Agent::start();
     let mut polite = agent.client();
     polite.run(exec(&["sleep", "300"]));
@@ -221,9 +197,6 @@ fn everything_is_hung_up_before_a_stop() {
 
 #[test]
 fn a_server_that_is_told_to_end_takes_its_commands_along() {
-    if !is_root() {
-        return;
-    }
     let agent = Agent::start();
     let mut client = agent.client();
     client.run(exec(&["sleep", "300"]));
@@ -233,9 +206,6 @@ fn a_server_that_is_told_to_end_takes_its_commands_along() {
 
 #[test]
 fn an_idle_server_sleeps_and_is_small() {
-    if !is_root() {
-        return;
-    }
     let agent = Agent::start();
     agent.capture(exec(&["true"])).text();
     eventually("sessions are left", || children(agent.pid()) <= SPARE);

@@ -9,7 +9,7 @@ use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use harness::{Agent, Client, Options, PATIENCE, exec, is_root, script};
+use harness::{Agent, Client, Options, PATIENCE, exec, script};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, test_kill_process};
 use snug_wire::message::{Exec, FromAgent, Stdio, Terminal, ToAgent, WindowSize};
@@ -97,9 +97,6 @@ fn pid_in(text: &str) -> Pid {
 
 #[test]
 fn a_terminal_has_its_size_and_belongs_to_the_user() {
-    if !is_root() {
-        return;
-    }
     let agent = Agent::start();
     let (mut client, mut master, _) =
         start_on_terminal(&agent, "stty size; test -O $(tty) && echo mine; tty; ps -o stat= -p $$");
@@ -113,9 +110,6 @@ fn a_terminal_has_its_size_and_belongs_to_the_user() {
 
 #[test]
 fn nothing_of_a_terminals_output_is_lost_at_the_end() {
-    if !is_root() {
-        return;
-    }
     let agent = Agent::start();
     for _ in 0..20 {
         let (mut client, mut master, _) = start_on_terminal(&agent, "seq 1 700");
@@ -128,9 +122,6 @@ fn nothing_of_a_terminals_output_is_lost_at_the_end() {
 
 #[test]
 fn keys_of_the_terminal_reach_the_foreground_and_stopping_is_told() {
-    if !is_root() {
-        return;
-    }
     let agent = Agent::start();
     let (mut client, mut master, _) =
         start_on_terminal(&agent, "echo ready; read line; echo got $line; exec sleep 60");
@@ -146,9 +137,6 @@ fn keys_of_the_terminal_reach_the_foreground_and_stopping_is_told() {
 
 #[test]
 fn a_relayed_terminal_works_like_a_passed_one() {
-    if !is_root() {
-        return;
-    }
     let agent = Agent::start_with(&Options { trusted: false, ..Options::default() });
     let request = on_terminal("stty size; read line; stty size; echo got $line; seq 1 3000", true);
     let (mut client, token) = start_relayed(&agent, request);
@@ -166,9 +154,6 @@ fn a_relayed_terminal_works_like_a_passed_one() {
 
 #[test]
 fn relayed_streams_carry_everything_both_ways() {
-    if !is_root() {
-        return;
-    }
     let agent = Agent::start_with(&Options { trusted: false, ..Options::default() });
     let (mut client, token) = start_relayed(&agent, relayed(script("cat; echo done >&2")));
     let (mut input, output, errors) =
@@ -190,9 +175,6 @@ fn relayed_streams_carry_everything_both_ways() {
 
 #[test]
 fn a_short_command_waits_with_its_output_until_it_is_taken() {
-    if !is_root() {
-        return;
-    }
     let agent = Agent::start_with(&Options { trusted: false, ..Options::default() });
     let (mut client, token) = start_relayed(&agent, relayed(exec(&["echo", "hi"])));
     client.expect_started();
@@ -202,9 +184,6 @@ fn a_short_command_waits_with_its_output_until_it_is_taken() {
 
 #[test]
 fn a_reader_that_leaves_ends_the_writer() {
-    if !is_root() {
-        return;
-    }
     let agent = Agent::start_with(&Options { trusted: false, ..Options::default() });
     let (mut client, token) = start_relayed(&agent, relayed(exec(&["yes"])));
     let mut output = File::from(attach(&agent, token, 1));
@@ -216,9 +195,6 @@ fn a_reader_that_leaves_ends_the_writer() {
 
 #[test]
 fn a_command_that_closes_its_input_ends_the_sender() {
-    if !is_root() {
-        return;
-    }
     let agent = Agent::start_with(&Options { trusted: false, ..Options::default() });
     let (mut client, token) = start_relayed(&agent, relayed(script("exec <&-; sleep 60")));
     let mut input = attach(&agent, token, 0);
@@ -233,9 +209,6 @@ fn a_command_that_closes_its_input_ends_the_sender() {
 
 #[test]
 fn a_stream_goes_to_whoever_has_the_token_and_once() {
-    if !is_root() {
-        return;
-    }
     let agent = Agent::start_with(&Options { trusted: false, ..Options::default() });
     let (mut client, token) = start_relayed(&agent, relayed(exec(&["echo", "hi"])));
     assert_eq!(harness::read_all(attach(&agent, [0; 16], 1)), b"");
@@ -247,9 +220,6 @@ fn a_stream_goes_to_whoever_has_the_token_and_once() {
 
 #[test]
 fn signals_reach_the_whole_group() {
-    if !is_root() {
-        return;
-    }
     let agent = Agent::start();
     let (out, end) = rustix::pipe::pipe().unwrap();
     let mut client = agent.client();
@@ -269,9 +239,6 @@ fn signals_reach_the_whole_group() {
 
 #[test]
 fn without_its_client_a_command_is_hung_up_and_what_detached_itself_lives() {
-    if !is_root() {
-        return;
-    }
     let agent = Agent::start();
     let (out, end) = rustix::pipe::pipe().unwrap();
     let mut client = agent.client();
@@ -304,9 +271,6 @@ fn without_its_client_a_command_is_hung_up_and_what_detached_itself_lives() {
 
 #[test]
 fn closing_the_terminal_ends_the_shell_and_its_children() {
-    if !is_root() {
-        return;
-    }
     let agent = Agent::start();
     let (client, mut master, command) = start_on_terminal(&agent, "sleep 300 & echo $!.; wait");
     let child = pid_in(read_until(&mut master, ".").split('.').next().unwrap());

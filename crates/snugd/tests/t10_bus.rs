@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use common::{MANAGER, NOBODY, Options, ROOT, Rig, at, finish, is_root, list, manager};
+use common::{MANAGER, NOBODY, Options, ROOT, Rig, at, finish, list, manager};
 use zbus::Variant;
 
 const CONFIG: &str = "idle_seconds = 60\n";
@@ -18,9 +18,6 @@ fn none() -> Options<'static> {
 
 #[tokio::test]
 async fn without_polkit_only_root_may() {
-    if !is_root() {
-        return;
-    }
     let rig = Rig::new(CONFIG, None);
     let (name, text) = rig.as_user(NOBODY, |bus| async move { list(&bus, none()).await }).unwrap_err();
     assert_eq!(name, "NotAuthorized");
@@ -30,9 +27,6 @@ async fn without_polkit_only_root_may() {
 
 #[tokio::test]
 async fn what_belongs_to_others_does_not_exist() {
-    if !is_root() {
-        return;
-    }
     let rig = Rig::new(CONFIG, None);
     rig.serve_polkit();
     rig.add_container(&format!("{NOBODY}:nobody"), "mine");
@@ -60,9 +54,6 @@ async fn what_belongs_to_others_does_not_exist() {
 
 #[tokio::test]
 async fn a_reused_uid_inherits_nothing_and_foreign_instances_are_never_touched() {
-    if !is_root() {
-        return;
-    }
     let rig = Rig::new(CONFIG, None);
     rig.serve_polkit();
     rig.add_container(&format!("{NOBODY}:somebody-before"), "old");
@@ -82,9 +73,6 @@ async fn a_reused_uid_inherits_nothing_and_foreign_instances_are_never_touched()
 
 #[tokio::test]
 async fn an_account_that_may_not_own_creates_nothing() {
-    if !is_root() {
-        return;
-    }
     let rig = Rig::new(CONFIG, None);
     rig.fake.add_image("default", "debian/13");
     let bus = rig.connect().await;
@@ -99,9 +87,6 @@ async fn an_account_that_may_not_own_creates_nothing() {
 
 #[tokio::test]
 async fn what_is_wrong_with_a_call_is_said_at_once() {
-    if !is_root() {
-        return;
-    }
     let rig = Rig::new(CONFIG, None);
     let bus = rig.connect().await;
     let colour = HashMap::from([("colour", Variant::from("red"))]);
@@ -126,9 +111,6 @@ async fn what_is_wrong_with_a_call_is_said_at_once() {
 #[tokio::test]
 async fn without_incus_the_error_says_how_to_get_it() {
     let rig = Rig::new(CONFIG, Some(Path::new("/nonexistent/incus.socket")));
-    if !is_root() {
-        return;
-    }
     let (name, text) = list(&rig.connect().await, none()).await.unwrap_err();
     assert_eq!(name, "NoIncus");
     assert!(text.contains("hint: install Incus"), "{text}");
@@ -136,9 +118,6 @@ async fn without_incus_the_error_says_how_to_get_it() {
 
 #[tokio::test]
 async fn a_job_of_another_user_does_not_exist() {
-    if !is_root() {
-        return;
-    }
     let rig = Rig::new(CONFIG, None);
     rig.serve_polkit();
     rig.add_container(&format!("{NOBODY}:nobody"), "mine");
@@ -157,9 +136,6 @@ async fn a_job_of_another_user_does_not_exist() {
 
 #[tokio::test]
 async fn the_daemon_leaves_when_idle() {
-    if !is_root() {
-        return;
-    }
     let rig = Rig::new("idle_seconds = 1\n", None);
     let bus = rig.connect().await;
     let watcher = rig.connect().await;
@@ -169,9 +145,6 @@ async fn the_daemon_leaves_when_idle() {
 
 #[tokio::test]
 async fn no_call_is_lost_while_the_daemon_leaves() {
-    if !is_root() {
-        return;
-    }
     let rig = Rig::new("idle_seconds = 1\n", None);
     let bus = rig.connect().await;
     // Calls that come around the moment at which it leaves: each must be answered, by it or by the next one.

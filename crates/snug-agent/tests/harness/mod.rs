@@ -22,11 +22,6 @@ pub fn soon() -> Option<Instant> {
     Some(Instant::now() + PATIENCE)
 }
 
-/// Without root there is no other user to become.
-pub fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
-}
-
 pub struct Agent {
     pub directory: tempfile::TempDir,
     process: Child,

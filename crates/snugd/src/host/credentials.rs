@@ -57,15 +57,12 @@ fn take(credentials: &Credentials) -> Result<()> {
     call("uid", status)
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "root-tests"))]
 mod tests {
     use super::*;
 
     #[test]
     fn the_thread_changes_and_the_process_does_not() {
-        if !rustix::process::geteuid().is_root() {
-            return;
-        }
         let credentials = Credentials { uid: 65534, gid: 65534, groups: vec![65534] };
         let inside = with(credentials, || {
             (rustix::process::geteuid().as_raw(), std::fs::read("/proc/1/environ").is_err())

@@ -81,7 +81,7 @@ impl Rig {
             .env("DBUS_SYSTEM_BUS_ADDRESS", format!("unix:path={}/bus", root.display()))
             .stdout(Stdio::piped())
             .spawn()
-            .expect("dbus-daemon is needed by this test");
+            .expect("dbus-daemon is installed (package dbus)");
         let mut address = String::new();
         BufReader::new(bus.stdout.take().unwrap()).read_line(&mut address).unwrap();
         Self { address: address.trim().to_owned(), directory, fake, bus, daemon: None }
@@ -223,10 +223,6 @@ pub async fn finish(bus: &Connection, job: &Message) -> (String, String) {
     let error: OwnedVariant = error.body().deserialize().unwrap();
     let error = String::try_from(error).unwrap();
     (state.body().deserialize().unwrap(), error.rsplit('.').next().unwrap_or_default().to_owned())
-}
-
-pub fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
 }
 
 pub fn soon() -> Instant {
