@@ -1,6 +1,8 @@
 //! `snug create`.
 
 use std::fs::File;
+use std::hash::{Hash, Hasher};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -107,11 +109,26 @@ pub fn local_image(context: &Context, bus: &Bus, image: &str) -> Result<String, 
         ImageRef::File(path) => path,
         image => return Ok(image.to_string()),
     };
-    let alias = super::image::default_alias(&path)?;
     let rootfs = open(&path)?;
+    let alias = format!("{}-{}", super::image::default_alias(&path)?, identity(&path, &rootfs)?);
+    let image = ImageRef::Local(alias.clone()).to_string();
+    // The same file, unchanged, has been taken in before.
+    if bus.images(&Options::new())?.iter().any(|known| known.reference == image) {
+        return Ok(image);
+    }
     let options = Options::new().descriptor("rootfs", Some(rootfs.into()));
     bus.change(&Change::import_image(&alias, options))?;
-    Ok(ImageRef::Local(alias).to_string())
+    Ok(image)
+}
+
+/// Tells a file from others of its name, and from itself after a change.
+fn identity(path: &Path, file: &File) -> Result<String, CommandError> {
+    let status = file
+        .metadata()
+        .map_err(|error| CommandError::user(format!("{} cannot be read: {error}", path.display())))?;
+    let mut hasher = std::hash::DefaultHasher::new();
+    (status.dev(), status.ino(), status.len(), status.mtime(), status.mtime_nsec()).hash(&mut hasher);
+    Ok(format!("{:016x}", hasher.finish()))
 }
 
 /// Opens a file of an image.
