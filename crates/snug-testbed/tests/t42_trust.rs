@@ -211,10 +211,12 @@ fn the_hosts_network_makes_a_container_trusted_and_hides_the_hosts_cgroups() {
     let host = answer(bed.shell("tester", "readlink /proc/self/ns/net"));
     assert_eq!(guest("readlink /proc/self/ns/net").success().out().trim(), host);
     assert_ne!(guest("touch /sys/snug-test || echo 1 >/sys/kernel/mm/ksm/run").code(), 0);
-    assert_eq!(
-        guest("systemctl is-system-running --wait; systemctl list-units --failed --plain --no-legend").out(),
-        "running\n"
-    );
+    // The host's own resolver may have the port that the guest's wants.
+    let failed = guest(
+        "systemctl is-system-running --wait >/dev/null; systemctl list-units --failed --plain --no-legend",
+    )
+    .out();
+    assert!(failed.lines().all(|line| line.starts_with("systemd-resolved.service ")), "{failed}");
     // What lies below: neither the host's cgroups nor anything to write to.
     let below = "umount -l /sys/fs/cgroup; umount -l /sys; find /sys -name cgroup.kill; find /sys -name 'lxc.monitor*'";
     assert_eq!(guest(below).out(), "");

@@ -17,13 +17,25 @@ use common::{
     fresh_with, instance_exists, listed, refused, settled, state,
 };
 use snug_testbed::process::Process;
+use snug_testbed::session::snugd::Snugd;
 use snug_testbed::tool::Tool;
 use snug_testbed::{Bed, Container, Leaks, Lifeline, UserCommand};
+
+/// A daemon that dies at the place. Whoever uses Snug beside the test may have had the bus start another one first.
+#[track_caller]
+fn dying_daemon(bed: &Bed, place: &str) -> Snugd {
+    let mut daemon = None;
+    common::eventually("the daemon of the test serves", || {
+        daemon = bed.snugd_with(&[("SNUG_FAILPOINT", place)]).ok();
+        daemon.as_ref().is_some_and(|it| bed.snugd().is_some_and(|serving| serving.pid == it.pid()))
+    });
+    daemon.unwrap()
+}
 
 /// Runs the command against a daemon that dies at the place: the command must not hang, and must say what happened.
 #[track_caller]
 fn dies_at(bed: &Bed, place: &str, command: UserCommand) {
-    let mut daemon = bed.snugd_with(&[("SNUG_FAILPOINT", place)]).unwrap();
+    let mut daemon = dying_daemon(bed, place);
     let ended = command.deadline(PATIENCE).run().unwrap();
     // Without the failpoint it would have left no earlier than after its idle time.
     let died = daemon.wait_end(Duration::from_secs(5));
@@ -149,7 +161,7 @@ fn a_daemon_killed_at_any_step_of_a_stop_or_a_removal_is_finished_by_the_next() 
 fn a_run_that_waits_for_a_dying_daemon_ends_with_125() {
     let bed = Bed::require();
     let dev = fresh_with(&bed, "tester", "bad-wait", NO_INIT, &["--no-start"]);
-    let mut daemon = bed.snugd_with(&[("SNUG_FAILPOINT", "start-instance:after")]).unwrap();
+    let mut daemon = dying_daemon(&bed, "start-instance:after");
     refused(dev.run(["true"]).deadline(PATIENCE), 125, &["snugd ended", "hint: "]);
     daemon.wait_end(PATIENCE).unwrap();
     assert_eq!(answer(dev.run(["hostname"])), "bad-wait");

@@ -78,8 +78,11 @@ fn ancient_incus(socket: &std::path::Path) -> Finally<impl FnMut() + use<>> {
                 let missing = r#"{"type":"error","error":"Not Found","error_code":404,"metadata":null}"#;
                 let mut request = [0; 65536];
                 while stream.read(&mut request).is_ok_and(|count| count > 0) {
-                    let (status, body) =
-                        if request.starts_with(b"GET /1.0 ") { ("200 OK", server) } else { ("404 Not Found", missing) };
+                    let (status, body) = if request.starts_with(b"GET /1.0 ") {
+                        ("200 OK", server)
+                    } else {
+                        ("404 Not Found", missing)
+                    };
                     let head = format!(
                         "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
                         body.len()
