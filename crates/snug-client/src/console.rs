@@ -16,7 +16,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::io::{Errno, read, write};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::termios::{LocalModes, OutputModes, Termios, tcgetattr, tcgetwinsize, tcsetwinsize};
@@ -65,6 +65,9 @@ pub struct Console {
     pending: Vec<u8>,
     /// Ends when the keyboard is ours.
     turn: Option<OwnedFd>,
+    /// Tells of each key that arrives, once, also while the keyboard is not ours: a shell that brings a running job to
+    /// the foreground (`fg`) tells it nothing, so the first line that is typed must.
+    typing: Option<OwnedFd>,
     /// A byte for each change of the guest's modes.
     changes: OwnedFd,
     /// Tells the output thread that such a change is in force on the caller's terminal.
@@ -164,6 +167,7 @@ impl Console {
                 }
             })?;
         }
+        let typing = terminal.as_ref().map(watch_typing).transpose()?;
         let characters = terminal.as_ref().and_then(Terminal::modes).map(|modes| modes.characters);
         // Their places in `c_cc`: asm-generic/termbits.h. 0 is no key.
         let ending_keys =
@@ -175,6 +179,7 @@ impl Console {
             is_master,
             pending: Vec::new(),
             turn: None,
+            typing,
             changes,
             in_force,
             ended: Some(ended),
@@ -201,7 +206,8 @@ impl Console {
             let _ = self.in_force.send(());
             return;
         };
-        if terminal.claim() {
+        // One that would only read lines, and those not from its standard input, does not take them from another.
+        if terminal.claim(wants_raw || self.wiring.input) {
             if wants_raw {
                 terminal.make_raw()
             } else {
@@ -279,6 +285,21 @@ impl Console {
                     .is_ok_and(|modes| modes.local_modes.contains(LocalModes::ICANON)))
     }
 
+    fn holds_keyboard(&self) -> bool {
+        self.terminal.as_ref().is_some_and(|terminal| terminal.holds() && terminal.in_foreground())
+    }
+
+    /// Takes the news of [`Console::typing`].
+    fn is_typed_elsewhere(&self) -> bool {
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let mut events =
+            [epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(0) }];
+        !self.holds_keyboard()
+            && self.typing.as_ref().is_some_and(|typing| {
+                epoll::wait(typing, &mut events, Some(&now)).is_ok_and(|count| count > 0)
+            })
+    }
+
     /// What to wait for.
     pub fn poll_fds<'a>(&'a self, fds: &mut Vec<PollFd<'a>>) {
         fds.push(PollFd::from_borrowed_fd(self.changes.as_fd(), PollFlags::IN));
@@ -289,6 +310,10 @@ impl Console {
             && let Some(terminal) = &self.terminal
         {
             fds.push(PollFd::from_borrowed_fd(terminal.as_fd(), PollFlags::IN));
+        } else if !self.holds_keyboard()
+            && let Some(typing) = &self.typing
+        {
+            fds.push(PollFd::from_borrowed_fd(typing.as_fd(), PollFlags::IN));
         }
         if !self.pending.is_empty() {
             fds.push(PollFd::from_borrowed_fd(self.peer.as_fd(), PollFlags::OUT));
@@ -307,7 +332,7 @@ impl Console {
                 terminal.claimed();
             }
             self.take_keyboard();
-        } else if changed {
+        } else if changed || self.is_typed_elsewhere() {
             self.take_keyboard();
         }
         self.flush();
@@ -370,8 +395,15 @@ impl Console {
     }
 }
 
+fn watch_typing(terminal: &Terminal) -> io::Result<OwnedFd> {
+    let watch = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+    let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
+    epoll::add(&watch, terminal, epoll::EventData::new_u64(0), flags)?;
+    Ok(watch)
+}
+
 fn ready(fd: BorrowedFd<'_>) -> bool {
-    let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
     poll(&mut [PollFd::from_borrowed_fd(fd, PollFlags::IN)], Some(&now)).is_ok_and(|count| count > 0)
 }
 

@@ -79,15 +79,16 @@ impl Terminal {
         tcgetpgrp(&self.device).is_ok_and(|group| group == rustix::process::getpgrp())
     }
 
-    /// Tries to get the keyboard; another client that holds it is asked to yield it. True when we have it now.
-    pub fn claim(&mut self) -> bool {
+    /// Tries to get the keyboard; with `ask`, another client that holds it is asked to yield it. True when we have it now.
+    pub fn claim(&mut self, ask: bool) -> bool {
         if self.holds_lock {
             return true;
         }
         match lock(&self.device, libc::F_SETLK) {
             Ok(_) => self.holds_lock = true,
             Err(_) => {
-                if let Ok(holder) = lock(&self.device, libc::F_GETLK)
+                if ask
+                    && let Ok(holder) = lock(&self.device, libc::F_GETLK)
                     && holder.l_type != libc::F_UNLCK.try_into().unwrap_or(libc::c_short::MAX)
                     && holder.l_pid > 0
                 {

@@ -2,7 +2,12 @@
 #![cfg(feature = "real-stack")]
 #![allow(missing_docs, reason = "a test's name is its documentation")]
 
+use std::time::Duration;
+
 use snug_testbed::{Bed, Container, Pty};
+
+/// How long a step may take on a machine that does much else.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 fn guest() -> &'static Container<'static> {
     Bed::shared("tester", "jobs", "local:debian/13")
@@ -12,7 +17,8 @@ fn guest() -> &'static Container<'static> {
 fn host_shell() -> Pty {
     let bed = guest().bed();
     let shell = bed.as_user("tester", ["bash", "--norc", "--noprofile", "-i"]);
-    let mut pty = shell.env("SNUG_CONTAINER", "jobs").env("PS1", "host> ").on_pty().expect("a shell starts");
+    let shell = shell.env("SNUG_CONTAINER", "jobs").env("PS1", "host> ").deadline(PATIENCE);
+    let mut pty = shell.on_pty().expect("a shell starts");
     pty.until("host> ").expect("a prompt");
     // Bracketed paste and the echo of the line editor only blur what is to be read.
     pty.line("bind 'set enable-bracketed-paste off'").expect("typing");
@@ -27,7 +33,8 @@ fn leave(mut pty: Pty) {
 
 #[test]
 fn ctrl_c_ends_the_command_and_the_client_dies_of_sigint() {
-    let mut pty = guest().run(["sh", "-c", "echo ready; exec sleep 1000"]).on_pty().unwrap();
+    let mut pty =
+        guest().run(["sh", "-c", "echo ready; exec sleep 1000"]).deadline(PATIENCE).on_pty().unwrap();
     pty.until("ready\r\n").unwrap();
     pty.write("\x03").unwrap();
     assert_eq!(pty.ends_with(130), "^C");
@@ -37,7 +44,11 @@ fn ctrl_c_ends_the_command_and_the_client_dies_of_sigint() {
 
 #[test]
 fn ctrl_backslash_quits_the_command_without_a_core_of_the_client() {
-    let mut pty = guest().run(["sh", "-c", "ulimit -c 0; echo ready; exec sleep 1000"]).on_pty().unwrap();
+    let mut pty = guest()
+        .run(["sh", "-c", "ulimit -c 0; echo ready; exec sleep 1000"])
+        .deadline(PATIENCE)
+        .on_pty()
+        .unwrap();
     pty.until("ready\r\n").unwrap();
     pty.write("\x1c").unwrap();
     pty.ends_with(131);
@@ -48,12 +59,18 @@ fn ctrl_backslash_quits_the_command_without_a_core_of_the_client() {
 
 #[test]
 fn ctrl_c_reaches_only_the_foreground_process_of_the_guest() {
-    let mut pty =
-        guest().snug(["enter", "jobs", "--", "bash", "--norc", "-i"]).env("PS1", "guest> ").on_pty().unwrap();
+    let mut pty = guest()
+        .snug(["run", "bash", "--norc", "-i"])
+        .env("PS1", "guest> ")
+        .deadline(PATIENCE)
+        .on_pty()
+        .unwrap();
     pty.until("guest> ").unwrap();
-    pty.line("sh -c 'echo rea''dy; exec sleep 1000'; echo status-$?").unwrap();
+    pty.line("sh -c 'echo rea''dy; exec sleep 1000'").unwrap();
     pty.until("ready\r\n").unwrap();
     pty.write("\x03").unwrap();
+    pty.until("guest> ").unwrap();
+    pty.line("echo status-$?").unwrap();
     pty.until("status-130\r\n").unwrap();
     // At the prompt it ends nothing at all.
     pty.until("guest> ").unwrap();
@@ -67,7 +84,7 @@ fn ctrl_c_reaches_only_the_foreground_process_of_the_guest() {
 #[test]
 fn a_command_that_handles_ctrl_c_goes_on() {
     let line = "trap 'echo caught' INT; echo ready; read x; read y; echo got $y";
-    let mut pty = guest().run(["bash", "-c", line]).on_pty().unwrap();
+    let mut pty = guest().run(["bash", "-c", line]).deadline(PATIENCE).on_pty().unwrap();
     pty.until("ready\r\n").unwrap();
     pty.write("\x03").unwrap();
     pty.until("caught").unwrap();
@@ -94,8 +111,12 @@ fn the_loop_of_a_script_ends_at_ctrl_c() {
         let line =
             "for n in 1 2 3; do snug run sh -c 'echo round-$0; exec sleep 1000' $n; done; echo not-reached";
         let bed = guest().bed();
-        let mut pty =
-            bed.as_user("tester", [shell, "-c", line]).env("SNUG_CONTAINER", "jobs").on_pty().unwrap();
+        let mut pty = bed
+            .as_user("tester", [shell, "-c", line])
+            .env("SNUG_CONTAINER", "jobs")
+            .deadline(PATIENCE)
+            .on_pty()
+            .unwrap();
         pty.until("round-1\r\n").unwrap();
         pty.write("\x03").unwrap();
         let shown = pty.ends_with(130);
@@ -150,6 +171,7 @@ fn a_command_in_the_background_runs_and_leaves_the_terminal_alone() {
     pty.until("host> ").unwrap();
     pty.line("echo sane-$((1+1))").unwrap();
     pty.until("sane-2\r\n").unwrap();
+    pty.until("host> ").unwrap();
     leave(pty);
 }
 
@@ -162,6 +184,7 @@ fn a_background_command_gets_the_keyboard_with_fg() {
     pty.until("snug run").unwrap();
     pty.line("words").unwrap();
     pty.until("got-words\r\n").unwrap();
+    pty.until("host> ").unwrap();
     leave(pty);
 }
 
@@ -175,13 +198,18 @@ fn a_stopped_command_goes_on_in_the_background() {
     pty.until("host> ").unwrap();
     pty.line("bg; echo on >~/go; wait; cat ~/went; rm ~/went ~/go").unwrap();
     pty.until("got-on\r\n").unwrap();
+    pty.until("host> ").unwrap();
     leave(pty);
 }
 
 #[test]
 fn job_control_works_in_the_guests_shell() {
-    let mut pty =
-        guest().snug(["enter", "jobs", "--", "bash", "--norc", "-i"]).env("PS1", "guest> ").on_pty().unwrap();
+    let mut pty = guest()
+        .snug(["run", "bash", "--norc", "-i"])
+        .env("PS1", "guest> ")
+        .deadline(PATIENCE)
+        .on_pty()
+        .unwrap();
     assert!(!pty.until("guest> ").unwrap().contains("no job control"));
     pty.line("sh -c 'echo rea''dy; read a; echo got-$a'").unwrap();
     pty.until("ready\r\n").unwrap();
@@ -192,6 +220,8 @@ fn job_control_works_in_the_guests_shell() {
     pty.until("[1]+").unwrap();
     pty.until("guest> ").unwrap();
     pty.line("fg").unwrap();
+    // The shell shows the command when the terminal is its own no more.
+    pty.until("got-$a'\r\n").unwrap();
     pty.line("answer").unwrap();
     pty.until("got-answer\r\n").unwrap();
     pty.until("guest> ").unwrap();
@@ -201,7 +231,7 @@ fn job_control_works_in_the_guests_shell() {
 
 #[test]
 fn enter_gives_a_login_shell_in_the_callers_directory() {
-    let mut pty = guest().snug(["enter", "jobs"]).on_pty().unwrap();
+    let mut pty = guest().snug(["enter", "jobs"]).deadline(PATIENCE).on_pty().unwrap();
     pty.line("shopt -q login_shell && echo lo''gin-$PWD-$(hostname); exit 7").unwrap();
     pty.until("login-/home/tester-jobs\r\n").unwrap();
     pty.ends_with(7);

@@ -79,14 +79,13 @@ fn what_detached_itself_lives() {
     for detach in ["setsid", "nohup"] {
         // Not the lifeline's: it is closed for what shall live.
         let line = format!(
-            "{detach} sh -c 'echo $$ >&9; exec 9>&-; exec sleep 1000' </dev/null >/dev/null 2>&1 & echo ready >&9; exec sleep 1000"
+            "{detach} sh -c 'echo $$ >&9; exec 9>&-; exec sleep 1000' </dev/null >/dev/null 2>&1 & exec sleep 1000"
         );
         let (mut client, mut life) = start(&line);
-        let said = life.until("ready\n");
+        let pid = life.until("\n").trim().to_owned();
         signal(&client, Signal::KILL);
         client.wait().unwrap();
-        let said = said + &life.gone();
-        let pid = said.lines().find(|line| line.parse::<u32>().is_ok()).expect("its number").to_owned();
+        life.gone();
         assert!(is_alive(&pid), "{detach}");
         end(&pid);
     }
@@ -110,10 +109,12 @@ fn a_closed_terminal_hangs_up_the_command() {
 #[test]
 fn a_closed_terminal_ends_the_guests_shell_and_its_jobs_but_not_what_was_detached() {
     let mut life = Lifeline::new(guest().bed(), "tester");
-    let line = format!("exec 9>{}; exec snug enter hangup -- bash --norc -i", life.path().display());
+    let line = format!("exec 9>{}; exec snug run bash --norc -i", life.path().display());
     let mut pty = guest().shell(&line).env("PS1", "guest> ").on_pty().unwrap();
     pty.until("guest> ").unwrap();
-    pty.line("sleep 1000 & (trap '' HUP TERM; exec sleep 1000) & nohup sleep 1001 9>&- >/dev/null 2>&1 & echo nohup-$! >&9").unwrap();
+    let line = "sleep 1000 & (trap '' HUP TERM; exec sleep 1000) & \
+                nohup sh -c 'echo nohup-$$ >&9; exec 9>&-; exec sleep 1001' >/dev/null 2>&1 &";
+    pty.line(line).unwrap();
     let said = life.until("\n");
     let detached = said.trim().trim_start_matches("nohup-").to_owned();
     pty.line("echo $$ >&9; sh -c 'echo ready >&9; sleep 1000'").unwrap();
@@ -130,8 +131,8 @@ fn a_closed_terminal_ends_the_guests_shell_and_its_jobs_but_not_what_was_detache
 
 #[test]
 fn signals_to_the_client_reach_the_command() {
-    let line = "for s in HUP INT QUIT TERM USR1 USR2 TSTP; do trap \"echo got-$s >&9\" $s; done; echo ready >&9; \
-                while :; do sleep 1000 & wait; done";
+    let line = "exec perl -e 'open F, q(>&=9); for my $s (qw(HUP INT QUIT TERM USR1 USR2)) { \
+                $SIG{$s} = sub { syswrite F, qq(got-$s\\n) } } syswrite F, qq(ready\\n); sleep 1 while 1'";
     let (mut client, mut life) = start(line);
     life.until("ready\n");
     for (number, name) in [
