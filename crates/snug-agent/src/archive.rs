@@ -1,38 +1,18 @@
 //! `pack` and `unpack`: a tar stream out of the guest and into it, for `snug cp`. Both run as an ordinary command, with
 //! no more rights than the user whose command it is.
 
+mod pack;
+
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 
-use tar::{Archive, Builder, EntryType, HeaderMode};
+use pack::pack;
+use tar::{Archive, EntryType};
 
 fn named(path: &Path) -> impl Fn(io::Error) -> io::Error {
     move |error| io::Error::new(error.kind(), format!("{}: {error}", path.display()))
-}
-
-/// Writes `path`, a file or a directory with everything in it, under its own name. Links stay links.
-pub fn pack(path: &Path, output: impl Write) -> io::Result<()> {
-    // `dir/.` and `dir/..` have no name of their own.
-    let real;
-    let (path, name) = match path.file_name() {
-        Some(name) => (path, name),
-        None => {
-            real = fs::canonicalize(path).map_err(named(path))?;
-            (real.as_path(), real.file_name().unwrap_or(OsStr::new("root")))
-        }
-    };
-    let mut builder = Builder::new(output);
-    builder.follow_symlinks(false);
-    builder.mode(HeaderMode::Complete);
-    let status = fs::symlink_metadata(path).map_err(named(path))?;
-    if status.is_dir() {
-        builder.append_dir_all(name, path).map_err(named(path))?;
-    } else {
-        builder.append_path_with_name(path, name).map_err(named(path))?;
-    }
-    builder.into_inner()?.flush()
 }
 
 /// Reads a tar stream into the directory `into`; its first component becomes `name`, if one is given. Nothing is
@@ -114,10 +94,19 @@ fn inside(base: &Path, path: &Path) -> io::Result<PathBuf> {
     Ok(base.join(path))
 }
 
+/// Nothing left out; else each, a line, is the error.
+fn all(left_out: Vec<io::Error>) -> io::Result<()> {
+    if left_out.is_empty() {
+        return Ok(());
+    }
+    let lines: Vec<String> = left_out.iter().map(ToString::to_string).collect();
+    Err(io::Error::other(lines.join("\nsnug-agent: ")))
+}
+
 /// `pack PATH`, `unpack DIR [--as NAME]`.
 pub fn run(verb: &str, arguments: &[OsString]) -> Result<(), String> {
     let result = match (verb, arguments) {
-        ("pack", [path]) => pack(Path::new(path), io::stdout().lock()),
+        ("pack", [path]) => pack(Path::new(path), io::stdout().lock()).and_then(all),
         ("unpack", [into]) => unpack(Path::new(into), None, io::stdin().lock()),
         ("unpack", [into, option, name]) if option == "--as" => {
             if Path::new(name).file_name() != Some(name) {
@@ -134,6 +123,7 @@ pub fn run(verb: &str, arguments: &[OsString]) -> Result<(), String> {
 mod tests {
     use super::*;
     use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+    use tar::Builder;
 
     #[test]
     fn a_tree_arrives_as_it_was() {

@@ -27,6 +27,8 @@ pub enum Request {
         /// Milliseconds.
         grace: u32,
     },
+    /// From the spare session: it has a client now, and is none any more.
+    Accepted,
 }
 
 /// From the server to a session.
@@ -47,8 +49,6 @@ pub enum Order {
     Unknown,
     /// After [`Request::HangUpAll`]: no session is left but yours.
     AllGone,
-    /// To a spare session: serve the client whose connection comes along.
-    Serve,
 }
 
 /// A message of this channel.
@@ -65,6 +65,7 @@ impl Packet for Request {
             Self::Keep(token, streams) => [b"K", &token[..], streams].concat(),
             Self::Take(token, stream) => [b"T", &token[..], &[*stream]].concat(),
             Self::HangUpAll { grace } => [b"H", &grace.to_le_bytes()[..]].concat(),
+            Self::Accepted => b"A".to_vec(),
         }
     }
 
@@ -76,6 +77,7 @@ impl Packet for Request {
                 rest.split_first_chunk().and_then(|(token, rest)| Some(Self::Take(*token, *rest.first()?)))
             }
             b'H' => Some(Self::HangUpAll { grace: u32::from_le_bytes(*rest.first_chunk()?) }),
+            b'A' => Some(Self::Accepted),
             _ => None,
         }
     }
@@ -90,7 +92,6 @@ impl Packet for Order {
             Self::Taken => b"F".to_vec(),
             Self::Unknown => b"N".to_vec(),
             Self::AllGone => b"G".to_vec(),
-            Self::Serve => b"C".to_vec(),
         }
     }
 
@@ -103,7 +104,6 @@ impl Packet for Order {
             b'F' => Self::Taken,
             b'N' => Self::Unknown,
             b'G' => Self::AllGone,
-            b'C' => Self::Serve,
             _ => return None,
         })
     }
@@ -171,9 +171,7 @@ mod tests {
         assert_eq!((received, fds.len()), (request, 2));
         assert_eq!(receive::<Request>(server.as_fd()).unwrap().unwrap().0, Request::Take([1; 16], 3));
         assert!(receive::<Request>(server.as_fd()).unwrap().is_none());
-        for order in
-            [Order::Settled, Order::HangUp { grace: 2000 }, Order::Taken, Order::AllGone, Order::Serve]
-        {
+        for order in [Order::Settled, Order::HangUp { grace: 2000 }, Order::Taken, Order::AllGone] {
             assert_eq!(Order::decode(&order.encode()), Some(order));
         }
     }

@@ -187,9 +187,9 @@ fn everything_is_hung_up_before_a_stop() {
     let idle = agent.client();
     let mut stop = agent.client();
     let begun = Instant::now();
-    stop.send(&ToAgent::HangUpAll { grace: 300 });
+    stop.send(&ToAgent::HangUpAll { grace: 1500 });
     assert_eq!(stop.expect(), FromAgent::Done);
-    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     assert_eq!(polite.expect(), FromAgent::Killed { signal: 1, core: false });
     assert_eq!(stubborn.expect(), FromAgent::Killed { signal: 9, core: false });
     drop(idle);

@@ -14,7 +14,7 @@ mod settle;
 
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -24,9 +24,7 @@ use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, listen, socket_with,
 };
 use rustix::pipe::{PipeFlags, pipe_with};
-use snug_wire::message::{FailureKind, FromAgent, OLDEST_PROTOCOL, PROTOCOL};
 use snug_wire::provision::Provision;
-use snug_wire::socket::{Connection, Descriptors};
 
 pub use self::probe::print_environment;
 pub use self::settle::{BY_OPENRC, BY_UNIT, announce};
@@ -38,9 +36,9 @@ use crate::cgroup::Tree;
 use crate::console;
 use crate::control::{self, Order, Request};
 use crate::places::{Guest, Places};
-use crate::session::{self, Context, environment};
+use crate::session::{self, Context, Origin, environment, greeting};
 use crate::sys::process::{Fork, fork};
-use crate::sys::{descriptor, peer, process, signal};
+use crate::sys::{descriptor, process, signal};
 
 /// Connections that may wait to be accepted: the kernel's own default bound (`net.core.somaxconn`).
 const BACKLOG: i32 = 4096;
@@ -79,7 +77,6 @@ pub struct Server {
     /// A session without a client, made in advance: forking it is then not on the way of a command.
     spare: Option<OwnedFd>,
     leaving: Option<Instant>,
-    overflow_uid: u32,
     _lock: OwnedFd,
 }
 
@@ -106,6 +103,7 @@ impl Server {
             guest: Guest::default(),
             tree,
             descriptor_limit,
+            overflow_uid: overflow_uid(),
             container: container_variable(),
             places,
         };
@@ -121,7 +119,6 @@ impl Server {
             sessions: Sessions::default(),
             spare: None,
             leaving: None,
-            overflow_uid: overflow_uid(),
             _lock: lock,
         };
         if server.context.settled && server.context.environment.is_none() {
@@ -156,6 +153,9 @@ impl Server {
                 self.hear(index);
             }
             self.sessions.forget_ended(self.context.tree.as_ref());
+            if woken.spare {
+                self.hear_spare();
+            }
             if woken.client {
                 self.accept();
             }
@@ -171,8 +171,12 @@ impl Server {
             let left = deadline.saturating_duration_since(Instant::now());
             Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() }
         });
-        let mut polled =
-            vec![PollFd::new(&self.signals, PollFlags::IN), PollFd::new(&self.listener, PollFlags::IN)];
+        // While there is a spare session, it is the one that accepts.
+        let accepting = match &self.spare {
+            Some(spare) => PollFd::new(spare, PollFlags::IN),
+            None => PollFd::new(&self.listener, PollFlags::IN),
+        };
+        let mut polled = vec![PollFd::new(&self.signals, PollFlags::IN), accepting];
         let (settle, probe) = (self.settle.descriptor(), self.probe.descriptor());
         for fd in [settle, probe].into_iter().flatten() {
             polled.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
@@ -186,7 +190,8 @@ impl Server {
         let is_ready = |index: usize| polled.get(index).is_some_and(|fd| !fd.revents().is_empty());
         Ok(Woken {
             signal: is_ready(0),
-            client: is_ready(1),
+            client: self.spare.is_none() && is_ready(1),
+            spare: self.spare.is_some() && is_ready(1),
             settle: settle.is_some() && is_ready(2),
             probe: probe.is_some() && is_ready(2 + usize::from(settle.is_some())),
             sessions: (first..polled.len())
@@ -230,7 +235,17 @@ impl Server {
         match self.sessions.hear(index) {
             Some(Request::HangUpAll { grace }) => self.sessions.hang_up_all(index, grace),
             Some(Request::Take(token, stream)) => self.sessions.give(index, token, stream),
-            Some(Request::Keep(..)) | None => {}
+            Some(Request::Keep(..) | Request::Accepted) | None => {}
+        }
+    }
+
+    /// The spare session has a client, and the next one is made; or it has ended, and the next client's session is
+    /// forked when that client comes (not at once: what ended it may end the next one too).
+    fn hear_spare(&mut self) {
+        let Some(spare) = self.spare.take() else { return };
+        if matches!(control::receive(spare.as_fd()), Ok(Some((Request::Accepted, _)))) {
+            self.sessions.add(spare);
+            self.make_spare();
         }
     }
 
@@ -248,70 +263,40 @@ impl Server {
         }
     }
 
-    /// Greets whoever connected, and forks a session for who may ask for something.
     fn welcome(&mut self, client: OwnedFd) {
-        let allowed = self.may_ask(client.as_fd());
-        let mut connection = Connection::new(client, Descriptors::Refuse);
-        let hello = FromAgent::Hello {
-            protocol: PROTOCOL,
-            oldest: OLDEST_PROTOCOL,
-            version: env!("CARGO_PKG_VERSION").into(),
-            settled: self.context.settled,
-        };
-        // An empty socket takes both messages at once; a client that is gone already is its own affair.
-        let now = Some(Instant::now());
-        if connection.send(&hello, &[], now).is_err() {
-            return;
+        let Some(client) = greeting::greet(&self.context, client) else { return };
+        match self.fork_session(Some(client)) {
+            Ok(channel) => self.sessions.add(channel),
+            Err(error) => console::say(format_args!("cannot start a session: {error}")),
         }
-        if !allowed {
-            let text = b"only the container's owner and its root may use the agent".to_vec();
-            let _ = connection.send(&FromAgent::Failed { kind: FailureKind::Denied, text }, &[], now);
-            return;
-        }
-        let (client, _) = connection.into_raw();
-        if self.hand_to_spare(client.as_fd()) {
-            self.make_spare();
-        } else if let Err(error) = self.fork_session(Some(client)).map(|channel| self.sessions.add(channel)) {
-            console::say(format_args!("cannot start a session: {error}"));
-        }
-    }
-
-    fn hand_to_spare(&mut self, client: BorrowedFd<'_>) -> bool {
-        let Some(spare) = self.spare.take() else { return false };
-        if control::send(spare.as_fd(), &Order::Serve, &[client]).is_err() {
-            return false;
-        }
-        self.sessions.add(spare);
-        true
+        self.make_spare();
     }
 
     /// Makes the next session in advance; without one, the next client's session is forked when it comes.
     fn make_spare(&mut self) {
-        if self.spare.is_none() {
+        if self.spare.is_none() && self.leaving.is_none() {
             self.spare = self.fork_session(None).ok();
         }
     }
 
     fn fork_session(&mut self, client: Option<OwnedFd>) -> io::Result<OwnedFd> {
         let (ours, theirs) = control::pair()?;
+        let origin = match client {
+            Some(client) => Origin::Client(client),
+            None => Origin::Listener(self.listener.try_clone()?),
+        };
         match fork()? {
-            Fork::Child => session::run(&mut self.context, client, theirs),
+            Fork::Child => session::run(&mut self.context, origin, theirs),
             Fork::Parent(_) => Ok(ours),
         }
-    }
-
-    /// The owner and the guest's root; who has no number in this guest (every other user of the host, its root
-    /// included) shows as the overflow user, and a guest's own user of that number is nobody either.
-    fn may_ask(&self, client: BorrowedFd<'_>) -> bool {
-        let Ok(uid) = peer::uid(client) else { return false };
-        let owner = self.context.provision.as_ref().map(|provision| provision.owner.uid);
-        uid == 0 || (Some(uid) == owner && uid != self.overflow_uid)
     }
 
     /// The guest stops, and with it the commands: whoever sent the signal waits for all processes to end.
     fn leave(&mut self) {
         let grace = self.context.grace();
         self.leaving = Some(Instant::now() + grace);
+        // With the end of its channel the spare session ends.
+        self.spare = None;
         let grace = u32::try_from(grace.as_millis()).unwrap_or(u32::MAX);
         self.sessions.tell_all(&Order::HangUp { grace });
         if let Some(tree) = &self.context.tree {
@@ -334,6 +319,7 @@ impl Server {
 struct Woken {
     signal: bool,
     client: bool,
+    spare: bool,
     settle: bool,
     probe: bool,
     sessions: Vec<usize>,

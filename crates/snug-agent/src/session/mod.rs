@@ -8,9 +8,11 @@
 //! | [`environment`] | what its environment is made of |
 //! | [`relay`] | streams of an untrusted guest's command |
 //! | [`hangup`] | hanging up every command |
+//! | [`greeting`] | the first words to a client, and who may go on |
 
 mod command;
 pub mod environment;
+pub mod greeting;
 mod hangup;
 mod relay;
 pub mod start;
@@ -24,6 +26,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use rustix::net::{SocketFlags, accept_with};
 use snug_wire::message::{FromAgent, ToAgent};
 use snug_wire::provision::Provision;
 use snug_wire::socket::{Connection, Descriptors, Filled};
@@ -54,6 +57,8 @@ pub struct Context {
     pub environment: Option<Vec<Vec<u8>>>,
     /// `RLIMIT_NOFILE` as the server found it.
     pub descriptor_limit: Option<(u64, u64)>,
+    /// The number of everybody who has none in this user namespace.
+    pub overflow_uid: u32,
     /// `container` as LXC gave it.
     pub container: Vec<u8>,
 }
@@ -89,27 +94,29 @@ struct Session {
     server_gone: bool,
 }
 
-/// Serves one connection, in a process just forked from the server. Without one it is the spare session, which does
-/// all that needs no client and waits for the server to hand it one.
-pub fn run(context: &mut Context, connection: Option<OwnedFd>, control: OwnedFd) -> ! {
-    let _ = serve(context, connection, control);
+/// Where a session's client comes from.
+pub enum Origin {
+    /// It is there.
+    Client(OwnedFd),
+    /// This is the spare session: it does all that needs no client, and then accepts the next one itself.
+    Listener(OwnedFd),
+}
+
+/// Serves one connection, in a process just forked from the server.
+pub fn run(context: &mut Context, origin: Origin, control: OwnedFd) -> ! {
+    let _ = serve(context, origin, control);
     process::exit(0)
 }
 
-fn serve(context: &mut Context, connection: Option<OwnedFd>, control: OwnedFd) -> Result<(), Errno> {
-    let (connection, control) = match connection {
-        Some(connection) => {
-            let kept = [connection.as_raw_fd(), control.as_raw_fd()];
-            std::mem::forget((connection, control));
-            let [connection, control] = descriptor::keep_only(kept).map_err(|_| Errno::MFILE)?;
-            (Some(connection), control)
-        }
-        None => {
-            let kept = [control.as_raw_fd()];
-            std::mem::forget(control);
-            let [control] = descriptor::keep_only(kept).map_err(|_| Errno::MFILE)?;
-            (None, control)
-        }
+fn serve(context: &mut Context, origin: Origin, control: OwnedFd) -> Result<(), Errno> {
+    let (waits, source) = match origin {
+        Origin::Client(client) => (false, client),
+        Origin::Listener(listener) => (true, listener),
+    };
+    let [source, control] = {
+        let kept = [source.as_raw_fd(), control.as_raw_fd()];
+        std::mem::forget((source, control));
+        descriptor::keep_only(kept).map_err(|_| Errno::MFILE)?
     };
     let _ = rustix::thread::set_name(c"snug-session");
     signal::expect_children();
@@ -118,13 +125,11 @@ fn serve(context: &mut Context, connection: Option<OwnedFd>, control: OwnedFd) -
     // A session has one command, so its number names the group.
     let number = rustix::process::getpid().as_raw_nonzero().get().cast_unsigned();
     let mut group = context.tree.as_ref().and_then(|tree| tree.command(number).ok());
-    let Some(connection) = connection.or_else(|| await_client(context, &signals, control.as_fd())) else {
-        if let Some(group) = group.take() {
-            group.remove();
-        }
-        return Ok(());
+    let client = if waits { await_client(context, &signals, control.as_fd(), source) } else { Some(source) };
+    let result = match client {
+        Some(client) => converse(context, client, control, signals, &mut group),
+        None => Ok(()),
     };
-    let result = converse(context, connection, control, signals, &mut group);
     if let Some(group) = group {
         group.remove();
     }
@@ -136,25 +141,36 @@ fn await_client(
     context: &mut Context,
     signals: &signal::Signals,
     control: BorrowedFd<'_>,
+    listener: OwnedFd,
 ) -> Option<OwnedFd> {
     loop {
-        let mut polled =
-            [PollFd::new(signals, PollFlags::IN), PollFd::from_borrowed_fd(control, PollFlags::IN)];
+        let mut polled = [
+            PollFd::new(signals, PollFlags::IN),
+            PollFd::from_borrowed_fd(control, PollFlags::IN),
+            PollFd::new(&listener, PollFlags::IN),
+        ];
         match poll(&mut polled, None) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(_) => return None,
         }
-        if !polled[0].revents().is_empty() && signals.next() == Some(libc::SIGTERM) {
+        let ready = polled.map(|fd| !fd.revents().is_empty());
+        if ready[0] && signals.next() == Some(libc::SIGTERM) {
             return None;
         }
-        if polled[1].revents().is_empty() {
-            continue;
+        if ready[1] {
+            match control::receive(control).ok()?? {
+                (Order::Settled, _) => context.settled = true,
+                (Order::Environment, _) => command::read_environment(context),
+                (Order::HangUp { .. } | Order::Taken | Order::Unknown | Order::AllGone, _) => {}
+            }
         }
-        match control::receive(control).ok()?? {
-            (Order::Serve, fds) => return fds.into_iter().next(),
-            (Order::Settled, _) => context.settled = true,
-            (Order::Environment, _) => command::read_environment(context),
-            (Order::HangUp { .. } | Order::Taken | Order::Unknown | Order::AllGone, _) => {}
+        if ready[2] {
+            // Blocking, for the relays; whoever talks to a client says so with each call.
+            let Ok(client) = accept_with(&listener, SocketFlags::CLOEXEC) else { continue };
+            if let Some(client) = greeting::greet(context, client) {
+                control::send(control, &Request::Accepted, &[]).ok()?;
+                return Some(client);
+            }
         }
     }
 }
