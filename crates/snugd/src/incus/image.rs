@@ -10,6 +10,7 @@ use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat, fstatfs};
 use snug_core::image::{ImageRef, Remote};
 use zbus::Variant;
 
+use super::image_metadata::{self, Metadata};
 use super::quirks;
 use crate::error::{Error, ErrorKind, Result, failed, invalid};
 
@@ -213,8 +214,7 @@ fn is_archive(head: &[u8]) -> bool {
     magics.iter().any(|magic| head.starts_with(magic)) || head.get(257..262) == Some(b"ustar")
 }
 
-/// Imports an image for `uid` under `name`; without metadata it is made for a plain root file system. Gives the
-/// fingerprint.
+/// Imports an image for `uid` under `name`; of the metadata a few properties are taken over. Gives the fingerprint.
 ///
 /// # Errors
 /// [`ErrorKind::ImageBroken`], [`ErrorKind::Exists`].
@@ -233,10 +233,12 @@ pub async fn import(
             .hint(format!("remove it first: snug image rm local:{name}")));
     }
     rootfs.check_kind(name)?;
-    let metadata = match metadata {
-        Some(given) => given,
-        None => generated_metadata(name, architecture)?,
+    // A given archive is read and written anew: see there, why Incus must not see it.
+    let given = match metadata {
+        Some(given) => tokio::task::spawn_blocking(move || image_metadata::read(given.0)).await??,
+        None => Metadata::default(),
     };
+    let metadata = generated_metadata(name, architecture, given)?;
     let options =
         ImageImport { properties: [(OWNER.to_owned(), uid.to_string())].into(), ..ImageImport::default() };
     let before: Vec<String> = images.list().await?.into_iter().map(|image| image.fingerprint).collect();
@@ -262,13 +264,17 @@ pub async fn import(
 }
 
 /// A `metadata.yaml` in an archive: JSON is YAML.
-fn generated_metadata(name: &str, architecture: &str) -> Result<Handed> {
+fn generated_metadata(name: &str, architecture: &str, given: Metadata) -> Result<Handed> {
     let now =
         std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs();
+    let architecture = given.architecture.as_deref().unwrap_or(architecture);
+    let mut properties = given.properties;
+    properties.entry("description".to_owned()).or_insert_with(|| name.to_owned());
+    properties.insert("architecture".to_owned(), architecture.to_owned());
     let text = serde_json::json!({
         "architecture": architecture,
-        "creation_date": now,
-        "properties": { "description": name, "architecture": architecture },
+        "creation_date": given.created.unwrap_or(now),
+        "properties": properties,
     })
     .to_string();
     let make = || -> std::io::Result<OwnedFd> {
@@ -397,7 +403,7 @@ mod tests {
 
     #[test]
     fn generated_metadata_is_an_archive_with_one_file() {
-        let made = generated_metadata("dev", "x86_64").unwrap();
+        let made = generated_metadata("dev", "x86_64", Metadata::default()).unwrap();
         let mut archive = tar::Archive::new(std::fs::File::open(made.path()).unwrap());
         let names: Vec<_> =
             archive.entries().unwrap().map(|e| e.unwrap().path().unwrap().into_owned()).collect();

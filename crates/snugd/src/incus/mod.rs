@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`idmap`] | ranges of host ids, one for each container |
 //! | [`image`] | images: resolved, pulled, imported, listed, removed |
+//! | [`image_metadata`] | what an image says of itself |
 //! | [`network`] | Snug's bridge, addresses on it |
 //! | [`pool`] | the storage pool |
 //! | [`project`] | a user's project |
@@ -12,6 +13,7 @@
 
 pub mod idmap;
 pub mod image;
+pub mod image_metadata;
 pub mod network;
 pub mod pool;
 pub mod project;

@@ -13,6 +13,8 @@ use crate::error::{Result, failed};
 
 /// How long the object of an ended job can still be asked.
 const KEPT: Duration = Duration::from_secs(60);
+/// Ended jobs of one user that are kept for that long: he must not fill the memory.
+const MOST_KEPT: usize = 512;
 
 /// What must wait for each other: one user's container (or image) of that name.
 pub type Key = (u32, String);
@@ -88,6 +90,16 @@ impl Table {
         self.queue(key).lock_owned().await
     }
 
+    fn forget_oldest(&self, uid: u32) {
+        let mut inner = self.inner();
+        let ended = |job: &&Arc<Job>| job.subject().uid == uid && job.current().ended();
+        let mut ids: Vec<u64> = inner.jobs.values().filter(ended).map(|job| job.id()).collect();
+        if let Some(excess) = ids.len().checked_sub(MOST_KEPT) {
+            ids.sort_unstable();
+            ids.iter().take(excess).for_each(|id| drop(inner.jobs.remove(id)));
+        }
+    }
+
     /// Starts a job: it waits for its turn, does `work`, and ends. `repair` runs when `work` panicked, which leaves
     /// what it did behind.
     pub fn spawn<W, F, R, G>(self: &Arc<Self>, subject: Subject, key: Key, work: W, repair: R) -> Arc<Job>
@@ -112,6 +124,7 @@ impl Table {
             let outcome = run(&worker, queue, work, repair).await;
             worker.finish(outcome);
             table.active.send_modify(|count| *count -= 1);
+            table.forget_oldest(worker.subject().uid);
             tokio::time::sleep(KEPT).await;
             table.inner().jobs.remove(&worker.id());
         });
@@ -231,6 +244,21 @@ mod tests {
         assert_eq!(repaired.load(Ordering::SeqCst), 1);
         let next = table.spawn(subject(1, "dev"), (1, "dev".into()), |_| async { answer() }, || async {});
         assert_eq!(next.ended().await, State::Done);
+    }
+
+    #[tokio::test]
+    async fn many_ended_jobs_of_one_user_are_forgotten_and_nobody_elses() {
+        let table = Table::new(Outbox::discarding());
+        let spawn =
+            |uid| table.spawn(subject(uid, "dev"), (uid, "dev".into()), |_| async { answer() }, || async {});
+        let other = spawn(2);
+        other.ended().await;
+        for _ in 0..MOST_KEPT + 8 {
+            spawn(1).ended().await;
+        }
+        tokio::task::yield_now().await;
+        assert!(table.of(1).len() <= MOST_KEPT + 1, "{}", table.of(1).len());
+        assert!(table.find(other.id(), 2).is_some());
     }
 
     #[tokio::test]

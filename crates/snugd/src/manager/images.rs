@@ -7,7 +7,7 @@ use snug_core::image::{ImageRef, Remote};
 use snug_core::name::Uid;
 use zbus::{OwnedVariant, Variant};
 
-use super::{answer_job, finish, target, unnamed};
+use super::{answer_job, finish, leave_room, target, unnamed};
 use crate::bus::call::{Answer, Call};
 use crate::bus::options::Options;
 use crate::bus::polkit::{Action, authorise};
@@ -83,6 +83,7 @@ pub async fn pull(daemon: &Arc<Daemon>, call: &Call) -> Answer {
     }
     let uid = Uid(call.caller.uid);
     let worker = daemon.clone();
+    leave_room(daemon, call)?;
     let job = daemon.jobs().spawn(
         subject(call, "PullImage", &image.to_string()),
         // One download serves all: two users' pulls of one image wait for each other.
@@ -116,6 +117,7 @@ pub async fn import(daemon: &Arc<Daemon>, call: &Call) -> Answer {
     let alias = alias.strip_prefix("local:").unwrap_or(&alias).to_owned();
     let reference: ImageRef = format!("local:{alias}").parse().map_err(Error::from)?;
     let worker = daemon.clone();
+    leave_room(daemon, call)?;
     let job = daemon.jobs().spawn(
         subject(call, "ImportImage", &alias),
         (uid.0, format!("image:{alias}")),
@@ -149,6 +151,7 @@ pub async fn remove(daemon: &Arc<Daemon>, call: &Call) -> Answer {
     let worker = daemon.clone();
     // Root acts for all, unless he names an owner.
     let whose = if call.caller.uid == 0 { 0 } else { uid.0 };
+    leave_room(daemon, call)?;
     let job = daemon.jobs().spawn(
         subject(call, "RemoveImage", &image.to_string()),
         (uid.0, format!("image:{image}")),

@@ -32,7 +32,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::job::{Job, Subject};
 use change::Change;
 
-/// Jobs of one caller that may be under way at once: one user must not keep the daemon from the others.
+/// Jobs of one caller that may be under way at once.
 const MOST_JOBS: usize = 128;
 
 type RawOptions = HashMap<String, OwnedVariant>;
@@ -207,11 +207,7 @@ fn start(
         verb,
         container: name.to_string(),
     };
-    if daemon.jobs().of(call.caller.uid).iter().filter(|job| !job.current().ended()).count() >= MOST_JOBS {
-        return Err(Error::new(ErrorKind::Busy, format!("{MOST_JOBS} jobs of yours are under way already"))
-            .hint("wait for one of them")
-            .into());
-    }
+    leave_room(daemon, call)?;
     let key = (uid.0, name.to_string());
     let (worker, repairer) = (daemon.clone(), daemon.clone());
     let repaired = name.clone();
@@ -226,6 +222,18 @@ fn start(
         },
     );
     answer_job(call, &job)
+}
+
+/// Whether the caller may have one job more: one user must not keep the daemon from the others.
+///
+/// # Errors
+/// [`ErrorKind::Busy`].
+pub fn leave_room(daemon: &Daemon, call: &Call) -> Result<()> {
+    if daemon.jobs().of(call.caller.uid).iter().filter(|job| !job.current().ended()).count() < MOST_JOBS {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Busy, format!("{MOST_JOBS} jobs of yours are under way already"))
+        .hint("wait for one of them"))
 }
 
 /// The answer of every method that starts a job: its path.

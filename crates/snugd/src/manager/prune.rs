@@ -6,7 +6,7 @@ use snug_core::name::Uid;
 use snug_core::plan::plan_recovery;
 use zbus::{OwnedVariant, Variant};
 
-use super::{answer_job, finish, target, unnamed};
+use super::{answer_job, finish, leave_room, target, unnamed};
 use crate::bus::call::{Answer, Call};
 use crate::container::lookup;
 use crate::daemon::Daemon;
@@ -29,6 +29,7 @@ pub async fn call(daemon: &Arc<Daemon>, call: &Call) -> Answer {
         container: String::new(),
     };
     let worker = daemon.clone();
+    leave_room(daemon, call)?;
     let job = daemon.jobs().spawn(
         subject,
         (uid.0, String::new()),
