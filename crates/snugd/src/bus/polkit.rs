@@ -10,6 +10,11 @@ const NAME: &str = "org.freedesktop.PolicyKit1";
 const PATH: &str = "/org/freedesktop/PolicyKit1/Authority";
 const INTERFACE: &str = "org.freedesktop.PolicyKit1.Authority";
 
+/// Questions under way at once: the bus allows a connection 128 calls without an answer (`max_replies_per_connection` of
+/// dbus-daemon; a crowd of clients met it), and jobs make calls, too. Those that a person answers may take minutes and do
+/// not count: they must not hold up the others.
+static QUESTIONS: tokio::sync::Semaphore = tokio::sync::Semaphore::const_new(48);
+
 /// What a caller wants to do; the names are those of `data/org.snug.policy`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
@@ -68,6 +73,8 @@ pub async fn authorise(
     }
     let who = HashMap::from([("name", Variant::from(subject.connection))]);
     let flags = u32::from(subject.interactive);
+    // The semaphore is never closed.
+    let _turn = if subject.interactive { None } else { QUESTIONS.acquire().await.ok() };
     let body = (("system-bus-name", who), action.id(), details, flags, "");
     let answer = bus.call_method(Some(NAME), PATH, Some(INTERFACE), "CheckAuthorization", &body).await;
     let answer = answer.map_err(|error| unavailable(action, &error))?;
