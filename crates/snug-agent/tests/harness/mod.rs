@@ -104,7 +104,12 @@ impl Agent {
 
     fn wait_until_it_serves(&self) {
         let end = Instant::now() + PATIENCE;
-        while connect(&self.socket(), PATIENCE).is_err() {
+        // Connecting is not enough: the spare session of a server that was just killed still holds its socket.
+        let greeted = || {
+            let socket = connect(&self.socket(), PATIENCE).ok()?;
+            Connection::new(socket, Descriptors::Accept).receive::<FromAgent>(soon()).ok()?
+        };
+        while greeted().is_none() {
             assert!(Instant::now() < end, "the agent does not come up");
             std::thread::yield_now();
         }
