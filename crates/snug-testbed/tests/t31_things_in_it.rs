@@ -56,6 +56,21 @@ fn a_directory_goes_in_and_comes_out_whole() {
 }
 
 #[test]
+fn what_the_user_may_not_read_is_named_and_the_rest_comes_out() {
+    let bed = Bed::require();
+    let dev = fresh(&bed, "tester", "copy-part", NO_INIT);
+    let dir = format!("part-{}", std::process::id());
+    let make = "mkdir -p /tmp/p/closed && cd /tmp/p && touch a z hidden && chmod 0 hidden closed";
+    answer(dev.run(["sh", "-c", make]));
+    let copied = bed.snug("tester").args(["cp", "copy-part:/tmp/p", &dir]).run().unwrap();
+    assert_ne!(copied.code(), 0);
+    for name in ["/tmp/p/hidden: ", "/tmp/p/closed: "] {
+        assert!(copied.err().contains(name), "{}", copied.err());
+    }
+    assert_eq!(answer(bed.shell("tester", &format!("ls {dir}; rm -r {dir}"))), "a\nz");
+}
+
+#[test]
 fn copying_into_a_directory_keeps_the_name_and_a_stopped_container_is_started() {
     let bed = Bed::require();
     let dev = fresh_with(&bed, "tester", "copy-into", NO_INIT, &["--no-start"]);

@@ -24,7 +24,7 @@ pub struct Skipped {
     /// The entry, fit for a terminal.
     pub entry: String,
     /// Why not.
-    pub reason: &'static str,
+    pub reason: String,
 }
 
 /// Why a copy was given up.

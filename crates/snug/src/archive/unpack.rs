@@ -139,7 +139,7 @@ impl Unpacker {
     }
 
     fn skip(&mut self, path: &[u8], reason: &'static str) {
-        self.skipped.push(Skipped { entry: shown(path), reason });
+        self.skipped.push(Skipped { entry: shown(path), reason: reason.to_owned() });
     }
 
     fn finish(self) -> Result<Vec<Skipped>, ArchiveError> {

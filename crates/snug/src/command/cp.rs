@@ -75,15 +75,20 @@ pub fn execute(context: &Context, args: CpArgs) -> Result<ExitCode, CommandError
         return Ok(ExitCode::SUCCESS);
     }
     let guest = Guest { name: &name, root: args.root };
-    let skipped = if inwards {
+    let whole = if inwards {
         copy_in(context, &guest, &host, &guest_path)
     } else {
         copy_out(context, &guest, &guest_path, &host)
     }?;
-    for Skipped { entry, reason } in &skipped {
-        context.printer.warning(&format!("left out: {entry} is {reason}"));
+    Ok(ExitCode::from(u8::from(!whole)))
+}
+
+/// Names what was left out; whether nothing was.
+fn tell(context: &Context, skipped: &[Skipped]) -> bool {
+    for Skipped { entry, reason } in skipped {
+        context.printer.warning(&format!("left out: {entry}: {reason}"));
     }
-    Ok(ExitCode::from(u8::from(!skipped.is_empty())))
+    skipped.is_empty()
 }
 
 /// `NAME:/PATH` and `:/PATH` are in a container, all else on the host; `./a:/b` is a file of the host.
@@ -105,12 +110,8 @@ fn side(word: &OsStr) -> Result<Side, CommandError> {
     Ok(Side::Guest(name, path.into()))
 }
 
-fn copy_in(
-    context: &Context,
-    guest: &Guest<'_>,
-    host: &Path,
-    path: &Path,
-) -> Result<Vec<Skipped>, CommandError> {
+/// Whether all was copied.
+fn copy_in(context: &Context, guest: &Guest<'_>, host: &Path, path: &Path) -> Result<bool, CommandError> {
     std::fs::metadata(host).map_err(|error| {
         CommandError::new(Kind::NotFound, format!("{} cannot be read: {error}", host.display()))
     })?;
@@ -135,15 +136,11 @@ fn copy_in(
     let packed = pack(host, &name, std::io::BufWriter::with_capacity(1 << 17, counted));
     // How the guest's end failed says more than that the pipe to it broke.
     wait(&mut child, guest)?;
-    packed.map_err(|error| failed(&error))
+    packed.map(|skipped| tell(context, &skipped)).map_err(|error| failed(&error))
 }
 
-fn copy_out(
-    context: &Context,
-    guest: &Guest<'_>,
-    path: &Path,
-    host: &Path,
-) -> Result<Vec<Skipped>, CommandError> {
+/// Whether all was copied.
+fn copy_out(context: &Context, guest: &Guest<'_>, path: &Path, host: &Path) -> Result<bool, CommandError> {
     let (directory, name) = if host.is_dir() {
         (host, path.file_name())
     } else if host.as_os_str().as_bytes().ends_with(b"/") {
@@ -178,10 +175,14 @@ fn copy_out(
                 let target = OsString::from_vec(target);
                 path = path.parent().unwrap_or(Path::new("/")).join(target);
             }
-            Ok(skipped) => return waited.map(|()| skipped),
+            // What came is there; the guest said on standard error what it could not read.
+            Ok(skipped) => {
+                let whole = tell(context, &skipped);
+                return waited.map(|()| whole);
+            }
             // The guest said on standard error why it sent nothing, or too little.
-            Err(ArchiveError::Empty | ArchiveError::Stream(_)) if waited.is_err() => {
-                return waited.map(|()| Vec::new());
+            Err(error @ (ArchiveError::Empty | ArchiveError::Stream(_))) => {
+                return Err(waited.err().unwrap_or_else(|| failed(&error)));
             }
             Err(error) => return Err(failed(&error)),
         }
@@ -244,7 +245,7 @@ fn wait(child: &mut Child, guest: &Guest<'_>) -> Result<(), CommandError> {
         return Ok(());
     }
     let root = if guest.root { "" } else { "; `--root` reads and writes as root of the container" };
-    Err(CommandError::failed(format!("nothing, or not all, was copied: container {} refused", guest.name))
+    Err(CommandError::failed(format!("not everything was copied: container {} refused", guest.name))
         .hint(format!("its own message stands above{root}")))
 }
 
