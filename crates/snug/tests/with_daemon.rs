@@ -88,6 +88,16 @@ fn options_become_options() {
 }
 
 #[test]
+fn a_login_starts_what_is_set_to_start_with_it() {
+    let environment = TestEnv::with_daemon(&["login-stopped", "login-running", "other-stopped"]);
+    let ran = environment.snug(&["start", "--autostart-login"]);
+    assert_eq!((ran.status, ran.stderr.as_str()), (Some(0), ""));
+    assert_eq!(environment.calls(), ["List", "Start login-stopped"]);
+    assert_eq!(environment.snug(&["start", "--autostart-login", "other-stopped"]).status, Some(2));
+    assert_eq!(environment.snug(&["start"]).status, Some(2));
+}
+
+#[test]
 fn a_dry_run_prints_the_plan() {
     let environment = TestEnv::with_daemon(&["dev"]);
     for arguments in [
@@ -241,7 +251,8 @@ fn an_image_file_is_opened_by_the_caller_and_handed_over() {
     assert_eq!(environment.snug(&["create", "x", "-i", &image]).status, Some(0));
     let calls: Vec<String> =
         environment.calls().into_iter().filter(|call| !call.starts_with("ListImages")).collect();
-    let alias = calls[0].strip_prefix("ImportImage ").and_then(|call| call.strip_suffix(" rootfs=descriptor"));
+    let alias =
+        calls[0].strip_prefix("ImportImage ").and_then(|call| call.strip_suffix(" rootfs=descriptor"));
     let alias = alias.unwrap_or_else(|| panic!("{calls:?}"));
     assert!(alias.starts_with("my-root-"), "{alias}");
     assert_eq!(calls[1..], [format!("Create x image=local:{alias} preset=integrated")]);

@@ -51,9 +51,10 @@ pub struct ContainerArgs {
 
 /// `NAME… | -a`.
 #[derive(Debug, Clone, Args)]
+#[group(id = "targets", required = true, multiple = true)]
 pub struct TargetArgs {
     /// The containers
-    #[arg(value_name = "NAME", required_unless_present = "all", add = ArgValueCompleter::new(completion::containers))]
+    #[arg(value_name = "NAME", add = ArgValueCompleter::new(completion::containers))]
     pub names: Vec<String>,
     /// All containers of yours
     #[arg(short, long, conflicts_with = "names")]

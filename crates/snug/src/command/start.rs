@@ -3,10 +3,13 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use snug_core::setting::Autostart;
 
 use super::arguments::{DryRunArgs, TargetArgs};
 use super::several::{self, Wording};
 use crate::bus::change::Change;
+use crate::bus::options::Options;
+use crate::bus::view::Container;
 use crate::context::Context;
 use crate::error::CommandError;
 
@@ -17,6 +20,9 @@ use crate::error::CommandError;
 pub struct StartArgs {
     #[command(flatten)]
     targets: TargetArgs,
+    /// Those of yours that are set to start with your login (`snug set autostart=login`)
+    #[arg(long, group = "targets", conflicts_with_all = ["names", "all"])]
+    autostart_login: bool,
     #[command(flatten)]
     dry_run: DryRunArgs,
 }
@@ -25,7 +31,15 @@ pub struct StartArgs {
 pub fn execute(context: &Context, args: StartArgs) -> Result<ExitCode, CommandError> {
     args.targets.check()?;
     let bus = context.bus()?;
-    let names = args.targets.resolve(&bus, |container| !container.is_running())?;
-    let wording = Wording { done: "started", none: "no container is stopped" };
+    let names = if args.autostart_login {
+        let with_login = Autostart::Login.to_string();
+        let wanted = |container: &Container| {
+            !container.is_running() && container.settings.get("autostart") == Some(&with_login)
+        };
+        bus.list(&Options::new())?.into_iter().filter(wanted).map(|container| container.name).collect()
+    } else {
+        args.targets.resolve(&bus, |container| !container.is_running())?
+    };
+    let wording = Wording { done: "started", none: "no container is to be started" };
     several::execute(context, &bus, &names, |name| Change::start(name, args.dry_run.options()), &wording)
 }

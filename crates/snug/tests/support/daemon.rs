@@ -7,6 +7,8 @@
 //! | `denied` | are refused: an administrator would have to agree |
 //! | `broken` | fail with a message and hints |
 //! | anything else | are done at once |
+//!
+//! One that begins with `login` is set to start with its owner's login; one with `stopped` in its name does not run.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -162,6 +164,8 @@ fn shown(value: &Variant<'_>) -> String {
 fn container(name: &str) -> Options {
     let owned = |value: Variant<'_>| OwnedVariant::try_from(value).unwrap();
     let state = if name.contains("stopped") { "stopped" } else { "running" };
+    let settings: HashMap<&str, &str> =
+        name.starts_with("login").then_some(("autostart", "login")).into_iter().collect();
     HashMap::from([
         ("name".to_owned(), owned(Variant::from(name))),
         ("state".to_owned(), owned(Variant::from(state))),
@@ -169,6 +173,7 @@ fn container(name: &str) -> Options {
         ("preset".to_owned(), owned(Variant::from("integrated"))),
         ("owner".to_owned(), owned(Variant::from(1000_u32))),
         ("owner-name".to_owned(), owned(Variant::from("me"))),
+        ("settings".to_owned(), owned(Variant::from(settings))),
         ("trusted".to_owned(), owned(Variant::from(true))),
         ("size".to_owned(), owned(Variant::from(5_u64 << 30))),
         ("snapshots".to_owned(), owned(Variant::from(2_u32))),
