@@ -135,7 +135,14 @@ fn quiet(command: &mut Command) -> bool {
         .is_ok_and(|s| s.success())
 }
 
-fn data_files(place: &Place) -> Result<Vec<Item>> {
+/// A file of `data/` with the programs' usual places replaced by the chosen ones.
+fn placed(text: &str, place: &Place) -> String {
+    text.replace("/usr/libexec/snug", &place.libexec().to_string_lossy())
+        .replace("=/usr/bin/snug ", &format!("={} ", place.prefix.join("bin/snug").display()))
+}
+
+/// What is in `data/`, each file with its place.
+pub fn data_files(place: &Place) -> Result<Vec<Item>> {
     let data = root().join("data");
     let mut items = Vec::new();
     for file in files_below(&data)? {
@@ -222,7 +229,7 @@ fn put(place: &Place, item: &Item) -> Result<()> {
         }
         Source::Text(source) => {
             let text = fs::read_to_string(source).doing(|| format!("reading {}", source.display()))?;
-            text.replace("/usr/libexec/snug", &place.libexec().to_string_lossy()).into_bytes()
+            placed(&text, place).into_bytes()
         }
         Source::Made(content) => content.clone(),
     };
@@ -230,4 +237,17 @@ fn put(place: &Place, item: &Item) -> Result<()> {
     file.as_file().set_permissions(fs::Permissions::from_mode(item.mode)).doing(installing)?;
     file.persist(&path).map_err(|error| error.error).doing(installing)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_start_the_programs_of_the_chosen_prefix() {
+        let place = Place { prefix: "/opt/snug".into(), ..Place::default() };
+        let text = "ExecStart=/usr/bin/snug start\nExecStart=/usr/libexec/snug/snugd\n";
+        let expected = "ExecStart=/opt/snug/bin/snug start\nExecStart=/opt/snug/libexec/snug/snugd\n";
+        assert_eq!(placed(text, &place), expected);
+    }
 }

@@ -154,4 +154,23 @@ mod tests {
         }
         assert_eq!(place_of("README.md"), None);
     }
+
+    #[test]
+    fn every_program_that_a_file_of_data_starts_is_installed() {
+        let installed: Vec<PathBuf> =
+            programs(&Place::default(), Path::new("/built")).into_iter().map(|item| item.path).collect();
+        let mut started = 0;
+        for item in crate::install::data_files(&Place::default()).unwrap() {
+            let Source::Text(file) = item.source else { panic!("{item:?}") };
+            let text = std::fs::read_to_string(&file).unwrap();
+            for line in text.lines().filter(|line| line.starts_with("Exec")) {
+                let (_, command) = line.split_once('=').unwrap();
+                let program =
+                    command.split(' ').next().unwrap().trim_start_matches(['-', '+', '@', ':', '!']);
+                assert!(installed.contains(&program.into()), "{}: {line}", file.display());
+                started += 1;
+            }
+        }
+        assert_ne!(started, 0);
+    }
 }

@@ -20,6 +20,17 @@ fn help_and_version_are_answers() {
 }
 
 #[test]
+fn the_unit_of_the_users_login_calls_what_exists() {
+    let unit = include_str!("../../../data/systemd/user/snug-login.service");
+    let lines: Vec<&str> = unit.lines().filter(|line| line.starts_with("Exec")).collect();
+    let [line] = lines[..] else { panic!("{lines:?}") };
+    let mut words: Vec<&str> = line.strip_prefix("ExecStart=/usr/bin/snug ").unwrap().split(' ').collect();
+    // An unknown word before it is an error.
+    words.push("--help");
+    assert_eq!(TestEnv::new().snug(&words).status, Some(0), "{line}");
+}
+
+#[test]
 fn a_usage_error_is_2_and_125_where_a_command_has_a_status_of_its_own() {
     let environment = TestEnv::new();
     for (arguments, status) in [

@@ -148,4 +148,18 @@ mod tests {
         assert_eq!(parse(&["autostart", "--boot"]).unwrap(), Command::Autostart);
         assert!(parse(&["--force"]).is_err());
     }
+
+    #[test]
+    fn the_units_and_the_bus_call_what_exists() {
+        for (file, expected) in [
+            (include_str!("../../../data/systemd/system/snugd.service"), Command::Serve),
+            (include_str!("../../../data/systemd/system/snug-autostart.service"), Command::Autostart),
+            (include_str!("../../../data/dbus/org.snug.Snug1.service"), Command::Serve),
+        ] {
+            let lines: Vec<&str> = file.lines().filter(|line| line.starts_with("Exec")).collect();
+            let [line] = lines[..] else { panic!("{lines:?}") };
+            let (_, arguments) = line.split_once("=/usr/libexec/snug/snugd").unwrap();
+            assert_eq!(parse(arguments.split_whitespace().map(OsString::from)).unwrap(), expected);
+        }
+    }
 }
