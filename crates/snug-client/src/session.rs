@@ -4,6 +4,7 @@ use std::env;
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,7 @@ use snug_wire::policy::{Entry, Policy};
 use snug_wire::socket::{Connection, Descriptors, Filled, WireError, connect};
 
 use crate::console::{self, Console, Peer, Wiring};
-use crate::request::{Error, Outcome, Request, TerminalChoice, User};
+use crate::request::{Directory, Error, Outcome, Request, TerminalChoice, User};
 use crate::signals::{self, Signals};
 use crate::stream::Streams;
 use crate::terminal::Terminal;
@@ -406,7 +407,7 @@ impl Session<'_> {
         let (status, hints) = match kind {
             FailureKind::NotFound => (127, Vec::new()),
             FailureKind::NotExecutable => (126, Vec::new()),
-            FailureKind::Directory => (125, directory_hints(container)),
+            FailureKind::Directory => (125, directory_hints(&self.request.directory, container)),
             FailureKind::Protocol => {
                 (125, vec![format!("`snug restart {container}` gives it the agent of this version")])
             }
@@ -424,12 +425,14 @@ impl Session<'_> {
     }
 }
 
-fn directory_hints(container: &str) -> Vec<String> {
-    let here = env::current_dir().map_or_else(|_| "PATH".into(), |path| path.display().to_string());
-    vec![
-        format!("the grant `path={here}` shares it with {container}"),
-        "`-w DIR` names a directory of the container".into(),
-    ]
+fn directory_hints(wanted: &Directory, container: &str) -> Vec<String> {
+    let share = |path: &Path| format!("the grant `path={}` shares it with {container}", path.display());
+    if let Directory::Guest(path) = wanted {
+        let meant = format!("`-w` names a directory of {container}, which need not have those of the host");
+        return path.is_dir().then(|| share(path)).into_iter().chain([meant]).collect();
+    }
+    let here = env::current_dir().unwrap_or_else(|_| "PATH".into());
+    vec![share(&here), "`-w DIR` names a directory of the container".into()]
 }
 
 fn to_byte(signal: i32) -> u8 {
@@ -454,4 +457,20 @@ fn harmless(text: &[u8]) -> String {
             shown
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hints_for_a_missing_directory_are_about_the_one_that_was_asked_for() {
+        let there = directory_hints(&Directory::Guest("/usr".into()), "dev");
+        assert!(there[0].contains("`path=/usr`"), "{there:?}");
+        let nowhere = directory_hints(&Directory::Guest("/nowhere/at/all".into()), "dev");
+        assert!(!nowhere.concat().contains("path="), "{nowhere:?}");
+        let here = directory_hints(&Directory::Same { or_home: false }, "dev");
+        let expected = format!("`path={}`", env::current_dir().unwrap().display());
+        assert!(here[0].contains(&expected), "{here:?}");
+    }
 }
