@@ -83,7 +83,7 @@ pub fn run(request: &Request) -> Result<Outcome, Error> {
     result
 }
 
-fn open_connection(socket: &std::path::Path, trusted: bool, container: &str) -> Result<Connection, Error> {
+fn open_connection(socket: &Path, trusted: bool, container: &str) -> Result<Connection, Error> {
     let socket = connect(socket, HELLO).map_err(|error| match &error {
         WireError::System(io)
             if matches!(
