@@ -13,6 +13,7 @@ use tokio::sync::{Semaphore, watch};
 use zbus::{Connection, ObjectPath, Variant};
 
 use crate::agent::{self, Hello};
+use crate::bus::admission::Admission;
 use crate::bus::outbox::Outbox;
 use crate::bus::subscribers::Subscribers;
 use crate::bus::{self, CONTAINER, MANAGER};
@@ -55,6 +56,7 @@ pub struct Daemon {
     bus: Connection,
     outbox: Outbox,
     subscribers: Subscribers,
+    admission: Admission,
     jobs: Arc<Table>,
     temporaries: Temporaries,
     incus: Client,
@@ -83,6 +85,7 @@ impl Daemon {
             jobs: Table::new(outbox.clone()),
             outbox,
             subscribers: Subscribers::default(),
+            admission: Admission::default(),
             temporaries: Temporaries::default(),
             incus,
             places,
@@ -102,6 +105,12 @@ impl Daemon {
     #[must_use]
     pub fn subscribers(&self) -> &Subscribers {
         &self.subscribers
+    }
+
+    /// How many calls of whom are under way.
+    #[must_use]
+    pub fn admission(&self) -> &Admission {
+        &self.admission
     }
 
     /// All jobs.

@@ -5,6 +5,7 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | [`admission`] | how many calls of one user are taken in |
 //! | [`call`] | a method call and its caller |
 //! | [`dispatch`] | from path, interface and member to what answers |
 //! | [`introspection`] | what the objects look like, as XML |
@@ -14,6 +15,7 @@
 //! | [`service`] | the connection's life: name, calls, idle, end |
 //! | [`subscribers`] | who gets which signal |
 
+pub mod admission;
 pub mod call;
 pub mod dispatch;
 pub mod introspection;

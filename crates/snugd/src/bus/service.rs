@@ -7,10 +7,11 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use zbus::message::{Message, Type};
+use zbus::message::{Flags, Message, Type};
 use zbus::{Connection, MessageStream};
 
-use super::call::{Call, uid_of};
+use super::admission::{LARGEST, Place};
+use super::call::{Call, Refusal, uid_of};
 use super::{NAME, dispatch};
 use crate::daemon::Daemon;
 use crate::error::{Error, ErrorKind, Result};
@@ -82,8 +83,15 @@ pub async fn run(daemon: &Arc<Daemon>, idle: Duration) -> Result<End> {
 fn take_in(daemon: &Arc<Daemon>, message: Message, calls: &mut JoinSet<()>) -> bool {
     match message.message_type() {
         Type::MethodCall => {
+            let Some(place) = place(daemon, &message) else {
+                refuse(daemon, &message, calls);
+                return true;
+            };
             let daemon = daemon.clone();
-            calls.spawn(async move { answer(&daemon, message).await });
+            calls.spawn(async move {
+                answer(&daemon, message).await;
+                drop(place);
+            });
             true
         }
         Type::Signal => {
@@ -91,6 +99,28 @@ fn take_in(daemon: &Arc<Daemon>, message: Message, calls: &mut JoinSet<()>) -> b
             false
         }
         _ => false,
+    }
+}
+
+fn place(daemon: &Daemon, message: &Message) -> Option<Place<String>> {
+    let header = message.header();
+    let sender = header.sender()?;
+    (message.data().len() <= LARGEST).then(|| daemon.admission().connection(sender.as_str())).flatten()
+}
+
+/// Who wants no answer gets none: that is what a flood is made of. The bus bounds how many wait for one.
+fn refuse(daemon: &Arc<Daemon>, message: &Message, calls: &mut JoinSet<()>) {
+    if message.primary_header().flags().contains(Flags::NO_REPLY_EXPECTED) {
+        return;
+    }
+    let text = "too many calls at once, or too large a one";
+    let header = message.header();
+    match Message::error(&header, "org.freedesktop.DBus.Error.LimitsExceeded").build(&text) {
+        Ok(refusal) => {
+            let bus = daemon.bus().clone();
+            calls.spawn(async move { drop(bus.send(&refusal).await) });
+        }
+        Err(error) => tracing::warn!("a refusal was not sent: {error}"),
     }
 }
 
@@ -122,7 +152,15 @@ async fn answer(daemon: &Arc<Daemon>, message: Message) {
         },
     };
     let Some(call) = Call::new(message, uid) else { return };
-    let answer = dispatch::call(daemon, &call).await;
+    let answer = match daemon.admission().user(uid) {
+        Some(_place) => {
+            // Who waits for the end of a job waits for no turn of others: he asks for nothing.
+            let is_waiting = call.member() == "Wait";
+            let _turn = if is_waiting { None } else { daemon.admission().turn(uid).await };
+            dispatch::call(daemon, &call).await
+        }
+        None => Err(Refusal::Bus("LimitsExceeded", "too many calls at once".to_owned())),
+    };
     call.send(daemon.bus(), answer).await;
 }
 

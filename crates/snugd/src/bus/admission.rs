@@ -1,0 +1,113 @@
+//! How many calls of one user are taken in: one who floods the daemon waits for himself, not others for him.
+//!
+//! Without it (measured): 30 000 calls a second that want no answer, for five seconds, took 2.7 GB, all descriptors of
+//! incusd, and everybody else's next three minutes.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Calls of one connection that are under way; more than the jobs that one user may wait for at once.
+const OF_CONNECTION: usize = 256;
+/// The same of all connections of one user.
+const OF_USER: usize = 512;
+/// Calls of one user that are answered side by side; each may ask Incus and polkit.
+const AT_WORK: usize = 16;
+/// Bytes of one call: names and options are short.
+pub const LARGEST: usize = 256 << 10;
+
+type Counts<K> = Arc<Mutex<HashMap<K, usize>>>;
+
+/// A place taken; given back when dropped.
+#[derive(Debug)]
+pub struct Place<K: Eq + Hash> {
+    counts: Counts<K>,
+    key: K,
+}
+
+impl<K: Eq + Hash + Clone> Place<K> {
+    fn take(counts: &Counts<K>, key: K, most: usize) -> Option<Self> {
+        let mut all = counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = all.entry(key.clone()).or_default();
+        if *count >= most {
+            return None;
+        }
+        *count += 1;
+        Some(Self { counts: counts.clone(), key })
+    }
+}
+
+impl<K: Eq + Hash> Drop for Place<K> {
+    fn drop(&mut self) {
+        let mut all = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = all.get_mut(&self.key) {
+            *count -= 1;
+            if *count == 0 {
+                all.remove(&self.key);
+            }
+        }
+    }
+}
+
+/// Everybody's places.
+#[derive(Debug, Default)]
+pub struct Admission {
+    connections: Counts<String>,
+    users: Counts<u32>,
+    work: Mutex<HashMap<u32, Arc<Semaphore>>>,
+}
+
+impl Admission {
+    /// A place for a call of `connection`, whose uid need not be known yet.
+    #[must_use]
+    pub fn connection(&self, connection: &str) -> Option<Place<String>> {
+        Place::take(&self.connections, connection.to_owned(), OF_CONNECTION)
+    }
+
+    /// A place for a call of `uid`.
+    #[must_use]
+    pub fn user(&self, uid: u32) -> Option<Place<u32>> {
+        Place::take(&self.users, uid, OF_USER)
+    }
+
+    /// Waits until `uid` has few enough calls at work.
+    pub async fn turn(&self, uid: u32) -> Option<OwnedSemaphorePermit> {
+        let turns = {
+            let mut work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
+            work.retain(|_, turns| Arc::strong_count(turns) > 1 || turns.available_permits() < AT_WORK);
+            work.entry(uid).or_insert_with(|| Arc::new(Semaphore::new(AT_WORK))).clone()
+        };
+        turns.acquire_owned().await.ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_one_user_leaves_room_for_others_and_ends_with_his_calls() {
+        let admission = Admission::default();
+        let taken: Vec<_> = std::iter::from_fn(|| admission.user(1)).collect();
+        assert_eq!(taken.len(), OF_USER);
+        assert!(admission.user(2).is_some());
+        drop(taken);
+        assert!(admission.user(1).is_some());
+        assert!(admission.users.lock().unwrap().is_empty(), "nothing is remembered of who has no call");
+    }
+
+    #[tokio::test]
+    async fn few_calls_of_one_user_are_at_work_at_once() {
+        let admission = Admission::default();
+        let mut turns = Vec::new();
+        for _ in 0..AT_WORK {
+            turns.push(admission.turn(1).await);
+        }
+        assert!(futures_util::FutureExt::now_or_never(admission.turn(1)).is_none());
+        assert!(futures_util::FutureExt::now_or_never(admission.turn(2)).is_some());
+        turns.pop();
+        assert!(futures_util::FutureExt::now_or_never(admission.turn(1)).is_some());
+    }
+}
