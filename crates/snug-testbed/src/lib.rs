@@ -7,7 +7,7 @@
 //! | the verbs of the program | [`verbs`]: `up`, `down`, `status` |
 //! | one part of the stack each | [`stack`]: packages, bus, Incus, images, users, mounts |
 //! | what tests use | [`session`]: [`Bed`], commands as a user, terminals, containers, leaks |
-//! | `make bench` | [`bench`] |
+//! | `make bench` | [`mod@bench`] |
 //! | the machine | [`process`], [`tool`], [`host`], [`state`] |
 //!
 //! Everything that the bed starts carries the environment variable [`process::MARK`]. That, and not a remembered
