@@ -25,6 +25,24 @@ impl DryRunArgs {
     }
 }
 
+/// How a running container is stopped.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct StoppingArgs {
+    /// Do not wait for anything: kill at once
+    #[arg(short, long)]
+    pub force: bool,
+    /// Seconds until what is left is killed
+    #[arg(long, value_name = "SECONDS")]
+    pub timeout: Option<u32>,
+}
+
+impl StoppingArgs {
+    /// Adds them to the options of a call.
+    pub fn add_to(self, options: Options) -> Options {
+        options.switch("force", self.force).number("timeout", self.timeout)
+    }
+}
+
 /// `--json`.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct JsonArgs {

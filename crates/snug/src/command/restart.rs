@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::arguments::{DryRunArgs, TargetArgs};
+use super::arguments::{DryRunArgs, StoppingArgs, TargetArgs};
 use super::several::{self, Wording};
 use crate::bus::change::Change;
 use crate::context::Context;
@@ -15,12 +15,8 @@ use crate::error::CommandError;
 pub struct RestartArgs {
     #[command(flatten)]
     targets: TargetArgs,
-    /// Do not wait for anything: kill at once
-    #[arg(short, long)]
-    force: bool,
-    /// Seconds until what is left is killed
-    #[arg(long, value_name = "SECONDS")]
-    timeout: Option<u32>,
+    #[command(flatten)]
+    stopping: StoppingArgs,
     #[command(flatten)]
     dry_run: DryRunArgs,
 }
@@ -30,7 +26,7 @@ pub fn execute(context: &Context, args: RestartArgs) -> Result<ExitCode, Command
     args.targets.check()?;
     let bus = context.bus()?;
     let names = args.targets.resolve(&bus, |container| container.is_running())?;
-    let options = || args.dry_run.options().switch("force", args.force).number("timeout", args.timeout);
+    let options = || args.stopping.add_to(args.dry_run.options());
     let wording = Wording { done: "restarted", none: "no container is running" };
     several::execute(context, &bus, &names, |name| Change::restart(name, options()), &wording)
 }
