@@ -131,16 +131,9 @@ impl Manager {
                 OwnedVariant::try_from(Variant::from(vec!["step one", "step two"])).unwrap(),
             );
         }
-        let job = Job { state: watch::channel(end.to_owned()).0, name: name.to_owned(), result };
+        let crash = name.starts_with("crash").then(|| self.crash.clone());
+        let job = Job { state: watch::channel(end.to_owned()).0, name: name.to_owned(), result, crash };
         server.at(&path, job).await?;
-        if name.starts_with("crash") {
-            let crash = self.crash.clone();
-            tokio::spawn(async move {
-                // The client has asked for the job's end by then: its question is the last thing that is answered.
-                tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-                crash.notify_one();
-            });
-        }
         Ok(path)
     }
 }
@@ -311,6 +304,8 @@ struct Job {
     state: watch::Sender<String>,
     name: String,
     result: HashMap<String, OwnedVariant>,
+    /// Told as soon as somebody waits for the job's end.
+    crash: Option<Arc<Notify>>,
 }
 
 #[zbus::interface(name = "org.snug.Snug1.Job")]
@@ -320,6 +315,9 @@ impl Job {
     }
 
     async fn wait(&self) -> String {
+        if let Some(crash) = &self.crash {
+            crash.notify_one();
+        }
         let mut state = self.state.subscribe();
         state.wait_for(|state| state != "running").await.unwrap().clone()
     }
