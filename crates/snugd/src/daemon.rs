@@ -1,6 +1,6 @@
 //! What all calls share.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,6 +22,7 @@ use crate::container::{lookup, view};
 use crate::error::Result;
 use crate::host::subid;
 use crate::job::table::Table;
+use crate::reservation::Reservations;
 use crate::temporary::Temporaries;
 
 /// Agents of one owner that are asked at once.
@@ -61,8 +62,8 @@ pub struct Daemon {
     temporaries: Temporaries,
     incus: Client,
     places: Places,
-    reserved: Mutex<BTreeSet<Ipv4Addr>>,
-    reserved_ids: Mutex<BTreeSet<u32>>,
+    addresses: Reservations<Ipv4Addr>,
+    id_bases: Reservations<u32>,
     probes: Mutex<HashMap<Uid, Arc<Semaphore>>>,
     foundation: tokio::sync::Mutex<()>,
 }
@@ -89,8 +90,8 @@ impl Daemon {
             temporaries: Temporaries::default(),
             incus,
             places,
-            reserved: Mutex::default(),
-            reserved_ids: Mutex::default(),
+            addresses: Reservations::default(),
+            id_bases: Reservations::default(),
             probes: Mutex::default(),
             foundation: tokio::sync::Mutex::default(),
         }))
@@ -181,26 +182,14 @@ impl Daemon {
         agent::probe(self.paths().agent_socket(uid, name)).await
     }
 
-    /// Takes an address that nobody has until the reservation is dropped (then Incus knows it).
-    pub fn reserve_address(
-        self: &Arc<Self>,
-        pick: impl FnOnce(&BTreeSet<Ipv4Addr>) -> Option<Ipv4Addr>,
-    ) -> Option<Reservation> {
-        let mut reserved = self.reserved.lock().unwrap_or_else(PoisonError::into_inner);
-        let address = pick(&reserved)?;
-        reserved.insert(address);
-        Some(Reservation { daemon: self.clone(), address })
+    /// Addresses of the bridge that are being given away.
+    pub fn addresses(&self) -> &Reservations<Ipv4Addr> {
+        &self.addresses
     }
 
-    /// Takes the first id of a range that nobody has until the reservation is dropped (then Incus knows it).
-    pub fn reserve_ids(
-        self: &Arc<Self>,
-        pick: impl FnOnce(&BTreeSet<u32>) -> Option<u32>,
-    ) -> Option<IdReservation> {
-        let mut reserved = self.reserved_ids.lock().unwrap_or_else(PoisonError::into_inner);
-        let base = pick(&reserved)?;
-        reserved.insert(base);
-        Some(IdReservation { daemon: self.clone(), base })
+    /// First ids of the ranges that are being given away.
+    pub fn id_bases(&self) -> &Reservations<u32> {
+        &self.id_bases
     }
 
     /// Tells the owner's connections that a container changed: the manager's signal, and the object's own.
@@ -241,31 +230,5 @@ impl Daemon {
         if let Ok(path) = ObjectPath::try_from(path) {
             self.outbox.signal(to, bus::ROOT, "org.freedesktop.DBus.ObjectManager", member, &(path, body));
         }
-    }
-}
-
-/// An address on the bridge that is being given away.
-pub struct Reservation {
-    daemon: Arc<Daemon>,
-    /// The address.
-    pub address: Ipv4Addr,
-}
-
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        self.daemon.reserved.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.address);
-    }
-}
-
-/// A range of host ids that is being given away.
-pub struct IdReservation {
-    daemon: Arc<Daemon>,
-    /// Its first id.
-    pub base: u32,
-}
-
-impl Drop for IdReservation {
-    fn drop(&mut self) {
-        self.daemon.reserved_ids.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.base);
     }
 }

@@ -16,6 +16,7 @@
 //! | [`container`] | whose they are, what a client sees |
 //! | [`work`] | a change to one, carried out |
 //! | [`temporary`] | those that go with their client |
+//! | [`reservation`] | addresses and ids that are being given away |
 //! | [`agent`] | the agent of a guest, from the host |
 //! | [`autostart`] | those that start by themselves |
 //! | [`detachment`] | how they live on without Snug |
@@ -41,5 +42,6 @@ pub mod incus;
 pub mod job;
 pub mod lock;
 pub mod manager;
+pub mod reservation;
 pub mod temporary;
 pub mod work;

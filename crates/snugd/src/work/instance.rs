@@ -1,6 +1,7 @@
 //! Steps on the Incus instance: made, changed, deleted.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
 use incus_client::{InstancePatch, InstanceSource, InstancesPost, Operation};
 use snug_core::image::{ImageRef, Remote};
@@ -10,13 +11,13 @@ use snug_core::subid;
 
 use super::{VERSION, Work};
 use crate::container::lookup::Found;
-use crate::daemon::{IdReservation, Reservation};
 use crate::error::{Error, ErrorKind, Result, failed};
 use crate::failpoint;
 use crate::host::{file, rundir};
 use crate::incus::image::{self, Found as FoundImage};
 use crate::incus::patiently;
 use crate::incus::{idmap, network, pool, quirks};
+use crate::reservation::Reservation;
 
 impl Work {
     /// The container's spec.
@@ -140,12 +141,12 @@ impl Work {
         let ids =
             if kept.is_none() && !spec.grants.privileged() { Some(self.pick_ids().await?) } else { None };
         let facts = InstanceFacts {
-            idmap_base: kept.or(ids.as_ref().map(|ids| ids.base)),
+            idmap_base: kept.or(ids.as_ref().map(|ids| ids.value)),
             name: self.name.clone(),
             project: self.config.project(self.uid()),
             pool,
             bridge: self.config.bridge.clone(),
-            address: own.or(reservation.as_ref().map(|reservation| reservation.address)),
+            address: own.or(reservation.as_ref().map(|reservation| reservation.value)),
             version: VERSION.to_owned(),
             paths: self.daemon.paths().clone(),
             incus_dir: self.daemon.places().incus_dir.clone(),
@@ -154,29 +155,32 @@ impl Work {
         Ok((facts, Reserved { _address: reservation, _ids: ids }))
     }
 
-    async fn pick_ids(&self) -> Result<IdReservation> {
+    async fn pick_ids(&self) -> Result<Reservation<u32>> {
         let path = self.daemon.places().subids.subuid.clone();
         let text = self.blocking(move || file::read_or_empty(&path)).await?;
         let root = subid::base(&text)
             .ok_or_else(|| failed("root has no range of subordinate ids in /etc/subuid"))?;
-        let taken = idmap::taken(self.daemon.incus()).await?;
         self.daemon
-            .reserve_ids(|reserved| {
-                let mut all = taken;
-                all.extend(reserved.iter().map(|base| (*base, IDMAP_SIZE)));
-                idmap::free_base(root, &all)
+            .id_bases()
+            .take(idmap::taken(self.daemon.incus()), |mut taken, reserved| {
+                taken.extend(reserved.iter().map(|base| (*base, IDMAP_SIZE)));
+                idmap::free_base(root, &taken)
             })
+            .await?
             .ok_or_else(|| {
                 failed(format!("root's range of subordinate ids ({root}) is used up: each container takes {IDMAP_SIZE}"))
                     .hint("remove containers that are not needed any more, or give root a longer range in /etc/subuid and /etc/subgid")
             })
     }
 
-    async fn pick_address(&self) -> Result<Reservation> {
+    async fn pick_address(&self) -> Result<Reservation<Ipv4Addr>> {
         let subnet = network::ensure(self.daemon.incus(), &self.config.bridge, None).await?;
-        let taken = network::taken(self.daemon.incus()).await?;
         self.daemon
-            .reserve_address(|reserved| subnet.free_address(&taken.union(reserved).copied().collect()))
+            .addresses()
+            .take(network::taken(self.daemon.incus()), |taken, reserved| {
+                subnet.free_address(&taken.union(reserved).copied().collect())
+            })
+            .await?
             .ok_or_else(|| {
                 failed(format!("no address is left on the bridge '{}'", self.config.bridge))
                     .hint("remove containers that are not needed any more")
@@ -278,8 +282,8 @@ impl Work {
 
 /// Held until Incus knows what was picked.
 struct Reserved {
-    _address: Option<Reservation>,
-    _ids: Option<IdReservation>,
+    _address: Option<Reservation<Ipv4Addr>>,
+    _ids: Option<Reservation<u32>>,
 }
 
 enum Followed {
