@@ -214,6 +214,7 @@ fn an_idle_server_sleeps_and_is_small() {
         let line = text.lines().find(|line| line.starts_with("voluntary_ctxt_switches")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
     };
+    // That nothing happens has no event: only time shows it. The first pause lets the spare session's fork settle.
     std::thread::sleep(Duration::from_millis(200));
     let before = switches();
     std::thread::sleep(Duration::from_millis(1500));
