@@ -237,7 +237,14 @@ fn devices(spec: &Spec, owner: &Account, facts: &InstanceFacts) -> BTreeMap<Stri
     }
     match spec.grants.network() {
         Network::Nat | Network::Mirror => {
-            let mut nic = device(&[("type", "nic"), ("name", "eth0"), ("network", &facts.bridge)]);
+            // One bridge for all users: without isolation a guest reaches what another user's guests listen on, and
+            // answers ARP in their place.
+            let mut nic = device(&[
+                ("type", "nic"),
+                ("name", "eth0"),
+                ("network", &facts.bridge),
+                ("security.port_isolation", "true"),
+            ]);
             if let Some(address) = facts.address {
                 nic.insert("ipv4.address".to_owned(), address.to_string());
             }

@@ -218,6 +218,23 @@ fn one_guest_is_not_found_by_another_under_its_name() {
 }
 
 #[test]
+fn one_guest_does_not_reach_another_users_on_their_bridge() {
+    let bed = Bed::require();
+    let mine = fresh(&bed, "tester", "own-caller", NO_INIT);
+    let theirs = fresh(&bed, "second", "own-called", NO_INIT);
+    let address = listed(&bed, "second", "own-called").unwrap()["addresses"][0].as_str().unwrap().to_owned();
+    theirs
+        .run(["sh", "-c", "setsid nc -l -p 7777 </etc/hostname >/dev/null 2>&1 & sleep 1"])
+        .run()
+        .unwrap()
+        .success();
+    // Answered by a router that the frame cannot come back from, or not at all.
+    let asked = mine.run(["sh", "-c", &format!("nc -w 3 {address} 7777 </dev/null")]).run().unwrap();
+    assert_eq!(asked.out(), "");
+    assert!(std::net::TcpStream::connect((address.as_str(), 7777)).is_ok(), "the host reaches it");
+}
+
+#[test]
 fn root_sees_all_and_an_ordinary_user_only_with_an_administrators_consent() {
     let bed = Bed::require();
     let _mine = fresh(&bed, "tester", "own-seen", NO_INIT);

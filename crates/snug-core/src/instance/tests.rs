@@ -73,7 +73,7 @@ fn the_integrated_container_is_the_table_of_the_architecture_page() {
     assert_eq!(
         devices,
         [
-            "eth0: ipv4.address=10.1.2.3 name=eth0 network=snugbr0 type=nic",
+            "eth0: ipv4.address=10.1.2.3 name=eth0 network=snugbr0 security.port_isolation=true type=nic",
             "home: path=/var/home/anna recursive=true source=/var/lib/snug/run/1000/dev/mounts/home type=disk",
             "root: path=/ pool=default size=20GiB type=disk",
             "snug-bin: path=/.snug/bin readonly=true source=/var/lib/snug/guest/0.1.0 type=disk",
