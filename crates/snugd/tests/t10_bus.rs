@@ -7,8 +7,9 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use common::{MANAGER, NOBODY, Options, ROOT, Rig, at, finish, list, manager};
+use common::{MANAGER, NAME, NOBODY, Options, ROOT, Rig, at, finish, list, manager};
 use zbus::Variant;
+use zbus::message::{Flags, Message};
 
 const CONFIG: &str = "idle_seconds = 60\n";
 
@@ -155,4 +156,32 @@ async fn no_call_is_lost_while_the_daemon_leaves() {
         tokio::time::sleep(gap).await;
         gap += Duration::from_millis(3);
     }
+}
+
+#[tokio::test]
+async fn a_flood_of_one_user_keeps_nobody_else_waiting() {
+    let rig = Rig::new(CONFIG, None);
+    rig.serve_polkit();
+    let flood = |count: usize| {
+        rig.as_user(1, move |bus| async move {
+            for _ in 0..count {
+                let call = Message::method_call(ROOT, "List")
+                    .destination(NAME)
+                    .interface(MANAGER)
+                    .with_flags(Flags::NO_REPLY_EXPECTED)
+                    .build(&none())
+                    .unwrap();
+                bus.send(&call).await.unwrap();
+            }
+            // The daemon has read what the bus has taken in.
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        });
+    };
+    flood(1);
+    let began = Instant::now();
+    flood(20_000);
+    let sent = began.elapsed();
+    assert_eq!(rig.as_user(NOBODY, |bus| async move { list(&bus, none()).await }).unwrap(), [""; 0]);
+    let took = began.elapsed() - sent;
+    assert!(took < Duration::from_secs(2), "another user waited {took:?}");
 }

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use incus_client::{Client, Image, ImageImport, ImageSource, ImagesPost, InstanceType, Operation};
 use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat, fstatfs};
@@ -13,11 +13,16 @@ use zbus::Variant;
 use super::image_metadata::{self, Metadata};
 use super::quirks;
 use crate::error::{Error, ErrorKind, Result, failed, invalid};
+use crate::host::space;
 
 /// Property of an imported image: whose it is.
 const OWNER: &str = "user.snug.owner";
 /// `FUSE_SUPER_MAGIC` (statfs(2)): such a file may make its reader wait for ever.
 const FUSE: u64 = 0x6573_5546;
+
+/// Files without holes to speak of may be this large, and the host's disk keeps so much.
+const HOLE: u64 = 1 << 20;
+const RESERVE: u64 = 1 << 30;
 
 /// A user's own alias for `name`.
 fn own_alias(uid: u32, name: &str) -> String {
@@ -195,6 +200,26 @@ impl Handed {
         format!("/proc/self/fd/{}", self.0.as_fd().as_raw_fd()).into()
     }
 
+    /// Incus copies it to its own disk, holes and all, and unpacks it there: a file of 100 GB that is one hole costs its
+    /// owner nothing.
+    fn check_room(&self, name: &str, free: u64) -> Result<()> {
+        let status = fstat(&self.0).map_err(|errno| Error::system(format!("look at '{name}'"), errno))?;
+        let size = u64::try_from(status.st_size).unwrap_or(u64::MAX);
+        let is_hole = u64::try_from(status.st_blocks).unwrap_or(0).saturating_mul(512) < size / 16;
+        if is_hole && size > HOLE {
+            return Err(Error::new(ErrorKind::ImageBroken, format!("the file for '{name}' is mostly holes"))
+                .hint("a root file system is a squashfs image or a tar archive"));
+        }
+        if size.saturating_mul(2).saturating_add(RESERVE) > free {
+            return Err(Error::new(
+                ErrorKind::NoSpace,
+                format!("no room for '{name}': it has {} MiB", size >> 20),
+            )
+            .hint("Incus keeps a copy and unpacks it: it takes twice its size"));
+        }
+        Ok(())
+    }
+
     /// Incus takes in anything as a root file system and finds out what it is when a container is made of it.
     fn check_kind(&self, name: &str) -> Result<()> {
         let mut head = [0; 512];
@@ -233,6 +258,9 @@ pub async fn import(
             .hint(format!("remove it first: snug image rm local:{name}")));
     }
     rootfs.check_kind(name)?;
+    let free = tokio::task::spawn_blocking(|| space::of(Path::new(super::pool::INCUS_DIR))).await?;
+    // An Incus that keeps its images elsewhere says itself when its disk is full.
+    rootfs.check_room(name, free.map_or(u64::MAX, |space| space.free))?;
     // A given archive is read and written anew: see there, why Incus must not see it.
     let given = match metadata {
         Some(given) => tokio::task::spawn_blocking(move || image_metadata::read(given.0)).await??,
@@ -399,6 +427,19 @@ mod tests {
         assert_eq!(Handed::new(directory, "rootfs").unwrap_err().kind, ErrorKind::InvalidArgument);
         let file = rustix::fs::open("/etc/passwd", OFlags::RDONLY, rustix::fs::Mode::empty()).unwrap();
         assert!(Handed::new(file, "rootfs").is_ok());
+    }
+
+    #[test]
+    fn a_file_of_holes_is_no_image_and_one_must_fit() {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(100 << 30).unwrap();
+        let rootfs = Handed::new(file.into(), "rootfs").unwrap();
+        assert_eq!(rootfs.check_room("x", u64::MAX).unwrap_err().kind, ErrorKind::ImageBroken);
+        let mut file = tempfile::tempfile().unwrap();
+        std::io::Write::write_all(&mut file, &[1; 4096]).unwrap();
+        let rootfs = Handed::new(file.into(), "rootfs").unwrap();
+        assert!(rootfs.check_room("x", RESERVE + 8192).is_ok());
+        assert_eq!(rootfs.check_room("x", RESERVE).unwrap_err().kind, ErrorKind::NoSpace);
     }
 
     #[test]

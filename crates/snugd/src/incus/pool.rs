@@ -15,7 +15,7 @@ const LEAST: u64 = 5 * GIB;
 /// A loop file is sparse: this is its bound, not its use.
 const LOOP_MOST: u64 = 256 * GIB;
 /// Where Incus keeps everything.
-const INCUS_DIR: &str = "/var/lib/incus";
+pub const INCUS_DIR: &str = "/var/lib/incus";
 
 /// How a pool is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
