@@ -149,16 +149,6 @@ impl Console {
         let (in_force, changed) = mpsc::channel();
         // Where we alone use the terminal, it is raw from the start to the end.
         let follows_modes = is_master && !(wiring.input && wiring.output);
-        let output = thread::Builder::new().stack_size(256 << 10).spawn(move || {
-            let target = screen_device.as_ref().map(AsFd::as_fd).or(screen);
-            show(
-                source.as_fd(),
-                target,
-                &already_read,
-                ended_reader.as_fd(),
-                follows_modes.then_some((change_writer.as_fd(), &changed)),
-            );
-        })?;
         if let Some(typed) = wiring.typed {
             let target = peer.as_fd().try_clone_to_owned()?;
             thread::Builder::new().stack_size(256 << 10).spawn(move || {
@@ -183,12 +173,24 @@ impl Console {
             changes,
             in_force,
             ended: Some(ended),
-            output: Some(output),
+            output: None,
             hung_up: false,
             ending_keys,
             ending_key: None,
         };
         console.take_keyboard();
+        // Afterwards, so that it waits for no answer to this.
+        let output = thread::Builder::new().stack_size(256 << 10).spawn(move || {
+            let target = screen_device.as_ref().map(AsFd::as_fd).or(screen);
+            show(
+                source.as_fd(),
+                target,
+                &already_read,
+                ended_reader.as_fd(),
+                follows_modes.then_some((change_writer.as_fd(), &changed)),
+            );
+        })?;
+        console.output = Some(output);
         Ok(console)
     }
 
@@ -422,7 +424,8 @@ fn show(
         return;
     }
     let mut buffer = vec![0; SCREEN];
-    let mut line_mode = changes.map(|_| in_line_mode(source));
+    // It begins so; what it was changed to before this thread ran is a change.
+    let mut line_mode = true;
     loop {
         let mut fds =
             [PollFd::from_borrowed_fd(source, PollFlags::IN), PollFd::from_borrowed_fd(ended, PollFlags::IN)];
@@ -439,7 +442,7 @@ fn show(
             Ok(0) => return,
             Ok(count) => {
                 if let Some((changes, in_force)) = changes {
-                    let now = Some(in_line_mode(source));
+                    let now = in_line_mode(source);
                     if now != line_mode {
                         line_mode = now;
                         while in_force.try_recv().is_ok() {}
