@@ -229,7 +229,8 @@ fn an_early_command_does_not_wait_for_the_boot_and_others_do() {
     let early = |line: &str| {
         guest.snug(["run", "--early", "--root", "sh", "-c", line]).run().unwrap().success().out()
     };
-    assert_eq!(early("systemctl is-active sysinit.target || :"), "inactive\n");
+    // It may come before the guest's init can be asked.
+    assert_ne!(early("systemctl is-active sysinit.target || :"), "active\n");
     let mut patient = guest.run(["true"]).spawn(Stdio::null(), Stdio::null(), Stdio::null()).unwrap();
     early("until [ -p /run/gate ]; do systemctl is-active slow >/dev/null; done");
     assert!(patient.try_wait().unwrap().is_none(), "the ordinary command has not run");
