@@ -65,6 +65,8 @@ pub struct Console {
     pending: Vec<u8>,
     /// Ends when the keyboard is ours.
     turn: Option<OwnedFd>,
+    /// Somebody asked for the keyboard before we knew that it was ours.
+    yield_later: bool,
     /// Tells of each key that arrives, once, also while the keyboard is not ours: a shell that brings a running job to
     /// the foreground (`fg`) tells it nothing, so the first line that is typed must.
     typing: Option<OwnedFd>,
@@ -169,6 +171,7 @@ impl Console {
             is_master,
             pending: Vec::new(),
             turn: None,
+            yield_later: false,
             typing,
             changes,
             in_force,
@@ -225,12 +228,12 @@ impl Console {
     /// Another client asks for the keyboard: yield it unless the guest's program reads single keys.
     pub fn asked_to_yield(&mut self) {
         let full = self.wiring.input && self.wiring.output;
-        if self.is_master
-            && in_line_mode(self.peer.as_fd())
-            && !full
-            && let Some(terminal) = &mut self.terminal
-            && terminal.holds()
-        {
+        let can_yield = self.is_master && !full && in_line_mode(self.peer.as_fd());
+        let Some(terminal) = &mut self.terminal else { return };
+        if !terminal.holds() {
+            // Our turn may have come without our knowing.
+            self.yield_later = true;
+        } else if can_yield {
             terminal.release();
             self.turn = terminal.claim_later().ok();
         }
@@ -333,7 +336,12 @@ impl Console {
             if let Some(terminal) = &mut self.terminal {
                 terminal.claimed();
             }
-            self.take_keyboard();
+            if std::mem::take(&mut self.yield_later) {
+                self.asked_to_yield();
+            }
+            if self.turn.is_none() {
+                self.take_keyboard();
+            }
         } else if changed || self.is_typed_elsewhere() {
             self.take_keyboard();
         }

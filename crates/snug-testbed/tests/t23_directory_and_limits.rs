@@ -232,7 +232,7 @@ fn an_early_command_does_not_wait_for_the_boot_and_others_do() {
     // It may come before the guest's init can be asked.
     assert_ne!(early("systemctl is-active sysinit.target || :"), "active\n");
     let mut patient = guest.run(["true"]).spawn(Stdio::null(), Stdio::null(), Stdio::null()).unwrap();
-    early("until [ -p /run/gate ]; do systemctl is-active slow >/dev/null; done");
+    early("until [ -p /run/gate ]; do :; done");
     assert!(patient.try_wait().unwrap().is_none(), "the ordinary command has not run");
     early("echo >/run/gate");
     assert!(patient.wait().unwrap().success());

@@ -2,7 +2,7 @@
 #![cfg(feature = "real-stack")]
 #![allow(missing_docs, reason = "a test's name is its documentation")]
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use snug_testbed::{Bed, Container, Pty};
 
@@ -148,14 +148,15 @@ fn ctrl_z_stops_and_fg_continues() {
 #[test]
 fn ctrl_z_in_a_pipeline_stops_all_of_it() {
     let mut pty = host_shell();
-    pty.line("snug run sh -c 'echo rea''dy >/dev/tty; read a </dev/tty; echo got-$a' | snug run tr a-z A-Z")
-        .unwrap();
+    let asks = "open T, q(+<), q(/dev/tty); $SIG{CONT} = sub { syswrite T, qq(awa) . qq(ke\\n) }; \
+                syswrite T, qq(rea) . qq(dy\\n); $a = <T>; print qq(got-$a)";
+    pty.line(format!("snug run perl -e '{asks}' | snug run tr a-z A-Z")).unwrap();
     pty.until("ready\r\n").unwrap();
     pty.write("\x1a").unwrap();
     pty.until("Stopped").unwrap();
     pty.until("host> ").unwrap();
     pty.line("fg").unwrap();
-    pty.until("tr a-z").unwrap();
+    pty.until("awake\r\n").unwrap();
     pty.line("x").unwrap();
     pty.until("GOT-X\r\n").unwrap();
     pty.until("host> ").unwrap();
@@ -182,6 +183,12 @@ fn a_background_command_gets_the_keyboard_with_fg() {
     pty.until("ready").unwrap();
     pty.line("fg").unwrap();
     pty.until("snug run").unwrap();
+    // The shell shows the command before it gives the terminal away.
+    let end = Instant::now() + PATIENCE;
+    while pty.foreground().unwrap() == pty.pid() {
+        assert!(Instant::now() < end, "fg gives the terminal away");
+        std::thread::yield_now();
+    }
     pty.line("words").unwrap();
     pty.until("got-words\r\n").unwrap();
     pty.until("host> ").unwrap();

@@ -53,7 +53,10 @@ fn sixty_four_clients_run_fifty_commands_each() {
             .collect()
     });
     assert!(failures.is_empty(), "{}", failures.join("\n"));
-    leaks.assert_none();
+    // The agent's own are counted below: it makes its next session in advance, so one of them is always a new one.
+    let left: Vec<String> = leaks.left(Duration::from_secs(10));
+    let left: Vec<_> = left.iter().filter(|what| !what.contains("/.snug/bin/snug-agent")).collect();
+    assert!(left.is_empty(), "{left:?}");
     let after = held_by_the_agent();
     assert_eq!((after.0, after.1), (before.0, before.1), "processes and descriptors of the agent");
     assert!(after.2 <= before.2 + 512, "resident: {} KiB, then {} KiB", before.2, after.2);

@@ -175,6 +175,13 @@ impl Pty {
         rustix::termios::tcgetattr(slave).doing(|| "reading the modes of a terminal".to_owned())
     }
 
+    /// The process group that has the terminal's keyboard now.
+    pub fn foreground(&self) -> Result<i32> {
+        let Some(master) = &self.master else { return Err(self.closed()) };
+        let group = rustix::termios::tcgetpgrp(master).doing(|| "asking a terminal".to_owned())?;
+        Ok(group.as_raw_nonzero().get())
+    }
+
     /// Sends a signal to the command alone.
     pub fn signal(&self, signal: Signal) -> Result<()> {
         rustix::process::kill_process(Pid::from_child(&self.child), signal)
