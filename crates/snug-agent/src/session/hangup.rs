@@ -18,11 +18,21 @@ const BURIAL: Duration = Duration::from_secs(2);
 pub fn all(context: &Context, session: &mut Session, grace: u32) {
     let _ = control::send(session.control.as_fd(), &Request::HangUpAll { grace }, &[]);
     if let Some(tree) = &context.tree {
-        terminate_commands(tree);
+        signal_commands(tree, &[Signal::HUP, Signal::CONT]);
     }
     let mut all_gone = false;
-    let end = Instant::now() + Duration::from_millis(grace.into());
-    if !wait_until_gone(context, session, &mut all_gone, end) {
+    let begun = Instant::now();
+    let grace = Duration::from_millis(grace.into());
+    let mut gone = wait_until_gone(context, session, &mut all_gone, begun + grace / 2);
+    if !gone {
+        // Who does not listen to a hang-up (nohup) may listen to this; asked for at once, it would end those that are
+        // still busy with what they do at a hang-up.
+        if let Some(tree) = &context.tree {
+            signal_commands(tree, &[Signal::TERM, Signal::CONT]);
+        }
+        gone = wait_until_gone(context, session, &mut all_gone, begun + grace);
+    }
+    if !gone {
         if let Some(tree) = &context.tree {
             let _ = tree.kill_commands();
         }
@@ -36,9 +46,13 @@ pub fn all(context: &Context, session: &mut Session, grace: u32) {
 
 /// What detached itself from its command survived the hang-up of its client; it shall not survive the guest.
 pub fn terminate_commands(tree: &Tree) {
+    signal_commands(tree, &[Signal::HUP, Signal::TERM, Signal::CONT]);
+}
+
+fn signal_commands(tree: &Tree, signals: &[Signal]) {
     for pid in tree.processes().into_iter().filter_map(Pid::from_raw) {
-        for signal in [Signal::HUP, Signal::TERM, Signal::CONT] {
-            let _ = kill_process(pid, signal);
+        for signal in signals {
+            let _ = kill_process(pid, *signal);
         }
     }
 }
