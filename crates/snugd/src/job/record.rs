@@ -1,4 +1,5 @@
-//! Logs of ended jobs, kept per container in `STATE/log/UID/NAME.log`, bounded.
+//! What is kept of each container's past, bounded: the logs of ended jobs in `STATE/log/UID/NAME.log`, and its console in
+//! `NAME.console`, since a read of Incus' console log takes what was read away (measured with 6.0.4).
 
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -12,10 +13,23 @@ use crate::host::{file, rundir};
 /// Bytes that are kept of one container's log.
 const KEPT: usize = 128 << 10;
 
+/// Which past.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Of Snug's own jobs.
+    Jobs,
+    /// Of the guest's console.
+    Console,
+}
+
 /// The file.
 #[must_use]
-pub fn path(paths: &Paths, uid: Uid, name: &ContainerName) -> PathBuf {
-    paths.state.join("log").join(uid.to_string()).join(format!("{name}.log"))
+pub fn path(paths: &Paths, uid: Uid, name: &ContainerName, kind: Kind) -> PathBuf {
+    let extension = match kind {
+        Kind::Jobs => "log",
+        Kind::Console => "console",
+    };
+    paths.state.join("log").join(uid.to_string()).join(format!("{name}.{extension}"))
 }
 
 /// Adds the lines of a job; what is too old goes. Blocks.
@@ -23,16 +37,23 @@ pub fn path(paths: &Paths, uid: Uid, name: &ContainerName) -> PathBuf {
 /// # Errors
 /// What the system says.
 pub fn append(paths: &Paths, uid: Uid, name: &ContainerName, verb: &str, lines: &[String]) -> Result<()> {
-    let path = path(paths, uid, name);
+    let now = utc(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs());
+    let text: String = lines.iter().map(|line| format!("{now} {verb}: {line}\n")).collect();
+    append_text(paths, uid, name, Kind::Jobs, &text)
+}
+
+/// Adds text as it is; what is too old goes. Blocks.
+///
+/// # Errors
+/// What the system says.
+pub fn append_text(paths: &Paths, uid: Uid, name: &ContainerName, kind: Kind, more: &str) -> Result<()> {
+    let path = path(paths, uid, name, kind);
     let directory = paths.state.join("log");
     rundir::directory(&paths.state, 0o755)?;
     rundir::directory(&directory, 0o700)?;
     rundir::directory(&directory.join(uid.to_string()), 0o700)?;
     let mut text = file::read_or_empty(&path)?;
-    let now = utc(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs());
-    for line in lines {
-        text.push_str(&format!("{now} {verb}: {line}\n"));
-    }
+    text.push_str(more);
     let over = text.len().saturating_sub(KEPT);
     let cut = match over {
         0 => 0,
@@ -45,8 +66,8 @@ pub fn append(paths: &Paths, uid: Uid, name: &ContainerName, verb: &str, lines: 
 ///
 /// # Errors
 /// What the system says.
-pub fn read(paths: &Paths, uid: Uid, name: &ContainerName) -> Result<String> {
-    file::read_or_empty(&path(paths, uid, name))
+pub fn read(paths: &Paths, uid: Uid, name: &ContainerName, kind: Kind) -> Result<String> {
+    file::read_or_empty(&path(paths, uid, name, kind))
 }
 
 /// `2026-11-23T01:02:03Z` (civil-from-days of Howard Hinnant).
@@ -84,7 +105,7 @@ mod tests {
         for _ in 0..3 {
             append(&paths, Uid(7), &name, "Start", &vec!["x".repeat(1000); 60]).unwrap();
         }
-        let text = read(&paths, Uid(7), &name).unwrap();
+        let text = read(&paths, Uid(7), &name, Kind::Jobs).unwrap();
         assert!(text.len() <= KEPT && text.starts_with("20"), "{}", text.len());
     }
 }

@@ -17,6 +17,7 @@ use crate::host::{file, rundir};
 use crate::incus::image::{self, Found as FoundImage};
 use crate::incus::patiently;
 use crate::incus::{idmap, network, pool, quirks};
+use crate::job::record::{self, Kind};
 use crate::reservation::Reservation;
 
 impl Work {
@@ -262,10 +263,13 @@ impl Work {
             .wait()
             .await
             .map_err(|error| Error::from(error).context(format!("remove '{}'", self.name)))?;
-        let log = crate::job::record::path(self.daemon.paths(), self.uid(), &self.name);
+        let logs = [Kind::Jobs, Kind::Console]
+            .map(|kind| record::path(self.daemon.paths(), self.uid(), &self.name, kind));
         self.blocking(move || {
-            file::remove_if_there(&log)
-                .map_err(|error| Error::system(format!("remove {}", log.display()), error))
+            logs.iter().try_for_each(|log| {
+                file::remove_if_there(log)
+                    .map_err(|error| Error::system(format!("remove {}", log.display()), error))
+            })
         })
         .await
     }
