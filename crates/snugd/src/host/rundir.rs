@@ -28,7 +28,14 @@ pub fn make(paths: &Paths, uid: Uid, name: &ContainerName) -> Result<()> {
     directory(&paths.state, 0o755)?;
     directory(&paths.run(), 0o711)?;
     let own = paths.run_dir(uid);
-    directory(&own, 0o700)?;
+    // Not `directory`: a change of the mode would take the list's effect away (its mask, acl(5)) until it is set again,
+    // and another command of the owner may be on its way through.
+    match DirBuilder::new().mode(0o700).create(&own) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            return Err(Error::system(format!("make the directory {}", own.display()), error));
+        }
+        _ => {}
+    }
     acl::let_pass(open_directory(&own)?.as_fd(), uid.0)?;
     directory(&paths.container_dir(uid, name), 0o755)?;
     // Mounted over while the guest runs: then its mode is the guest's business.

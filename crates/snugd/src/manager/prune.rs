@@ -42,6 +42,8 @@ pub async fn call(daemon: &Arc<Daemon>, call: &Call) -> Answer {
 async fn run(daemon: &Arc<Daemon>, uid: Uid, dry_run: bool, job: &Job) -> Result<job::Answer> {
     let config = daemon.config().await?;
     let mut plan = Vec::new();
+    let mut removed = Vec::new();
+    let mut failure = None;
     for found in lookup::list(daemon.incus(), &config, Some(uid)).await? {
         job.check()?;
         let name = found.name.clone();
@@ -54,13 +56,22 @@ async fn run(daemon: &Arc<Daemon>, uid: Uid, dry_run: bool, job: &Job) -> Result
         plan.extend(recovery.sentences());
         if !dry_run {
             job.stage(format!("looking after {name}"));
-            cleanup::recover(daemon, uid, &name).await?;
+            // One that cannot be helped does not keep the others.
+            if let Err(error) = cleanup::recover(daemon, uid, &name).await {
+                failure.get_or_insert(error.context(format!("look after '{name}'")));
+            } else if lookup::find(daemon.incus(), &config, uid, &name).await?.is_none() {
+                removed.push(name.to_string());
+            }
         }
     }
     let all = lookup::list(daemon.incus(), &config, None).await?;
     // Root, who has none of his own, looks after everybody's; a user learns nothing about others.
     let whose = (uid.0 != 0).then_some(uid);
     plan.extend(cleanup::sweep(daemon, &config, &all, whose, dry_run).await?);
+    if let Some(failure) = failure {
+        return Err(failure);
+    }
     let plan = OwnedVariant::try_from(Variant::from(plan))?;
-    Ok(job::Answer::from([("plan".to_owned(), plan)]))
+    let removed = OwnedVariant::try_from(Variant::from(removed))?;
+    Ok(job::Answer::from([("plan".to_owned(), plan), ("removed".to_owned(), removed)]))
 }

@@ -54,13 +54,14 @@ impl Work {
         let projects = incus.projects();
         let networks = incus.networks();
         let pools = incus.storage_pools();
-        let (project, network, pools, subordinate_ids, ()) = tokio::try_join!(
+        // First: what an Incus that is too old answers to the rest would be told instead of that. Where a container is
+        // to be made; one that is there has proven it.
+        requirements::check(incus).await?;
+        let (project, network, pools, subordinate_ids) = tokio::try_join!(
             async { exists(projects.get(&project_name).await) },
             async { exists(networks.get(&self.config.bridge).await) },
             async { Ok(pools.list().await?) },
             self.has_subordinate_ids(),
-            // Where a container is to be made; one that is there has proven it.
-            requirements::check(incus),
         )?;
         let pool =
             pool::choose(&pools, self.config.pool.as_deref(), pool::NAME).map(|pool| pool.name.clone());
