@@ -26,7 +26,7 @@ impl<'a> Container<'a> {
     ) -> Result<Container<'a>> {
         // Before it is made: what a failed creation leaves is removed, too.
         let container = Container { bed, user: user.to_owned(), name: name.to_owned() };
-        let command = bed.snug(user).args(["create", name, "--image", image]).args(more);
+        let command = bed.snug(user).args(["create", "--replace", name, "--image", image]).args(more);
         command.deadline(Duration::from_secs(300)).run()?.ok()?;
         Ok(container)
     }
