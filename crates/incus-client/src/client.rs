@@ -155,7 +155,13 @@ impl Client {
         Ok(self.get_with_etag(path).await?.0)
     }
 
-    /// The same with the object's ETag.
+    /// The list that a GET answers; Incus writes an empty one as `null` in places (storage pools of 6.0.4 as packaged by
+    /// Debian in 2026).
+    pub async fn list<T: DeserializeOwned>(&self, path: &ApiPath) -> Result<Vec<T>> {
+        Ok(self.get::<Option<Vec<T>>>(path).await?.unwrap_or_default())
+    }
+
+    /// The same as [`Client::get`] with the object's ETag.
     pub async fn get_with_etag<T: DeserializeOwned>(&self, path: &ApiPath) -> Result<(T, ETag)> {
         let reply = self.call(Call::new(Method::GET, path)).await?;
         let etag = reply.etag();

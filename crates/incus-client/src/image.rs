@@ -231,7 +231,7 @@ fn alias_path(name: &str) -> ApiPath {
 impl Images {
     /// All images.
     pub async fn list(&self) -> Result<Vec<Image>> {
-        self.client.get(&ApiPath::new(["images"]).query("recursion", "1")).await
+        self.client.list(&ApiPath::new(["images"]).query("recursion", "1")).await
     }
 
     /// One image by fingerprint, at least its first 12 digits.
@@ -294,7 +294,7 @@ impl Images {
 
     /// All aliases.
     pub async fn aliases(&self) -> Result<Vec<ImageAliasEntry>> {
-        self.client.get(&ApiPath::new(["images", "aliases"]).query("recursion", "1")).await
+        self.client.list(&ApiPath::new(["images", "aliases"]).query("recursion", "1")).await
     }
 
     /// One alias.

@@ -141,7 +141,7 @@ impl Client {
 impl Networks {
     /// All networks, unmanaged interfaces of the host included.
     pub async fn list(&self) -> Result<Vec<Network>> {
-        self.0.get(&ApiPath::new(["networks"]).query("recursion", "1")).await
+        self.0.list(&ApiPath::new(["networks"]).query("recursion", "1")).await
     }
 
     /// One network.

@@ -58,7 +58,7 @@ impl Client {
 impl Profiles {
     /// All profiles.
     pub async fn list(&self) -> Result<Vec<Profile>> {
-        self.0.get(&ApiPath::new(["profiles"]).query("recursion", "1")).await
+        self.0.list(&ApiPath::new(["profiles"]).query("recursion", "1")).await
     }
 
     /// One profile.

@@ -59,7 +59,7 @@ fn path(name: &str) -> ApiPath {
 impl Projects {
     /// All projects.
     pub async fn list(&self) -> Result<Vec<Project>> {
-        self.0.get(&ApiPath::new(["projects"]).query("recursion", "1").server_wide()).await
+        self.0.list(&ApiPath::new(["projects"]).query("recursion", "1").server_wide()).await
     }
 
     /// One project.

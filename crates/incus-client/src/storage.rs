@@ -115,7 +115,7 @@ impl Client {
 impl StoragePools {
     /// All pools.
     pub async fn list(&self) -> Result<Vec<StoragePool>> {
-        self.0.get(&ApiPath::new(["storage-pools"]).query("recursion", "1")).await
+        self.0.list(&ApiPath::new(["storage-pools"]).query("recursion", "1")).await
     }
 
     /// One pool.
@@ -140,7 +140,7 @@ impl StoragePools {
 
     /// Volumes of a pool in this project, of all kinds.
     pub async fn volumes(&self, pool: &str) -> Result<Vec<StorageVolume>> {
-        self.0.get(&ApiPath::new(["storage-pools", pool, "volumes"]).query("recursion", "1")).await
+        self.0.list(&ApiPath::new(["storage-pools", pool, "volumes"]).query("recursion", "1")).await
     }
 
     /// One volume; `kind` is `custom`, `container`, …

@@ -54,18 +54,18 @@ struct RebuildPost<'a> {
 impl Instances {
     /// Names only: the cheapest list (`recursion=0`).
     pub async fn names(&self, options: &ListOptions) -> Result<Vec<String>> {
-        let urls: Vec<String> = self.client.get(&options.apply(ApiPath::new(["instances"]))).await?;
+        let urls: Vec<String> = self.client.list(&options.apply(ApiPath::new(["instances"]))).await?;
         Ok(urls.iter().filter_map(|url| url.split('?').next()?.rsplit('/').next()).map(decode).collect())
     }
 
     /// Instances without state and snapshots (`recursion=1`).
     pub async fn list(&self, options: &ListOptions) -> Result<Vec<Instance>> {
-        self.client.get(&options.apply(ApiPath::new(["instances"])).query("recursion", "1")).await
+        self.client.list(&options.apply(ApiPath::new(["instances"])).query("recursion", "1")).await
     }
 
     /// Instances with state and snapshots (`recursion=2`); far dearer than [`Instances::list`].
     pub async fn list_full(&self, options: &ListOptions) -> Result<Vec<Instance>> {
-        self.client.get(&options.apply(ApiPath::new(["instances"])).query("recursion", "2")).await
+        self.client.list(&options.apply(ApiPath::new(["instances"])).query("recursion", "2")).await
     }
 
     /// One instance, without state. The ETag covers architecture, ephemeral, profiles and local

@@ -57,7 +57,7 @@ struct RestorePut<'a> {
 impl Instances {
     /// Snapshots, oldest first.
     pub async fn snapshots(&self, name: &str) -> Result<Vec<Snapshot>> {
-        self.client.get(&path(name, ["snapshots"]).query("recursion", "1")).await
+        self.client.list(&path(name, ["snapshots"]).query("recursion", "1")).await
     }
 
     /// Makes a snapshot.

@@ -1,6 +1,7 @@
 //! Projects, profiles, storage, networks.
 
-use incus_client::{Config, NetworksPost, ProfilePut, ProjectPut, StoragePoolsPost};
+use fake_incusd::Answer;
+use incus_client::{Config, ListOptions, NetworksPost, ProfilePut, ProjectPut, StoragePoolsPost};
 use serde_json::json;
 
 use crate::{route, start};
@@ -29,6 +30,19 @@ async fn projects_are_asked_for_without_naming_a_project() {
     let (fake, client) = start();
     client.project("none").projects().list().await.unwrap();
     assert!(!fake.requests_of(&route("GET", "/1.0/projects"))[0].query.contains_key("project"));
+}
+
+/// Seen with 6.0.4 as Debian packaged it in 2026, for the storage pools of a server that has none.
+#[tokio::test]
+async fn an_empty_list_that_go_wrote_as_null_is_empty() {
+    let (fake, client) = start();
+    for path in ["/1.0/storage-pools", "/1.0/networks", "/1.0/images", "/1.0/instances"] {
+        fake.answer(route("GET", path), Answer::sync(json!(null)));
+    }
+    assert!(client.storage_pools().list().await.unwrap().is_empty());
+    assert!(client.networks().list().await.unwrap().is_empty());
+    assert!(client.images().list().await.unwrap().is_empty());
+    assert!(client.instances().list(&ListOptions::default()).await.unwrap().is_empty());
 }
 
 #[tokio::test]
