@@ -5,6 +5,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::time::Duration;
 
+use super::packages;
 use super::sources::{self, Archive};
 use crate::error::{Doing, Error, Result};
 use crate::process;
@@ -17,6 +18,9 @@ const REVISION: u32 = 1;
 /// The package lists stay, so that `apt-get install` works at once, as it does for a new user of such an image.
 const DEBIAN_PACKAGES: &str = "systemd,systemd-sysv,systemd-resolved,udev,dbus,dbus-user-session,libpam-systemd,sudo,\
     ca-certificates,iproute2,iputils-ping,netbase,procps,less,vim-tiny,tzdata,bash-completion";
+
+/// The suite of the emulated host: the first whose own archive has Incus.
+const HOST_SUITE: &str = "trixie";
 
 const NETWORK: &str = "[Match]\nName=eth0\n\n[Network]\nDHCP=true\n\n[DHCPv4]\nUseDomains=true\n";
 
@@ -46,9 +50,11 @@ pub enum Recipe {
         /// Whether there is an init.
         init: bool,
     },
+    /// A host with systemd, polkit and an Incus of its own: what Snug is made for.
+    SystemdHost,
 }
 
-/// All images, the small ones first.
+/// The guest images that `up` provides, the small ones first. [`Recipe::SystemdHost`] is made by who needs it.
 pub const RECIPES: [Recipe; 4] = [
     Recipe::Busybox { init: true },
     Recipe::Busybox { init: false },
@@ -63,6 +69,7 @@ impl Recipe {
             Recipe::Debian { release, .. } => format!("debian/{release}"),
             Recipe::Busybox { init: true } => "minimal/busybox".to_owned(),
             Recipe::Busybox { init: false } => "minimal/none".to_owned(),
+            Recipe::SystemdHost => "testbed/systemd-host".to_owned(),
         }
     }
 
@@ -74,6 +81,9 @@ impl Recipe {
             }
             Recipe::Busybox { init } => {
                 format!("{REVISION} {init} {INITTAB} {RC} {UDHCPC} {}", busybox_version())
+            }
+            Recipe::SystemdHost => {
+                format!("{REVISION} host {HOST_SUITE} {} {}", archive.uri, host_packages())
             }
         };
         // FNV-1a: stable across toolchains, which the standard library's hasher does not promise.
@@ -94,19 +104,34 @@ impl Recipe {
                 "os": "Busybox", "release": if init { "init" } else { "none" }, "variant": "testbed",
                 "description": format!("Busybox {} (Snug test bed)", if init { "with its init" } else { "without an init" }),
             }),
+            Recipe::SystemdHost => serde_json::json!({
+                "os": "Debian", "release": HOST_SUITE, "variant": "testbed-host",
+                "description": "A host with systemd and Incus (Snug test bed)",
+            }),
         }
     }
 
     /// Makes the root filesystem in an empty directory.
     pub fn make(self, rootfs: &Path) -> Result<()> {
         match self {
-            Recipe::Debian { suite, .. } => debian(suite, rootfs),
+            Recipe::Debian { suite, .. } => {
+                debian(suite, DEBIAN_PACKAGES, rootfs)?;
+                write(rootfs, "etc/systemd/network/eth0.network", NETWORK, 0o644)?;
+                enable("systemd-networkd.service", rootfs)
+            }
             Recipe::Busybox { init } => busybox(init, rootfs),
+            // Without a network: networkd would have Incus wait for it for two minutes.
+            Recipe::SystemdHost => debian(HOST_SUITE, &host_packages(), rootfs),
         }
     }
 }
 
-fn debian(suite: &str, rootfs: &Path) -> Result<()> {
+/// What Debian's images have, and what the bed needs of a host: Incus and polkit among it.
+fn host_packages() -> String {
+    packages::names().fold(DEBIAN_PACKAGES.to_owned(), |list, package| list + "," + package)
+}
+
+fn debian(suite: &str, packages: &str, rootfs: &Path) -> Result<()> {
     let (archive, _) = sources::own_archive()?;
     let uri = &archive.uri;
     let signed_by =
@@ -114,10 +139,13 @@ fn debian(suite: &str, rootfs: &Path) -> Result<()> {
             .into_iter()
             .find(|path| Path::new(path).exists())
             .map(|path| format!("--keyring={path}"));
-    Tool::new("mmdebstrap")
+    // As root it makes every mount of its namespace private (1.5.6, `setup_mounts`): in the machine's own,
+    // what snugd mounts would no longer reach incusd.
+    Tool::new("unshare")
+        .args(["--mount", "--propagation=private", "mmdebstrap"])
         .env(process::MARK, "build")
         .args(["--quiet", "--variant=minbase", "--format=directory", "--skip=cleanup/apt/lists"])
-        .args(["--aptopt=Acquire::Retries \"3\"", &format!("--include={DEBIAN_PACKAGES}")])
+        .args(["--aptopt=Acquire::Retries \"3\"", &format!("--include={packages}")])
         .args(signed_by)
         .arg(suite)
         .arg(rootfs)
@@ -126,7 +154,6 @@ fn debian(suite: &str, rootfs: &Path) -> Result<()> {
         .ok()?;
     // mmdebstrap keeps `--aptopt` in the image.
     let _ = fs::remove_file(rootfs.join("etc/apt/apt.conf.d/99mmdebstrap"));
-    write(rootfs, "etc/systemd/network/eth0.network", NETWORK, 0o644)?;
     write(rootfs, "etc/hostname", "debian\n", 0o644)?;
     write(rootfs, "etc/hosts", "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n", 0o644)?;
     write(rootfs, "etc/default/locale", "LANG=C.UTF-8\n", 0o644)?;
@@ -135,10 +162,11 @@ fn debian(suite: &str, rootfs: &Path) -> Result<()> {
     let resolv = rootfs.join("etc/resolv.conf");
     let _ = fs::remove_file(&resolv);
     link("../run/systemd/resolve/stub-resolv.conf", &resolv)?;
-    for unit in ["systemd-networkd.service", "systemd-resolved.service"] {
-        Tool::new("chroot").arg(rootfs).args(["systemctl", "--quiet", "enable", unit]).ok()?;
-    }
-    Ok(())
+    enable("systemd-resolved.service", rootfs)
+}
+
+fn enable(unit: &str, rootfs: &Path) -> Result<()> {
+    Tool::new("chroot").arg(rootfs).args(["systemctl", "--quiet", "enable", unit]).ok().map(drop)
 }
 
 fn busybox(init: bool, rootfs: &Path) -> Result<()> {
@@ -235,13 +263,11 @@ mod tests {
     #[test]
     fn each_recipe_has_its_own_alias_and_key() {
         let archive = Archive { uri: "http://mirror/debian".into(), suites: vec![], signed_by: None };
-        let mut keys: Vec<_> = RECIPES.iter().map(|recipe| (recipe.alias(), recipe.key(&archive))).collect();
-        assert_eq!(
-            keys,
-            RECIPES.iter().map(|recipe| (recipe.alias(), recipe.key(&archive))).collect::<Vec<_>>()
-        );
+        let all = || RECIPES.into_iter().chain([Recipe::SystemdHost]);
+        let mut keys: Vec<_> = all().map(|recipe| (recipe.alias(), recipe.key(&archive))).collect();
+        assert_eq!(keys, all().map(|recipe| (recipe.alias(), recipe.key(&archive))).collect::<Vec<_>>());
         keys.sort();
         keys.dedup_by(|a, b| a.0 == b.0 || a.1 == b.1);
-        assert_eq!(keys.len(), RECIPES.len());
+        assert_eq!(keys.len(), all().count());
     }
 }

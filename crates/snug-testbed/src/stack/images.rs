@@ -32,11 +32,11 @@ pub fn cache_dir() -> PathBuf {
     Path::new(LASTING_DIR).join("images")
 }
 
-/// Has all images in Incus' default project under their aliases.
-pub fn provide() -> Result<()> {
+/// Has these images in Incus' default project under their aliases. Only under the bed's lock.
+pub fn provide(recipes: &[Recipe]) -> Result<()> {
     let (archive, _) = sources::own_archive()?;
     let wanted: Vec<(Recipe, String)> =
-        RECIPES.iter().map(|recipe| (*recipe, recipe.key(&archive))).collect();
+        recipes.iter().map(|recipe| (*recipe, recipe.key(&archive))).collect();
     let missing: Vec<(Recipe, String)> = wanted
         .into_iter()
         .filter(|(recipe, key)| !matches!(present(&recipe.alias()), Present::Own(have) if have == *key))
@@ -70,7 +70,7 @@ pub fn present(alias: &str) -> Present {
 /// Removes the images that the bed imported. Returns what is left.
 pub fn remove() -> Vec<String> {
     let mut left = Vec::new();
-    for recipe in RECIPES {
+    for recipe in RECIPES.into_iter().chain([Recipe::SystemdHost]) {
         let alias = recipe.alias();
         if matches!(present(&alias), Present::Own(_))
             && let Err(error) = incus::client().args(["image", "delete", &alias]).ok()

@@ -37,6 +37,11 @@ const NEEDED: &[(&[&str], &str)] = &[
     (&["/usr/lib/python3/dist-packages/gi/__init__.py"], "python3-gi"),
 ];
 
+/// All of them as Debian calls them, for a host that shall have them from the start.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    NEEDED.iter().map(|(_, package)| *package).chain(["debian-archive-keyring"])
+}
+
 /// The daemon's program; where it lies differs between distributions.
 pub fn incusd_path() -> Result<&'static str> {
     NEEDED[0]

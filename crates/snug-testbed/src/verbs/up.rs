@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use crate::error::Result;
 use crate::host;
+use crate::stack::image_recipes::RECIPES;
 use crate::stack::{bus, images, incus, mounts, packages, users};
 use crate::state::{Lock, State};
 
@@ -34,7 +35,7 @@ pub fn up(wanted: Wanted) -> Result<()> {
     }
     if wanted.images {
         images::clear_unfinished();
-        images::provide()?;
+        images::provide(&RECIPES)?;
     }
     if wanted.pool {
         make_pool()?;
