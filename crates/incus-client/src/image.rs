@@ -114,6 +114,9 @@ pub struct ImageSource {
     /// `simplestreams`, `incus` or `oci`.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub protocol: String,
+    /// Certificate (PEM) of a server that no public authority vouches for; Incus keeps it for later updates of the image.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub certificate: String,
     /// Alias on the server.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub alias: String,

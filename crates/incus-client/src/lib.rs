@@ -20,6 +20,7 @@
 //! - what it says: [`envelope`], [`error`], [`status`], [`timestamp`]
 //! - what it can do: [`server`] (information, extension gates), [`quirks`] (bugs by version)
 //! - things: [`project`], [`profile`], [`instance`], [`image`], [`storage`], [`network`]
+//! - other servers: [`simplestreams`], for what incusd does not tell about them
 //! - inside an instance: [`exec`], [`mod@file`]
 //! - things that take time: [`operation`], [`event`]
 //!
@@ -43,6 +44,7 @@ pub mod profile;
 pub mod project;
 pub mod quirks;
 pub mod server;
+pub mod simplestreams;
 pub mod status;
 pub mod storage;
 pub mod timestamp;

@@ -49,6 +49,8 @@ pub struct Remote {
     pub url: String,
     /// How to speak to it.
     pub protocol: Protocol,
+    /// File with the certificate (PEM) of a server that no public authority vouches for; only that one is trusted then.
+    pub certificate: Option<PathBuf>,
 }
 
 /// Which image: checked, short names resolved.

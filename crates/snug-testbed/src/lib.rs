@@ -7,6 +7,7 @@
 //! | the verbs of the program | [`verbs`]: `up`, `down`, `status` |
 //! | one part of the stack each | [`stack`]: packages, bus, Incus, images, users, mounts |
 //! | what tests use | [`session`]: [`Bed`], commands as a user, terminals, containers, leaks |
+//! | an image server of the bed's own | [`image_server`] |
 //! | `make bench` | [`mod@bench`] |
 //! | the machine | [`process`], [`tool`], [`host`], [`state`] |
 //!
@@ -16,6 +17,7 @@
 pub mod bench;
 pub mod error;
 pub mod host;
+pub mod image_server;
 pub mod process;
 pub mod session;
 pub mod stack;
@@ -24,6 +26,7 @@ pub mod tool;
 pub mod verbs;
 
 pub use error::{Error, Result};
+pub use image_server::ImageServer;
 pub use session::bed::Bed;
 pub use session::container::Container;
 pub use session::leaks::Leaks;

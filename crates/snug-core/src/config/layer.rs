@@ -183,7 +183,12 @@ impl Merged {
                 return Err(self.value(&key("url"), "an image server's address starts with https://"));
             }
             let protocol = remote.protocol.unwrap_or(Protocol::Simplestreams);
-            remotes.insert(name.clone(), Remote { name: name.clone(), url, protocol });
+            // An empty path takes a weaker layer's away.
+            let certificate = remote.certificate.clone().filter(|path| !path.as_os_str().is_empty());
+            if certificate.as_ref().is_some_and(|path| !path.is_absolute()) {
+                return Err(self.value(&key("certificate"), "a certificate is given by its whole path"));
+            }
+            remotes.insert(name.clone(), Remote { name: name.clone(), url, protocol, certificate });
         }
         // An empty value takes a short name away.
         let short_names = raw.short_names.iter().filter(|(_, full)| !full.is_empty());

@@ -1,13 +1,14 @@
 //! The keys that a file may have, and their types.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::Deserialize;
 
 use crate::image::Protocol;
 
 /// All keys; `*` stands for any name.
-pub(super) const KEYS: [&str; 16] = [
+pub(super) const KEYS: [&str; 17] = [
     "default_container",
     "default_image",
     "default_preset",
@@ -18,6 +19,7 @@ pub(super) const KEYS: [&str; 16] = [
     "private",
     "remotes.*.url",
     "remotes.*.protocol",
+    "remotes.*.certificate",
     "short_names.*",
     "presets.*.text",
     "presets.*.grants",
@@ -73,6 +75,7 @@ pub(super) struct Raw {
 pub(super) struct RawRemote {
     pub(super) url: Option<String>,
     pub(super) protocol: Option<Protocol>,
+    pub(super) certificate: Option<PathBuf>,
 }
 
 #[derive(Debug, Deserialize)]

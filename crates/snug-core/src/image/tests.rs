@@ -4,7 +4,7 @@ use super::*;
 
 fn table() -> ImageTable {
     let url = "https://images.linuxcontainers.org".to_owned();
-    let remote = Remote { name: "images".into(), url, protocol: Protocol::Simplestreams };
+    let remote = Remote { name: "images".into(), url, protocol: Protocol::Simplestreams, certificate: None };
     let short = [
         ("debian", "images:debian/{13}"),
         ("fedora", "images:fedora/{43}"),

@@ -116,6 +116,17 @@ fn build(recipe: Recipe, key: &str) -> Result<PathBuf> {
     Ok(done)
 }
 
+/// The directory of a built image, by its alias; built now if it was not.
+///
+/// # Errors
+/// The bed has no such image, or it cannot be built.
+pub fn built(alias: &str) -> Result<PathBuf> {
+    let (archive, _) = sources::own_archive()?;
+    let recipe = RECIPES.iter().find(|recipe| recipe.alias() == alias);
+    let recipe = recipe.ok_or_else(|| Error::Unfit(format!("the bed has no image {alias}")))?;
+    build(*recipe, &recipe.key(&archive))
+}
+
 const BUILDING: &str = ".building-";
 
 /// Removes what a killed build left. Only under the bed's lock: no other build is at work then.

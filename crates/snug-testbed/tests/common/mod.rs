@@ -10,7 +10,7 @@ mod user_config;
 use std::time::{Duration, Instant};
 
 pub use bus_script::bus_script;
-pub use host_file::{BusPolicy, HostFile};
+pub use host_file::{BusPolicy, HostFile, SnugConfig};
 use serde_json::Value;
 use snug_testbed::{Bed, Captured, Container, UserCommand};
 pub use temporary_user::TemporaryUser;

@@ -1,11 +1,11 @@
 //! Images. All lie in Incus' default project, so that a download serves every user; what a user imported is his: its
 //! alias is `snug-UID/NAME`, and for anybody else it does not exist.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use incus_client::{Client, Image, ImageImport, ImageSource, ImagesPost, InstanceType, Operation};
+use incus_client::{Client, Image, ImageImport, InstanceType};
 use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat, fstatfs};
 use snug_core::image::{ImageRef, Remote};
 use zbus::Variant;
@@ -120,39 +120,10 @@ pub async fn find(client: &Client, uid: u32, reference: &ImageRef, remote: Optio
     }
 }
 
-/// Starts fetching an image from a server.
-///
-/// # Errors
-/// [`ErrorKind::ImageUnreachable`], [`ErrorKind::ImageUnknown`].
-pub async fn pull(client: &Client, remote: &Remote, alias: &str) -> Result<Operation> {
-    let mut source = ImageSource::simplestreams(remote.url.clone(), alias);
-    source.protocol = remote.protocol.to_string();
-    source.image_type = "container".into();
-    let mut post = ImagesPost::new(source, Vec::<String>::new());
-    post.auto_update = true;
-    client
-        .images()
-        .create(&post)
-        .await
-        .map_err(|error| explain(error, &format!("{}:{alias}", remote.name), &remote.url))
-}
-
 /// An error of Incus about an image, told by its kind.
 #[must_use]
-pub fn explain(error: incus_client::Error, reference: &str, server: &str) -> Error {
+pub fn explain(error: incus_client::Error, reference: &str) -> Error {
     let text = error.to_string();
-    if quirks::is_unknown_image(&text) {
-        return Error::new(ErrorKind::ImageUnknown, format!("{server} has no image '{reference}'"))
-            .hint("its index lists what it has; a short name like 'debian' or 'fedora' is often right");
-    }
-    if quirks::is_unreachable(&text) {
-        return Error::new(
-            ErrorKind::ImageUnreachable,
-            format!("cannot fetch '{reference}' from {server}: {text}"),
-        )
-        .hint("is this host online? `snug image list` shows images that need no network")
-        .hint("without network: import an image from a file, snug image import file:PATH NAME");
-    }
     if quirks::is_broken_image(&text) {
         return Error::new(ErrorKind::ImageBroken, format!("the image '{reference}' cannot be read: {text}"));
     }
@@ -279,7 +250,7 @@ pub async fn import(
             .fingerprint()
             .map(str::to_owned)
             .ok_or_else(|| failed("Incus does not name the imported image"))?,
-        Err(error) => return Err(explain(error, &format!("local:{name}"), "the file")),
+        Err(error) => return Err(explain(error, &format!("local:{name}"))),
     };
     if let Err(error) = images.create_alias(&alias, &fingerprint, "").await {
         if !before.contains(&fingerprint) {
@@ -347,6 +318,15 @@ pub async fn remove(client: &Client, uid: u32, reference: &ImageRef, remote: Opt
     Ok(())
 }
 
+/// Fingerprints of the images that exist for `uid`.
+///
+/// # Errors
+/// What Incus says.
+pub async fn fingerprints(client: &Client, uid: u32) -> Result<HashSet<String>> {
+    let images = client.images().list().await?;
+    Ok(images.into_iter().filter(|image| is_visible(image, uid)).map(|image| image.fingerprint).collect())
+}
+
 /// The images that exist for `uid`, as they travel on the bus.
 ///
 /// # Errors
@@ -365,6 +345,7 @@ fn describe(image: &Image, uid: u32) -> HashMap<&'static str, Variant<'static>> 
     let source = image.update_source.as_ref();
     HashMap::from([
         ("reference", Variant::from(reference)),
+        ("cached", Variant::from(true)),
         ("aliases", Variant::from(names)),
         ("fingerprint", Variant::from(image.fingerprint.clone())),
         ("description", Variant::from(image.properties.get("description").cloned().unwrap_or_default())),

@@ -3,12 +3,13 @@
 //! | module | what |
 //! |---|---|
 //! | [`idmap`] | ranges of host ids, one for each container |
-//! | [`image`] | images: resolved, pulled, imported, listed, removed |
+//! | [`image`] | images of this host: resolved, imported, listed, removed |
 //! | [`image_metadata`] | what an image says of itself |
 //! | [`network`] | Snug's bridge, addresses on it |
 //! | [`pool`] | the storage pool |
 //! | [`project`] | a user's project |
 //! | [`quirks`] | texts of Incus that must be read, with the versions they hold for |
+//! | [`remote`] | image servers: what they have, images fetched from them |
 //! | [`requirements`] | what Incus and its host must be able to do |
 
 pub mod idmap;
@@ -18,6 +19,7 @@ pub mod network;
 pub mod pool;
 pub mod project;
 pub mod quirks;
+pub mod remote;
 pub mod requirements;
 
 use std::future::Future;

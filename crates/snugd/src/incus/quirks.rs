@@ -26,6 +26,8 @@ const UNREACHABLE: &[Quirk] = &[
     Quirk { text: "client.timeout", seen: "Go net/http, 6.0.4" },
 ];
 
+const UNTRUSTED: &[Quirk] = &[Quirk { text: "x509:", seen: "Go crypto/x509, 6.0.4" }];
+
 const UNKNOWN_IMAGE: &[Quirk] = &[
     Quirk { text: "couldn't find the requested image", seen: "shared/simplestreams, 6.0.4" },
     Quirk {
@@ -45,6 +47,9 @@ const BROKEN_IMAGE: &[Quirk] = &[
     Quirk { text: "unable to detect compression", seen: "shared/archive, 6.0.4" },
     Quirk { text: "could not find image metadata", seen: "cmd/incusd/images.go, 6.0.4" },
 ];
+
+const WRONG_HASH: &[Quirk] =
+    &[Quirk { text: "hash mismatch for", seen: "shared/util DownloadFileHash, 6.0.4" }];
 
 const ALREADY_RUNNING: &[Quirk] =
     &[Quirk { text: "already running", seen: "api.StatusErrorf in instance/drivers/driver_lxc.go, 6.0.4" }];
@@ -82,10 +87,22 @@ pub fn is_unreachable(text: &str) -> bool {
     any(UNREACHABLE, text)
 }
 
+/// A server's certificate is not one to trust.
+#[must_use]
+pub fn is_untrusted(text: &str) -> bool {
+    any(UNTRUSTED, text)
+}
+
 /// Nobody knows the image.
 #[must_use]
 pub fn is_unknown_image(text: &str) -> bool {
     any(UNKNOWN_IMAGE, text)
+}
+
+/// What a server sent is not what its index announced.
+#[must_use]
+pub fn is_wrong_hash(text: &str) -> bool {
+    any(WRONG_HASH, text)
 }
 
 /// The image cannot be read.

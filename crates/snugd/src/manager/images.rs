@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use snug_core::image::{ImageRef, Remote};
 use snug_core::name::Uid;
+use snug_core::text;
 use zbus::{OwnedVariant, Variant};
 
 use super::{answer_job, finish, leave_room, target, unnamed};
@@ -14,6 +15,7 @@ use crate::bus::polkit::{Action, authorise};
 use crate::daemon::Daemon;
 use crate::error::{Error, ErrorKind, Result, invalid};
 use crate::incus::image::{self, Handed};
+use crate::incus::remote;
 use crate::job::{self, Subject};
 use crate::work::Work;
 
@@ -26,23 +28,19 @@ pub async fn list(daemon: &Arc<Daemon>, call: &Call) -> Answer {
     let uid = target(daemon, call, &mut options).await?;
     let remote = options.string("remote")?;
     options.finish()?;
-    if let Some(remote) = remote.filter(|remote| remote != "local") {
+    if let Some(name) = remote.filter(|name| name != snug_core::image::LOCAL) {
         let config = daemon.config().await?;
-        let url =
-            config.images.remotes.get(&remote).map(|remote| remote.url.clone()).ok_or_else(|| {
-                Error::new(ErrorKind::ImageUnknown, format!("no remote is called '{remote}'"))
-            })?;
-        return Err(Error::new(
-            ErrorKind::Unsupported,
-            format!("the images of '{remote}' cannot be listed yet"),
-        )
-        .hint(format!("{url} shows them in a browser; `snug image pull {remote}:NAME` fetches one"))
-        .into());
+        let remote = config.images.remotes.get(&name).ok_or_else(|| {
+            Error::new(ErrorKind::ImageUnknown, format!("no remote is called '{}'", text::shown(&name)))
+        })?;
+        let images = remote::list(daemon.incus(), remote).await?;
+        let here = image::fingerprints(daemon.incus(), uid.0).await?;
+        return call.answer(&remote::describe(images, remote, &here));
     }
     call.answer(&image::list(daemon.incus(), uid.0).await?)
 }
 
-fn remote<'a>(config: &'a snug_core::config::Config, image: &ImageRef) -> Option<&'a Remote> {
+fn remote_of<'a>(config: &'a snug_core::config::Config, image: &ImageRef) -> Option<&'a Remote> {
     match image {
         ImageRef::Remote { remote, .. } => config.images.remotes.get(remote),
         _ => None,
@@ -160,7 +158,7 @@ pub async fn remove(daemon: &Arc<Daemon>, call: &Call) -> Answer {
                 return plan(format!("remove the image '{image}'"));
             }
             job.stage(format!("removing {image}"));
-            image::remove(worker.incus(), whose, &image, remote(&config, &image)).await?;
+            image::remove(worker.incus(), whose, &image, remote_of(&config, &image)).await?;
             Ok(job::Answer::new())
         },
         || async {},

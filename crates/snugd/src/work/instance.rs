@@ -16,7 +16,7 @@ use crate::failpoint;
 use crate::host::{file, rundir};
 use crate::incus::image::{self, Found as FoundImage};
 use crate::incus::patiently;
-use crate::incus::{idmap, network, pool, quirks};
+use crate::incus::{idmap, network, pool, quirks, remote};
 use crate::job::record::{self, Kind};
 use crate::reservation::Reservation;
 
@@ -47,11 +47,13 @@ impl Work {
     /// [`ErrorKind::ImageUnreachable`], [`ErrorKind::ImageUnknown`], cancelled.
     pub async fn pull_image(&self, image: &ImageRef) -> Result<()> {
         let FoundImage::Away(remote, alias) = self.find_image(image).await? else { return Ok(()) };
-        let operation = image::pull(self.daemon.incus(), &remote, &alias).await?;
-        self.follow(&operation).await.map_err(|error| match error {
-            Followed::Cancelled => crate::job::cancelled(),
-            Followed::Failed(error) => image::explain(error, &image.to_string(), &remote.url),
-        })
+        let incus = self.daemon.incus();
+        let operation = remote::pull(incus, &remote, &alias).await?;
+        match self.follow(&operation).await {
+            Ok(()) => Ok(()),
+            Err(Followed::Cancelled) => Err(crate::job::cancelled()),
+            Err(Followed::Failed(error)) => Err(remote::explain(incus, error, &remote, &alias).await),
+        }
     }
 
     /// Waits for an operation, tells its progress, and cancels it with the job where Incus can.
@@ -105,7 +107,7 @@ impl Work {
             Err(Followed::Failed(error)) => {
                 let text = error.to_string();
                 Err(if quirks::is_broken_image(&text) {
-                    image::explain(error, &image.to_string(), "Incus")
+                    image::explain(error, &image.to_string())
                 } else {
                     Error::from(error).context(format!("create '{}'", self.name))
                 })

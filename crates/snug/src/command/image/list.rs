@@ -18,7 +18,7 @@ use crate::{table, words};
 /// Without a remote: those on this machine, and the short names of the configuration.
 #[derive(Debug, Args)]
 pub struct ImageListArgs {
-    /// Those of a remote instead: `images`
+    /// Those of a remote instead, for this machine's architecture: `images:`
     #[arg(value_name = "REMOTE")]
     remote: Option<String>,
     #[command(flatten)]
@@ -43,8 +43,13 @@ pub fn execute(context: &Context, args: ImageListArgs) -> Result<ExitCode, Comma
         print_json(context.printer, "images", &images)?;
         return Ok(ExitCode::SUCCESS);
     }
+    let is_remote = remote.is_some_and(|remote| remote != snug_core::image::LOCAL);
     if images.is_empty() {
-        context.printer.notice("no images here yet; `snug image pull debian` fetches one");
+        context.printer.notice(if is_remote {
+            "the server has no images of containers for this machine"
+        } else {
+            "no images here yet; `snug image pull debian` fetches one"
+        });
     } else {
         context.printer.answer(&table_of(&images))?;
     }
