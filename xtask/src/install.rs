@@ -50,7 +50,7 @@ pub fn uninstall(place: &Place) -> Result<()> {
     }
     manifest.remove(place)?;
     if place.is_running_system() {
-        stop_daemon(place);
+        stop(place, &manifest);
         reload();
     }
     say(format_args!("removed {} files", manifest.files.len()));
@@ -82,11 +82,16 @@ fn detach(place: &Place) -> Result<()> {
     })
 }
 
-/// Ends a snugd whose file is gone.
-fn stop_daemon(place: &Place) {
+/// Ends a snugd whose file is gone, and the other units: systemd keeps one that did its work at boot as active.
+fn stop(place: &Place, manifest: &Manifest) {
     if Path::new("/run/systemd/system").is_dir() {
         let mut command = Command::new("systemctl");
-        let _ = quiet(command.args(["stop", "snugd.service"]));
+        if !quiet(command.arg("stop").args(units(manifest, SYSTEM_UNITS).filter_map(|unit| unit.file_name())))
+        {
+            say(format_args!(
+                "systemctl stop failed: look for what is left with `systemctl list-units 'snug*'`"
+            ));
+        }
         return;
     }
     let gone = format!("{} (deleted)", place.libexec().join("snugd").display());
@@ -109,15 +114,21 @@ fn reload() {
     }
 }
 
+const SYSTEM_UNITS: &str = "/usr/lib/systemd/system";
+
+/// The installed units of a directory.
+fn units<'a>(manifest: &'a Manifest, dir: &'a str) -> impl Iterator<Item = &'a PathBuf> {
+    manifest.files.iter().filter(move |file| file.parent() == Some(Path::new(dir)))
+}
+
 /// Enables or disables the installed units that say when they want to be started; those that the bus starts do not.
 fn switch_units(verb: &str, manifest: &Manifest) {
     if !Path::new("/run/systemd/system").is_dir() {
         return;
     }
-    for (dir, scope) in [("/usr/lib/systemd/system", "--system"), ("/usr/lib/systemd/user", "--global")] {
-        let units = manifest.files.iter().filter(|file| file.parent() == Some(Path::new(dir)));
-        for unit in units.filter(|file| fs::read_to_string(file).is_ok_and(|text| text.contains("[Install]")))
-        {
+    for (dir, scope) in [(SYSTEM_UNITS, "--system"), ("/usr/lib/systemd/user", "--global")] {
+        let wants = |file: &&PathBuf| fs::read_to_string(file).is_ok_and(|text| text.contains("[Install]"));
+        for unit in units(manifest, dir).filter(wants) {
             let mut command = Command::new("systemctl");
             if !quiet(command.args([scope, verb]).args(unit.file_name())) {
                 say(format_args!("systemctl {scope} {verb} {} failed", unit.display()));

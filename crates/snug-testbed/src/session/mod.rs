@@ -7,4 +7,5 @@ pub mod lifeline;
 pub mod pty;
 pub mod shared;
 pub mod snugd;
+pub mod systemd_host;
 pub mod user_command;

@@ -25,7 +25,12 @@ const READY: Duration = Duration::from_secs(120);
 
 /// The `incus` client as root, with a configuration of the bed's own: root's is left alone.
 pub fn client() -> Tool {
-    Tool::new("incus").env("INCUS_CONF", format!("{RUN_DIR}/incus")).env("HOME", "/root")
+    client_environment().into_iter().fold(Tool::new("incus"), |tool, (key, value)| tool.env(key, value))
+}
+
+/// What makes an `incus` use that configuration.
+pub fn client_environment() -> [(&'static str, String); 2] {
+    [("INCUS_CONF", format!("{RUN_DIR}/incus")), ("HOME", "/root".to_owned())]
 }
 
 /// Whether an incusd listens, whoever started it.

@@ -59,6 +59,11 @@ struct Made {
     paths: Vec<PathBuf>,
 }
 
+/// The machine's own root.
+pub fn root() -> Account {
+    Account { name: "root".to_owned(), uid: 0, gid: 0, home: "/root".into(), shell: "/bin/sh".to_owned() }
+}
+
 /// An account by name.
 pub fn account(name: &str) -> Option<Account> {
     let text = fs::read_to_string("/etc/passwd").ok()?;

@@ -89,6 +89,9 @@ pub async fn authorise(
     );
     Err(if challenge {
         refusal.hint("an administrator must agree: try again from a terminal or a desktop session")
+    } else if subject.interactive {
+        // polkit does not tell a wrong password from a rule (seen with 126).
+        refusal.hint("nobody who may agree did, or polkit's rules refuse it (/etc/polkit-1/rules.d)")
     } else {
         refusal.hint("polkit's rules refuse it: an administrator can change that in /etc/polkit-1/rules.d")
     })

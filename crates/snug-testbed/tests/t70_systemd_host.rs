@@ -1,0 +1,272 @@
+//! Snug on a host with systemd: its units, the bus that starts them, polkit, logins, reboots. Each test boots a host of
+//! its own inside the bed (eight seconds) and leaves nothing.
+#![cfg(feature = "real-stack")]
+#![allow(missing_docs, reason = "a test's name is its documentation")]
+#![allow(clippy::unwrap_used, reason = "these are parts of tests: a panic fails the one that calls")]
+
+mod common;
+
+use std::time::Duration;
+
+use common::{NO_INIT, answer, eventually, explains, json};
+use serde_json::Value;
+use snug_testbed::session::systemd_host::{ADMINISTRATOR, PASSWORD, SystemdHost, USER};
+use snug_testbed::{Bed, Leaks, UserCommand};
+
+/// A host with Snug and an image of a guest without an init, which starts fastest.
+#[track_caller]
+fn host(bed: &Bed) -> SystemdHost<'_> {
+    let host = SystemdHost::boot(bed).unwrap();
+    host.install_snug().unwrap();
+    host.import("minimal/none").unwrap();
+    host
+}
+
+/// `snug …` as the ordinary user, who logs in for it.
+fn snug(host: &SystemdHost<'_>, line: &str) -> UserCommand {
+    host.login(USER, &format!("snug {line}"))
+}
+
+/// A property of a unit of the system.
+#[track_caller]
+fn property(host: &SystemdHost<'_>, unit: &str, name: &str) -> String {
+    answer(host.root(&format!("systemctl show --value --property={name} {unit}")))
+}
+
+/// The names and states of the user's containers, as Snug says.
+#[track_caller]
+fn states(host: &SystemdHost<'_>) -> Vec<(String, String)> {
+    let listed = json(&snug(host, "list --json").run().unwrap().success());
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let containers = listed["containers"].as_array().unwrap();
+    containers.iter().map(|container| (text(&container["name"]), text(&container["state"]))).collect()
+}
+
+/// The same as Incus says, of all users.
+#[track_caller]
+fn instances(host: &SystemdHost<'_>) -> Vec<String> {
+    let list = answer(host.root("incus list --all-projects --format=csv --columns=ns"));
+    list.lines().map(str::to_owned).collect()
+}
+
+/// What Snug's daemon had to complain of since the boot.
+#[track_caller]
+fn complaints(host: &SystemdHost<'_>) -> String {
+    answer(host.root("journalctl --boot --unit=snugd --output=cat | grep -E '^ *(WARN|ERROR)|panicked' || :"))
+}
+
+#[test]
+fn the_units_are_valid_and_only_those_that_start_by_themselves_are_enabled() {
+    let bed = Bed::require();
+    let leaks = Leaks::before();
+    let host = host(&bed);
+    let verify = "systemd-analyze verify snugd.service snug-autostart.service 2>&1
+        XDG_RUNTIME_DIR=/run systemd-analyze verify --user /usr/lib/systemd/user/snug-login.service 2>&1";
+    assert_eq!(answer(host.root(verify)), "");
+    assert_eq!(answer(host.root("systemctl is-enabled snugd || :")), "static");
+    assert_eq!(answer(host.root("systemctl is-enabled snug-autostart")), "enabled");
+    assert_eq!(answer(host.root("systemctl --global is-enabled snug-login")), "enabled");
+    // Without a container there is nothing to start, and Incus is not woken for it.
+    host.reboot().unwrap();
+    assert_eq!(property(&host, "snug-autostart", "ConditionResult"), "no");
+    assert_eq!(property(&host, "snugd", "ActiveState"), "inactive");
+    // Of systemd's own judgement, in tenths: everything is on that makes no mount namespace.
+    host.root("systemd-analyze security --threshold=51 --no-pager snugd").run().unwrap().success();
+    drop(host);
+    leaks.assert_none();
+}
+
+#[test]
+fn an_ordinary_users_first_container_is_made_by_the_daemon_that_the_bus_starts() {
+    let bed = Bed::require();
+    let host = host(&bed);
+    host.import("debian/13").unwrap();
+    assert_eq!(property(&host, "snugd", "ActiveState"), "inactive");
+    snug(&host, &format!("create --image {NO_INIT} dev")).run().unwrap().success();
+    assert_eq!(property(&host, "snugd", "ActiveState"), "active");
+    assert_eq!(property(&host, "snugd", "Result"), "success");
+    assert_eq!(states(&host), [("dev".into(), "running".into())]);
+    // The daemon and Incus see the same mounts: a namespace of its own would hide the home from the guest.
+    let namespace =
+        "readlink /proc/1/ns/mnt; readlink /proc/$(systemctl show --value -p MainPID snugd)/ns/mnt";
+    let namespaces = answer(host.root(namespace));
+    let (first, second) = namespaces.split_once('\n').unwrap();
+    assert_eq!(first, second);
+    let line = "echo of the host >mine; snug run -c dev -- sh -c 'cat mine; id -un; echo of the guest >mine'; cat mine";
+    assert_eq!(answer(host.login(USER, line)), format!("of the host\n{USER}\nof the guest"));
+    // Every way of a container that mounts something of its own.
+    for options in ["--grant network=host", "--grant home=private", "--preset isolated"] {
+        let line = format!("create --replace --image {NO_INIT} {options} other");
+        snug(&host, &line).run().unwrap().success();
+        assert_eq!(answer(snug(&host, "run -c other -w / -- echo ran")), "ran", "{options}");
+    }
+    // A guest with systemd below a host with systemd.
+    snug(&host, "create --image local:debian/13 full").run().unwrap().success();
+    let line = "run -c full -- systemctl is-system-running --wait";
+    assert_eq!(answer(snug(&host, line)), "running");
+    assert_eq!(answer(snug(&host, "run -c full -- sudo id -u")), "0");
+    snug(&host, "stop -a").run().unwrap().success();
+    assert!(states(&host).iter().all(|(_, state)| state == "stopped"), "{:?}", states(&host));
+    snug(&host, "doctor").run().unwrap().success();
+    snug(&host, "rm -f -a").run().unwrap().success();
+    assert_eq!(instances(&host), Vec::<String>::new());
+    assert_eq!(complaints(&host), "");
+    assert_eq!(answer(host.root("systemctl --failed --no-legend")), "");
+}
+
+#[test]
+fn the_idle_daemon_leaves_and_comes_back_when_it_is_called_or_was_killed() {
+    let bed = Bed::require();
+    let host = host(&bed);
+    host.root("mkdir -p /etc/snug; echo idle_seconds = 2 >/etc/snug/config.toml").run().unwrap().success();
+    // Somebody who stays logged in: a login calls the daemon, for containers with autostart=login.
+    host.root(&format!("loginctl enable-linger {USER}")).run().unwrap().success();
+    snug(&host, &format!("create --image {NO_INIT} dev")).run().unwrap().success();
+    let left = || property(&host, "snugd", "ActiveState") == "inactive";
+    eventually("the idle daemon left", left);
+    assert_eq!(property(&host, "snugd", "Result"), "success");
+    // The hot path talks to nobody.
+    assert_eq!(answer(snug(&host, "run -c dev -- echo ran")), "ran");
+    assert_eq!(property(&host, "snugd", "ActiveState"), "inactive");
+    assert_eq!(states(&host), [("dev".into(), "running".into())]);
+    assert_eq!(property(&host, "snugd", "ActiveState"), "active");
+    // systemd starts one that crashed, so that it takes back what was half done without being called.
+    host.root("systemctl kill --signal=SIGKILL snugd").run().unwrap().success();
+    eventually("the killed daemon is started again", || property(&host, "snugd", "NRestarts") == "1");
+    eventually("the restarted daemon leaves, too", left);
+    assert_eq!(property(&host, "snugd", "Result"), "success");
+}
+
+#[test]
+fn stopping_the_unit_in_the_middle_of_a_creation_undoes_it() {
+    let bed = Bed::require();
+    let host = host(&bed);
+    // Its first use takes seconds: the image becomes a volume.
+    host.import("debian/13").unwrap();
+    let line = format!(
+        "su --login {USER} --command 'snug create --image local:debian/13 half' & create=$!
+        journalctl --unit=snugd --follow --lines=all --output=cat | grep --max-count=1 --quiet 'creating half from'
+        systemctl stop snugd; systemctl show --value --property=Result snugd; wait $create"
+    );
+    let stopped = host.root(&line).run().unwrap().ends_with(1);
+    assert_eq!(stopped.out(), "success\n", "{}", stopped.err());
+    assert!(stopped.err().contains("error: snugd ended while it was working on this"), "{}", stopped.err());
+    assert_eq!(instances(&host), Vec::<String>::new());
+    assert_eq!(states(&host), []);
+    snug(&host, "create --image local:debian/13 half").run().unwrap().success();
+    assert_eq!(states(&host), [("half".into(), "running".into())]);
+}
+
+#[test]
+fn after_a_reboot_only_what_is_set_to_start_runs_and_a_login_starts_the_rest() {
+    let bed = Bed::require();
+    let host = host(&bed);
+    for (name, settings) in
+        [("boots", "--set autostart=boot"), ("logs-in", "--set autostart=login"), ("rests", "")]
+    {
+        snug(&host, &format!("create --image {NO_INIT} {settings} {name}")).run().unwrap().success();
+    }
+    host.login(USER, "echo kept >mine").run().unwrap().success();
+    assert!(states(&host).iter().all(|(_, state)| state == "running"));
+    host.reboot().unwrap();
+    assert_eq!(property(&host, "snug-autostart", "Result"), "success");
+    assert_eq!(instances(&host), ["boots,RUNNING", "logs-in,STOPPED", "rests,STOPPED"]);
+    // The login of somebody without containers starts nothing.
+    let condition = "systemctl --user is-system-running --wait; systemctl --user show --value -p ConditionResult snug-login";
+    assert_eq!(answer(host.login(ADMINISTRATOR, condition)), "running\nno");
+    assert_eq!(instances(&host), ["boots,RUNNING", "logs-in,STOPPED", "rests,STOPPED"]);
+    let result =
+        "systemctl --user is-system-running --wait; systemctl --user show --value -p Result snug-login";
+    assert_eq!(answer(host.login(USER, result)), "running\nsuccess");
+    assert_eq!(instances(&host), ["boots,RUNNING", "logs-in,RUNNING", "rests,STOPPED"]);
+    for name in ["boots", "logs-in", "rests"] {
+        assert_eq!(answer(snug(&host, &format!("run -c {name} -- cat mine"))), "kept", "{name}");
+    }
+    assert_eq!(complaints(&host), "");
+}
+
+#[test]
+fn an_administrator_agrees_at_the_terminal_and_polkits_rules_count() {
+    let bed = Bed::require();
+    let host = host(&bed);
+    snug(&host, &format!("create --image {NO_INIT} --no-start dev")).run().unwrap().success();
+    // Where nobody can be asked it is refused.
+    let asked = snug(&host, "list --all-users").run().unwrap();
+    explains(&asked, 1, &["org.snug.manage-all", "an administrator must agree"]);
+    for (password, status, shown) in [(PASSWORD, 0, "dev"), ("wrong", 1, "not authorized")] {
+        let command = host.login_on_terminal(USER, "snug list --all-users").deadline(Duration::from_secs(60));
+        let mut terminal = command.on_pty().unwrap();
+        terminal.until("Authentication is required to manage the containers of other users").unwrap();
+        terminal.until("Password: ").unwrap();
+        terminal.line(password).unwrap();
+        terminal.until(shown).unwrap();
+        terminal.ends_with(status);
+    }
+    let rule = format!(
+        "polkit.addRule(function(action, subject) {{
+            if (action.id == 'org.snug.use' && subject.user == '{ADMINISTRATOR}') return polkit.Result.NO;
+            if (action.id == 'org.snug.manage-all' && subject.user == '{USER}') return polkit.Result.YES;
+        }});"
+    );
+    let file = "/etc/polkit-1/rules.d/10-test.rules";
+    // polkitd reads changed rules by itself, but tells nobody when it has.
+    host.root(&format!("cat >{file}; systemctl restart polkit")).input(rule).run().unwrap().success();
+    assert!(answer(snug(&host, "list --all-users")).contains("dev"));
+    explains(
+        &host.login(ADMINISTRATOR, "snug list").run().unwrap(),
+        1,
+        &["org.snug.use", "polkit's rules refuse it"],
+    );
+}
+
+#[test]
+fn what_make_uninstall_leaves_is_no_unit_and_containers_that_start_without_snug() {
+    let bed = Bed::require();
+    let host = host(&bed);
+    snug(&host, &format!("create --image {NO_INIT} --set autostart=boot dev")).run().unwrap().success();
+    host.root("systemctl start snug-autostart").run().unwrap().success();
+    host.xtask("uninstall").unwrap().run().unwrap().success();
+    assert_eq!(answer(host.root("systemctl list-units --all --no-legend 'snug*' || :")), "");
+    assert_eq!(answer(host.root("systemctl list-unit-files --no-legend 'snug*' || :")), "");
+    assert_eq!(answer(host.root("find /etc/systemd /usr -name '*snug*' -not -path '*/target/*'")), "");
+    assert_eq!(answer(host.root("pgrep --list-full snugd || :")), "");
+    assert_eq!(
+        answer(host.root("findmnt --list --noheadings --output=TARGET | grep ^/var/lib/snug || :")),
+        ""
+    );
+    assert_eq!(instances(&host), ["dev,STOPPED"]);
+    // The program that it would start is gone with the next line's.
+    assert_eq!(
+        answer(host.root(&format!("incus config get --project snug-$(id -u {USER}) dev raw.lxc"))),
+        ""
+    );
+    host.reboot().unwrap();
+    host.install_snug().unwrap();
+    assert_eq!(answer(snug(&host, "run -c dev -- echo back")), "back");
+    assert_eq!(property(&host, "snugd", "ActiveState"), "active");
+}
+
+#[test]
+fn the_bed_uses_the_services_of_a_host_with_systemd() {
+    let bed = Bed::require();
+    let host = host(&bed);
+    host.root("systemctl stop incus.socket incus.service incus-user.socket").run().unwrap().success();
+    host.testbed("up --no-images").unwrap().run().unwrap().success();
+    assert_eq!(property(&host, "incus", "ActiveState"), "active");
+    assert_eq!(answer(host.root("pgrep --count incusd")), "1");
+    let status = host.testbed("status").unwrap().run().unwrap().ends_with(1);
+    for line in status.err().lines().filter(|line| !line.contains("image ")) {
+        assert!(line.starts_with("testbed: up "), "{line}");
+    }
+    let run = host.testbed(&format!("exec second -- snug create --image {NO_INIT} --no-start dev")).unwrap();
+    run.run().unwrap().success();
+    assert_eq!(instances(&host), ["dev,STOPPED"]);
+    host.testbed("exec second -- snug rm dev").unwrap().run().unwrap().success();
+    host.testbed("down --users").unwrap().run().unwrap().success();
+    assert_eq!(property(&host, "incus", "ActiveState"), "inactive");
+    assert_eq!(property(&host, "incus.socket", "ActiveState"), "inactive");
+    // The bus was the host's.
+    assert_eq!(property(&host, "dbus", "ActiveState"), "active");
+    assert_eq!(answer(host.root("getent passwd second || :")), "");
+    assert_eq!(answer(host.root(&format!("id -un {USER}"))), USER);
+}
