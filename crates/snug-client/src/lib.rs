@@ -12,6 +12,9 @@
 //! | [`limits`] | resource limits and umask |
 //! | [`terminfo`] | the caller's terminfo entry |
 //! | [`terminal`] | the caller's terminal: modes, size, who of several clients holds it |
+//! | [`guest_terminal`] | the guest's terminal, seen and steered through its master |
+//! | [`screen`] | what the guest's terminal shows, on the caller's |
+//! | [`pipeline`] | the other programs of the caller's job that use its terminal |
 //! | [`console`] | the caller's terminal joined to the command's |
 //! | [`signals`] | signals as a descriptor, dying of one, stopping oneself |
 //! | [`relay`] | bytes between a stream of ours and one of the agent's connections |
@@ -20,9 +23,12 @@
 pub mod console;
 pub mod directory;
 pub mod environment;
+pub mod guest_terminal;
 pub mod limits;
+pub mod pipeline;
 pub mod relay;
 pub mod request;
+pub mod screen;
 pub mod session;
 pub mod signals;
 pub mod startup;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use snug_wire::message::{
-    Exec, FailureKind, FromAgent, MAX_FDS, PROTOCOL, Stdio, Terminal as WireTerminal, ToAgent,
+    Exec, FailureKind, FromAgent, MAX_FDS, PROTOCOL, Stdio, Terminal as WireTerminal, TerminalModes, ToAgent,
     User as WireUser,
 };
 use snug_wire::policy::{Entry, Policy};
@@ -56,6 +56,7 @@ pub fn run(request: &Request) -> Result<Outcome, Error> {
     let mut session = Session {
         request,
         trusted: policy.trusted,
+        guest_modes: exec.terminal.as_ref().and_then(|terminal| terminal.modes),
         streams,
         connection: open_connection(&socket, policy.trusted, &container)?,
         terminal,
@@ -158,6 +159,8 @@ fn exec_of(
 struct Session<'a> {
     request: &'a Request,
     trusted: bool,
+    /// What the guest's terminal began with.
+    guest_modes: Option<TerminalModes>,
     streams: Streams,
     connection: Connection,
     terminal: Option<Terminal>,
@@ -180,16 +183,20 @@ impl Session<'_> {
 
     fn send_request(&mut self, exec: Exec) -> Result<(), Error> {
         let deadline = Some(Instant::now() + REQUEST);
-        for numbers in self.streams.passed.chunks(MAX_FDS) {
+        let mut numbers = self.streams.passed.as_slice();
+        loop {
+            let (now, later) = numbers.split_at(numbers.len().min(MAX_FDS));
             // SAFETY: the caller's descriptors stay open for the life of the process.
-            let fds: Vec<_> =
-                numbers.iter().map(|number| unsafe { BorrowedFd::borrow_raw(*number) }).collect();
-            let message = ToAgent::Fds(numbers.iter().map(|number| number.cast_unsigned()).collect());
-            self.connection.send(&message, &fds, deadline).map_err(|error| self.unsent(error))?;
+            let fds: Vec<_> = now.iter().map(|number| unsafe { BorrowedFd::borrow_raw(*number) }).collect();
+            let passed = ToAgent::Fds(now.iter().map(|number| number.cast_unsigned()).collect());
+            if later.is_empty() {
+                let messages = [passed, ToAgent::Exec(Box::new(exec))];
+                let needed = &messages[usize::from(now.is_empty())..];
+                return self.connection.send_all(needed, &fds, deadline).map_err(|error| self.unsent(error));
+            }
+            self.connection.send(&passed, &fds, deadline).map_err(|error| self.unsent(error))?;
+            numbers = later;
         }
-        self.connection
-            .send(&ToAgent::Exec(Box::new(exec)), &[], deadline)
-            .map_err(|error| self.unsent(error))
     }
 
     /// An agent that ended before it took the request is one that is not running.
@@ -368,7 +375,7 @@ impl Session<'_> {
     }
 
     fn join(&mut self, peer: Peer, already_read: Vec<u8>) -> Result<(), Error> {
-        let console = Console::new(self.terminal.take(), self.wiring, peer, already_read)
+        let console = Console::new(self.terminal.take(), self.wiring, peer, self.guest_modes, already_read)
             .map_err(|source| Error::System { what: "cannot relay the terminal", source })?;
         self.console = Some(console);
         Ok(())
@@ -381,11 +388,6 @@ impl Session<'_> {
                     self.send(&ToAgent::Resize(size));
                 }
             }
-            signals::YIELD => {
-                if let Some(console) = &mut self.console {
-                    console.asked_to_yield();
-                }
-            }
             libc::SIGCONT => self.resume(),
             // SIGTSTP among them: we stop when the command has stopped, and not when it ignores that.
             _ => self.send(&ToAgent::Signal(to_byte(signal))),
@@ -394,7 +396,7 @@ impl Session<'_> {
 
     fn resume(&mut self) {
         if let Some(console) = &mut self.console {
-            console.take_keyboard();
+            console.follow();
         }
         if let Some(size) = self.console.as_ref().and_then(Console::resize) {
             self.send(&ToAgent::Resize(size));

@@ -19,12 +19,8 @@ const FORWARDED: [i32; 8] = [
     libc::SIGUSR2,
     libc::SIGCONT,
 ];
-/// What is for the client alone: the terminal's size, and another client's wish for the keyboard.
-const OWN: [i32; 2] = [libc::SIGWINCH, YIELD];
-
-/// Asks the client that holds the terminal's keyboard to give it up. Ignored by default, so a process that is no client
-/// is not harmed.
-pub const YIELD: i32 = libc::SIGURG;
+/// What is for the client alone: the terminal's size has changed.
+const OWN: i32 = libc::SIGWINCH;
 
 /// The process' signals as a descriptor.
 pub struct Signals {
@@ -57,7 +53,7 @@ impl Signals {
     /// When the system has no descriptor left.
     pub fn block() -> io::Result<Self> {
         let ignored = startup::ignored_signals();
-        let handled = FORWARDED.into_iter().chain(OWN).filter(|signal| ignored & (1 << (signal - 1)) == 0);
+        let handled = FORWARDED.into_iter().chain([OWN]).filter(|signal| ignored & (1 << (signal - 1)) == 0);
         let set = set_of(handled);
         let mut before = set_of(std::iter::empty());
         // SAFETY: both sets live on the stack for the call.

@@ -4,6 +4,7 @@
 //! `sys/pal/unix/mod.rs`); a command must get what its caller gave, so both are recorded by a constructor, which the
 //! loader runs earlier (`.init_array`, System V ABI, also for static programs).
 
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 static CLOSED: AtomicU8 = AtomicU8::new(0);
@@ -46,3 +47,37 @@ extern "C" fn record() {
 #[used]
 #[unsafe(link_section = ".init_array")]
 static RECORD: extern "C" fn() = record;
+
+/// What Rust's runtime does before `main` and a command line needs: SIGPIPE is ignored, and closed standard streams are
+/// `/dev/null`, so that no file that is opened later takes their numbers.
+pub fn prepare() {
+    for stream in 0..3 {
+        if was_closed(stream) {
+            // SAFETY: a constant path; the lowest free number is the stream's, as those before it are open.
+            unsafe { libc::open(c"/dev/null".as_ptr(), libc::O_RDWR) };
+        }
+    }
+    // SAFETY: SIG_IGN runs no code of ours.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+}
+
+/// The status of an [`ExitCode`], which does not tell it itself.
+#[must_use]
+pub fn status(code: ExitCode) -> i32 {
+    (0..=u8::MAX).find(|status| ExitCode::from(*status) == code).map_or(1, i32::from)
+}
+
+/// Makes `$main` (arguments to [`ExitCode`]) the program's entry, without Rust's runtime before it: that reads
+/// `/proc/self/maps`, asks for the processors and makes a stack for signal handlers, which costs TODO ms.
+#[macro_export]
+macro_rules! entry_point {
+    ($main:path) => {
+        // SAFETY: the C library calls the function of this name once, after the constructors; `std::env` takes its arguments
+        // from a constructor of its own.
+        #[unsafe(no_mangle)]
+        extern "C" fn main(_: i32, _: *const *const u8) -> i32 {
+            $crate::startup::prepare();
+            $crate::startup::status($main(std::env::args_os().collect()))
+        }
+    };
+}

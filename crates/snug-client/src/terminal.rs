@@ -1,10 +1,9 @@
 //! The caller's terminal: its modes and size, and which of several clients holds its keyboard.
 //!
-//! Two clients may share one terminal (`snug run a | snug run less`). One of them holds the keyboard: it sets raw mode,
-//! reads, and restores what it found. They agree by a lock on the terminal's device node, which its owner may lock
-//! and which ends with its holder (fcntl(2), `F_SETLK`; `F_GETLK` names the holder). A client asks the holder to
-//! yield with [`signals::YIELD`]; the holder does so while its own guest terminal is in the ordinary line mode, that is
-//! while nobody there has claimed the keyboard for itself.
+//! Two clients may share one terminal (`snug run a | snug run less`). While one of them needs every single key it holds
+//! the keyboard: it sets raw mode, reads, and restores what it found. They agree by a lock on the terminal's device node,
+//! which its owner may lock and which ends with its holder (fcntl(2), `F_SETLK`). Who only reads lines needs no lock: he
+//! reads as any program does, and sees by the terminal's modes when somebody else has taken the keyboard.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -13,11 +12,11 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::thread;
 
 use rustix::termios::{
-    InputModes, OptionalActions, Termios, Winsize, tcgetattr, tcgetpgrp, tcgetwinsize, tcsetattr,
+    InputModes, LocalModes, OptionalActions, Termios, Winsize, tcgetattr, tcgetpgrp, tcgetwinsize, tcsetattr,
 };
 use snug_wire::message::{TerminalModes, WindowSize};
 
-use crate::signals;
+use crate::guest_terminal;
 
 /// The caller's terminal.
 pub struct Terminal {
@@ -38,8 +37,9 @@ impl Terminal {
             Some(stream) => format!("/proc/self/fd/{}", stream.as_raw_fd()),
             None => "/dev/tty".into(),
         };
-        let open =
-            |path: &str| OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOCTTY).open(path);
+        // A line that another program was faster to read must not be waited for.
+        let flags = libc::O_NOCTTY | libc::O_NONBLOCK;
+        let open = |path: &str| OpenOptions::new().read(true).write(true).custom_flags(flags).open(path);
         // A terminal of another user (`su`) can be used through its descriptor but not opened again.
         let device = open(&path).or_else(|_| open("/dev/tty"))?;
         Ok(Self { device, saved: None, holds_lock: false })
@@ -51,26 +51,10 @@ impl Terminal {
         tcgetwinsize(&self.device).map(to_window_size).unwrap_or_default()
     }
 
-    /// Its modes as they were before this client changed them.
+    /// Its modes.
     #[must_use]
     pub fn modes(&self) -> Option<TerminalModes> {
-        let modes = self.saved.clone().or_else(|| tcgetattr(&self.device).ok())?;
-        let mut characters = [0; 19];
-        // Kernel numbers of the control characters: include/uapi/asm-generic/termbits.h.
-        // SAFETY: the descriptor is open and the structure is filled by the call.
-        unsafe {
-            let mut raw: libc::termios = std::mem::zeroed();
-            if libc::tcgetattr(self.device.as_raw_fd(), &raw mut raw) == 0 {
-                characters.copy_from_slice(&raw.c_cc[..19]);
-            }
-        }
-        Some(TerminalModes {
-            input: modes.input_modes.bits(),
-            output: modes.output_modes.bits(),
-            control: modes.control_modes.bits(),
-            local: modes.local_modes.bits(),
-            characters,
-        })
+        guest_terminal::modes(self.device.as_fd())
     }
 
     /// Whether this process' job is in the terminal's foreground, so that touching the terminal does not stop it.
@@ -79,24 +63,15 @@ impl Terminal {
         tcgetpgrp(&self.device).is_ok_and(|group| group == rustix::process::getpgrp())
     }
 
-    /// Tries to get the keyboard; with `ask`, another client that holds it is asked to yield it. True when we have it now.
-    pub fn claim(&mut self, ask: bool) -> bool {
-        if self.holds_lock {
-            return true;
-        }
-        match lock(&self.device, libc::F_SETLK) {
-            Ok(_) => self.holds_lock = true,
-            Err(_) => {
-                if ask
-                    && let Ok(holder) = lock(&self.device, libc::F_GETLK)
-                    && holder.l_type != libc::F_UNLCK.try_into().unwrap_or(libc::c_short::MAX)
-                    && holder.l_pid > 0
-                {
-                    // SAFETY: a plain system call; the signal is ignored by whoever does not know it.
-                    unsafe { libc::kill(holder.l_pid, signals::YIELD) };
-                }
-            }
-        }
+    /// Whether lines are edited here now: nobody has switched it to single keys.
+    #[must_use]
+    pub fn edits_lines(&self) -> bool {
+        tcgetattr(&self.device).is_ok_and(|modes| modes.local_modes.contains(LocalModes::ICANON))
+    }
+
+    /// Tries to get the keyboard. True when we have it now.
+    pub fn claim(&mut self) -> bool {
+        self.holds_lock = self.holds_lock || lock(&self.device, libc::F_SETLK, libc::F_WRLCK).is_ok();
         self.holds_lock
     }
 
@@ -108,9 +83,9 @@ impl Terminal {
         let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
         let device = self.device.try_clone()?;
         thread::Builder::new().stack_size(32 << 10).spawn(move || {
-            while lock(&device, libc::F_SETLKW).is_err_and(|error| error.kind() == io::ErrorKind::Interrupted)
-            {
-            }
+            while lock(&device, libc::F_SETLKW, libc::F_WRLCK)
+                .is_err_and(|error| error.kind() == io::ErrorKind::Interrupted)
+            {}
             drop(writer);
             // The lock would end with any descriptor of the file that this process closes (fcntl(2)).
             std::mem::forget(device);
@@ -121,12 +96,6 @@ impl Terminal {
     /// What [`Terminal::claim_later`] waited for has happened.
     pub fn claimed(&mut self) {
         self.holds_lock = true;
-    }
-
-    /// Whether this client holds the keyboard.
-    #[must_use]
-    pub fn holds(&self) -> bool {
-        self.holds_lock
     }
 
     /// Raw mode: every byte goes to the guest's terminal, which does all that a terminal does.
@@ -165,7 +134,7 @@ impl Terminal {
     pub fn release(&mut self) {
         self.restore();
         if self.holds_lock {
-            let _ = lock_of(&self.device, libc::F_SETLK, libc::F_UNLCK);
+            let _ = lock(&self.device, libc::F_SETLK, libc::F_UNLCK);
             self.holds_lock = false;
         }
     }
@@ -183,11 +152,7 @@ impl Drop for Terminal {
     }
 }
 
-fn lock(device: &File, command: i32) -> io::Result<libc::flock> {
-    lock_of(device, command, libc::F_WRLCK)
-}
-
-fn lock_of(device: &File, command: i32, kind: i32) -> io::Result<libc::flock> {
+fn lock(device: &File, command: i32, kind: i32) -> io::Result<()> {
     // SAFETY: an all-zero flock is valid: the whole file, from its start.
     let mut lock: libc::flock = unsafe { std::mem::zeroed() };
     lock.l_type = kind.try_into().map_err(|_| io::ErrorKind::InvalidInput)?;
@@ -196,7 +161,7 @@ fn lock_of(device: &File, command: i32, kind: i32) -> io::Result<libc::flock> {
     if unsafe { libc::fcntl(device.as_raw_fd(), command, &raw mut lock) } == -1 {
         return Err(io::Error::last_os_error());
     }
-    Ok(lock)
+    Ok(())
 }
 
 fn to_window_size(size: Winsize) -> WindowSize {

@@ -162,22 +162,6 @@ fn vi_edits_a_file() {
 }
 
 #[test]
-fn less_pages_in_each_position_of_a_pipeline() {
-    for line in [
-        "snug run less ~/pages",
-        "snug run cat ~/pages | less",
-        "cat ~/pages | snug run less",
-        "snug run cat ~/pages | snug run less",
-        "seq 1000 | snug run cat | snug run less",
-    ] {
-        let line = format!("seq 1000 >~/pages; {line}");
-        let shown = leaves_the_terminal(&line, &[("\n23", "G"), ("\n1000", "q")]);
-        assert!(!shown.contains("500"), "{line}: {shown}");
-    }
-    guest().shell("rm ~/pages").run().unwrap().success();
-}
-
-#[test]
 fn top_runs_and_is_left_by_a_key() {
     let shown = leaves_the_terminal("snug run top", &[("PID", "q")]);
     assert!(shown.contains("load average"), "{shown}");
@@ -192,30 +176,6 @@ fn tmux_and_htop_run() {
     assert!(shown.contains("Load average"), "{shown}");
     let tmux = [("[0]", "echo in-$((1+1))-tmux\r"), ("in-2-tmux", "exit\r")];
     leaves_the_terminal("snug run tmux -f /dev/null new", &tmux);
-}
-
-#[test]
-fn two_clients_on_one_terminal_leave_it_as_it_was() {
-    for line in [
-        "snug run echo a | snug run cat",
-        "snug run true | snug run true | snug run true",
-        "snug run sh -c 'exit 3' | snug run sh -c 'exit 4'",
-        "snug run seq 100000 | snug run head -1",
-    ] {
-        leaves_the_terminal(line, &[]);
-    }
-}
-
-#[test]
-// As sudo and ssh ask: both flags cleared, then the question.
-#[ignore = "open: the keyboard's hand-over between two clients on one terminal is racy"]
-fn a_password_is_asked_for_without_echo_also_in_a_pipeline() {
-    let ask = r#"stty -echo -echonl </dev/tty; echo ask: >/dev/tty; read p </dev/tty; stty echo </dev/tty; echo got $p"#;
-    let shown = leaves_the_terminal(
-        &format!("snug run sh -c '{ask}' | snug run tr a-z A-Z"),
-        &[("ask:", "secret\r")],
-    );
-    assert!(shown.contains("GOT SECRET") && !shown.contains("secret"), "{shown:?}");
 }
 
 #[test]

@@ -146,7 +146,6 @@ fn ctrl_z_stops_and_fg_continues() {
 }
 
 #[test]
-#[ignore = "open: the keyboard's hand-over between two clients on one terminal is racy"]
 fn ctrl_z_in_a_pipeline_stops_all_of_it() {
     let mut pty = host_shell();
     let asks = "open T, q(+<), q(/dev/tty); $SIG{CONT} = sub { syswrite T, qq(awa) . qq(ke\\n) }; \

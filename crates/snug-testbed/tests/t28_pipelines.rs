@@ -1,0 +1,129 @@
+//! Several programs on one terminal, Snug's and the host's: `snug run a | snug run b`.
+#![cfg(feature = "real-stack")]
+#![allow(missing_docs, reason = "a test's name is its documentation")]
+
+use rustix::termios::Termios;
+use snug_testbed::{Bed, Container, Pty};
+
+fn guest() -> &'static Container<'static> {
+    Bed::shared("tester", "pipelines", "local:debian/13")
+}
+
+/// What of the modes a person would notice.
+fn modes(pty: &Pty) -> impl PartialEq + std::fmt::Debug + use<> {
+    let Termios { input_modes, output_modes, control_modes, local_modes, .. } = pty.modes().expect("modes");
+    (input_modes, output_modes, control_modes, local_modes)
+}
+
+/// Runs a line on a terminal, and checks that its modes are the same before and after.
+fn leaves_the_terminal(line: &str, keys: &[(&str, &str)]) -> String {
+    // The shell waits for a key first, so that the modes before are those that no client has touched.
+    let mut pty =
+        guest().bash(&format!("read -rsn1; {line}; echo; echo status=$?")).on_pty().expect("it starts");
+    let before = modes(&guest().shell("sleep 0").on_pty().expect("it starts"));
+    pty.write("x").expect("a key");
+    let mut shown = String::new();
+    for (text, answer) in keys {
+        shown += &pty.until(text).unwrap_or_else(|error| panic!("{error}"));
+        pty.write(answer).expect("keys");
+    }
+    shown += &pty.until("status=").unwrap_or_else(|error| panic!("{error}"));
+    pty.finish().expect("it ends");
+    assert_eq!(modes(&pty), before, "after {line}");
+    shown
+}
+
+#[test]
+fn less_pages_in_each_position_of_a_pipeline() {
+    for line in [
+        "snug run less ~/pages",
+        "snug run cat ~/pages | less",
+        "cat ~/pages | snug run less",
+        "snug run cat ~/pages | snug run less",
+        "seq 1000 | snug run cat | snug run less",
+    ] {
+        let line = format!("seq 1000 >~/pages; {line}");
+        let shown = leaves_the_terminal(&line, &[("\n23", "G"), ("\n1000", "q")]);
+        assert!(!shown.contains("500"), "{line}: {shown}");
+    }
+    guest().shell("rm ~/pages").run().unwrap().success();
+}
+
+#[test]
+fn two_clients_on_one_terminal_leave_it_as_it_was() {
+    for line in [
+        "snug run echo a | snug run cat",
+        "snug run true | snug run true | snug run true",
+        "snug run sh -c 'exit 3' | snug run sh -c 'exit 4'",
+        "snug run seq 100000 | snug run head -1",
+    ] {
+        leaves_the_terminal(line, &[]);
+    }
+}
+
+#[test]
+fn a_password_is_asked_for_without_echo() {
+    // As sudo and ssh ask, and as Python's getpass does: `ECHO` alone, which is not to be seen in a terminal without echo.
+    for silent in ["-echo -echonl", "-echo"] {
+        let ask = format!(
+            "stty {silent} </dev/tty; echo ask: >/dev/tty; read p </dev/tty; stty echo </dev/tty; echo got $p"
+        );
+        for line in [
+            format!("snug run sh -c '{ask}' | snug run tr a-z A-Z"),
+            format!("snug run true | snug run sh -c '{ask}' | tr a-z A-Z"),
+            format!("snug run sh -c '{ask}' | tr a-z A-Z"),
+        ] {
+            let shown = leaves_the_terminal(&line, &[("ask:", "secret\r")]);
+            assert!(shown.contains("GOT SECRET") && !shown.contains("secret"), "{line}: {shown:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_typed_for_a_pipeline_is_shown_once() {
+    for line in ["snug run tr a-z A-Z | snug run cat", "snug run tr a-z A-Z | cat"] {
+        let shown = leaves_the_terminal(&format!("echo ask; {line}"), &[("ask\r\n", "typed\r\x04")]);
+        assert!(shown.contains("typed\r\nTYPED\r\n") && !shown.contains("\r\n\r\n\r\n"), "{line}: {shown:?}");
+    }
+}
+
+#[test]
+fn what_is_typed_ahead_and_its_end_arrive() {
+    let slow = "snug run sh -c 'sleep 1; wc -lc' | cat";
+    let shown = leaves_the_terminal(&format!("echo ask; {slow}"), &[("ask\r\n", "one\rtwo\r\x04")]);
+    assert!(shown.contains("2       8"), "{shown:?}");
+}
+
+#[test]
+fn a_line_is_for_the_program_that_has_the_terminal_as_its_input() {
+    let line = "echo ask; head -1 | snug run tr a-z A-Z";
+    for _ in 0..10 {
+        let shown = leaves_the_terminal(line, &[("ask\r\n", "line\r")]);
+        assert!(shown.contains("line\r\nLINE\r\n"), "{shown:?}");
+    }
+}
+
+#[test]
+fn a_program_that_reads_from_a_pipe_may_ask_on_the_terminal() {
+    // What `curl … | sh` does.
+    let script = r#"echo "echo ask; read a </dev/tty; echo got-\$a" | snug run sh"#;
+    let shown = leaves_the_terminal(script, &[("ask\r\n", "answer\r")]);
+    assert!(shown.contains("answer\r\ngot-answer\r\n"), "{shown:?}");
+}
+
+#[test]
+fn the_terminal_of_a_pipeline_has_its_ordinary_modes() {
+    let shown = leaves_the_terminal("snug run sh -c 'stty -a </dev/tty' | cat", &[]);
+    for mode in [" icanon ", " echo ", " isig ", " icrnl "] {
+        assert!(shown.replace(['\r', '\n', ';'], " ").contains(mode), "{mode}: {shown}");
+    }
+}
+
+#[test]
+fn two_programs_that_want_single_keys_have_them_one_after_the_other() {
+    let line = "seq 1000 >~/lines; snug run sh -c 'less ~/lines >/dev/tty; echo done' | \
+                snug run sh -c 'read a; less ~/lines; echo $a'";
+    let shown = leaves_the_terminal(line, &[("\n23", "q"), ("\n23", "q")]);
+    assert!(shown.contains("done"), "{shown:?}");
+    guest().shell("rm ~/lines").run().unwrap().success();
+}
