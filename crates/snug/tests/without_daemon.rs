@@ -202,6 +202,21 @@ fn completions_are_printed_for_each_shell_and_answered() {
 }
 
 #[test]
+fn bash_completes_by_the_script_that_is_printed() {
+    let environment = TestEnv::with_daemon(&["dev", "db-stopped"]);
+    // What readline sets before it calls the function that `complete` registered.
+    let script = r#"PATH=$(dirname "$SNUG"):$PATH; source <("$SNUG" completion bash)
+        function=$(complete -p snug | sed 's/.*-F \([^ ]*\).*/\1/')
+        ask() { COMP_WORDS=(snug "$@"); COMP_CWORD=$#; COMP_TYPE=9; "$function" snug "${@: -1}"; echo "${COMPREPLY[@]}"; }
+        ask sto; ask st; ask enter d; ask stop db"#;
+    let mut command = environment.command_of("bash", &["--norc", "-c", script]);
+    let output = command.env("SNUG", env!("CARGO_BIN_EXE_snug")).output().unwrap();
+    let answers = String::from_utf8(output.stdout).unwrap();
+    let answers: Vec<&str> = answers.lines().map(str::trim).collect();
+    assert_eq!(answers, ["stop", "start stop", "dev db-stopped", "db-stopped"], "{:?}", output.stderr);
+}
+
+#[test]
 fn manual_pages_are_written_for_every_command() {
     let environment = TestEnv::new();
     let directory = environment.home().join("man");

@@ -94,7 +94,12 @@ impl TestEnv {
     }
 
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_snug"));
+        self.command_of(env!("CARGO_BIN_EXE_snug"), arguments)
+    }
+
+    /// Another program, with the same environment.
+    pub fn command_of(&self, program: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
         let nowhere = format!("unix:path={}", self.root.path().join("no-bus").display());
         command
             .args(arguments)
