@@ -121,14 +121,23 @@ impl Progress {
         }
         let field = |name: &str| fields.and_then(|fields| fields.get(name)).and_then(Value::as_str);
         let stage = field("stage").filter(|stage| !stage.is_empty());
+        // Of a download the words are all that there is (`cmd/incusd/daemon_images.go`, 6.0.4).
+        let percent = field("percent").or_else(|| percent_of(text?.1));
         Some(Self {
             stage: stage.or(text.map(|(stage, _)| stage)).unwrap_or_default().to_owned(),
-            percent: field("percent").and_then(|text| text.parse().ok()).filter(|percent| *percent <= 100),
+            percent: percent.and_then(|text| text.parse().ok()).filter(|percent| *percent <= 100),
             processed: field("processed").and_then(|text| text.parse().ok()),
             speed: field("speed").and_then(|text| text.parse().ok()),
             text: text.map(|(_, text)| text).unwrap_or_default().to_owned(),
         })
     }
+}
+
+/// The digits of `rootfs: 38% (12.10MB/s)`.
+fn percent_of(text: &str) -> Option<&str> {
+    let (before, _) = text.split_once('%')?;
+    let digits = before.rsplit(|c: char| !c.is_ascii_digit()).next()?;
+    (!digits.is_empty()).then_some(digits)
 }
 
 /// How the wait for an operation ended.
@@ -412,6 +421,9 @@ mod tests {
             text: "rootfs: 38% (1MB/s)".into(),
         };
         assert_eq!(both.progress(), Some(expected));
+        let download =
+            info(serde_json::json!({"metadata": {"download_progress": "rootfs: 38% (12.10MB/s)"}}));
+        assert_eq!(download.progress().map(|p| (p.stage, p.percent)), Some(("download".into(), Some(38))));
         let text = info(serde_json::json!({"metadata": {"fs_progress": "x: 1MB"}}));
         assert_eq!(text.progress().map(|p| (p.stage, p.percent)), Some(("fs".into(), None)));
         assert_eq!(info(serde_json::json!({"metadata": null})).progress(), None);

@@ -110,6 +110,29 @@ fn an_incus_that_is_too_old_is_told_with_its_version_and_what_it_lacks() {
 }
 
 #[test]
+fn too_few_descriptors_are_named_as_such_whatever_fails_first() {
+    let bed = Bed::require();
+    let dev = fresh(&bed, "tester", "clear-few", NO_INIT);
+    // A command needs a handful of its own, the daemon's more; 64 do for each.
+    for limit in 3..=9 {
+        for (line, status) in [("run -c clear-few true", 125), ("run -c clear-none true", 125), ("list", 1)] {
+            let captured =
+                bed.shell("tester", &format!("ulimit -n {limit} && exec snug {line}")).run().unwrap();
+            if captured.code() != 0 {
+                let limit = format!("this process may open {limit}");
+                common::explains(&captured, status, &["no file descriptor is left", &limit, "ulimit -n"]);
+            } else {
+                assert!(line.contains("clear-few"), "`{line}` cannot do with {limit}");
+            }
+        }
+    }
+    assert_eq!(
+        answer(bed.shell("tester", &format!("ulimit -n 64; snug run -c {} hostname", dev.name()))),
+        "clear-few"
+    );
+}
+
+#[test]
 fn without_a_bus_the_daemons_commands_say_so_and_running_containers_go_on() {
     let bed = Bed::require();
     let dev = fresh(&bed, "tester", "clear-bus", NO_INIT);

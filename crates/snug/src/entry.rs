@@ -7,7 +7,7 @@ use crate::bus::Bus;
 use crate::bus::change::Change;
 use crate::bus::options::Options;
 use crate::context::Context;
-use crate::error::{CommandError, Kind};
+use crate::error::{self, CommandError, Kind};
 
 /// How often the daemon may say that a container runs while its agent does not answer.
 const ATTEMPTS: u32 = 3;
@@ -39,8 +39,17 @@ pub fn run(context: &Context, request: &Request, ensure: &Ensure<'_>) -> Result<
 }
 
 /// An error of the hot path.
-pub fn from_client(error: &snug_client::Error) -> CommandError {
-    CommandError::failed(error.to_string()).with_hints(error.hints())
+pub fn from_client(failure: &snug_client::Error) -> CommandError {
+    use snug_client::Error;
+    let refusal = match failure {
+        Error::NoDirectory(refusal) | Error::System { source: refusal, .. } => Some(refusal),
+        Error::Agent { source: snug_wire::socket::WireError::System(refusal), .. } => Some(refusal),
+        _ => None,
+    };
+    if refusal.is_some_and(error::is_out_of_descriptors) {
+        return error::out_of_descriptors();
+    }
+    CommandError::failed(failure.to_string()).with_hints(failure.hints())
 }
 
 /// Prints what the outcome leaves to be said, and ends as the command ended.

@@ -16,6 +16,8 @@ pub enum Kind {
     Config,
     /// What was named does not exist.
     NotFound,
+    /// Nobody has the image that was named.
+    UnknownImage,
     /// An administrator would have to agree.
     NotAuthorized,
     /// A part of the system that Snug needs is missing or does not answer.
@@ -110,6 +112,20 @@ impl<E: Explain> From<E> for CommandError {
         };
         Self::new(kind, error.to_string()).with_hints(error.hints())
     }
+}
+
+/// Whether the system refused because this process, or the host, has no descriptor left.
+pub fn is_out_of_descriptors(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
+}
+
+/// Too few files may be open: said by the limit, since what failed first says nothing.
+pub fn out_of_descriptors() -> CommandError {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let limit = limit.map_or_else(|| "all that the host has".to_owned(), |limit| limit.to_string());
+    CommandError::failed(format!("no file descriptor is left: this process may open {limit}"))
+        .hint("raise the limit of open files: `ulimit -n 1024`")
 }
 
 /// A failure to write to standard output.

@@ -30,6 +30,7 @@ mod context;
 mod entry;
 mod env_vars;
 mod error;
+mod image_server;
 mod printer;
 mod progress;
 mod table;

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -11,13 +12,16 @@ use crate::bus::service::{self, End};
 use crate::daemon::{Daemon, Places};
 use crate::error::{Error, ErrorKind, Result};
 use crate::work::cleanup;
-use crate::{autostart, detachment, lock};
+use crate::{autostart, detachment, lock, server_list};
 
 const HELP: &str = "\
 snugd, the daemon of Snug. The bus starts it and it leaves when there is nothing to do.
 
 usage: snugd                    serve org.snug.Snug1 on the system bus
        snugd autostart --boot   start the containers with autostart=boot (snug-autostart.service)
+       snugd list-server URL [CERTIFICATE]
+                                print what an image server has, as JSON (snug runs it as the user: the daemon
+                                itself has no network)
        snugd detach-all         take Snug out of all its containers, so that they start without it
        snugd --version | --help
 ";
@@ -28,6 +32,7 @@ enum Command {
     Serve,
     Autostart,
     DetachAll,
+    ListServer { url: String, certificate: Option<String> },
     Version,
     Help,
 }
@@ -39,6 +44,11 @@ fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command> {
         [] => Ok(Command::Serve),
         ["autostart", "--boot"] => Ok(Command::Autostart),
         ["detach-all"] => Ok(Command::DetachAll),
+        ["list-server", url] => Ok(Command::ListServer { url: (*url).to_owned(), certificate: None }),
+        ["list-server", url, certificate] => {
+            let certificate = Some((*certificate).to_owned());
+            Ok(Command::ListServer { url: (*url).to_owned(), certificate })
+        }
         ["--version" | "-V"] => Ok(Command::Version),
         ["--help" | "-h" | "help"] => Ok(Command::Help),
         other => {
@@ -95,6 +105,9 @@ fn run(command: Command) -> Result<ExitCode> {
         match command {
             Command::Autostart => autostart::boot().await,
             Command::DetachAll => detachment::all(&places()).await.map(|text| say(&text)),
+            Command::ListServer { url, certificate } => {
+                Ok(say(&server_list::read(&url, certificate.as_deref().map(Path::new)).await))
+            }
             _ => serve().await,
         }
     });
@@ -103,9 +116,12 @@ fn run(command: Command) -> Result<ExitCode> {
     outcome
 }
 
-/// Where things are; tests put them elsewhere.
+/// Where things are. Tests put them elsewhere; a release does not look at these variables at all.
 fn places() -> Places {
     let mut places = Places::default();
+    if !cfg!(any(feature = "failpoints", feature = "root-tests")) {
+        return places;
+    }
     if let Some(socket) = std::env::var_os("SNUG_INCUS_SOCKET") {
         places.incus_socket = Some(socket.into());
     }

@@ -5,6 +5,7 @@
 //! | **the process** | |
 //! | [`command`] | what `snugd …` does: serve, start containers at boot, detach them |
 //! | [`daemon`] | what all calls share |
+//! | [`server_list`] | what an image server has, read as the user |
 //! | [`configuration`] | the host's configuration files |
 //! | [`error`] | the one error type |
 //! | **the bus** | |
@@ -43,5 +44,6 @@ pub mod job;
 pub mod lock;
 pub mod manager;
 pub mod reservation;
+pub mod server_list;
 pub mod temporary;
 pub mod work;

@@ -154,6 +154,17 @@ impl ImageServer {
         self.shared.changed.notify_all();
     }
 
+    /// Ends it as a crash would: nobody listens any more, and who waits for the rest of a file gets none. Its certificate
+    /// stays.
+    pub fn stop(&mut self) {
+        let Some(listener) = self.listener.take() else { return };
+        self.shared.stopped.store(true, Ordering::Release);
+        self.go_on();
+        // accept(2) returns for a connection alone.
+        drop(TcpStream::connect(self.address));
+        let _ = listener.join();
+    }
+
     fn tree(&self) -> PathBuf {
         self.dir.path().join("root").join(name(&self.dir))
     }
@@ -165,13 +176,7 @@ impl ImageServer {
 
 impl Drop for ImageServer {
     fn drop(&mut self) {
-        self.shared.stopped.store(true, Ordering::Release);
-        self.go_on();
-        // accept(2) returns for a connection alone.
-        drop(TcpStream::connect(self.address));
-        if let Some(listener) = self.listener.take() {
-            let _ = listener.join();
-        }
+        self.stop();
     }
 }
 

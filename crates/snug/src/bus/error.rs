@@ -98,7 +98,7 @@ pub fn from_daemon(name: &str, message: &str, mut hints: Vec<String>) -> Command
     let short = name.strip_prefix(PREFIX).unwrap_or(name);
     let (kind, hint) = match short {
         "NotFound" => (Kind::NotFound, Some("`snug list` shows the containers that exist")),
-        "ImageUnknown" => (Kind::NotFound, Some("`snug image list` shows images that can be used")),
+        "ImageUnknown" => (Kind::UnknownImage, Some("`snug image list` shows images that can be used")),
         "InvalidArgument" => (Kind::User, None),
         "Exists" => (Kind::User, Some("take another name, or replace it with `snug create --replace`")),
         "Busy" => (Kind::User, Some("something else is working on it; try again when that is done")),

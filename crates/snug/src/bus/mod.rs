@@ -24,7 +24,7 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use zbus::Connection;
 
-use crate::error::{CommandError, Kind};
+use crate::error::{CommandError, Kind, out_of_descriptors};
 use crate::printer::Printer;
 use authentication::Agent;
 use change::Change;
@@ -32,6 +32,17 @@ use job::Ended;
 use options::Options;
 use proxy::ManagerProxy;
 use view::{Check, Container, Image};
+
+/// What the executor, the bus and a job take, and some more: the executor panics when it gets none (tokio, `signal`).
+const DESCRIPTORS: usize = 16;
+
+/// Whether so many can be opened, tried out: a limit alone does not tell how many were inherited.
+fn are_descriptors_left() -> bool {
+    let Ok(first) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC) else { return false };
+    let copies: Vec<_> =
+        (2..DESCRIPTORS).map_while(|_| rustix::io::fcntl_dupfd_cloexec(&first.0, 3).ok()).collect();
+    copies.len() == DESCRIPTORS - 2
+}
 
 /// A connection to the system bus, with the executor that it needs.
 pub struct Bus {
@@ -45,6 +56,9 @@ pub struct Bus {
 impl Bus {
     /// Connects. The daemon itself is started by the bus at the first call.
     pub fn connect(printer: Printer) -> Result<Self, CommandError> {
+        if !are_descriptors_left() {
+            return Err(out_of_descriptors());
+        }
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()

@@ -17,6 +17,7 @@ use crate::bus::options::Options;
 use crate::completion;
 use crate::context::{Context, parse_name};
 use crate::error::CommandError;
+use crate::image_server;
 
 /// Create a container
 ///
@@ -79,7 +80,9 @@ pub fn execute(context: &Context, args: CreateArgs) -> Result<ExitCode, CommandE
         .map("settings", &settings)
         .off("start", args.no_start)
         .switch("replace", args.replace);
-    let ended = bus.change(&Change::create(name.as_str(), options).with_administrator(administrator))?;
+    let ended = bus
+        .change(&Change::create(name.as_str(), options).with_administrator(administrator))
+        .map_err(|error| image_server::offer_names(context, &image, error))?;
     if args.dry_run.dry_run {
         show_plan(context.printer, &ended.plan)?;
         return Ok(ExitCode::SUCCESS);

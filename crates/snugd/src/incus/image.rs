@@ -1,7 +1,7 @@
 //! Images. All lie in Incus' default project, so that a download serves every user; what a user imported is his: its
 //! alias is `snug-UID/NAME`, and for anybody else it does not exist.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -316,15 +316,6 @@ pub async fn remove(client: &Client, uid: u32, reference: &ImageRef, remote: Opt
         images.delete(&fingerprint).await?.wait().await?;
     }
     Ok(())
-}
-
-/// Fingerprints of the images that exist for `uid`.
-///
-/// # Errors
-/// What Incus says.
-pub async fn fingerprints(client: &Client, uid: u32) -> Result<HashSet<String>> {
-    let images = client.images().list().await?;
-    Ok(images.into_iter().filter(|image| is_visible(image, uid)).map(|image| image.fingerprint).collect())
 }
 
 /// The images that exist for `uid`, as they travel on the bus.

@@ -23,6 +23,7 @@ const UNREACHABLE: &[Quirk] = &[
     Quirk { text: "temporary failure in name resolution", seen: "getaddrinfo(3) passed through, 6.0.4" },
     Quirk { text: "tls:", seen: "Go crypto/tls, 6.0.4" },
     Quirk { text: "x509:", seen: "Go crypto/x509, 6.0.4" },
+    Quirk { text: "unexpected eof", seen: "Go io, a server that breaks off, 6.0.4" },
     Quirk { text: "client.timeout", seen: "Go net/http, 6.0.4" },
 ];
 

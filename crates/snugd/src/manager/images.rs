@@ -15,7 +15,6 @@ use crate::bus::polkit::{Action, authorise};
 use crate::daemon::Daemon;
 use crate::error::{Error, ErrorKind, Result, invalid};
 use crate::incus::image::{self, Handed};
-use crate::incus::remote;
 use crate::job::{self, Subject};
 use crate::work::Work;
 
@@ -33,9 +32,12 @@ pub async fn list(daemon: &Arc<Daemon>, call: &Call) -> Answer {
         let remote = config.images.remotes.get(&name).ok_or_else(|| {
             Error::new(ErrorKind::ImageUnknown, format!("no remote is called '{}'", text::shown(&name)))
         })?;
-        let images = remote::list(daemon.incus(), remote).await?;
-        let here = image::fingerprints(daemon.incus(), uid.0).await?;
-        return call.answer(&remote::describe(images, remote, &here));
+        return Err(Error::new(
+            ErrorKind::Unsupported,
+            format!("the daemon has no network: what '{name}' ({}) has is read by its client", remote.url),
+        )
+        .hint(format!("snug image list {name}:"))
+        .into());
     }
     call.answer(&image::list(daemon.incus(), uid.0).await?)
 }

@@ -52,7 +52,7 @@ impl Work {
         match self.follow(&operation).await {
             Ok(()) => Ok(()),
             Err(Followed::Cancelled) => Err(crate::job::cancelled()),
-            Err(Followed::Failed(error)) => Err(remote::explain(incus, error, &remote, &alias).await),
+            Err(Followed::Failed(error)) => Err(remote::explain(error, &remote, &alias)),
         }
     }
 

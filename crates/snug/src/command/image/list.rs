@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use clap::Args;
+use snug_core::image::Remote;
 
 use crate::bus::options::Options;
 use crate::bus::view::Image;
@@ -11,6 +12,7 @@ use crate::command::arguments::JsonArgs;
 use crate::command::print_json;
 use crate::context::Context;
 use crate::error::CommandError;
+use crate::image_server::{self, ServerImage};
 use crate::{table, words};
 
 /// List images
@@ -29,15 +31,17 @@ pub struct ImageListArgs {
 pub fn execute(context: &Context, args: ImageListArgs) -> Result<ExitCode, CommandError> {
     let config = context.config()?;
     let remote = args.remote.as_deref().map(|remote| remote.trim_end_matches(':'));
-    if let Some(remote) = remote
-        && remote != snug_core::image::LOCAL
-        && !config.images.remotes.contains_key(remote)
-    {
-        let known: Vec<&str> = config.images.remotes.keys().map(String::as_str).collect();
-        return Err(CommandError::user(format!("there is no remote '{}'", snug_core::text::shown(remote)))
-            .hint(format!("remotes of the configuration: {}", known.join(", "))));
-    }
-    let mut images = context.bus()?.images(&Options::new().text("remote", remote))?;
+    let mut images = match remote.filter(|remote| *remote != snug_core::image::LOCAL) {
+        None => context.bus()?.images(&Options::new())?,
+        Some(name) => {
+            let remote = config.images.remotes.get(name).ok_or_else(|| {
+                let known: Vec<&str> = config.images.remotes.keys().map(String::as_str).collect();
+                CommandError::user(format!("there is no remote '{}'", snug_core::text::shown(name)))
+                    .hint(format!("remotes of the configuration: {}", known.join(", ")))
+            })?;
+            of_server(context, remote)?
+        }
+    };
     images.sort_by(|a, b| a.reference.cmp(&b.reference));
     if args.json.json {
         print_json(context.printer, "images", &images)?;
@@ -58,6 +62,22 @@ pub fn execute(context: &Context, args: ImageListArgs) -> Result<ExitCode, Comma
         context.printer.notice(&format!("short names: {}", names.join(" ")));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What a server has, and what of it is here already.
+fn of_server(context: &Context, remote: &Remote) -> Result<Vec<Image>, CommandError> {
+    let images = image_server::list(context, remote)?;
+    let here = context.bus()?.images(&Options::new())?;
+    let image = |image: ServerImage| Image {
+        reference: format!("{}:{}", remote.name, image.aliases.first().map_or("", String::as_str)),
+        cached: here.iter().any(|known| known.fingerprint == image.fingerprint),
+        description: image.description,
+        fingerprint: image.fingerprint,
+        architecture: image.architecture,
+        size: Some(image.size),
+        created: image.created,
+    };
+    Ok(images.into_iter().map(image).collect())
 }
 
 fn table_of(images: &[Image]) -> String {

@@ -10,6 +10,7 @@ use crate::command::arguments::{DryRunArgs, show_notices, show_plan};
 use crate::completion;
 use crate::context::Context;
 use crate::error::CommandError;
+use crate::image_server;
 
 /// Fetch an image from its server, for use later and offline
 #[derive(Debug, Args)]
@@ -30,7 +31,10 @@ pub fn execute(context: &Context, args: ImagePullArgs) -> Result<ExitCode, Comma
         ))
         .hint("an image of a server looks like `images:debian/13`"));
     }
-    let ended = context.bus()?.change(&Change::pull_image(&image.to_string(), args.dry_run.options()))?;
+    let ended = context
+        .bus()?
+        .change(&Change::pull_image(&image.to_string(), args.dry_run.options()))
+        .map_err(|error| image_server::offer_names(context, &args.image, error))?;
     if args.dry_run.dry_run {
         show_plan(context.printer, &ended.plan)?;
     } else {
