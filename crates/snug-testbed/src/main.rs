@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 use snug_testbed::stack::{incus, users};
 use snug_testbed::state::Lock;
 use snug_testbed::verbs::{down, status, up};
-use snug_testbed::{Error, Result, bench, host};
+use snug_testbed::{Error, Result, bench, host, process};
 
 /// Brings the real stack of Snug up and down: bus, polkit, Incus, images, users.
 #[derive(Debug, Parser)]
@@ -86,6 +86,9 @@ fn main() -> ExitCode {
 }
 
 fn run(verb: Verb) -> Result<ExitCode> {
+    if !matches!(verb, Verb::Exec { .. }) {
+        process::keep_inherited_descriptors();
+    }
     match verb {
         Verb::Up { pool, no_images, no_users } => {
             up::up(up::Wanted { images: !no_images, users: !no_users, pool })?;

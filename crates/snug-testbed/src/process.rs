@@ -178,6 +178,22 @@ fn state_and_start(stat: &str) -> Option<(char, u64)> {
     Some((state, fields.nth(18)?.parse().ok()?))
 }
 
+/// Keeps what this process inherited from those that it starts. A daemon of the bed would else hold, say, the lock of
+/// `flock FILE snug-testbed up` for as long as it runs (seen).
+pub fn keep_inherited_descriptors() {
+    for entry in fs::read_dir("/proc/self/fd").into_iter().flatten().flatten() {
+        let Some(number) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
+            continue;
+        };
+        if number > 2 {
+            // SAFETY: only a flag of the descriptor is changed; one that is closed meanwhile (that of the directory) is
+            // refused with EBADF.
+            let descriptor = unsafe { BorrowedFd::borrow_raw(number) };
+            let _ = rustix::io::fcntl_setfd(descriptor, rustix::io::FdFlags::CLOEXEC);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
