@@ -229,4 +229,12 @@ mod tests {
         assert!(left.is_empty());
         assert!(!child.wait().unwrap().success());
     }
+
+    #[test]
+    fn what_was_inherited_is_not_passed_on() {
+        // dup(2) makes a descriptor that a child would inherit.
+        let inherited = rustix::io::dup(std::io::stdin()).unwrap();
+        keep_inherited_descriptors();
+        assert!(rustix::io::fcntl_getfd(&inherited).unwrap().contains(rustix::io::FdFlags::CLOEXEC));
+    }
 }
