@@ -8,7 +8,7 @@
 
 mod common;
 
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 
 use common::{DEBIAN_13, NO_INIT, PATIENCE, eventually, refused};
 use rustix::process::Signal;
@@ -33,6 +33,14 @@ fn run_rm(bed: &Bed, line: &str) -> UserCommand {
 /// Says that it is there, and stays until it is ended.
 fn staying(lifeline: &Lifeline) -> String {
     format!("exec 9>{}; echo here >&9; while :; do sleep 1; done", lifeline.path().display())
+}
+
+/// A command that stays in a fresh container, and what tells that it is there.
+fn stays(bed: &Bed) -> (Child, Lifeline) {
+    let mut lifeline = Lifeline::new(bed, "tester");
+    let client = run_rm(bed, &staying(&lifeline)).spawn(Stdio::null(), Stdio::null(), Stdio::null()).unwrap();
+    lifeline.until("here");
+    (client, lifeline)
 }
 
 #[test]
@@ -102,10 +110,7 @@ fn closing_the_terminal_ends_the_fresh_container() {
 fn a_client_that_is_killed_takes_its_fresh_container_along() {
     let bed = Bed::require();
     let leaks = Leaks::before();
-    let mut lifeline = Lifeline::new(&bed, "tester");
-    let mut client =
-        run_rm(&bed, &staying(&lifeline)).spawn(Stdio::null(), Stdio::null(), Stdio::null()).unwrap();
-    lifeline.until("here");
+    let (mut client, mut lifeline) = stays(&bed);
     client.kill().unwrap();
     client.wait().unwrap();
     lifeline.gone();
@@ -117,10 +122,7 @@ fn a_client_that_is_killed_takes_its_fresh_container_along() {
 fn a_daemon_that_restarts_goes_on_watching_the_client_of_a_fresh_container() {
     let bed = Bed::require();
     let leaks = Leaks::before();
-    let mut lifeline = Lifeline::new(&bed, "tester");
-    let mut client =
-        run_rm(&bed, &staying(&lifeline)).spawn(Stdio::null(), Stdio::null(), Stdio::null()).unwrap();
-    lifeline.until("here");
+    let (mut client, mut lifeline) = stays(&bed);
     bed.kill_snugd();
     // Its client lives: it stays, for the new daemon too.
     assert_eq!(common::containers(&bed, "tester").iter().filter(|it| it["temporary"] == true).count(), 1);
@@ -136,10 +138,7 @@ fn a_daemon_that_restarts_goes_on_watching_the_client_of_a_fresh_container() {
 fn a_client_that_died_together_with_the_daemon_leaves_nothing_either() {
     let bed = Bed::require();
     let leaks = Leaks::before();
-    let mut lifeline = Lifeline::new(&bed, "tester");
-    let mut client =
-        run_rm(&bed, &staying(&lifeline)).spawn(Stdio::null(), Stdio::null(), Stdio::null()).unwrap();
-    lifeline.until("here");
+    let (mut client, mut lifeline) = stays(&bed);
     bed.kill_snugd();
     client.kill().unwrap();
     client.wait().unwrap();
@@ -153,10 +152,7 @@ fn a_client_that_died_together_with_the_daemon_leaves_nothing_either() {
 #[test]
 fn a_terminated_client_removes_its_fresh_container_before_it_ends() {
     let bed = Bed::require();
-    let mut lifeline = Lifeline::new(&bed, "tester");
-    let mut client =
-        run_rm(&bed, &staying(&lifeline)).spawn(Stdio::null(), Stdio::null(), Stdio::null()).unwrap();
-    lifeline.until("here");
+    let (mut client, _lifeline) = stays(&bed);
     let process = Process::now(client.id().cast_signed()).unwrap();
     process.signal(Signal::TERM);
     assert!(process.wait_end(PATIENCE));

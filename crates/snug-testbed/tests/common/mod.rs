@@ -5,6 +5,7 @@
 mod bus_script;
 mod host_file;
 mod temporary_user;
+mod terminal;
 mod user_config;
 
 use std::time::{Duration, Instant};
@@ -14,6 +15,7 @@ pub use host_file::{BusPolicy, HostFile, SnugConfig};
 use serde_json::Value;
 use snug_testbed::{Bed, Captured, Container, UserCommand};
 pub use temporary_user::TemporaryUser;
+pub use terminal::{leaves_the_terminal, modes};
 pub use user_config::UserConfig;
 
 /// A guest with systemd 257.
