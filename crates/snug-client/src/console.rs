@@ -198,7 +198,6 @@ impl Console {
 
     /// Leaves the terminal as it was found, before stopping or ending.
     pub fn release(&mut self) {
-        self.take_turn();
         if let Some(terminal) = &mut self.terminal {
             terminal.release();
         }
@@ -281,16 +280,9 @@ impl Console {
         }
     }
 
-    /// Takes the keyboard, if our turn has come.
+    /// Whether our turn for the keyboard has come.
     fn take_turn(&mut self) -> bool {
-        let is_ours = self.turn.as_ref().is_some_and(|turn| ready(turn.as_fd()));
-        if is_ours {
-            self.turn = None;
-            if let Some(terminal) = &mut self.terminal {
-                terminal.claimed();
-            }
-        }
-        is_ours
+        self.turn.take_if(|turn| ready(turn.as_fd())).is_some()
     }
 
     /// Does what can be done without waiting.

@@ -23,7 +23,6 @@ pub struct Terminal {
     device: File,
     /// Modes to go back to; `Some` while we have changed them.
     saved: Option<Termios>,
-    holds_lock: bool,
 }
 
 impl Terminal {
@@ -42,7 +41,7 @@ impl Terminal {
         let open = |path: &str| OpenOptions::new().read(true).write(true).custom_flags(flags).open(path);
         // A terminal of another user (`su`) can be used through its descriptor but not opened again.
         let device = open(&path).or_else(|_| open("/dev/tty"))?;
-        Ok(Self { device, saved: None, holds_lock: false })
+        Ok(Self { device, saved: None })
     }
 
     /// Its size, where it has one.
@@ -69,10 +68,10 @@ impl Terminal {
         tcgetattr(&self.device).is_ok_and(|modes| modes.local_modes.contains(LocalModes::ICANON))
     }
 
-    /// Tries to get the keyboard. True when we have it now.
-    pub fn claim(&mut self) -> bool {
-        self.holds_lock = self.holds_lock || lock(&self.device, libc::F_SETLK, libc::F_WRLCK).is_ok();
-        self.holds_lock
+    /// Tries to get the keyboard. True when we have it, also from before.
+    #[must_use]
+    pub fn claim(&self) -> bool {
+        lock(&self.device, libc::F_SETLK, libc::F_WRLCK).is_ok()
     }
 
     /// Waits for the keyboard on a thread and then closes the returned pipe's other end, which poll(2) reports.
@@ -91,11 +90,6 @@ impl Terminal {
             std::mem::forget(device);
         })?;
         Ok(reader)
-    }
-
-    /// What [`Terminal::claim_later`] waited for has happened.
-    pub fn claimed(&mut self) {
-        self.holds_lock = true;
     }
 
     /// Raw mode: every byte goes to the guest's terminal, which does all that a terminal does.
@@ -130,13 +124,12 @@ impl Terminal {
         self.saved.is_some()
     }
 
-    /// Gives the keyboard up, modes restored.
+    /// Gives the keyboard up, modes restored. Also the one that [`Terminal::claim_later`] got a moment ago: who stops must
+    /// not keep it from others.
     pub fn release(&mut self) {
         self.restore();
-        if self.holds_lock {
-            let _ = lock(&self.device, libc::F_SETLK, libc::F_UNLCK);
-            self.holds_lock = false;
-        }
+        // Fails only for a terminal that is gone.
+        let _ = lock(&self.device, libc::F_SETLK, libc::F_UNLCK);
     }
 }
 
