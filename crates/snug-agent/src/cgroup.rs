@@ -65,9 +65,14 @@ impl Tree {
         Ok(Group { directory: open_group(&path)?, path })
     }
 
-    /// Removes the groups of commands whose last process is gone.
-    pub fn sweep(&self) {
+    /// Removes the groups of commands whose last process is gone, but not the one of that name, which waits for its
+    /// command.
+    pub fn sweep(&self, waiting: Option<u32>) {
+        let waiting = waiting.map(|name| name.to_string());
         for entry in fs::read_dir(self.commands()).into_iter().flatten().flatten() {
+            if waiting.as_ref().is_some_and(|name| entry.file_name() == name.as_str()) {
+                continue;
+            }
             // Files of the group itself, and groups with processes in them, refuse.
             let _ = fs::remove_dir(entry.path());
         }

@@ -29,6 +29,8 @@ pub enum Request {
     },
     /// From the spare session: it has a client now, and is none any more.
     Accepted,
+    /// From the same: it has done what the next spare session would have been in the way of.
+    Begun,
 }
 
 /// From the server to a session.
@@ -66,6 +68,7 @@ impl Packet for Request {
             Self::Take(token, stream) => [b"T", &token[..], &[*stream]].concat(),
             Self::HangUpAll { grace } => [b"H", &grace.to_le_bytes()[..]].concat(),
             Self::Accepted => b"A".to_vec(),
+            Self::Begun => b"B".to_vec(),
         }
     }
 
@@ -78,6 +81,7 @@ impl Packet for Request {
             }
             b'H' => Some(Self::HangUpAll { grace: u32::from_le_bytes(*rest.first_chunk()?) }),
             b'A' => Some(Self::Accepted),
+            b'B' => Some(Self::Begun),
             _ => None,
         }
     }

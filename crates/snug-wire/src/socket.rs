@@ -153,27 +153,35 @@ impl Connection {
         fds: &[BorrowedFd<'_>],
         deadline: Option<Instant>,
     ) -> Result<(), WireError> {
-        let (kind, body) = message.encode();
-        if body.len() > M::MAX_BODY {
-            return Err(WireError::TooLong(body.len()));
-        }
-        let mut head = [0; HEAD];
-        let length = u32::try_from(body.len()).map_err(|_| WireError::TooLong(body.len()))?;
-        head[..4].copy_from_slice(&length.to_le_bytes());
-        head[4] = kind;
+        self.send_all(std::slice::from_ref(message), fds, deadline)
+    }
 
+    /// Sends several messages at once, so that the peer wakes up once for all of them; `fds` ride on the first byte.
+    ///
+    /// # Errors
+    /// As of [`Connection::send`].
+    pub fn send_all<M: Message>(
+        &mut self,
+        messages: &[M],
+        fds: &[BorrowedFd<'_>],
+        deadline: Option<Instant>,
+    ) -> Result<(), WireError> {
+        let mut bytes = Vec::new();
+        for message in messages {
+            let (kind, body) = message.encode();
+            let length = u32::try_from(body.len()).ok().filter(|_| body.len() <= M::MAX_BODY);
+            bytes.extend_from_slice(&length.ok_or(WireError::TooLong(body.len()))?.to_le_bytes());
+            bytes.push(kind);
+            bytes.extend_from_slice(&body);
+        }
         let mut sent = 0;
-        let total = HEAD + body.len();
-        while sent < total {
+        while sent < bytes.len() {
             let mut space = [MaybeUninit::<u8>::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
             let mut control = SendAncillaryBuffer::new(&mut space);
             if sent == 0 && !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(fds)) {
                 return Err(WireError::Descriptors);
             }
-            let slices = [
-                IoSlice::new(head.get(sent..).unwrap_or_default()),
-                IoSlice::new(body.get(sent.saturating_sub(HEAD)..).unwrap_or_default()),
-            ];
+            let slices = [IoSlice::new(&bytes[sent..])];
             match sendmsg(&self.socket, &slices, &mut control, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
                 Ok(count) => sent += count,
                 Err(Errno::INTR) => {}
@@ -308,6 +316,17 @@ mod tests {
         assert_eq!(agent.take_fds(1).unwrap().len(), 1);
         assert_eq!(agent.receive::<ToAgent>(soon()).unwrap(), Some(ToAgent::Resume));
         assert!(agent.take_fds(1).is_err());
+    }
+
+    #[test]
+    fn messages_that_are_sent_at_once_arrive_one_after_the_other() {
+        let (mut client, mut agent) = pair(Descriptors::Accept);
+        let file = tempfile_like();
+        client.send_all(&[ToAgent::Fds(vec![7]), ToAgent::Resume], &[file.as_fd()], soon()).unwrap();
+        assert_eq!(agent.fill().unwrap(), Filled::Some);
+        assert_eq!(agent.next_buffered::<ToAgent>().unwrap(), Some(ToAgent::Fds(vec![7])));
+        assert_eq!(agent.take_fds(1).unwrap().len(), 1);
+        assert_eq!(agent.next_buffered::<ToAgent>().unwrap(), Some(ToAgent::Resume));
     }
 
     #[test]

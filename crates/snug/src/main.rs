@@ -1,7 +1,4 @@
 //! `snug`: any tool of any distribution on an immutable desktop.
+#![no_main]
 
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    snug_cli::main(std::env::args_os().collect())
-}
+snug_client::entry_point!(snug_cli::main);

@@ -17,7 +17,7 @@ use crate::console;
 use crate::places::{Guest, Places};
 use crate::provision;
 use crate::server::{self, Server};
-use crate::sys::process::{Fork, Strings, execute, fork_into};
+use crate::sys::process::{Fork, Strings, c_string, execute, fork_into};
 use crate::sys::{process, signal};
 
 /// Where a guest's init may be, in the order of preference.
@@ -126,8 +126,9 @@ fn become_init(guest: &Guest) {
     signal::reset_dispositions(0);
     signal::unblock_all();
     for path in INITS.into_iter().filter(|path| is_executable(&guest.path(path))) {
-        let Err(error) = execute(path.as_bytes(), &Strings::new([path.as_bytes().to_vec()]), &environment);
-        console::say(format_args!("{path}: {error}"));
+        let name = path.as_bytes().to_vec();
+        let error = execute(&c_string(name.clone()), &Strings::new([name]), &environment);
+        console::say(format_args!("{path}: {}", io::Error::from(error)));
     }
 }
 

@@ -181,8 +181,7 @@ fn become_shell(
     signal::unblock_all();
     let script = b"[ -r /etc/profile ] && . /etc/profile >/dev/null 2>&1; exec \"$SNUG_AGENT\" print-env >&3";
     let words = [b"sh".to_vec(), b"-c".to_vec(), script.to_vec()];
-    let Err(error) = process::execute(b"/bin/sh", &Strings::new(words), &Strings::new(variables));
-    Err(error)
+    Err(process::execute(c"/bin/sh", &Strings::new(words), &Strings::new(variables)).into())
 }
 
 /// `snug-agent print-env`: writes its environment for the probe.

@@ -81,19 +81,22 @@ impl Sessions {
         }
     }
 
-    /// Drops those that have ended; with the last one goes what commands left of their groups.
-    pub fn forget_ended(&mut self, tree: Option<&Tree>) {
+    /// Drops those that have ended; with the last one goes what commands left of their groups, but for the group that
+    /// the spare session has made in advance.
+    /// Tells whether there were any.
+    pub fn forget_ended(&mut self, tree: Option<&Tree>, spare: Option<u32>) -> bool {
         let before = self.entries.len();
         self.entries.retain(|entry| !entry.ended);
         if self.entries.is_empty() && before > 0 {
             // The list was as long as the busiest moment needed.
             self.entries.shrink_to(64);
             if let Some(tree) = tree {
-                tree.sweep();
+                tree.sweep(spare);
             }
         }
         if self.entries.iter().any(|entry| entry.waits) && self.entries.iter().all(|entry| entry.waits) {
             self.tell_all(&Order::AllGone);
         }
+        self.entries.len() < before
     }
 }

@@ -9,25 +9,37 @@ use snug_wire::socket::{Connection, Descriptors};
 use super::Context;
 use crate::sys::peer;
 
-/// Greets whoever connected; `None` when nothing more is to be said to him.
-pub fn greet(context: &Context, client: OwnedFd) -> Option<OwnedFd> {
-    let allowed = may_ask(context, client.as_fd());
-    let mut connection = Connection::new(client, Descriptors::Refuse);
-    let hello = FromAgent::Hello {
+/// What every client hears first.
+pub fn hello(context: &Context) -> FromAgent {
+    FromAgent::Hello {
         protocol: PROTOCOL,
         oldest: OLDEST_PROTOCOL,
         version: env!("CARGO_PKG_VERSION").into(),
         settled: context.settled,
-    };
-    // An empty socket takes both messages at once; a client that is gone already is its own affair.
-    let now = Some(Instant::now());
-    connection.send(&hello, &[], now).ok()?;
-    if !allowed {
-        let text = b"only the container's owner and its root may use the agent".to_vec();
-        let _ = connection.send(&FromAgent::Failed { kind: FailureKind::Denied, text }, &[], now);
-        return None;
     }
+}
+
+/// Greets whoever connected; `None` when nothing more is to be said to him.
+pub fn greet(context: &Context, client: OwnedFd) -> Option<OwnedFd> {
+    let client = admit(context, client)?;
+    let mut connection = Connection::new(client, Descriptors::Refuse);
+    // An empty socket takes it at once; a client that is gone already is its own affair.
+    connection.send(&hello(context), &[], Some(Instant::now())).ok()?;
     Some(connection.into_raw().0)
+}
+
+/// Lets those pass who may ask, who are then to be greeted; the others are told why not.
+pub fn admit(context: &Context, client: OwnedFd) -> Option<OwnedFd> {
+    if may_ask(context, client.as_fd()) {
+        return Some(client);
+    }
+    let text = b"only the container's owner and its root may use the agent".to_vec();
+    let refusal = FromAgent::Failed { kind: FailureKind::Denied, text };
+    // An empty socket takes both messages at once.
+    let now = Some(Instant::now());
+    let mut connection = Connection::new(client, Descriptors::Refuse);
+    let _ = connection.send_all(&[hello(context), refusal], &[], now);
+    None
 }
 
 /// The owner and the guest's root; who has no number in this guest (every other user of the host, its root included)

@@ -39,7 +39,7 @@ pub fn all(context: &Context, session: &mut Session, grace: u32) {
         wait_until_gone(context, session, &mut all_gone, Instant::now() + BURIAL);
     }
     if let Some(tree) = &context.tree {
-        tree.sweep();
+        tree.sweep(None);
     }
     session.tell(&FromAgent::Done, &[]);
 }

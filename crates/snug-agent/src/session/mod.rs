@@ -34,7 +34,7 @@ use snug_wire::socket::{Connection, Descriptors, Filled};
 use crate::cgroup::{Group, Tree};
 use crate::control::{self, Order, Request};
 use crate::places::{Guest, Places};
-use crate::sys::{descriptor, process, signal};
+use crate::sys::{descriptor, memory, process, signal};
 
 /// A client that does not read its answers for so long is as good as gone. Answers are a few bytes.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -92,6 +92,10 @@ struct Session {
     signals: signal::Signals,
     client_gone: bool,
     server_gone: bool,
+    /// Goes out with the next message, or before anything is waited for: the client then wakes up once.
+    unsaid: Vec<FromAgent>,
+    /// The server waits for word that this session is out of the way of the next spare one.
+    in_the_way: bool,
 }
 
 /// Where a session's client comes from.
@@ -126,8 +130,9 @@ fn serve(context: &mut Context, origin: Origin, control: OwnedFd) -> Result<(), 
     let number = rustix::process::getpid().as_raw_nonzero().get().cast_unsigned();
     let mut group = context.tree.as_ref().and_then(|tree| tree.command(number).ok());
     let client = if waits { await_client(context, &signals, control.as_fd(), source) } else { Some(source) };
+    let unsaid = if waits { vec![greeting::hello(context)] } else { Vec::new() };
     let result = match client {
-        Some(client) => converse(context, client, control, signals, &mut group),
+        Some(client) => converse(context, client, control, signals, unsaid, &mut group),
         None => Ok(()),
     };
     if let Some(group) = group {
@@ -143,6 +148,7 @@ fn await_client(
     control: BorrowedFd<'_>,
     listener: OwnedFd,
 ) -> Option<OwnedFd> {
+    memory::warm();
     loop {
         let mut polled = [
             PollFd::new(signals, PollFlags::IN),
@@ -167,7 +173,7 @@ fn await_client(
         if ready[2] {
             // Blocking, for the relays; whoever talks to a client says so with each call.
             let Ok(client) = accept_with(&listener, SocketFlags::CLOEXEC) else { continue };
-            if let Some(client) = greeting::greet(context, client) {
+            if let Some(client) = greeting::admit(context, client) {
                 // A server that has just died is none of the client's business.
                 let _ = control::send(control, &Request::Accepted, &[]);
                 return Some(client);
@@ -181,6 +187,7 @@ fn converse(
     connection: OwnedFd,
     control: OwnedFd,
     signals: signal::Signals,
+    unsaid: Vec<FromAgent>,
     group: &mut Option<Group>,
 ) -> Result<(), Errno> {
     let descriptors = if context.trusted() { Descriptors::Accept } else { Descriptors::Refuse };
@@ -190,7 +197,11 @@ fn converse(
         signals,
         client_gone: false,
         server_gone: false,
+        unsaid,
+        in_the_way: true,
     };
+    // The request is usually there by now. An error is met again where it is waited for.
+    let _ = session.connection.fill();
     let mut handed = Vec::new();
     loop {
         match session.wait(None) {
@@ -230,7 +241,8 @@ fn converse(
 }
 
 /// Becomes the relay of one stream.
-fn attach(session: Session, token: control::Token, stream: u8) -> Result<(), Errno> {
+fn attach(mut session: Session, token: control::Token, stream: u8) -> Result<(), Errno> {
+    session.say(&[]);
     control::send(session.control.as_fd(), &Request::Take(token, stream), &[])?;
     let end = loop {
         match control::receive(session.control.as_fd())? {
@@ -257,6 +269,9 @@ impl Session {
                     Ok(Some(message)) => return Event::Message(message),
                     Ok(None) => {}
                     Err(_) => return self.lose_client(),
+                }
+                if !self.say(&[]) {
+                    return self.lose_client();
                 }
             }
             let timeout = match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
@@ -312,7 +327,23 @@ impl Session {
 
     /// Tells the client something; whether it could be told.
     fn tell(&mut self, message: &FromAgent, fds: &[BorrowedFd<'_>]) -> bool {
-        !self.client_gone && self.connection.send(message, fds, Some(Instant::now() + PATIENCE)).is_ok()
+        self.unsaid.push(message.clone());
+        !self.client_gone && self.say(fds)
+    }
+
+    /// Tells what is unsaid.
+    fn say(&mut self, fds: &[BorrowedFd<'_>]) -> bool {
+        let unsaid = std::mem::take(&mut self.unsaid);
+        let deadline = Some(Instant::now() + PATIENCE);
+        unsaid.is_empty() || self.connection.send_all(&unsaid, fds, deadline).is_ok()
+    }
+
+    /// Lets the server make the next spare session.
+    fn step_aside(&mut self) {
+        if std::mem::take(&mut self.in_the_way) {
+            // A server that is gone makes none.
+            let _ = control::send(self.control.as_fd(), &Request::Begun, &[]);
+        }
     }
 }
 

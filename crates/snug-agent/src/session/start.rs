@@ -1,19 +1,17 @@
-//! From a fork to the command's program, in the child: each step as the user would meet it.
+//! From a plan to the command's program: what is prepared, and then, in the child, each step as the user would meet it.
 
-use std::borrow::Cow;
-use std::ffi::OsStr;
+use std::convert::Infallible;
+use std::ffi::{CStr, CString};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
-use rustix::fs::{Mode, OFlags, open};
-use rustix::io::{Errno, fcntl_dupfd_cloexec, read, write};
+use rustix::fs::{FileType, Mode, OFlags, open, stat};
+use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::process::{chdir, getpid, setpgid, umask};
 use snug_wire::message::{Directory, FailureKind, Limit};
 
 use super::environment;
-use crate::sys::process::Strings;
+use crate::sys::process::{Child, Shared, Strings, c_string};
 use crate::sys::{descriptor, process, signal};
 use crate::users::Identity;
 
@@ -81,150 +79,280 @@ pub struct Plan {
     pub ignored: u64,
 }
 
-/// What the child says before it becomes the command, over a pipe that its exec closes.
-pub enum Word {
-    /// For a person; the command goes on.
-    Notice(Vec<u8>),
-    /// The end.
-    Failed(Failure),
+/// What the child found out, left where its parent reads it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Report {
+    /// Why the command starts in the home directory instead.
+    not_there: Option<NotThere>,
+    /// Why it starts in / instead of there.
+    no_home: Option<Errno>,
+    /// Why nothing ran.
+    trouble: Option<Trouble>,
 }
 
-const NOTICE: u8 = 255;
-/// Place of `Other` in [`KINDS`].
-const OTHER: u8 = 6;
-const KINDS: [FailureKind; 7] = [
-    FailureKind::NotFound,
-    FailureKind::NotExecutable,
-    FailureKind::Directory,
-    FailureKind::User,
-    FailureKind::Protocol,
-    FailureKind::Denied,
-    FailureKind::Other,
-];
-
-fn tell(pipe: BorrowedFd<'_>, kind: u8, text: &[u8]) {
-    // Within PIPE_BUF, so that it arrives whole.
-    let text = &text[..text.len().min(3000)];
-    let length = u16::try_from(text.len()).unwrap_or(0).to_le_bytes();
-    let _ = write(pipe, &[&[kind, length[0], length[1]], text].concat());
+/// Why nothing ran, as little as has to be known of it.
+#[derive(Debug, Clone, Copy)]
+enum Trouble {
+    Group(Errno),
+    Descriptor(RawFd, Errno),
+    User(Errno),
+    Directory(NotThere),
+    Root(Errno),
+    /// None of the candidates exists.
+    NotFound,
+    /// The candidate of that index.
+    NotRun(usize, Refusal),
 }
 
-/// Reads what the child said until its exec closed the pipe.
-pub fn listen(pipe: BorrowedFd<'_>) -> Vec<Word> {
-    let mut bytes = Vec::new();
-    let mut buffer = [0; 4096];
-    loop {
-        match read(pipe, &mut buffer) {
-            Ok(0) => break,
-            Ok(count) => bytes.extend_from_slice(&buffer[..count]),
-            Err(Errno::INTR) => {}
-            Err(_) => break,
+#[derive(Debug, Clone, Copy)]
+enum NotThere {
+    Missing,
+    Another,
+    Refused(Errno),
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Refusal {
+    NoInterpreter,
+    IsDirectory,
+    System(Errno),
+}
+
+enum Place {
+    Same { path: CString, device: u64, inode: u64, or_home: bool },
+    Guest(CString),
+    Home,
+}
+
+/// A plan in the kernel's terms. The child allocates nothing and copies no memory: see [`process::vfork_into`].
+pub struct Prepared {
+    name: Vec<u8>,
+    /// Where execvp(3) would look.
+    candidates: Vec<CString>,
+    arguments: Strings,
+    /// `sh`, a place for the script, its arguments.
+    by_shell: Strings,
+    environment: Strings,
+    /// Which variable is PWD; none where the directory has no name.
+    pwd: Option<usize>,
+    /// PWD in the wanted directory, at home, and in /.
+    pwds: [CString; 3],
+    place: Place,
+    home: CString,
+    identity: Identity,
+    /// All above the numbers that the command will have.
+    streams: Vec<(RawFd, Option<OwnedFd>)>,
+    terminal: Option<OwnedFd>,
+    umask: u32,
+    limits: Vec<Limit>,
+    ignored: u64,
+}
+
+/// Does all that can be done before there is a child.
+pub fn prepare(plan: Plan) -> Result<Prepared, Failure> {
+    let Plan { argv, program, mut environment, identity, directory, streams, terminal, .. } = plan;
+    let (streams, terminal) = raise(streams, terminal)?;
+    let name = program.or_else(|| argv.first().cloned()).unwrap_or_default();
+    let path = environment::value(&environment, b"PATH").unwrap_or(environment::DEFAULT_PATH);
+    let candidates = candidates(&name, path).into_iter().map(c_string).collect();
+    let place = match directory {
+        Directory::Same { path, device, inode, or_home } => {
+            Place::Same { path: c_string(path), device, inode, or_home }
         }
-    }
-    let mut words = Vec::new();
-    let mut rest = bytes.as_slice();
-    while let [kind, low, high, tail @ ..] = rest {
-        let length = usize::from(u16::from_le_bytes([*low, *high])).min(tail.len());
-        let (text, tail) = tail.split_at(length);
-        words.push(match KINDS.get(usize::from(*kind)) {
-            Some(kind) => Word::Failed(Failure::new(*kind, text)),
-            None => Word::Notice(text.to_vec()),
-        });
-        rest = tail;
-    }
-    words
-}
-
-/// Becomes the command. In the child of a fork, where it never returns.
-pub fn become_command(mut plan: Plan, pipe: OwnedFd) -> ! {
-    let pipe = match raise(pipe, &mut plan) {
-        Ok(pipe) => pipe,
-        Err(_) => process::exit(125),
+        Directory::Guest(path) => Place::Guest(c_string(path)),
+        Directory::Home => Place::Home,
     };
-    let failure = match steps(&mut plan, pipe.as_fd()) {
-        Ok(never) => match never {},
-        Err(failure) => failure,
+    let home = c_string(identity.entry.home.clone());
+    // Same: the caller's logical path, which shells and `pwd` learn from PWD alone. Guest: what a shell's `cd` would
+    // say; relative paths have no logical name here.
+    let there = match &place {
+        Place::Same { path, .. } => Some(path),
+        Place::Guest(path) if path.as_bytes().starts_with(b"/") => Some(path),
+        Place::Guest(_) => None,
+        Place::Home => Some(&home),
     };
-    let kind = KINDS.iter().position(|kind| *kind == failure.kind).unwrap_or(KINDS.len() - 1);
-    tell(pipe.as_fd(), u8::try_from(kind).unwrap_or(0), &failure.text);
-    process::exit(125)
-}
-
-/// The first number above all that the command will have.
-fn first_free(plan: &Plan) -> i32 {
-    let highest = plan.streams.iter().map(|(number, _)| *number).max().unwrap_or(0).max(2);
-    i32::try_from(highest).unwrap_or(i32::MAX - 1).saturating_add(1)
-}
-
-/// Moves every descriptor that is still needed above the numbers that the command will have.
-fn raise(pipe: OwnedFd, plan: &mut Plan) -> io::Result<OwnedFd> {
-    let first = first_free(plan);
-    let raised = fcntl_dupfd_cloexec(&pipe, first).and_then(|pipe| {
-        for (_, stream) in &mut plan.streams {
-            if let Stream::Open(fd) = stream {
-                *fd = fcntl_dupfd_cloexec(&*fd, first)?;
-            }
-        }
-        if let Some(fd) = &mut plan.terminal {
-            *fd = fcntl_dupfd_cloexec(&*fd, first)?;
-        }
-        Ok(pipe)
-    });
-    raised.map_err(|error| {
-        // Beyond the limit of open files.
-        let failure = Failure::system(&format!("descriptor {}", first - 1), error);
-        tell(pipe.as_fd(), OTHER, &failure.text);
-        error.into()
+    let variable = |path: &[u8]| c_string([b"PWD=", path].concat());
+    let pwds =
+        [variable(there.map_or(&b""[..], |path| path.as_bytes())), variable(home.as_bytes()), variable(b"/")];
+    let is_pwd = |variable: &Vec<u8>| environment::key(variable) == b"PWD";
+    let pwd = if there.is_some() {
+        environment::set(&mut environment, b"PWD", b"");
+        environment.iter().position(is_pwd)
+    } else {
+        environment.retain(|variable| !is_pwd(variable));
+        None
+    };
+    let by_shell = [b"sh".to_vec(), Vec::new()].into_iter().chain(argv.iter().skip(1).cloned());
+    Ok(Prepared {
+        by_shell: Strings::new(by_shell),
+        name,
+        candidates,
+        arguments: Strings::new(argv),
+        environment: Strings::new(environment),
+        pwd,
+        pwds,
+        place,
+        home,
+        identity,
+        streams,
+        terminal,
+        umask: plan.umask,
+        limits: plan.limits,
+        ignored: plan.ignored,
     })
 }
 
-fn steps(plan: &mut Plan, pipe: BorrowedFd<'_>) -> Result<std::convert::Infallible, Failure> {
-    lead_a_group(plan).map_err(|error| Failure::system("cannot start a process group", error))?;
-    place_descriptors(plan)?;
-    set_limits(&plan.limits);
-    umask(Mode::from_raw_mode(plan.umask & 0o777));
-    let Identity { entry, groups } = &plan.identity;
-    process::become_user(entry.uid, entry.gid, groups)
-        .map_err(|error| Failure::system("cannot become the user", error))?;
-    enter_directory(plan, pipe)?;
-    signal::reset_dispositions(plan.ignored);
-    signal::unblock_all();
-    execute(plan)
+/// What the command finds under which number, and its terminal.
+type Descriptors = (Vec<(RawFd, Option<OwnedFd>)>, Option<OwnedFd>);
+
+/// Brings every descriptor that is still needed above the numbers that the command will have.
+fn raise(streams: Vec<(u32, Stream)>, terminal: Option<OwnedFd>) -> Result<Descriptors, Failure> {
+    let highest = streams.iter().map(|(number, _)| *number).max().unwrap_or(0).max(2);
+    let first = i32::try_from(highest).unwrap_or(i32::MAX - 1).saturating_add(1);
+    let above = |fd: OwnedFd| if fd.as_raw_fd() < first { fcntl_dupfd_cloexec(&fd, first) } else { Ok(fd) };
+    // Beyond the limit of open files.
+    let too_high = |error: Errno| Failure::system(&format!("descriptor {}", first - 1), error);
+    let mut raised = Vec::with_capacity(streams.len());
+    for (number, stream) in streams {
+        let slot = i32::try_from(number)
+            .map_err(|_| Failure::system(&format!("descriptor {number}"), Errno::BADF))?;
+        let fd = match stream {
+            Stream::Open(fd) => Some(above(fd).map_err(too_high)?),
+            Stream::Device(path) => {
+                let opened = open(path, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty());
+                let failed = |error| Failure::system(&format!("descriptor {number}: {path}"), error);
+                Some(above(opened.map_err(failed)?).map_err(too_high)?)
+            }
+            Stream::Closed => None,
+        };
+        raised.push((slot, fd));
+    }
+    let terminal = terminal.map(above).transpose().map_err(too_high)?;
+    Ok((raised, terminal))
 }
 
-fn lead_a_group(plan: &Plan) -> io::Result<()> {
+/// A child that was started, and what is to be said about it.
+pub struct Begun {
+    /// The child, which may have ended already.
+    pub child: Child,
+    /// For a person; the command goes on.
+    pub notices: Vec<Vec<u8>>,
+    /// Why it did not become the command.
+    pub failure: Option<Failure>,
+}
+
+/// Starts the command, in `cgroup`, and returns when it runs or will not.
+pub fn begin(mut prepared: Prepared, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Begun> {
+    let report = Shared::new(Report::default())?;
+    let child = process::vfork_into(cgroup, &mut || become_command(&mut prepared, &report))?;
+    let Report { not_there, no_home, trouble } = report.get();
+    let mut notices = Vec::new();
+    if let Some(why) = not_there {
+        notices.push([&prepared.explain_place(why)[..], b"; starting in the home directory"].concat());
+    }
+    if let Some(error) = no_home {
+        notices.push(
+            [prepared.home.as_bytes(), b": ", reason(&error.into()).as_bytes(), b"; starting in /"].concat(),
+        );
+    }
+    Ok(Begun { child, notices, failure: trouble.map(|trouble| prepared.explain(trouble)) })
+}
+
+impl Prepared {
+    fn explain(&self, trouble: Trouble) -> Failure {
+        match trouble {
+            Trouble::Group(error) => Failure::system("cannot start a process group", error),
+            Trouble::Descriptor(number, error) => Failure::system(&format!("descriptor {number}"), error),
+            Trouble::User(error) => Failure::system("cannot become the user", error),
+            Trouble::Directory(why) => Failure::new(FailureKind::Directory, self.explain_place(why)),
+            Trouble::Root(error) => Failure::system("/", error),
+            Trouble::NotFound => {
+                let what: &[u8] = if self.name.contains(&b'/') {
+                    b": no such file in the container"
+                } else {
+                    b": command not found in the container"
+                };
+                Failure::new(FailureKind::NotFound, [&self.name, what].concat())
+            }
+            Trouble::NotRun(index, refusal) => {
+                let candidate = self.candidates.get(index).map(|path| path.as_bytes()).unwrap_or_default();
+                let why = match refusal {
+                    Refusal::NoInterpreter => "its interpreter does not exist in the container".into(),
+                    Refusal::IsDirectory => "is a directory".into(),
+                    Refusal::System(error) => reason(&error.into()),
+                };
+                Failure::new(FailureKind::NotExecutable, [candidate, b": ", why.as_bytes()].concat())
+            }
+        }
+    }
+
+    fn explain_place(&self, why: NotThere) -> Vec<u8> {
+        let path = match &self.place {
+            Place::Same { path, .. } | Place::Guest(path) => path,
+            Place::Home => &self.home,
+        };
+        let why = match why {
+            NotThere::Missing => "the container does not have this directory".into(),
+            NotThere::Another => "the container has another directory of this name".into(),
+            NotThere::Refused(error) => reason(&error.into()),
+        };
+        [path.as_bytes(), b": ", why.as_bytes()].concat()
+    }
+}
+
+/// Becomes the command. In the child, which may share the memory of its parent: nothing may be allocated or freed.
+fn become_command(prepared: &mut Prepared, report: &Shared<Report>) -> Infallible {
+    let mut said = Report::default();
+    let trouble = match steps(prepared, &mut said, report) {
+        Ok(never) => match never {},
+        Err(trouble) => trouble,
+    };
+    said.trouble = Some(trouble);
+    report.set(said);
+    process::exit(125)
+}
+
+fn steps(prepared: &mut Prepared, said: &mut Report, report: &Shared<Report>) -> Result<Infallible, Trouble> {
+    lead_a_group(prepared).map_err(Trouble::Group)?;
+    place_descriptors(&prepared.streams)?;
+    set_limits(&prepared.limits);
+    umask(Mode::from_raw_mode(prepared.umask & 0o777));
+    let Identity { entry, groups } = &prepared.identity;
+    // What the memory still holds is the agent's: the kernel lets nobody trace a process whose user has changed until it
+    // has another program (commit_creds, `fs.suid_dumpable`).
+    process::become_user(entry.uid, entry.gid, groups).map_err(Trouble::User)?;
+    let pwd = enter_directory(prepared, said)?;
+    if let Some(index) = prepared.pwd {
+        prepared.environment.replace(index, &prepared.pwds[pwd]);
+    }
+    report.set(*said);
+    signal::reset_dispositions(prepared.ignored);
+    signal::unblock_all();
+    Err(execute(prepared))
+}
+
+fn lead_a_group(prepared: &Prepared) -> Result<(), Errno> {
     setpgid(None, None)?;
-    if let Some(terminal) = &plan.terminal {
+    if let Some(terminal) = &prepared.terminal {
         // SIGTTOU is blocked, so a background process may do this.
         rustix::termios::tcsetpgrp(terminal, getpid())?;
     }
     Ok(())
 }
 
-fn place_descriptors(plan: &Plan) -> Result<(), Failure> {
+fn place_descriptors(streams: &[(RawFd, Option<OwnedFd>)]) -> Result<(), Trouble> {
     descriptor::close_on_exec_from(0);
-    let first = first_free(plan);
-    for (number, stream) in &plan.streams {
-        let placed = i32::try_from(*number).map_err(|_| Errno::BADF.into()).and_then(|slot| match stream {
-            Stream::Open(fd) => descriptor::place(fd.as_fd(), slot),
-            Stream::Device(path) => {
-                open_device(path, first).and_then(|fd| descriptor::place(fd.as_fd(), slot))
+    for (slot, fd) in streams {
+        match fd {
+            Some(fd) => {
+                descriptor::place(fd.as_fd(), *slot).map_err(|error| {
+                    Trouble::Descriptor(*slot, Errno::from_io_error(&error).unwrap_or(Errno::BADF))
+                })?;
             }
-            Stream::Closed => {
-                descriptor::close(slot);
-                Ok(())
-            }
-        });
-        placed.map_err(|error| Failure::system(&format!("descriptor {number}"), error))?;
+            None => descriptor::close(*slot),
+        }
     }
     Ok(())
-}
-
-/// Opens a device of the guest above the command's own numbers.
-fn open_device(path: &str, first: i32) -> io::Result<OwnedFd> {
-    let opened = open(path, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty());
-    let named = |error: Errno| io::Error::other(format!("{path}: {}", reason(&error.into())));
-    opened.and_then(|fd| fcntl_dupfd_cloexec(&fd, first)).map_err(named)
 }
 
 /// Soft limits exactly, hard ones as far as they go: without `CAP_SYS_RESOURCE` on the host none can be raised.
@@ -239,111 +367,73 @@ fn set_limits(limits: &[Limit]) {
     }
 }
 
-fn as_path(bytes: &[u8]) -> &Path {
-    Path::new(OsStr::from_bytes(bytes))
-}
-
-fn enter_directory(plan: &mut Plan, pipe: BorrowedFd<'_>) -> Result<(), Failure> {
-    let home = plan.identity.entry.home.clone();
-    match &plan.directory {
-        Directory::Same { path, device, inode, or_home } => {
-            match enter_same(path, *device, *inode) {
-                // The path is the caller's logical one: shells and `pwd` learn it from PWD alone.
-                Ok(()) => {
-                    let path = path.clone();
-                    environment::set(&mut plan.environment, b"PWD", &path);
-                    return Ok(());
-                }
-                Err(why) if *or_home => {
-                    let text =
-                        [b"", path.as_slice(), b": ", why.as_bytes(), b"; starting in the home directory"]
-                            .concat();
-                    tell(pipe, NOTICE, &text);
-                }
-                Err(why) => {
-                    let text = [path.as_slice(), b": ", why.as_bytes()].concat();
-                    return Err(Failure::new(FailureKind::Directory, text));
-                }
-            }
+/// Goes where the command shall be; says which of the PWDs holds there.
+fn enter_directory(prepared: &Prepared, said: &mut Report) -> Result<usize, Trouble> {
+    match &prepared.place {
+        Place::Same { path, device, inode, or_home } => match enter_same(path, *device, *inode) {
+            Ok(()) => return Ok(0),
+            Err(why) if *or_home => said.not_there = Some(why),
+            Err(why) => return Err(Trouble::Directory(why)),
+        },
+        Place::Guest(path) => {
+            chdir(path).map_err(|error| Trouble::Directory(NotThere::Refused(error)))?;
+            return Ok(0);
         }
-        Directory::Guest(path) => {
-            chdir(as_path(path)).map_err(|error| {
-                let text = [path.as_slice(), b": ", reason(&error.into()).as_bytes()].concat();
-                Failure::new(FailureKind::Directory, text)
-            })?;
-            // What a shell's `cd` would say; relative paths have no logical name here.
-            if path.starts_with(b"/") {
-                let path = path.clone();
-                environment::set(&mut plan.environment, b"PWD", &path);
-            } else {
-                plan.environment.retain(|variable| environment::key(variable) != b"PWD");
-            }
-            return Ok(());
-        }
-        Directory::Home => {}
+        Place::Home => {}
     }
-    let directory = match chdir(as_path(&home)) {
-        Ok(()) => home.as_slice(),
+    match chdir(&prepared.home) {
+        Ok(()) => Ok(1),
         Err(error) => {
-            let text = [&home, &b": "[..], reason(&error.into()).as_bytes(), b"; starting in /"].concat();
-            tell(pipe, NOTICE, &text);
-            chdir("/").map_err(|error| Failure::system("/", error))?;
-            b"/"
+            said.no_home = Some(error);
+            chdir(c"/").map_err(Trouble::Root)?;
+            Ok(2)
         }
-    };
-    environment::set(&mut plan.environment, b"PWD", directory);
-    Ok(())
+    }
 }
 
 /// Goes to the guest's directory of that path, if it is the very one that the caller is in.
-fn enter_same(path: &[u8], device: u64, inode: u64) -> Result<(), Cow<'static, str>> {
+fn enter_same(path: &CStr, device: u64, inode: u64) -> Result<(), NotThere> {
     let missing = |error: Errno| match error {
-        Errno::NOENT | Errno::NOTDIR => Cow::Borrowed("the container does not have this directory"),
-        other => Cow::Owned(reason(&other.into())),
+        Errno::NOENT | Errno::NOTDIR => NotThere::Missing,
+        other => NotThere::Refused(other),
     };
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let directory = open(as_path(path), flags, Mode::empty()).map_err(missing)?;
-    if path != b"/" {
+    let directory = open(path, flags, Mode::empty()).map_err(missing)?;
+    if path.to_bytes() != b"/" {
         let status = rustix::fs::fstat(&directory).map_err(missing)?;
         if status.st_dev != device || status.st_ino != inode {
-            return Err("the container has another directory of this name".into());
+            return Err(NotThere::Another);
         }
     }
     rustix::process::fchdir(&directory).map_err(missing)
 }
 
-fn execute(plan: &Plan) -> Result<std::convert::Infallible, Failure> {
-    let name = plan.program.as_ref().or(plan.argv.first()).cloned().unwrap_or_default();
-    let arguments = Strings::new(plan.argv.iter().cloned());
-    let environment = Strings::new(plan.environment.iter().cloned());
-    let path = environment::value(&plan.environment, b"PATH").unwrap_or(environment::DEFAULT_PATH);
+/// Replaces the program; says why that was not possible.
+fn execute(prepared: &mut Prepared) -> Trouble {
+    let anywhere = !prepared.name.contains(&b'/');
     let mut denied = None;
-    for candidate in candidates(&name, path) {
-        let Err(error) = process::execute(&candidate, &arguments, &environment);
-        match error.raw_os_error() {
-            Some(libc::ENOEXEC) => return run_by_shell(plan, &candidate, &environment),
-            Some(libc::ENOENT | libc::ENOTDIR) if as_path(&candidate).exists() => {
-                let text = [&candidate, &b": its interpreter does not exist in the container"[..]].concat();
-                denied.get_or_insert(Failure::new(FailureKind::NotExecutable, text));
+    for (index, candidate) in prepared.candidates.iter().enumerate() {
+        let file_type =
+            || stat(candidate.as_c_str()).ok().map(|status| FileType::from_raw_mode(status.st_mode));
+        let refusal = match process::execute(candidate, &prepared.arguments, &prepared.environment) {
+            // A script without `#!`: by /bin/sh, as execvp(3) and every shell do.
+            Errno::NOEXEC => {
+                prepared.by_shell.replace(1, candidate);
+                let error = process::execute(c"/bin/sh", &prepared.by_shell, &prepared.environment);
+                return Trouble::NotRun(index, Refusal::System(error));
             }
-            Some(libc::ENOENT | libc::ENOTDIR) => {}
+            Errno::NOENT | Errno::NOTDIR => match file_type() {
+                Some(_) => Refusal::NoInterpreter,
+                None => continue,
+            },
             // On the way through PATH: a directory, or something in a directory that he may not enter.
-            Some(libc::EACCES) if !name.contains(&b'/') && !as_path(&candidate).is_file() => {}
-            _ => {
-                let why = if as_path(&candidate).is_dir() { "is a directory".into() } else { reason(&error) };
-                let text = [&candidate, &b": "[..], why.as_bytes()].concat();
-                denied.get_or_insert(Failure::new(FailureKind::NotExecutable, text));
-            }
-        }
-    }
-    Err(denied.unwrap_or_else(|| {
-        let what: &[u8] = if name.contains(&b'/') {
-            b": no such file in the container"
-        } else {
-            b": command not found in the container"
+            Errno::ACCESS if anywhere && file_type() != Some(FileType::RegularFile) => continue,
+            _ if file_type() == Some(FileType::Directory) => Refusal::IsDirectory,
+            error => Refusal::System(error),
         };
-        Failure::new(FailureKind::NotFound, [&name, what].concat())
-    }))
+        denied.get_or_insert(Trouble::NotRun(index, refusal));
+    }
+    denied.unwrap_or(Trouble::NotFound)
 }
 
 /// Where execvp(3) would look.
@@ -359,18 +449,6 @@ fn candidates(name: &[u8], path: &[u8]) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// A script without `#!`: by /bin/sh, as execvp(3) and every shell do.
-fn run_by_shell(
-    plan: &Plan,
-    script: &[u8],
-    environment: &Strings,
-) -> Result<std::convert::Infallible, Failure> {
-    let arguments = [b"sh".to_vec(), script.to_vec()].into_iter().chain(plan.argv.iter().skip(1).cloned());
-    let Err(error) = process::execute(b"/bin/sh", &Strings::new(arguments), environment);
-    let text = [script, b": ", reason(&error).as_bytes()].concat();
-    Err(Failure::new(FailureKind::NotExecutable, text))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -382,16 +460,57 @@ mod tests {
         assert!(candidates(b"", b"/a").is_empty());
     }
 
+    fn prepared(argv: &[&str], directory: Directory) -> Result<Prepared, Failure> {
+        prepare(Plan {
+            argv: argv.iter().map(|word| word.as_bytes().to_vec()).collect(),
+            program: None,
+            environment: vec![b"PWD=/before".to_vec(), b"PATH=/nowhere:/bin".to_vec()],
+            identity: Identity {
+                entry: crate::users::parse_entry(b"anna:x:1000:1000::/home/anna:/bin/sh").unwrap(),
+                groups: vec![1000],
+            },
+            directory,
+            streams: vec![(0, Stream::Device("/dev/null")), (7, Stream::Closed)],
+            terminal: None,
+            umask: 0o22,
+            limits: Vec::new(),
+            ignored: 0,
+        })
+    }
+
     #[test]
-    fn what_the_child_says_is_heard_in_order() {
-        let (reader, writer) = rustix::pipe::pipe().unwrap();
-        tell(writer.as_fd(), NOTICE, b"a notice");
-        tell(writer.as_fd(), 2, b"no directory");
-        drop(writer);
-        let words = listen(reader.as_fd());
-        assert!(matches!(&words[0], Word::Notice(text) if text == b"a notice"));
-        let expected = Failure::new(FailureKind::Directory, "no directory");
-        assert!(matches!(&words[1], Word::Failed(failure) if *failure == expected));
-        assert_eq!(words.len(), 2);
+    fn the_variable_of_the_directory_keeps_its_place_and_a_relative_directory_has_none() {
+        let absolute = prepared(&["x"], Directory::Guest(b"/a".to_vec())).unwrap();
+        assert_eq!(absolute.pwd, Some(0));
+        assert_eq!(absolute.pwds, [c"PWD=/a", c"PWD=/home/anna", c"PWD=/"].map(CString::from));
+        assert_eq!(prepared(&["x"], Directory::Guest(b"a".to_vec())).unwrap().pwd, None);
+        assert_eq!(prepared(&["x"], Directory::Home).unwrap().pwds[0].as_c_str(), c"PWD=/home/anna");
+    }
+
+    #[test]
+    fn no_descriptor_that_is_needed_stands_where_the_command_will_have_another() {
+        let prepared = prepared(&["x"], Directory::Home).unwrap();
+        assert!(prepared.streams[0].1.as_ref().unwrap().as_raw_fd() > 7);
+        assert!(prepared.streams[1].1.is_none());
+    }
+
+    #[test]
+    fn what_the_child_found_out_becomes_a_sentence() {
+        let prepared = prepared(&["x"], Directory::Guest(b"/a".to_vec())).unwrap();
+        for (trouble, kind, text) in [
+            (Trouble::NotFound, FailureKind::NotFound, "x: command not found in the container"),
+            (
+                Trouble::NotRun(1, Refusal::System(Errno::ACCESS)),
+                FailureKind::NotExecutable,
+                "/bin/x: Permission denied",
+            ),
+            (
+                Trouble::Directory(NotThere::Refused(Errno::NOENT)),
+                FailureKind::Directory,
+                "/a: No such file or directory",
+            ),
+        ] {
+            assert_eq!(prepared.explain(trouble), Failure::new(kind, text), "{trouble:?}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 
 pub mod descriptor;
 pub mod interface;
+pub mod memory;
 pub mod peer;
 pub mod process;
 pub mod signal;
