@@ -71,6 +71,8 @@ impl Row {
         match self.budget {
             Budget::RatioAtMost(limit) => self.ratio().map_or(f64::NAN, |ratio| ratio / limit),
             Budget::RatioAtLeast(limit) => self.ratio().map_or(f64::NAN, |ratio| limit / ratio),
+            // Nothing at all may be the budget.
+            Budget::AtMost(limit) if self.ours <= limit => (self.ours / limit).min(1.0),
             Budget::AtMost(limit) => self.ours / limit,
             Budget::None => 0.0,
         }
@@ -154,6 +156,8 @@ mod tests {
         assert_eq!(row(9.9, Budget::RatioAtLeast(0.97)).verdict(), "ok");
         assert!(!row(8.0, Budget::RatioAtLeast(0.97)).is_good());
         assert!(row(1e9, Budget::None).is_good());
+        assert!(row(0.0, Budget::AtMost(0.0)).is_good());
+        assert!(!row(1.0, Budget::AtMost(0.0)).is_good());
         assert!(!Row::failed("x", &"because").is_good());
         assert!(table(&[row(1.0, Budget::None), Row::failed("x", &"because")]).contains("because"));
     }

@@ -11,30 +11,41 @@ use super::report::{Budget, Row};
 
 const LONG: Duration = Duration::from_secs(300);
 
-/// 1 GiB through `cat`: descriptors passed (trusted) and relayed (untrusted), against `cat` on the host.
+/// 1 GiB through `cat`: descriptors passed (trusted) and relayed (untrusted), against `cat` on the host. The host's own
+/// program runs in the guests too: versions differ in their buffers, and that is not what is measured.
 pub fn pipes(guest: &Guest<'_>, effort: Effort) -> Result<Vec<Row>> {
-    let host = || pipe_rate(guest, "cat");
-    let mut rows = Vec::new();
-    let ours = best(effort, || pipe_rate(guest, &format!("snug run -c {NAME} cat")))?;
-    let reference = ("cat on the host", best(effort, host)?);
-    rows.push(Row::against(
-        "1 GiB through pipes, trusted",
-        "MiB/s",
-        ours,
-        reference,
-        Budget::RatioAtLeast(0.97),
-    ));
-    let isolated = guest.bed.try_container(USER, "bench-isolated", IMAGE, &["--preset", "isolated"])?;
+    let path = guest.account.home.join("snug-bench-cat");
+    std::fs::copy("/bin/cat", &path).doing(|| "copying cat".to_owned())?;
+    let rows = pipes_through(guest, effort, &path.to_string_lossy());
+    let _ = std::fs::remove_file(&path);
+    rows
+}
+
+fn pipes_through(guest: &Guest<'_>, effort: Effort, cat: &str) -> Result<Vec<Row>> {
+    const ISOLATED: &str = "bench-isolated";
+    let isolated = guest.bed.try_container(USER, ISOLATED, IMAGE, &["--preset", "isolated"])?;
     isolated.run(["true"]).dir("/").run()?.ok()?;
-    let ours = best(effort, || pipe_rate(guest, "cd / && snug run -c bench-isolated cat"))?;
-    rows.push(Row::against(
-        "1 GiB through pipes, untrusted",
-        "MiB/s",
-        ours,
-        reference,
-        Budget::RatioAtLeast(0.5),
-    ));
-    Ok(rows)
+    guest.bed.snug(USER).args(["cp", cat, &format!("{ISOLATED}:/tmp/cat")]).run()?.ok()?;
+    let middles = [
+        cat.to_owned(),
+        format!("snug run -c {NAME} {cat}"),
+        format!("cd / && snug run -c {ISOLATED} /tmp/cat"),
+    ];
+    // In turns, and the best of each: what the machine does meanwhile only ever makes it slower.
+    let mut rates = [0.0_f64; 3];
+    for _ in 0..effort.times(5) {
+        for (rate, middle) in rates.iter_mut().zip(&middles) {
+            *rate = rate.max(pipe_rate(guest, middle)?);
+        }
+    }
+    let [host, trusted, untrusted] = rates;
+    let row = |what, rate, least| {
+        Row::against(what, "MiB/s", rate, ("the same cat on the host", host), Budget::RatioAtLeast(least))
+    };
+    Ok(vec![
+        row("1 GiB through pipes, trusted", trusted, 0.97),
+        row("1 GiB through pipes, untrusted", untrusted, 0.5),
+    ])
 }
 
 /// 256 MiB of text to a terminal, against the same on a terminal of the host.
