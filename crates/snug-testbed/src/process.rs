@@ -233,7 +233,7 @@ mod tests {
     #[test]
     fn what_was_inherited_is_not_passed_on() {
         // dup(2) makes a descriptor that a child would inherit.
-        let inherited = rustix::io::dup(std::io::stdin()).unwrap();
+        let inherited = rustix::io::dup(io::stdin()).unwrap();
         keep_inherited_descriptors();
         assert!(rustix::io::fcntl_getfd(&inherited).unwrap().contains(rustix::io::FdFlags::CLOEXEC));
     }

@@ -47,9 +47,12 @@ pub fn share(state: &mut State) -> Result<()> {
     if holding(dir, &of("self")).is_some_and(|mount| mount.shared.is_some()) {
         return Ok(());
     }
-    state.remember(|state| state.mounts.extend([dir.to_owned()]))?;
     let sharing = || format!("making {SHARED_DIR} a shared mount");
-    rustix::mount::mount_bind(dir, dir).doing(sharing)?;
+    // One of an earlier `up` that somebody has made private: another on top would hide what is mounted below it.
+    if !of("self").iter().any(|mount| mount.point == dir) {
+        state.remember(|state| state.mounts.extend([dir.to_owned()]))?;
+        rustix::mount::mount_bind(dir, dir).doing(sharing)?;
+    }
     // Private first: it must be the only peer, whatever its parent is.
     rustix::mount::mount_change(dir, MountPropagationFlags::PRIVATE).doing(sharing)?;
     rustix::mount::mount_change(dir, MountPropagationFlags::SHARED).doing(sharing)
