@@ -69,8 +69,8 @@ pub struct Console {
     /// Tells of each key that arrives, once, also while it is not for us to read: a shell that brings a running job to
     /// the foreground (`fg`) tells it nothing, so the first line that is typed must.
     typing: Option<OwnedFd>,
-    /// A byte for each change of the guest's modes.
-    changes: OwnedFd,
+    /// A byte for each change of the guest's modes, where they are followed.
+    changes: Option<OwnedFd>,
     /// Tells the screen that such a change is in force on the caller's terminal.
     in_force: Sender<()>,
     /// The screen waits for that.
@@ -110,7 +110,6 @@ impl Console {
         };
         rustix::io::ioctl_fionbio(&peer, true)?;
         let (ended_reader, ended) = pipe_with(PipeFlags::CLOEXEC)?;
-        let (changes, tell) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
         let target = match (wiring.screen, &terminal) {
             (Some(stream), _) => Some(Target::Stream(stream)),
             (None, Some(terminal)) => Some(Target::Device(terminal.as_fd().try_clone_to_owned()?)),
@@ -139,7 +138,7 @@ impl Console {
             is_master,
             pending: Vec::new(),
             turn: None,
-            changes,
+            changes: None,
             in_force,
             is_awaited: false,
             ended: Some(ended),
@@ -151,11 +150,14 @@ impl Console {
         };
         // Before anything is shown: what a program changed by now is told by no event.
         console.follow();
-        let changes = console.shared.as_ref().map(|guest| Changes {
-            tell,
-            in_force: hears,
-            are_silent: guest.watch_end_of_input(),
-        });
+        let changes = match &console.shared {
+            Some(guest) => {
+                let (changes, tell) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+                console.changes = Some(changes);
+                Some(Changes { tell, in_force: hears, are_silent: guest.watch_end_of_input() })
+            }
+            None => None,
+        };
         console.screen = Some(Screen { source, target, already_read, ended: ended_reader, changes }.show()?);
         Ok(console)
     }
@@ -264,9 +266,8 @@ impl Console {
 
     /// What to wait for.
     pub fn poll_fds<'a>(&'a self, fds: &mut Vec<PollFd<'a>>) {
-        fds.push(PollFd::from_borrowed_fd(self.changes.as_fd(), PollFlags::IN));
-        if let Some(turn) = &self.turn {
-            fds.push(PollFd::from_borrowed_fd(turn.as_fd(), PollFlags::IN));
+        for fd in [&self.changes, &self.turn].into_iter().flatten() {
+            fds.push(PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::IN));
         }
         if let Some(terminal) = self.readable() {
             fds.push(PollFd::from_borrowed_fd(terminal.as_fd(), PollFlags::IN));
@@ -289,7 +290,15 @@ impl Console {
     pub fn progress(&mut self) {
         let has_turn = self.take_turn();
         let mut byte = [0; 64];
-        let has_changed = matches!(read(&self.changes, &mut byte), Ok(count) if count > 0);
+        let has_changed = match self.changes.as_ref().map(|changes| read(changes, &mut byte)) {
+            // The screen has ended: nothing more is told.
+            Some(Ok(0)) => {
+                self.changes = None;
+                false
+            }
+            Some(Ok(_)) => true,
+            Some(Err(_)) | None => false,
+        };
         self.is_awaited |= has_changed;
         let is_typed = !self.is_raw() && self.is_typed();
         if has_turn || has_changed || is_typed {

@@ -108,3 +108,25 @@ fn two_programs_that_want_single_keys_have_them_one_after_the_other() {
     assert!(shown.contains("done"), "{shown:?}");
     guest().shell("rm ~/lines").run().unwrap().success();
 }
+
+#[test]
+fn a_client_whose_terminal_is_quiet_does_nothing() {
+    // Calls of read(2), by /proc/PID/io (proc_pid_io(5)): whoever wakes up reads.
+    let reads = |pid: i32| {
+        let text = std::fs::read_to_string(format!("/proc/{pid}/io")).unwrap();
+        text.lines().find(|line| line.starts_with("syscr")).unwrap().to_owned()
+    };
+    let client =
+        "{ echo client=$BASHPID. >/dev/tty; exec snug run sh -c 'echo here >/dev/tty; read a </dev/tty'; }";
+    for line in [client.to_owned(), format!("true | {client}"), format!("{client} > >(cat)")] {
+        let mut pty = guest().bash(&line).on_pty().unwrap();
+        let shown = pty.until("here\r\n").unwrap();
+        let pid = shown.split(['=', '.']).nth(1).and_then(|pid| pid.parse().ok()).expect("the client's pid");
+        let before = reads(pid);
+        for _ in 0..20 {
+            guest().run(["true"]).run().unwrap().success();
+        }
+        assert_eq!(reads(pid), before, "{line}");
+        pty.close();
+    }
+}
