@@ -60,7 +60,8 @@ pub struct Console {
     wiring: Wiring,
     peer: OwnedFd,
     is_master: bool,
-    /// Where lines are edited by the caller's terminal.
+    began_with: Option<TerminalModes>,
+    /// Where lines are edited by the caller's terminal, and we can see what becomes of that.
     shared: Option<GuestTerminal>,
     /// Typed but not yet taken by the guest's terminal.
     pending: Vec<u8>,
@@ -86,9 +87,9 @@ pub struct Console {
 
 /// The modes that the guest's terminal shall start with.
 #[must_use]
-pub fn initial_modes(terminal: Option<&Terminal>, wiring: &Wiring, trusted: bool) -> Option<TerminalModes> {
+pub fn initial_modes(terminal: Option<&Terminal>, wiring: &Wiring) -> Option<TerminalModes> {
     let modes = terminal?.modes()?;
-    let is_shared = trusted && !wiring.is_whole() && wiring.typed.is_none();
+    let is_shared = !wiring.is_whole() && wiring.typed.is_none();
     Some(if is_shared { guest_terminal::edited_elsewhere(modes) } else { guest_terminal::edited_here(modes) })
 }
 
@@ -146,6 +147,7 @@ impl Console {
             hung_up: false,
             ending_keys,
             ending_key: None,
+            began_with,
             shared,
         };
         // Before anything is shown: what a program changed by now is told by no event.
@@ -162,29 +164,45 @@ impl Console {
         Ok(console)
     }
 
-    /// Whether the guest's terminal leaves the editing of lines to the caller's.
+    /// Whether the guest's terminal leaves the editing of lines to the caller's. An untrusted guest is not asked: its
+    /// word would bring it what is typed for other programs.
     fn takes_lines(&self) -> bool {
-        self.shared.as_ref().is_some_and(GuestTerminal::takes_lines)
+        self.shared.as_ref().map_or(!self.wiring.is_whole(), GuestTerminal::takes_lines)
+    }
+
+    /// Whether no other program of a pipeline has changed the caller's terminal for itself.
+    fn edits_lines(&self, terminal: &Terminal) -> bool {
+        self.began_with.is_some_and(|modes| terminal.edits_lines(&modes))
     }
 
     /// Does on the caller's terminal what the guest's asks for now: takes the keyboard, now or when its holder leaves it,
     /// or gives it back. Without effect in the background.
     pub fn follow(&mut self) {
         let wants_keyboard = self.wiring.typed.is_none() && !self.takes_lines();
-        if let Some(terminal) = self.terminal.as_mut().filter(|terminal| terminal.in_foreground()) {
-            if !wants_keyboard {
-                terminal.release();
-            } else if terminal.claim() {
-                terminal.make_raw();
-                if let Some(guest) = &self.shared {
-                    guest.work_alone();
+        let is_free = self.terminal.as_ref().is_some_and(|terminal| {
+            self.wiring.is_whole() || terminal.is_raw() || self.edits_lines(terminal)
+        });
+        match &mut self.terminal {
+            Some(terminal) if terminal.in_foreground() => {
+                if !wants_keyboard {
+                    terminal.release();
+                } else if !is_free {
+                    return;
+                } else if terminal.claim() {
+                    terminal.make_raw();
+                    if let Some(guest) = &self.shared {
+                        guest.work_alone();
+                    }
+                } else {
+                    if self.turn.is_none() {
+                        self.turn = terminal.claim_later().ok();
+                    }
+                    return;
                 }
-            } else {
-                if self.turn.is_none() {
-                    self.turn = terminal.claim_later().ok();
-                }
-                return;
             }
+            // Our turn may have come while we were sent here: it is for who is in the foreground.
+            Some(terminal) if !terminal.is_raw() => terminal.release(),
+            Some(_) | None => {}
         }
         if std::mem::take(&mut self.is_awaited) {
             // A screen that has ended waits for nothing.
@@ -239,7 +257,7 @@ impl Console {
     }
 
     fn may_read_lines(&self, terminal: &Terminal) -> bool {
-        self.takes_lines() && terminal.edits_lines()
+        self.takes_lines() && self.edits_lines(terminal)
     }
 
     /// The caller's terminal, if a line that waits there is for a program of ours that opens the terminal itself. Where
@@ -249,8 +267,9 @@ impl Console {
         (self.wiring.typed.is_none()
             && self.pending.is_empty()
             && terminal.in_foreground()
+            && self.shared.is_some()
             && self.may_read_lines(terminal)
-            && !pipeline::others_read(terminal.as_fd()))
+            && !terminal.number().is_some_and(pipeline::others_read))
         .then_some(terminal)
     }
 

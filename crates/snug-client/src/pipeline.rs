@@ -1,16 +1,14 @@
 //! The other programs of the caller's job that use its terminal.
 
 use std::fs;
-use std::os::fd::BorrowedFd;
 
-use rustix::fs::{fstat, stat};
+use rustix::fs::stat;
 use rustix::process::{Pid, getpgrp, getpid};
 
-/// Whether another process of our job has the terminal as its standard input, so that a line that is typed may be for it.
+/// Whether another process of our job has the terminal of this device number as its standard input, so that a line that is typed may be for it.
 /// Those that wait for us (the shell that runs a script) do not count; those that cannot be looked at neither.
 #[must_use]
-pub fn others_read(terminal: BorrowedFd<'_>) -> bool {
-    let Ok(device) = fstat(terminal).map(|status| status.st_rdev) else { return false };
+pub fn others_read(terminal: u64) -> bool {
     let ancestors = ancestors();
     let job = getpgrp();
     let Ok(processes) = fs::read_dir("/proc") else { return false };
@@ -18,7 +16,7 @@ pub fn others_read(terminal: BorrowedFd<'_>) -> bool {
     pids.any(|pid: i32| {
         !ancestors.contains(&pid)
             && status_of(pid).is_some_and(|status| status.group == job.as_raw_nonzero().get())
-            && stat(format!("/proc/{pid}/fd/0")).is_ok_and(|input| input.st_rdev == device)
+            && stat(format!("/proc/{pid}/fd/0")).is_ok_and(|input| input.st_rdev == terminal)
     })
 }
 

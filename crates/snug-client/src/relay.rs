@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{Errno, read, write};
-use rustix::pipe::{SpliceFlags, splice};
+use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, splice};
 
 /// What is moved at once. As large as the largest pipe that an ordinary user may have (`/proc/sys/fs/pipe-max-size`).
 const CHUNK: usize = 1 << 20;
@@ -81,13 +81,40 @@ pub fn send(source: BorrowedFd<'static>, connection: OwnedFd) -> io::Result<Join
     })
 }
 
-/// Writes what the agent sends to `target`. The result tells whether `target` took all of it.
+/// A stream of the agent's on its way to one of ours.
+pub struct Receiving {
+    thread: JoinHandle<rustix::io::Result<()>>,
+    done: OwnedFd,
+}
+
+impl AsFd for Receiving {
+    /// Ends when all is written.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.done.as_fd()
+    }
+}
+
+impl Receiving {
+    /// Waits for the end. Tells whether the target took all of it.
+    ///
+    /// # Errors
+    /// What read, write or splice say.
+    pub fn finish(self) -> rustix::io::Result<()> {
+        // A panic has told its own story.
+        self.thread.join().unwrap_or(Ok(()))
+    }
+}
+
+/// Writes what the agent sends to `target`.
 ///
 /// # Errors
-/// When no thread can be made.
-pub fn receive(
-    connection: OwnedFd,
-    target: BorrowedFd<'static>,
-) -> io::Result<JoinHandle<rustix::io::Result<()>>> {
-    thread::Builder::new().stack_size(64 << 10).spawn(move || copy(connection.as_fd(), target))
+/// When the system has no descriptor or thread left.
+pub fn receive(connection: OwnedFd, target: BorrowedFd<'static>) -> io::Result<Receiving> {
+    let (done, writer) = pipe_with(PipeFlags::CLOEXEC)?;
+    let thread = thread::Builder::new().stack_size(64 << 10).spawn(move || {
+        let result = copy(connection.as_fd(), target);
+        drop(writer);
+        result
+    })?;
+    Ok(Receiving { thread, done })
 }

@@ -5,7 +5,6 @@ use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -18,6 +17,7 @@ use snug_wire::policy::{Entry, Policy};
 use snug_wire::socket::{Connection, Descriptors, Filled, WireError, connect};
 
 use crate::console::{self, Console, Peer, Wiring};
+use crate::relay::Receiving;
 use crate::request::{Directory, Error, Outcome, Request, TerminalChoice, User};
 use crate::signals::{self, Signals};
 use crate::stream::Streams;
@@ -32,6 +32,8 @@ const REQUEST: Duration = Duration::from_secs(20);
 const START: Duration = Duration::from_secs(30);
 /// How long a guest may boot before its first command.
 const BOOT: Duration = Duration::from_secs(180);
+/// Signals that end the client where there is no command to pass them to.
+const ENDING: [i32; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT];
 
 /// Runs a command in a container and returns how it ended. The caller's terminal is left as it was found.
 ///
@@ -145,7 +147,7 @@ fn exec_of(
         stdio: streams.stdio,
         terminal: streams.wants_terminal().then(|| WireTerminal {
             size: terminal.map(Terminal::size).unwrap_or_default(),
-            modes: console::initial_modes(terminal, wiring, trusted),
+            modes: console::initial_modes(terminal, wiring),
             terminfo: terminfo::entry(),
             relayed: !trusted,
         }),
@@ -166,7 +168,7 @@ struct Session<'a> {
     terminal: Option<Terminal>,
     wiring: Wiring,
     console: Option<Console>,
-    outputs: Vec<JoinHandle<rustix::io::Result<()>>>,
+    outputs: Vec<Receiving>,
     settled: bool,
     started: bool,
 }
@@ -246,9 +248,7 @@ impl Session<'_> {
                 return Err(Error::Lost { container: self.request.container.clone() });
             }
             while let Some(signal) = signals.next() {
-                if !self.started
-                    && [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT].contains(&signal)
-                {
+                if !self.started && ENDING.contains(&signal) {
                     return Ok(Outcome::Killed(signal));
                 }
                 self.pass_on(signal);
@@ -319,19 +319,38 @@ impl Session<'_> {
                 signals::stop();
                 self.resume();
             }
-            FromAgent::Exited(status) => return self.end(Outcome::Exited(status)),
-            FromAgent::Killed { signal, .. } => return self.end(Outcome::Killed(i32::from(signal))),
+            FromAgent::Exited(status) => return self.end(Outcome::Exited(status), signals),
+            FromAgent::Killed { signal, .. } => return self.end(Outcome::Killed(i32::from(signal)), signals),
             FromAgent::Failed { kind, text } => return Ok(Some(self.failure(kind, &text))),
         }
         Ok(None)
     }
 
-    /// The command has ended; its relayed output may still be under way.
-    fn end(&mut self, outcome: Outcome) -> Result<Option<Outcome>, Error> {
+    /// The command has ended; its relayed output may still be under way, and what it left behind in the guest may keep that
+    /// open for ever: a signal ends the wait.
+    fn end(&mut self, outcome: Outcome, signals: &Signals) -> Result<Option<Outcome>, Error> {
         for output in self.outputs.drain(..) {
-            match output.join() {
-                Ok(Ok(()) | Err(Errno::PIPE | Errno::CONNRESET)) | Err(_) => {}
-                Ok(Err(errno)) => return Err(Error::system("cannot write the command's output")(errno)),
+            loop {
+                let mut fds = [
+                    PollFd::new(&output, PollFlags::IN),
+                    PollFd::from_borrowed_fd(signals.as_fd(), PollFlags::IN),
+                ];
+                match poll(&mut fds, None) {
+                    Ok(_) | Err(Errno::INTR) => {}
+                    Err(errno) => return Err(Error::system("cannot wait")(errno)),
+                }
+                if !fds[0].revents().is_empty() {
+                    break;
+                }
+                while let Some(signal) = signals.next() {
+                    if ENDING.contains(&signal) {
+                        return Ok(Some(Outcome::Killed(signal)));
+                    }
+                }
+            }
+            match output.finish() {
+                Ok(()) | Err(Errno::PIPE | Errno::CONNRESET) => {}
+                Err(errno) => return Err(Error::system("cannot write the command's output")(errno)),
             }
         }
         Ok(Some(outcome))

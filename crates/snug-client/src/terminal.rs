@@ -21,8 +21,10 @@ use crate::guest_terminal;
 /// The caller's terminal.
 pub struct Terminal {
     device: File,
-    /// Modes to go back to; `Some` while we have changed them.
-    saved: Option<Termios>,
+    /// The node that is locked: never `/dev/tty`, which all terminals of the host share.
+    node: File,
+    /// Modes to go back to, and those that we have set; `Some` while they are ours.
+    changed: Option<(Termios, TerminalModes)>,
 }
 
 impl Terminal {
@@ -32,16 +34,26 @@ impl Terminal {
     /// # Errors
     /// When there is no terminal.
     pub fn open(stream: Option<BorrowedFd<'_>>) -> io::Result<Self> {
-        let path = match stream {
-            Some(stream) => format!("/proc/self/fd/{}", stream.as_raw_fd()),
-            None => "/dev/tty".into(),
-        };
         // A line that another program was faster to read must not be waited for.
         let flags = libc::O_NOCTTY | libc::O_NONBLOCK;
         let open = |path: &str| OpenOptions::new().read(true).write(true).custom_flags(flags).open(path);
-        // A terminal of another user (`su`) can be used through its descriptor but not opened again.
-        let device = open(&path).or_else(|_| open("/dev/tty"))?;
-        Ok(Self { device, saved: None })
+        let anew = stream.and_then(|stream| open(&format!("/proc/self/fd/{}", stream.as_raw_fd())).ok());
+        let (device, node) = match (anew, stream) {
+            (Some(device), _) => (device.try_clone()?, device),
+            // A terminal of another user (`su`) can be used through its descriptor but not opened again.
+            (None, Some(stream)) => (open("/dev/tty")?, stream.try_clone_to_owned()?.into()),
+            (None, None) => {
+                let device = open("/dev/tty")?;
+                (device.try_clone()?, device)
+            }
+        };
+        Ok(Self { device, node, changed: None })
+    }
+
+    /// Its device number.
+    #[must_use]
+    pub fn number(&self) -> Option<u64> {
+        rustix::fs::fstat(&self.node).ok().map(|status| status.st_rdev)
     }
 
     /// Its size, where it has one.
@@ -62,16 +74,20 @@ impl Terminal {
         tcgetpgrp(&self.device).is_ok_and(|group| group == rustix::process::getpgrp())
     }
 
-    /// Whether lines are edited here now: nobody has switched it to single keys.
+    /// Whether it still edits and echoes lines as it did with `before`: nobody has switched it to single keys, or asks for a
+    /// password.
     #[must_use]
-    pub fn edits_lines(&self) -> bool {
-        tcgetattr(&self.device).is_ok_and(|modes| modes.local_modes.contains(LocalModes::ICANON))
+    pub fn edits_lines(&self, before: &TerminalModes) -> bool {
+        let both = (LocalModes::ICANON | LocalModes::ECHO).bits();
+        self.modes().is_some_and(|now| {
+            now.local & both == before.local & both && now.local & LocalModes::ICANON.bits() != 0
+        })
     }
 
     /// Tries to get the keyboard. True when we have it, also from before.
     #[must_use]
     pub fn claim(&self) -> bool {
-        lock(&self.device, libc::F_SETLK, libc::F_WRLCK).is_ok()
+        lock(&self.node, libc::F_SETLK, libc::F_WRLCK).is_ok()
     }
 
     /// Waits for the keyboard on a thread and then closes the returned pipe's other end, which poll(2) reports.
@@ -80,7 +96,7 @@ impl Terminal {
     /// When the system has no descriptor or thread left.
     pub fn claim_later(&self) -> io::Result<std::os::fd::OwnedFd> {
         let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
-        let device = self.device.try_clone()?;
+        let device = self.node.try_clone()?;
         thread::Builder::new().stack_size(32 << 10).spawn(move || {
             while lock(&device, libc::F_SETLKW, libc::F_WRLCK)
                 .is_err_and(|error| error.kind() == io::ErrorKind::Interrupted)
@@ -94,7 +110,7 @@ impl Terminal {
 
     /// Raw mode: every byte goes to the guest's terminal, which does all that a terminal does.
     pub fn make_raw(&mut self) {
-        if self.saved.is_some() || !self.in_foreground() {
+        if self.is_raw() || !self.in_foreground() {
             return;
         }
         let Ok(modes) = tcgetattr(&self.device) else { return };
@@ -103,16 +119,17 @@ impl Terminal {
         // The guest's driver has done the output's line ends already; UTF-8 editing stays known to the driver.
         raw.input_modes |= modes.input_modes & InputModes::IUTF8;
         if tcsetattr(&self.device, OptionalActions::Drain, &raw).is_ok() {
-            self.saved = Some(modes);
+            self.changed = self.modes().map(|ours| (modes, ours));
         }
     }
 
-    /// Puts the modes back that [`Terminal::make_raw`] found. Stopped jobs must not touch the terminal: only from the
+    /// Puts the modes back that [`Terminal::make_raw`] found, where they are still those that it set: another program may
+    /// ask for a password meanwhile, and must not have it echoed. Stopped jobs must not touch the terminal: only from the
     /// foreground.
     pub fn restore(&mut self) {
-        if let Some(modes) = self.saved.take() {
+        if let Some((modes, ours)) = self.changed.take() {
             // From the background this would stop us with SIGTTOU; the shell has set its own modes by then.
-            if self.in_foreground() {
+            if self.in_foreground() && self.modes() == Some(ours) {
                 let _ = tcsetattr(&self.device, OptionalActions::Drain, &modes);
             }
         }
@@ -121,7 +138,7 @@ impl Terminal {
     /// Whether [`Terminal::make_raw`] is in force.
     #[must_use]
     pub fn is_raw(&self) -> bool {
-        self.saved.is_some()
+        self.changed.is_some()
     }
 
     /// Gives the keyboard up, modes restored. Also the one that [`Terminal::claim_later`] got a moment ago: who stops must
@@ -129,7 +146,7 @@ impl Terminal {
     pub fn release(&mut self) {
         self.restore();
         // Fails only for a terminal that is gone.
-        let _ = lock(&self.device, libc::F_SETLK, libc::F_UNLCK);
+        let _ = lock(&self.node, libc::F_SETLK, libc::F_UNLCK);
     }
 }
 
