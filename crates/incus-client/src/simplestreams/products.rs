@@ -93,8 +93,11 @@ pub(super) fn read_products(file: &[u8]) -> serde_json::Result<Vec<StreamImage>>
 
 fn newest(product: Product) -> Option<StreamImage> {
     let architecture = kernel_name(&product.arch)?;
-    let (version, (fingerprint, size)) =
-        product.versions.iter().rev().find_map(|(name, version)| Some((name, container(version)?)))?;
+    let (version, created_at, (fingerprint, size)) = product
+        .versions
+        .iter()
+        .rev()
+        .find_map(|(name, version)| Some((name, built(name)?, container(version)?)))?;
     let words = [&product.os, &product.release_title, &product.variant];
     let words = words.into_iter().filter(|word| !word.is_empty() && *word != "default");
     let words: Vec<&str> = words.map(String::as_str).collect();
@@ -105,7 +108,7 @@ fn newest(product: Product) -> Option<StreamImage> {
         architecture: architecture.to_owned(),
         description: format!("{} ({version})", words.join(" ")),
         size,
-        created_at: built(version)?,
+        created_at,
     })
 }
 
@@ -200,6 +203,18 @@ mod tests {
             "ids":{"datatype":"image-ids","path":"i","products":["a"]}},"format":"index:1.0"}"#;
         assert_eq!(read_index(index.as_bytes()).unwrap(), ["streams/v1/images.json"]);
         assert!(read_index(b"<html>").is_err());
+    }
+
+    #[test]
+    fn a_version_that_is_no_date_hides_no_other() {
+        let odd = PRODUCTS
+            .replace(r#""20260301_05:24":{"items":{"disk.qcow2""#, r#""latest":{"items":{"disk.qcow2""#);
+        let odd = odd.replace(
+            r#""disk.qcow2":{"ftype":"disk-kvm.img","size":7}}}}},"#,
+            r#""x":{"ftype":"incus_combined.tar.gz","size":5,"sha256":"odd"}}}}},"#,
+        );
+        assert!(odd.contains("latest") && odd.contains("odd\"}}"), "{odd}");
+        assert_eq!(read_products(odd.as_bytes()).unwrap()[0].fingerprint, "new");
     }
 
     #[test]

@@ -17,8 +17,7 @@ pub(super) fn connector(certificate: Option<&str>) -> Result<TlsConnector, Strea
         Some(pem) => CertificateDer::pem_slice_iter(pem.as_bytes())
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| invalid("certificate", error.to_string()))?,
-        // Files that cannot be read are left out, as every TLS library does; none at all refuses every server.
-        None => rustls_native_certs::load_native_certs().certs,
+        None => authorities()?,
     };
     let (added, _) = roots.add_parsable_certificates(certificates);
     if added == 0 && certificate.is_some() {
@@ -30,6 +29,17 @@ pub(super) fn connector(certificate: Option<&str>) -> Result<TlsConnector, Strea
         .with_root_certificates(roots)
         .with_no_client_auth();
     Ok(TlsConnector::from(Arc::new(config)))
+}
+
+/// The host's authorities. Files that cannot be read are left out, as every TLS library does; none at all is an error,
+/// since it would refuse every server.
+fn authorities() -> Result<Vec<CertificateDer<'static>>, StreamError> {
+    let found = rustls_native_certs::load_native_certs();
+    if found.certs.is_empty() {
+        let reasons: Vec<String> = found.errors.iter().map(ToString::to_string).collect();
+        return Err(invalid("certificates of this host", format!("there are none: {}", reasons.join("; "))));
+    }
+    Ok(found.certs)
 }
 
 /// The name or address that the server's certificate must hold.

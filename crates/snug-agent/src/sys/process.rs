@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 #[cfg(target_arch = "x86_64")]
 use rustix::mm::{MprotectFlags, mprotect};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, kill_process, pidfd_open, waitpid};
 
 const READ_WRITE: ProtFlags = ProtFlags::READ.union(ProtFlags::WRITE);
 
@@ -69,7 +69,19 @@ pub fn fork_into(cgroup: Option<BorrowedFd<'_>>) -> io::Result<Fork<Child>> {
     }
     match fork()? {
         Fork::Child => Ok(Fork::Child),
-        Fork::Parent(pid) => Ok(Fork::Parent(Child { pid, pidfd: pidfd_open(pid, PidfdFlags::empty())? })),
+        Fork::Parent(pid) => Ok(Fork::Parent(child_of(pid)?)),
+    }
+}
+
+/// A child that was made without its pidfd. Where none can be had it must not live: nobody would own it.
+fn child_of(pid: Pid) -> io::Result<Child> {
+    match pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(pidfd) => Ok(Child { pid, pidfd }),
+        Err(errno) => {
+            let _ = kill_process(pid, Signal::KILL);
+            let _ = waitpid(Some(pid), WaitOptions::empty());
+            Err(errno.into())
+        }
     }
 }
 
@@ -138,8 +150,7 @@ pub fn vfork_into(cgroup: Option<BorrowedFd<'_>>, work: &mut dyn FnMut() -> Infa
     if result == 0 {
         work();
     }
-    let pid = to_pid(result)?;
-    Ok(Child { pid, pidfd: pidfd_open(pid, PidfdFlags::empty())? })
+    child_of(to_pid(result)?)
 }
 
 fn to_pid(result: libc::c_long) -> io::Result<Pid> {

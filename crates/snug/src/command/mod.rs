@@ -23,6 +23,8 @@ pub mod start;
 pub mod stop;
 pub mod unset;
 
+use std::fmt::Write;
+
 use serde::Serialize;
 
 use crate::error::CommandError;
@@ -37,5 +39,37 @@ pub fn print_json<T: Serialize + ?Sized>(printer: Printer, key: &str, value: &T)
     let mut shape = serde_json::Map::new();
     shape.insert("version".into(), JSON_VERSION.into());
     shape.insert(key.into(), serde_json::to_value(value).map_err(failed)?);
-    printer.answer_line(&serde_json::to_string_pretty(&shape).map_err(failed)?)
+    printer.answer_line(&harmless(&serde_json::to_string_pretty(&shape).map_err(failed)?))
+}
+
+/// JSON without what a terminal would obey or a reader would be deceived by: DEL, the controls of ISO 6429's upper half, and
+/// characters that turn the direction of writing. JSON may write any character by its number (RFC 8259, 7).
+fn harmless(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for character in json.chars() {
+        match character {
+            '\u{7f}'..='\u{9f}'
+            | '\u{200e}'
+            | '\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}' => {
+                let _ = write!(text, "\\u{:04x}", u32::from(character));
+            }
+            _ => text.push(character),
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_holds_nothing_that_a_terminal_obeys_and_means_the_same() {
+        let value = "plain \u{9b}31m \u{202e} ä \u{7f}";
+        let text = harmless(&serde_json::to_string(value).unwrap());
+        assert_eq!(text, r#""plain \u009b31m \u202e ä \u007f""#);
+        assert_eq!(serde_json::from_str::<String>(&text).unwrap(), value);
+    }
 }
