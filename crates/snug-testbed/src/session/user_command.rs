@@ -138,7 +138,9 @@ impl UserCommand {
 
     fn prepared(&self, wrapper: &[&str]) -> Command {
         let mut argv: Vec<OsString> = wrapper.iter().map(OsString::from).collect();
-        argv.push("setpriv".into());
+        // A suite that was started with `&` by a shell without job control, or by nohup, ignores signals: those that a user
+        // types would be ignored, too.
+        argv.extend(["env", "--default-signal", "setpriv"].map(OsString::from));
         argv.push(format!("--reuid={}", self.account.uid).into());
         argv.push(format!("--regid={}", self.account.gid).into());
         argv.extend(["--init-groups", "--inh-caps=-all", "--"].map(OsString::from));
