@@ -112,9 +112,9 @@ fn two_programs_that_want_single_keys_have_them_one_after_the_other() {
 #[test]
 fn a_client_whose_terminal_is_quiet_does_nothing() {
     // Calls of read(2), by /proc/PID/io (proc_pid_io(5)): whoever wakes up reads.
-    let reads = |pid: i32| {
+    let reads = |pid: i32| -> u64 {
         let text = std::fs::read_to_string(format!("/proc/{pid}/io")).unwrap();
-        text.lines().find(|line| line.starts_with("syscr")).unwrap().to_owned()
+        text.lines().find_map(|line| line.strip_prefix("syscr: ")).unwrap().parse().unwrap()
     };
     let client =
         "{ echo client=$BASHPID. >/dev/tty; exec snug run sh -c 'echo here >/dev/tty; read a </dev/tty'; }";
@@ -126,7 +126,9 @@ fn a_client_whose_terminal_is_quiet_does_nothing() {
         for _ in 0..20 {
             guest().run(["true"]).run().unwrap().success();
         }
-        assert_eq!(reads(pid), before, "{line}");
+        // The word that the command has begun may come this late; one that does not sleep reads thousands of times.
+        let more = reads(pid) - before;
+        assert!(more < 20, "{line}: {more}");
         pty.close();
     }
 }
