@@ -165,7 +165,7 @@ fn a_second_server_leaves_the_first_alone() {
 fn commands_outlive_a_server_that_is_killed_and_the_next_one_serves() {
     let mut agent = Agent::start();
     let mut client = agent.client();
-    client.run(script("trap 'exit 4' USR1; while :; do sleep 0.01; done"));
+    client.run_until_ready("trap 'exit 4' USR1; echo ready; while :; do sleep 0.01; done");
     agent.kill();
     agent.restart();
     assert_eq!(*agent.capture(exec(&["true"])).end(), FromAgent::Exited(0));
@@ -183,7 +183,7 @@ fn everything_is_hung_up_before_a_stop() {
     let mut polite = agent.client();
     polite.run(exec(&["sleep", "300"]));
     let mut stubborn = agent.client();
-    stubborn.run(script("trap '' HUP TERM INT; while :; do sleep 0.01; done"));
+    stubborn.run_until_ready("trap '' HUP TERM INT; echo ready; while :; do sleep 0.01; done");
     let idle = agent.client();
     let mut stop = agent.client();
     let begun = Instant::now();

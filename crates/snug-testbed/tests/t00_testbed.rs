@@ -2,6 +2,8 @@
 #![cfg(feature = "real-stack")]
 #![allow(missing_docs, reason = "a test's name is its documentation")]
 
+use std::io::Read;
+use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -86,8 +88,11 @@ fn a_signal_reaches_the_command_on_a_terminal_itself() {
 fn what_a_test_leaves_over_is_named() {
     let bed = Bed::require();
     let leaks = Leaks::before();
-    let null = std::process::Stdio::null;
-    let mut child = bed.as_user("tester", ["sleep", "1000"]).spawn(null(), null(), null()).unwrap();
+    let null = Stdio::null;
+    let line = "echo begun; exec sleep 1000";
+    let mut child = bed.shell("tester", line).spawn(null(), Stdio::piped(), null()).unwrap();
+    // Until then it may be root's program that becomes the user.
+    child.stdout.take().unwrap().read_exact(&mut [0; 6]).unwrap();
     let left = leaks.left(Duration::ZERO);
     child.kill().unwrap();
     child.wait().unwrap();

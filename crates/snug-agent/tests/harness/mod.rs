@@ -243,6 +243,20 @@ impl Client {
         self.expect_started()
     }
 
+    /// Runs a script that says `ready` when it is, and returns then.
+    #[track_caller]
+    pub fn run_until_ready(&mut self, text: &str) {
+        let (out, out_end) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
+        self.send_fds(&[(1, out_end.as_fd())]);
+        drop(out_end);
+        let mut exec = script(text);
+        exec.stdio[1] = Stdio::Passed;
+        self.run(exec);
+        let mut said = [0; 6];
+        std::io::Read::read_exact(&mut fs::File::from(out), &mut said).unwrap();
+        assert_eq!(&said, b"ready\n");
+    }
+
     #[track_caller]
     pub fn expect_started(&mut self) -> u32 {
         match self.expect() {
