@@ -11,6 +11,8 @@ use std::path::{Component, Path, PathBuf};
 use pack::pack;
 use tar::{Archive, EntryType};
 
+use crate::sys::signal;
+
 fn named(path: &Path) -> impl Fn(io::Error) -> io::Error {
     move |error| io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
@@ -105,6 +107,8 @@ fn all(left_out: Vec<io::Error>) -> io::Result<()> {
 
 /// `pack PATH`, `unpack DIR [--as NAME]`.
 pub fn run(verb: &str, arguments: &[OsString]) -> Result<(), String> {
+    // A reader that has seen enough (a link that it follows, a full disk) ends a writer without a word.
+    signal::reset_dispositions(0);
     let result = match (verb, arguments) {
         ("pack", [path]) => pack(Path::new(path), io::stdout().lock()).and_then(all),
         ("unpack", [into]) => unpack(Path::new(into), None, io::stdin().lock()),

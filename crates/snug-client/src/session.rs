@@ -428,7 +428,9 @@ impl Session<'_> {
         let (status, hints) = match kind {
             FailureKind::NotFound => (127, Vec::new()),
             FailureKind::NotExecutable => (126, Vec::new()),
-            FailureKind::Directory => (125, directory_hints(&self.request.directory, container)),
+            FailureKind::Directory => {
+                (125, directory_hints(&self.request.directory, container, self.trusted))
+            }
             FailureKind::Protocol => {
                 (125, vec![format!("`snug restart {container}` gives it the agent of this version")])
             }
@@ -446,14 +448,21 @@ impl Session<'_> {
     }
 }
 
-fn directory_hints(wanted: &Directory, container: &str) -> Vec<String> {
-    let share = |path: &Path| format!("the grant `path={}` shares it with {container}", path.display());
-    if let Directory::Guest(path) = wanted {
-        let meant = format!("`-w` names a directory of {container}, which need not have those of the host");
-        return path.is_dir().then(|| share(path)).into_iter().chain([meant]).collect();
+/// What would help where the container does not have a directory. Only an untrusted one shares nothing of the host.
+fn directory_hints(wanted: &Directory, container: &str, trusted: bool) -> Vec<String> {
+    let shared = if trusted {
+        format!("of the host's directories {container} has your home and what is below it")
+    } else {
+        format!("{container} has none of the host's directories: `snug cp` brings files in and out")
+    };
+    match wanted {
+        Directory::Guest(path) => {
+            let meant =
+                format!("`-w` names a directory of {container}, which need not have those of the host");
+            path.is_dir().then_some(shared).into_iter().chain([meant]).collect()
+        }
+        _ => vec![shared, "`-w DIR` names a directory of the container".into()],
     }
-    let here = env::current_dir().unwrap_or_else(|_| "PATH".into());
-    vec![share(&here), "`-w DIR` names a directory of the container".into()]
 }
 
 fn to_byte(signal: i32) -> u8 {
@@ -485,13 +494,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_hints_for_a_missing_directory_are_about_the_one_that_was_asked_for() {
-        let there = directory_hints(&Directory::Guest("/usr".into()), "dev");
-        assert!(there[0].contains("`path=/usr`"), "{there:?}");
-        let nowhere = directory_hints(&Directory::Guest("/nowhere/at/all".into()), "dev");
-        assert!(!nowhere.concat().contains("path="), "{nowhere:?}");
-        let here = directory_hints(&Directory::Same { or_home: false }, "dev");
-        let expected = format!("`path={}`", env::current_dir().unwrap().display());
-        assert!(here[0].contains(&expected), "{here:?}");
+    fn the_hints_for_a_missing_directory_name_what_would_help() {
+        let there = directory_hints(&Directory::Guest("/usr".into()), "dev", true);
+        assert!(there[0].contains("your home") && there[1].contains("`-w`"), "{there:?}");
+        let nowhere = directory_hints(&Directory::Guest("/nowhere/at/all".into()), "dev", true);
+        assert!(!nowhere.concat().contains("your home"), "{nowhere:?}");
+        let here = directory_hints(&Directory::Same { or_home: false }, "dev", false);
+        assert!(here[0].contains("snug cp") && here[1].contains("`-w DIR`"), "{here:?}");
     }
 }

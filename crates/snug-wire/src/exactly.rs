@@ -46,9 +46,45 @@ impl<R: Read> Read for Exactly<R> {
     }
 }
 
+/// Files whose size says nothing say at most so much: 0 in `/proc`, a page in `/sys`.
+const DOUBTFUL: u64 = 64 << 10;
+/// As much of such a file is taken into memory, and no more.
+const WHOLE: u64 = 16 << 20;
+
+/// The whole content of a file whose size says nothing, as those that the kernel makes up when they are read: they are
+/// short, and have no blocks (`blocks` is `st_blocks` of stat(2)). `None` for any other, of which nothing is read.
+///
+/// # Errors
+/// What read says; a file that has no size and is longer than 16 MiB.
+pub fn made_up(file: impl Read, length: u64, blocks: u64) -> io::Result<Option<Vec<u8>>> {
+    if blocks > 0 || length > DOUBTFUL {
+        return Ok(None);
+    }
+    let mut content = Vec::new();
+    file.take(WHOLE + 1).read_to_end(&mut content)?;
+    if content.len() as u64 > WHOLE {
+        return Err(io::Error::other("it does not tell its size and is longer than 16 MiB"));
+    }
+    Ok(Some(content))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_content_of_a_file_that_does_not_tell_its_size_is_its_size() {
+        for (content, length, blocks, taken) in [
+            (&b"abc"[..], 0, 0, Some(&b"abc"[..])),
+            (b"abc", 4096, 0, Some(b"abc")),
+            (b"", 0, 0, Some(b"")),
+            (b"abc", 3, 8, None),
+            (b"abc", 1 << 20, 0, None),
+        ] {
+            assert_eq!(made_up(content, length, blocks).unwrap().as_deref(), taken, "{length} {blocks}");
+        }
+        assert!(made_up(io::repeat(0), 0, 0).is_err());
+    }
 
     #[test]
     fn a_file_that_changes_keeps_its_announced_length() {

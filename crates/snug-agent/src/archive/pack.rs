@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use snug_wire::exactly::Exactly;
+use snug_wire::exactly::{Exactly, made_up};
 use tar::{Builder, Header, HeaderMode};
 
 use super::named;
@@ -89,12 +89,23 @@ impl<W: Write> Packer<W> {
     }
 
     fn add_file(&mut self, path: &Path, name: &Path, mut file: File, status: &Metadata) -> io::Result<()> {
+        let mut header = Header::new_gnu();
+        header.set_metadata_in_mode(status, HeaderMode::Complete);
+        match made_up(&mut file, status.len(), status.blocks()).map_err(named(path)) {
+            Ok(None) => {}
+            Ok(Some(content)) => {
+                header.set_size(content.len() as u64);
+                return self.builder.append_data(&mut header, name, content.as_slice());
+            }
+            Err(error) => {
+                self.left_out.push(error);
+                return Ok(());
+            }
+        }
         if status.blocks() * STAT_BLOCK < status.len() {
             // Holes stay holes.
             return self.builder.append_file(name, &mut file);
         }
-        let mut header = Header::new_gnu();
-        header.set_metadata_in_mode(status, HeaderMode::Complete);
         let mut exact = Exactly::new(file, status.len());
         self.builder.append_data(&mut header, name, &mut exact)?;
         self.left_out.extend(exact.failed().map(named(path)));
@@ -105,6 +116,7 @@ impl<W: Write> Packer<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Read;
     use std::os::unix::fs::symlink;
 
     fn names(stream: &[u8]) -> Vec<String> {
@@ -136,6 +148,16 @@ mod tests {
         let left_out = pack(Path::new("/nonexistent/x"), &mut stream).unwrap();
         assert!(left_out[0].to_string().starts_with("/nonexistent/x: "), "{left_out:?}");
         assert_eq!(names(&stream), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_file_of_the_kernels_arrives_with_its_content() {
+        let mut stream = Vec::new();
+        assert!(pack(Path::new("/proc/version"), &mut stream).unwrap().is_empty());
+        let mut archive = tar::Archive::new(stream.as_slice());
+        let mut content = String::new();
+        archive.entries().unwrap().next().unwrap().unwrap().read_to_string(&mut content).unwrap();
+        assert_eq!(content, fs::read_to_string("/proc/version").unwrap());
     }
 
     #[test]

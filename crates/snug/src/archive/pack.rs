@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use snug_wire::exactly::Exactly;
+use snug_wire::exactly::{Exactly, made_up};
 use tar::{Builder, EntryType, Header};
 
 use super::{ArchiveError, Skipped, shown};
@@ -26,6 +26,8 @@ pub fn pack(path: &Path, name: &OsStr, stream: impl Write) -> Result<Vec<Skipped
 /// What an entry needs before its header may be written: after it, the stream is committed to the content.
 enum Content {
     File(fs::File),
+    /// Of a file that the kernel makes up when it is read.
+    MadeUp(Vec<u8>),
     Directory(Vec<PathBuf>),
     Link(PathBuf),
 }
@@ -44,7 +46,11 @@ impl Content {
             return fs::read_link(path).map(Self::Link);
         }
         if kind.is_file() {
-            return fs::File::open(path).map(Self::File);
+            let file = fs::File::open(path)?;
+            return Ok(match made_up(&file, metadata.len(), metadata.blocks())? {
+                Some(content) => Self::MadeUp(content),
+                None => Self::File(file),
+            });
         }
         Err(io::Error::other("neither a file nor a directory nor a link"))
     }
@@ -69,6 +75,12 @@ impl<W: Write> Packer<W> {
             Content::Link(target) => {
                 header.set_entry_type(EntryType::Symlink);
                 self.builder.append_link(&mut header, name, target).map_err(ArchiveError::Stream)?;
+            }
+            Content::MadeUp(content) => {
+                header.set_entry_type(EntryType::Regular);
+                header.set_size(content.len() as u64);
+                let content = content.as_slice();
+                self.builder.append_data(&mut header, name, content).map_err(ArchiveError::Stream)?;
             }
             Content::File(file) => {
                 header.set_entry_type(EntryType::Regular);
