@@ -142,7 +142,7 @@ impl Error {
     pub fn hints(&self) -> Vec<String> {
         match self {
             Self::NotRunning { container } => vec![format!("`snug start {container}` starts it")],
-            Self::ThroughDaemon { .. } => vec!["`snug enter` asks the daemon for you".into()],
+            Self::ThroughDaemon { .. } => vec!["this version enters no privileged container".into()],
             Self::DirectoryStream { .. } => vec!["redirect it from a file or /dev/null".into()],
             Self::NoDirectory(_) => vec!["`cd` to a directory that exists".into()],
             Self::Agent { container, .. } | Self::Lost { container } => {

@@ -279,11 +279,12 @@ impl Session<'_> {
             }
         });
         match poll(&mut fds, timeout.as_ref()) {
-            Ok(0) if deadline.is_some_and(|deadline| deadline <= Instant::now()) => {
-                return Err(self.agent_error(WireError::TimedOut));
-            }
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(Error::system("cannot wait")(errno)),
+        }
+        // Also when something is ready: an agent that talks without end is no nearer to an answer.
+        if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            return Err(self.agent_error(WireError::TimedOut));
         }
         let talked = !fds[0].revents().is_empty();
         drop(fds);
@@ -451,7 +452,7 @@ impl Session<'_> {
 /// What would help where the container does not have a directory. Only an untrusted one shares nothing of the host.
 fn directory_hints(wanted: &Directory, container: &str, trusted: bool) -> Vec<String> {
     let shared = if trusted {
-        format!("of the host's directories {container} has your home and what is below it")
+        "what is below your home is there where the container shares it".to_owned()
     } else {
         format!("{container} has none of the host's directories: `snug cp` brings files in and out")
     };

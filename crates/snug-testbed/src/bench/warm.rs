@@ -56,7 +56,11 @@ pub fn side_by_side(guest: &Guest<'_>, effort: Effort) -> Result<Vec<Row>> {
         clients.into_iter().map(|client| client.join().unwrap_or(each)).sum()
     });
     let took = started.elapsed().as_secs_f64();
-    let left = leaks.left(Duration::from_secs(5));
+    let mut left = leaks.left(Duration::from_secs(5));
+    // The agent makes its next session in advance: one of its processes is a new one, in the place of one that was there.
+    if let Some(spare) = left.iter().position(|what| what.contains("/.snug/bin/snug-agent")) {
+        left.remove(spare);
+    }
     if wrong > 0 || !left.is_empty() {
         return Err(Error::Unfit(format!("{wrong} wrong answers; left over: {}", left.join(", "))));
     }
