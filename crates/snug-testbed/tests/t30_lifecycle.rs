@@ -225,6 +225,18 @@ fn on_a_terminal_rm_asks_with_the_size_and_takes_no_for_no() {
 }
 
 #[test]
+fn who_agreed_to_one_is_not_kept_from_it_by_another_that_is_missing() {
+    let bed = Bed::require();
+    let _dev = fresh_with(&bed, "tester", "life-agreed", NO_INIT, &["--no-start"]);
+    let mut pty = bed.snug("tester").args(["rm", "life-agreed", "life-missing"]).on_pty().unwrap();
+    pty.until("Remove container life-agreed").unwrap();
+    pty.line("y").unwrap();
+    pty.until("life-missing").unwrap();
+    pty.ends_with(1);
+    assert!(!instance_exists(&bed, "tester", "life-agreed"));
+}
+
+#[test]
 fn yes_answers_the_question_of_rm() {
     let bed = Bed::require();
     let dev = fresh_with(&bed, "tester", "life-yes", NO_INIT, &["--no-start"]);

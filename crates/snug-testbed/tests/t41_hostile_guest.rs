@@ -171,8 +171,11 @@ fn an_agent_that_greets_and_then_stalls_or_floods_is_left_at_the_deadline() {
             0 => until_gone(&connection),
             // Notices without end, and nothing else.
             1 => while connection.send(&FromAgent::Notice(vec![b'x'; 30_000]), &[], None).is_ok() {},
-            // Messages that mean nothing here, without end.
-            _ => while connection.send(&FromAgent::Done, &[], None).is_ok() {},
+            // Messages that mean nothing here, without end, and faster than they can be read one by one.
+            _ => {
+                let many = vec![FromAgent::Done; 10_000];
+                while connection.send_all(&many, &[], None).is_ok() {}
+            }
         }
     });
     // Side by side: each takes as long as the deadline.

@@ -36,8 +36,15 @@ pub fn execute(context: &Context, args: RmArgs) -> Result<ExitCode, CommandError
     args.targets.check()?;
     let bus = context.bus()?;
     let mut names = args.targets.resolve(&bus, |_| true)?;
+    let mut refused = Vec::new();
     if !args.force && !args.yes.yes && !args.dry_run.dry_run && context.printer.can_ask() {
-        names = agreed(context, &bus, names)?;
+        (names, refused) = agreed(context, &bus, names)?;
+        if names.is_empty() && refused.len() == 1 {
+            return Err(refused.remove(0));
+        }
+        for error in &refused {
+            context.printer.error(error);
+        }
         if names.is_empty() {
             context.printer.notice("nothing was removed");
             return Ok(ExitCode::from(1));
@@ -45,28 +52,35 @@ pub fn execute(context: &Context, args: RmArgs) -> Result<ExitCode, CommandError
     }
     let options = || args.dry_run.options().switch("force", args.force);
     let wording = Wording { done: "removed", none: "there is no container" };
-    several::execute(context, &bus, &names, |name| Change::remove(name, options()).uncancellable(), &wording)
+    let change = |name: &str| Change::remove(name, options()).uncancellable();
+    let removed = several::execute(context, &bus, &names, change, &wording)?;
+    Ok(if refused.is_empty() { removed } else { ExitCode::from(1) })
 }
 
-/// Those that the user really wants removed.
-fn agreed(context: &Context, bus: &Bus, names: Vec<String>) -> Result<Vec<String>, CommandError> {
-    let mut agreed = Vec::new();
+/// Those that the user really wants removed, and why others cannot be.
+type Agreed = (Vec<String>, Vec<CommandError>);
+
+fn agreed(context: &Context, bus: &Bus, names: Vec<String>) -> Result<Agreed, CommandError> {
+    let (mut agreed, mut refused) = (Vec::new(), Vec::new());
     for name in names {
         let container = match bus.get(&name, &Options::new().switch("size", true)) {
             Ok(container) => container,
-            Err(error) => return Err(entry::suggest(bus, &name, error)),
+            Err(error) => {
+                refused.push(entry::suggest(bus, &name, error));
+                continue;
+            }
         };
         if container.is_running() {
             let error = CommandError::user(format!("container {name} is running"));
-            return Err(
-                error.hint(format!("`snug stop {name}` stops it; `snug rm -f {name}` removes it as it is"))
-            );
+            let hint = format!("`snug stop {name}` stops it; `snug rm -f {name}` removes it as it is");
+            refused.push(error.hint(hint));
+            continue;
         }
         if context.printer.confirm(&question(&container), false)? {
             agreed.push(name);
         }
     }
-    Ok(agreed)
+    Ok((agreed, refused))
 }
 
 fn question(container: &Container) -> String {
