@@ -11,6 +11,7 @@ MAKEFLAGS += --no-print-directory
 PROFILE ?= release
 PREFIX ?= /usr
 DESTDIR ?= /
+STATE_DIR ?= /var/lib/snug
 
 ME := $(shell id -u)
 SUDO := $(if $(filter 0,$(ME)),,sudo)
@@ -26,10 +27,12 @@ TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),$(CURDIR)/target)
 BED := $(SUDO) $(TARGET)/debug/snug-testbed
 XTASK := $(TARGET)/debug/xtask
 XTASK_AS_OWNER := $(AS_OWNER) $(XTASK)
-PLACE := --prefix $(PREFIX) --destdir $(DESTDIR)
+PLACE := --prefix $(PREFIX) --state-dir $(STATE_DIR) --destdir $(DESTDIR)
 
 # What compiles the tests that only root can run (xtask/src/suites.rs builds them).
-AS_ROOT := snug-testbed/real-stack,snugd/root-tests,snug-agent/root-tests
+AS_ROOT := snug-testbed/real-stack,snugd/root-tests,snug-agent/root-tests,incus-client/real-incus
+# A suite of them: where the client's tests find the Incus that they may use.
+RUN_SUITE := $(SUDO) env INCUS_CLIENT_TEST_SOCKET=/var/lib/incus/unix.socket
 
 # Where cargo-nextest is missing, cargo's own runner does.
 NEXTEST := $(shell PATH="$(CARGO_PATH)" command -v cargo-nextest 2>/dev/null)
@@ -61,8 +64,8 @@ try-config:
 up: install ## build, install, bring the real stack up, make the user tester
 	@$(BED) up
 
-down: tools ## bring the stack down: no process, mount or interface stays
-	@$(BED) down
+down: tools ## bring the stack down: no process, mount or interface stays (DOWN=--purge: no data and user either)
+	@$(BED) down $(DOWN)
 
 test: test-fast test-real ## everything: unit tests, then the suites on the real stack
 
@@ -81,9 +84,9 @@ test-real: install-tests ## what needs root and the real stack, one test after a
 	@suites=$$($(XTASK_AS_OWNER) real-stack-suites --filter '$(SUITE)'); failed=; unsteady=; \
 	  for suite in $$suites; do \
 	    echo "make: $$(basename $${suite%-*})" >&2; \
-	    $(SUDO) $$suite --test-threads=1 $(TEST) </dev/null && continue; \
+	    $(RUN_SUITE) $$suite --test-threads=1 $(TEST) </dev/null && continue; \
 	    echo "make: $$(basename $${suite%-*}) FAILED; once more, to tell what is broken from what is unsteady" >&2; \
-	    if $(SUDO) $$suite --test-threads=1 $(TEST) </dev/null; then unsteady="$$unsteady $$(basename $${suite%-*})"; \
+	    if $(RUN_SUITE) $$suite --test-threads=1 $(TEST) </dev/null; then unsteady="$$unsteady $$(basename $${suite%-*})"; \
 	    else failed="$$failed $$(basename $${suite%-*})"; fi; \
 	  done; \
 	  if [ -n "$$unsteady" ]; then echo "make: UNSTEADY, failed once and passed when repeated:$$unsteady" >&2; fi; \
@@ -98,19 +101,19 @@ tools:
 build: tools ## build what is installed
 	@$(XTASK_AS_OWNER) build --profile $(PROFILE) $(PLACE) $(BUILD_OPTIONS)
 
-install: build ## install into the system (PREFIX, DESTDIR)
+install: build ## install into the system (PREFIX, STATE_DIR, DESTDIR)
 	@$(SUDO) $(XTASK) install --no-build --profile $(PROFILE) $(PLACE)
 
 install-tests:
 	@$(MAKE) install BUILD_OPTIONS=--failpoints
 
 uninstall: tools ## detach Snug from its containers, remove exactly what `install` installed
-	@$(SUDO) $(XTASK) uninstall $(PLACE)
+	@$(BED) with-incus -- $(XTASK) uninstall $(PLACE)
 
 lint: tools ## format, clippy, documentation, licences, the agent's contents
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --quiet --locked --workspace --all-targets -- -D warnings
-	@$(CARGO) clippy --quiet --locked -p snug-testbed -p snugd -p snug-agent --all-targets --features $(AS_ROOT) -- -D warnings
+	@$(CARGO) clippy --quiet --locked -p snug-testbed -p snugd -p snug-agent -p incus-client --all-targets --features $(AS_ROOT) -- -D warnings
 	@$(AS_OWNER) env RUSTDOCFLAGS='-D warnings' cargo doc --quiet --locked --workspace --no-deps --document-private-items
 	@$(XTASK_AS_OWNER) licences
 	@$(XTASK_AS_OWNER) agent

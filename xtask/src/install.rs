@@ -54,22 +54,34 @@ pub fn uninstall(place: &Place) -> Result<()> {
         reload();
     }
     say(format_args!("removed {} files", manifest.files.len()));
-    for (path, what) in [
-        ("/etc/snug", "your configuration"),
-        ("/var/lib/snug", "Snug's state, the copies of the agent"),
-        ("/var/lib/incus", "Incus with its containers, those of Snug too (projects snug-UID)"),
-    ] {
-        if place.is_running_system() && Path::new(path).exists() {
-            say(format_args!("left: {path} ({what})"));
+    if place.is_running_system() {
+        let state = (place.state_dir.as_path(), "Snug's state, the copies of the agent");
+        let lasting = LASTING.iter().map(|(path, what)| (Path::new(path), *what));
+        for (path, what) in lasting.chain([state]).filter(|(path, _)| path.exists()) {
+            say(format_args!("left: {} ({what})", path.display()));
         }
     }
     Ok(())
 }
 
+/// What is not a file of the installation, and whose it is. Removing it is a decision that nobody took by uninstalling.
+const LASTING: [(&str, &str); 4] = [
+    ("/etc/snug", "your configuration"),
+    (
+        "/var/lib/incus",
+        "Incus with its containers, those of Snug too (projects snug-UID, pool snug, network snugbr0)",
+    ),
+    ("/etc/subuid", "and /etc/subgid: the lines of root, which containers need to start"),
+    (
+        "/var/lib/snug-testbed",
+        "of `make try` and `make test`: packages, users with homes, images; `make down DOWN=--purge` removes the last two",
+    ),
+];
+
 /// A container whose agent file is missing does not start: each gets its own init back.
 fn detach(place: &Place) -> Result<()> {
     let daemon = place.libexec().join("snugd");
-    if !daemon.exists() || !Path::new("/var/lib/incus/unix.socket").exists() {
+    if !daemon.exists() {
         return Ok(());
     }
     say("detaching Snug from its containers");
@@ -146,9 +158,10 @@ fn quiet(command: &mut Command) -> bool {
         .is_ok_and(|s| s.success())
 }
 
-/// A file of `data/` with the programs' usual places replaced by the chosen ones.
+/// A file of `data/` with the usual places of programs and state replaced by the chosen ones.
 fn placed(text: &str, place: &Place) -> String {
     text.replace("/usr/libexec/snug", &place.libexec().to_string_lossy())
+        .replace(layout::STATE_DIR, &place.state_dir.to_string_lossy())
         .replace("=/usr/bin/snug ", &format!("={} ", place.prefix.join("bin/snug").display()))
 }
 
@@ -256,9 +269,11 @@ mod tests {
 
     #[test]
     fn units_start_the_programs_of_the_chosen_prefix() {
-        let place = Place { prefix: "/opt/snug".into(), ..Place::default() };
-        let text = "ExecStart=/usr/bin/snug start\nExecStart=/usr/libexec/snug/snugd\n";
-        let expected = "ExecStart=/opt/snug/bin/snug start\nExecStart=/opt/snug/libexec/snug/snugd\n";
+        let place = Place { prefix: "/opt/snug".into(), state_dir: "/srv/snug".into(), ..Place::default() };
+        let text = "ConditionPathExists=/var/lib/snug/run\n\
+            ExecStart=/usr/bin/snug start\nExecStart=/usr/libexec/snug/snugd\n";
+        let expected = "ConditionPathExists=/srv/snug/run\n\
+            ExecStart=/opt/snug/bin/snug start\nExecStart=/opt/snug/libexec/snug/snugd\n";
         assert_eq!(placed(text, &place), expected);
     }
 }

@@ -6,12 +6,18 @@ use clap::Args;
 
 use crate::build::{self, HOST_PROGRAMS};
 
+/// The usual place of the state, as the files of `data/` name it.
+pub const STATE_DIR: &str = "/var/lib/snug";
+
 /// Where to install.
 #[derive(Debug, Clone, Args)]
 pub struct Place {
     /// The directory of programs and data
     #[arg(long, default_value = "/usr")]
     pub prefix: PathBuf,
+    /// Where Snug keeps its state: the programs are built for it, and the units look there
+    #[arg(long, default_value = STATE_DIR)]
+    pub state_dir: PathBuf,
     /// Put everything below this directory (for packages); nothing of the running system is touched
     #[arg(long, default_value = "/")]
     pub destdir: PathBuf,
@@ -19,7 +25,7 @@ pub struct Place {
 
 impl Default for Place {
     fn default() -> Place {
-        Place { prefix: "/usr".into(), destdir: "/".into() }
+        Place { prefix: "/usr".into(), state_dir: STATE_DIR.into(), destdir: "/".into() }
     }
 }
 
@@ -51,17 +57,18 @@ impl Place {
 
     /// What the programs are told at build time (`snug_core::paths`); nothing for the usual place.
     pub fn build_environment(&self) -> Vec<(String, String)> {
-        if self.prefix == Path::new("/usr") {
-            return Vec::new();
+        let usual = Place::default();
+        let mut told = Vec::new();
+        if self.prefix != usual.prefix {
+            told.push(("SNUG_PREFIX", self.prefix.clone()));
+            told.push(("SNUG_LIBEXEC_DIR", self.libexec()));
+            told.push(("SNUG_VENDOR_DIR", self.vendor()));
         }
-        [
-            ("SNUG_PREFIX", self.prefix.clone()),
-            ("SNUG_LIBEXEC_DIR", self.libexec()),
-            ("SNUG_VENDOR_DIR", self.vendor()),
-        ]
-        .into_iter()
-        .map(|(key, path)| (key.to_owned(), path.to_string_lossy().into_owned()))
-        .collect()
+        if self.state_dir != usual.state_dir {
+            told.push(("SNUG_STATE_DIR", self.state_dir.clone()));
+        }
+        let text = |(key, path): (&str, PathBuf)| (key.to_owned(), path.to_string_lossy().into_owned());
+        told.into_iter().map(text).collect()
     }
 }
 

@@ -8,21 +8,22 @@
 //! ```
 //!
 //! `INCUS_CLIENT_TEST_IMAGE` is the alias of a local image of the default project with `/bin/sh`
-//! (`debian/12` unless set). Everything happens in projects whose names begin with `incus-client-test`;
-//! they are removed before and after.
+//! (`debian/12` unless set). Everything happens in projects, pools and networks whose names begin with
+//! `incus-client-test` or `ict`; they are removed before and after.
 
 use std::time::Duration;
 
 use incus_client::{
     Client, Config, Devices, Error, Event, EventFilter, EventKind, ExecRequest, FileAttributes, FileKind,
     ImageImport, ImageSource, ImagesPost, InstancePatch, InstanceSource, InstancesPost, ListOptions,
-    ProjectPut, SnapshotsPost, StateChange, StatusCode, TerminalSize, exec::exit_code,
+    NetworksPost, ProjectPut, SnapshotsPost, StateChange, StatusCode, StoragePoolsPost, TerminalSize,
+    exec::exit_code,
 };
 
 /// Longer than anything here takes on a slow machine.
 const DEADLINE: Duration = Duration::from_secs(120);
 
-/// A project of its own, removed at the end even when the test fails.
+/// A project and, by the same name, a pool of its own, removed at the end even when the test fails.
 struct Stage {
     client: Client,
     project: String,
@@ -41,6 +42,12 @@ impl Stage {
             put.config.insert(feature.into(), "false".into());
         }
         server.projects().create(&stage.project, &put).await.expect("a project can be made");
+        let pool = StoragePoolsPost {
+            name: stage.project.clone(),
+            driver: "dir".into(),
+            ..StoragePoolsPost::default()
+        };
+        server.storage_pools().create(&pool).await.expect("a pool can be made");
         stage
     }
 
@@ -56,6 +63,7 @@ impl Stage {
         }
         let _ = self.client.projects().delete_with_content(&self.project).await;
         let _ = self.client.projects().delete(&self.project).await;
+        let _ = self.client.storage_pools().delete(&self.project).await;
     }
 
     /// Runs a test; cleans up whatever happens.
@@ -78,10 +86,10 @@ fn image() -> InstanceSource {
     InstanceSource::local_alias(alias)
 }
 
-/// A container on the first pool, without network.
+/// A container on the stage's pool, without network.
 async fn create(client: &Client, name: &str, start: bool) {
-    let pool = client.storage_pools().list().await.expect("pools can be listed").remove(0);
-    let root = [("type", "disk"), ("path", "/"), ("pool", &pool.name)];
+    let pool = client.project_name().expect("a project was chosen");
+    let root = [("type", "disk"), ("path", "/"), ("pool", pool)];
     let root = root.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
     let mut new = InstancesPost::container(name, image());
     new.profiles = Some(Vec::new());
@@ -336,6 +344,64 @@ async fn an_operation_that_ended_long_ago_is_still_told() {
         assert_eq!(operation.wait().await.unwrap().status_code, StatusCode::Success);
         let error = client.operation(operation.id()).await.unwrap_err();
         assert!(matches!(error, Error::Api { status: 404, .. }));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_container_is_rebuilt_and_its_console_log_emptied() {
+    Stage::run("rebuild", async |client| {
+        create(client, "c1", true).await;
+        let instances = client.instances();
+        let mark = ExecRequest::new(["sh", "-c", "echo mark >/root/mark; echo on-the-console >/dev/console"]);
+        assert_eq!(instances.exec_output("c1", &mark, b"").await.unwrap().code, 0);
+        let mut log = Vec::new();
+        while !String::from_utf8_lossy(&log).contains("on-the-console") {
+            log.extend_from_slice(&instances.console_log("c1").await.unwrap());
+        }
+        assert_eq!(instances.exec_output("c1", &mark, b"").await.unwrap().code, 0);
+        instances.clear_console_log("c1").await.unwrap();
+        let left = instances.console_log("c1").await.unwrap();
+        assert!(!String::from_utf8_lossy(&left).contains("on-the-console"));
+        instances.set_state("c1", &StateChange::stop().force(true)).await.unwrap().wait().await.unwrap();
+        instances.rebuild("c1", &image()).await.unwrap().wait().await.unwrap();
+        let (instance, _) = instances.get("c1").await.unwrap();
+        assert_eq!((instance.description.as_str(), instance.config["user.test"].as_str()), ("mine", "yes"));
+        assert!(instances.files("c1").get("/root/mark").await.unwrap_err().is_not_found());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_network_is_made_changed_and_deleted() {
+    Stage::run("networks", async |client| {
+        // An interface's name has at most 15 characters.
+        let networks = client.networks();
+        let name = format!("ict{}", std::process::id());
+        let config = Config::from([
+            ("ipv4.address".into(), "10.213.77.1/24".into()),
+            ("ipv4.nat".into(), "false".into()),
+            ("ipv6.address".into(), "none".into()),
+        ]);
+        networks.create(&NetworksPost::bridge(&name, config.clone())).await.unwrap();
+        let changed = async {
+            assert!(
+                networks.create(&NetworksPost::bridge(&name, config)).await.unwrap_err().is_conflict(),
+                "it is there"
+            );
+            let (network, etag) = networks.get(&name).await?;
+            let mut config = network.config.clone();
+            config.insert("user.test".into(), "yes".into());
+            networks.put(&name, &config, "mine", Some(&etag)).await?;
+            let stale = networks.put(&name, &config, "other", Some(&etag)).await;
+            assert!(stale.unwrap_err().is_precondition_failed());
+            networks.get(&name).await
+        }
+        .await;
+        networks.delete(&name).await.unwrap();
+        let (changed, _) = changed.unwrap();
+        assert_eq!((changed.description.as_str(), changed.config["user.test"].as_str()), ("mine", "yes"));
+        assert!(networks.get(&name).await.unwrap_err().is_not_found());
     })
     .await;
 }

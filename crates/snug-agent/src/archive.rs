@@ -36,8 +36,13 @@ pub fn unpack(into: &Path, name: Option<&OsStr>, input: impl Read) -> io::Result
             EntryType::Directory => {
                 directories.push((base.join(&path), entry.header().mode()?));
                 let directory = inside(&base, &path)?;
-                if !directory.is_dir() {
-                    fs::create_dir(&directory).map_err(named(&directory))?;
+                match fs::symlink_metadata(&directory) {
+                    Ok(status) if status.is_dir() => {}
+                    // A link there is neither followed, for it may lead out, nor lost.
+                    Ok(_) => {
+                        return Err(named(&directory)(io::Error::other("is there and is no directory")));
+                    }
+                    Err(_) => fs::create_dir(&directory).map_err(named(&directory))?,
                 }
                 continue;
             }
@@ -58,8 +63,11 @@ pub fn unpack(into: &Path, name: Option<&OsStr>, input: impl Read) -> io::Result
         entry.unpack(&path).map_err(named(&path))?;
     }
     for (directory, mode) in directories.into_iter().rev() {
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(mode & 0o7777);
-        fs::set_permissions(&directory, mode).map_err(named(&directory))?;
+        // A later entry may have put a link in its place.
+        if fs::symlink_metadata(&directory).is_ok_and(|status| status.is_dir()) {
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(mode & 0o7777);
+            fs::set_permissions(&directory, mode).map_err(named(&directory))?;
+        }
     }
     Ok(())
 }
@@ -194,6 +202,20 @@ mod tests {
             assert!(unpack(&into, None, stream(entries).as_slice()).is_err(), "{entries:?}");
             assert!(!directory.path().join("evil").exists());
         }
+        // A directory's own name may be a link too: neither it nor what it leads to changes.
+        let aside = directory.path().join("aside");
+        fs::create_dir(&aside).unwrap();
+        fs::set_permissions(&aside, fs::Permissions::from_mode(0o700)).unwrap();
+        symlink("../aside", into.join("dir")).unwrap();
+        let mut builder = Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(EntryType::Directory);
+        header.set_mode(0o777);
+        header.set_size(0);
+        builder.append_data(&mut header, "dir", io::empty()).unwrap();
+        let error = unpack(&into, None, builder.into_inner().unwrap().as_slice()).unwrap_err();
+        assert!(error.to_string().contains("no directory"), "{error}");
+        assert_eq!(fs::metadata(&aside).unwrap().mode() & 0o777, 0o700);
         // A link under the file's own name is replaced, not followed.
         let entries = [("x", Some("../evil")), ("x", None)];
         unpack(&into, None, stream(&entries).as_slice()).unwrap();

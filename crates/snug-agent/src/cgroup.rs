@@ -98,12 +98,6 @@ impl Tree {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         Ok(open(self.commands().join("cgroup.events"), flags, Mode::empty())?)
     }
-
-    /// Whether a command has a process left.
-    pub fn populated(&self) -> bool {
-        fs::read_to_string(self.commands().join("cgroup.events"))
-            .is_ok_and(|text| text.contains("populated 1"))
-    }
 }
 
 fn open_group(path: &Path) -> io::Result<OwnedFd> {

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use snug_wire::message::{
-    Exec, FailureKind, FromAgent, MAX_FDS, PROTOCOL, Stdio, Terminal as WireTerminal, TerminalModes, ToAgent,
-    User as WireUser,
+    Exec, FIRST_FURTHER_STREAM, FailureKind, FromAgent, MAX_FDS, PROTOCOL, Stdio, TERMINAL_STREAM,
+    Terminal as WireTerminal, TerminalModes, ToAgent, User as WireUser,
 };
 use snug_wire::policy::{Entry, Policy};
 use snug_wire::socket::{Connection, Descriptors, Filled, WireError, connect};
@@ -22,7 +22,7 @@ use crate::request::{Directory, Error, Outcome, Request, TerminalChoice, User};
 use crate::signals::{self, Signals};
 use crate::stream::Streams;
 use crate::terminal::Terminal;
-use crate::{directory, environment, limits, relay, startup, terminfo};
+use crate::{directory, environment, limits, relay, startup, stream, terminfo};
 
 /// How long an agent may take to accept a connection and say hello: it does nothing else first.
 const HELLO: Duration = Duration::from_secs(5);
@@ -47,7 +47,7 @@ pub fn run(request: &Request) -> Result<Outcome, Error> {
     if policy.entry == Entry::Daemon {
         return Err(Error::ThroughDaemon { container });
     }
-    let streams = Streams::of_caller(policy.trusted, request.terminal)?;
+    let streams = Streams::of_caller(policy.trusted, request.terminal, &request.argv)?;
     let terminal = streams.wants_terminal().then(|| open_terminal(&streams)).flatten();
     let wiring = wiring_of(&streams, request.terminal);
     let exec = exec_of(request, &streams, terminal.as_ref(), &wiring, policy.trusted)?;
@@ -359,27 +359,44 @@ impl Session<'_> {
 
     /// Opens a connection for each relayed stream.
     fn attach(&mut self, token: [u8; 16]) -> Result<(), Error> {
-        for (number, stdio) in self.streams.stdio.into_iter().enumerate() {
+        let standard = (0..).zip(self.streams.stdio).map(|(number, stdio)| (number, stdio, number == 0));
+        for (number, stdio, read) in standard {
             if stdio == Stdio::Relayed {
-                let (connection, already_read) = self.attach_one(token, number)?;
-                let failed = |source| Error::System { what: "cannot relay the command's streams", source };
-                if number == 0 {
-                    relay::send(standard(0), connection).map_err(failed)?;
-                } else {
-                    relay::write_all(standard(number), &already_read)
-                        .map_err(Error::system("cannot write the command's output"))?;
-                    self.outputs.push(relay::receive(connection, standard(number)).map_err(failed)?);
-                }
+                self.relay(token, number, number.try_into().expect("0, 1 or 2"), read)?;
+            }
+        }
+        for (stream, (number, stdio)) in
+            (usize::from(FIRST_FURTHER_STREAM)..).zip(self.streams.further.clone())
+        {
+            if matches!(stdio, Stdio::Incoming | Stdio::Outgoing) {
+                self.relay(token, stream, number.cast_signed(), stdio == Stdio::Incoming)?;
             }
         }
         if !self.trusted && self.streams.wants_terminal() {
-            let (connection, already_read) = self.attach_one(token, 3)?;
+            let (connection, already_read) = self.attach_one(token, usize::from(TERMINAL_STREAM))?;
             self.join(Peer::Connection(connection), already_read)?;
         }
         Ok(())
     }
 
-    fn attach_one(&self, token: [u8; 16], number: usize) -> Result<(std::os::fd::OwnedFd, Vec<u8>), Error> {
+    /// Joins one descriptor of the caller, which the command reads or writes, to the agent's stream.
+    fn relay(&mut self, token: [u8; 16], stream: usize, number: RawFd, read: bool) -> Result<(), Error> {
+        let (connection, already_read) = self.attach_one(token, stream)?;
+        let failed = |source| Error::System { what: "cannot relay the command's streams", source };
+        let descriptor = stream::borrow(number);
+        if read {
+            relay::send(descriptor, connection).map_err(failed)?;
+        } else {
+            relay::write_all(descriptor, &already_read)
+                .map_err(Error::system("cannot write the command's output"))?;
+            self.outputs.push(relay::receive(connection, descriptor).map_err(failed)?);
+        }
+        Ok(())
+    }
+
+    fn attach_one(&self, token: [u8; 16], stream: usize) -> Result<(std::os::fd::OwnedFd, Vec<u8>), Error> {
+        let stream = u8::try_from(stream)
+            .map_err(|_| Error::system("cannot relay that many descriptors")(Errno::TOOBIG))?;
         let socket = self.request.container_dir.join("guest/agent.sock");
         let mut connection = open_connection(&socket, false, &self.request.container)?;
         let deadline = Some(Instant::now() + HELLO);
@@ -387,7 +404,6 @@ impl Session<'_> {
             Some(FromAgent::Hello { .. }) => {}
             _ => return Err(self.agent_error(WireError::Interrupted)),
         }
-        let stream = u8::try_from(number).expect("0 to 3");
         connection
             .send(&ToAgent::Attach { token, stream }, &[], deadline)
             .map_err(|error| self.agent_error(error))?;
@@ -478,16 +494,25 @@ fn is_pty_master(fd: BorrowedFd<'_>) -> bool {
 
 /// Text of a guest without what a terminal would obey.
 fn harmless(text: &[u8]) -> String {
-    String::from_utf8_lossy(text)
-        .chars()
-        .flat_map(|c| {
-            let escaped = c.is_control()
-                || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-            let shown: Box<dyn Iterator<Item = char>> =
-                if escaped { Box::new(c.escape_unicode()) } else { Box::new(std::iter::once(c)) };
-            shown
-        })
-        .collect()
+    let mut shown = String::with_capacity(text.len());
+    for c in String::from_utf8_lossy(text).chars() {
+        if is_unsafe(c) {
+            shown.extend(c.escape_unicode());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
+/// Whether a character may change how a terminal shows what comes after it. The same as `snug_core::text::is_unsafe`,
+/// whose crate is too much for the hot path (a test of `snug` compares them).
+#[must_use]
+pub fn is_unsafe(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 #[cfg(test)]

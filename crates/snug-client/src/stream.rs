@@ -2,14 +2,18 @@
 //!
 //! A terminal is never handed over: the command gets a pty of the guest. Directories and device nodes are never handed
 //! over: a directory would give the guest the host's tree, and a device node may do anything. To an untrusted guest
-//! nothing is handed over at all.
+//! nothing is handed over at all; streams 0, 1 and 2 are relayed.
 //!
 //! Numbers above 2 (`3</dev/null`, `3>&1` of a script that asks by a dialogue) follow the same rules. The caller's
 //! terminal stands there for the guest's; terminals of somebody else, masters of a terminal emulator that forgot to close
-//! them among them, are left out as directories are.
+//! them among them, are left out as directories are. For an untrusted guest a file or pipe there is relayed if an argument
+//! names it (`diff <(a) <(b)` of a shell): to relay is to read ahead, which would take from a loop's `while read -u 3` what
+//! it has not read yet.
 
+use std::ffi::OsString;
 use std::fs;
 use std::os::fd::{BorrowedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
 
 use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat, major, minor};
 use rustix::io::{FdFlags, fcntl_getfd};
@@ -35,11 +39,11 @@ pub struct Streams {
 }
 
 impl Streams {
-    /// Looks at the process' own descriptors.
+    /// Looks at the process' own descriptors, for a command with these arguments.
     ///
     /// # Errors
     /// [`Error::DirectoryStream`] when stream 0, 1 or 2 is a directory.
-    pub fn of_caller(trusted: bool, terminal: TerminalChoice) -> Result<Self, Error> {
+    pub fn of_caller(trusted: bool, terminal: TerminalChoice, argv: &[OsString]) -> Result<Self, Error> {
         let mut stdio = [Stdio::Null; 3];
         let mut terminals = [false; 3];
         let mut passed = Vec::new();
@@ -63,6 +67,9 @@ impl Streams {
         for number in inherited() {
             match classify(number) {
                 Kind::Plain if trusted => passed.push(number),
+                Kind::Plain if argv.iter().any(|word| names(word.as_bytes(), number)) => {
+                    further.extend(direction(number).map(|stdio| (number.cast_unsigned(), stdio)));
+                }
                 Kind::Terminal if terminal != TerminalChoice::Never && is_callers(number, terminals) => {
                     further.push((number.cast_unsigned(), Stdio::Tty));
                 }
@@ -80,6 +87,27 @@ impl Streams {
     }
 }
 
+/// Whether a word names a descriptor by its file, as a shell's `<(…)` does; also within the word, as in `--in=/dev/fd/63`.
+fn names(word: &[u8], number: RawFd) -> bool {
+    ["/dev/fd/", "/proc/self/fd/"].into_iter().any(|dir| {
+        let path = format!("{dir}{number}");
+        let mut places = word.windows(path.len()).enumerate();
+        places.any(|(start, part)| {
+            part == path.as_bytes() && !word.get(start + path.len()).is_some_and(u8::is_ascii_digit)
+        })
+    })
+}
+
+/// Which way a descriptor is relayed; none that is read and written at once, a socket for instance.
+fn direction(number: RawFd) -> Option<Stdio> {
+    let flags = fcntl_getfl(borrow(number)).ok()?;
+    match flags & OFlags::RWMODE {
+        OFlags::RDONLY => Some(Stdio::Incoming),
+        OFlags::WRONLY => Some(Stdio::Outgoing),
+        _ => None,
+    }
+}
+
 /// What one descriptor is.
 enum Kind {
     Closed,
@@ -93,7 +121,8 @@ enum Kind {
     Plain,
 }
 
-fn borrow(number: RawFd) -> BorrowedFd<'static> {
+/// A descriptor of the caller.
+pub fn borrow(number: RawFd) -> BorrowedFd<'static> {
     // SAFETY: descriptors of the caller are never closed by this process, and one that is not open makes each call
     // fail with EBADF, which `classify` takes as closed.
     unsafe { BorrowedFd::borrow_raw(number) }

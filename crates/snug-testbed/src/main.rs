@@ -2,9 +2,10 @@
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use clap::{Parser, Subcommand};
+use snug_testbed::error::Doing;
 use snug_testbed::stack::{incus, users};
 use snug_testbed::state::Lock;
 use snug_testbed::verbs::{down, status, up};
@@ -46,6 +47,12 @@ enum Verb {
     },
     /// Show what is there; fails unless everything is up
     Status,
+    /// Run a command of root's while Incus runs: one that is installed and down is started for it, and stopped again
+    WithIncus {
+        /// The command and its arguments
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        command: Vec<OsString>,
+    },
     /// Make the users
     Users,
     /// Build and import the images
@@ -97,6 +104,7 @@ fn run(verb: Verb) -> Result<ExitCode> {
             down::down(down::Unwanted { users: users || purge, images: images || purge, data: purge })?;
         }
         Verb::Status => return Ok(show_status()),
+        Verb::WithIncus { command } => return with_incus(&command),
         Verb::Users => {
             host::require_root("making users")?;
             let _lock = Lock::take()?;
@@ -115,6 +123,16 @@ fn run(verb: Verb) -> Result<ExitCode> {
         Verb::Exec { user, command } => return Err(execute(&user, command)),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn with_incus(command: &[OsString]) -> Result<ExitCode> {
+    let started = up::incus_alone()?;
+    let mut program = Command::new(&command[0]);
+    let outcome = program.args(&command[1..]).status().doing(|| format!("running {}", command[0].display()));
+    if started {
+        down::down(down::Unwanted { users: false, images: false, data: false })?;
+    }
+    Ok(if outcome?.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn show_status() -> ExitCode {

@@ -206,15 +206,51 @@ fn an_image_in_incus_that_cannot_be_unpacked_leaves_no_container() {
 #[test]
 fn an_image_is_removed_and_containers_made_from_it_stay() {
     let bed = Bed::require();
-    bed.incus(["image", "alias", "create", "snug-test-alias"])
-        .arg(fingerprint(&bed, "minimal/none"))
+    let dir = readable_dir();
+    let archive = tiny_rootfs(dir.path());
+    let _image = own_image(&bed, "snug-test-removed");
+    let import = ["image", "import", archive.to_str().unwrap(), "snug-test-removed"];
+    bed.snug("tester").args(import).deadline(PATIENCE).run().unwrap().success();
+    let dev = common::fresh(&bed, "tester", "image-stays", "local:snug-test-removed");
+    let remove = || bed.snug("tester").args(["image", "rm", "local:snug-test-removed"]);
+    let listed = || answer(bed.snug("tester").args(["image", "ls", "--json"]));
+    let plan = remove().arg("--dry-run").run().unwrap().success().out();
+    assert!(plan.contains("snug-test-removed") && listed().contains("snug-test-removed"), "{plan}");
+    // Nobody else knows of it.
+    refused(bed.snug("second").args(["image", "rm", "local:snug-test-removed"]), 1, &["snug-test-removed"]);
+    remove().run().unwrap().success();
+    assert!(!listed().contains("snug-test-removed"));
+    refused(remove(), 1, &["local:snug-test-removed"]);
+    assert_eq!(answer(dev.run(["hostname"])), "image-stays");
+}
+
+#[test]
+fn an_image_of_all_is_removed_by_root_alone() {
+    let bed = Bed::require();
+    let file = tempfile::tempdir().unwrap();
+    let exported = file.path().join("shared");
+    bed.incus(["image", "export", "minimal/none", exported.to_str().unwrap()]).ok().unwrap();
+    // The same content under another name is another image where its metadata differ.
+    let metadata = file.path().join("again.tar");
+    let text = "architecture: x86_64\ncreation_date: 1\nproperties: {description: shared test}\n";
+    fs::write(file.path().join("metadata.yaml"), text).unwrap();
+    Tool::new("tar").arg("-C").arg(file.path()).arg("-cf").arg(&metadata).arg("metadata.yaml").ok().unwrap();
+    let rootfs = file.path().join("shared.root");
+    bed.incus(["image", "import"])
+        .arg(&metadata)
+        .arg(&rootfs)
+        .args(["--alias", "snug-test-shared"])
         .ok()
         .unwrap();
-    let _alias = Finally(|| drop(bed.incus(["image", "alias", "delete", "snug-test-alias"]).run()));
-    let plan = bed.snug("tester").args(["image", "rm", "local:snug-test-alias", "--dry-run"]).run().unwrap();
-    assert!(plan.success().out().contains("snug-test-alias"));
-    assert!(bed.incus(["image", "show", "minimal/none"]).succeeds());
-    refused(bed.snug("tester").args(["image", "rm", "local:no/such"]), 1, &["local:no/such"]);
+    let _image = Finally(|| drop(bed.incus(["image", "delete", "snug-test-shared"]).run()));
+    refused(
+        bed.snug("tester").args(["image", "rm", "local:snug-test-shared"]),
+        1,
+        &["all users", "hint: root may remove it"],
+    );
+    assert!(bed.incus(["image", "show", "snug-test-shared"]).succeeds());
+    Tool::new("snug").args(["image", "rm", "local:snug-test-shared"]).ok().unwrap();
+    assert!(!bed.incus(["image", "show", "snug-test-shared"]).succeeds());
 }
 
 #[test]

@@ -247,6 +247,33 @@ fn what_make_uninstall_leaves_is_no_unit_and_containers_that_start_without_snug(
 }
 
 #[test]
+fn without_incus_uninstalling_removes_nothing_and_the_makefiles_way_starts_it_for_that() {
+    let bed = Bed::require();
+    let host = host(&bed);
+    snug(&host, &format!("create --image {NO_INIT} --no-start dev")).run().unwrap().success();
+    let run_directories = "find /var/lib/snug/run -mindepth 2 -maxdepth 2 -printf '%f\\n'";
+    let raw_lxc = format!("incus config get --project snug-$(id -u {USER}) dev raw.lxc");
+    assert_eq!(answer(host.root(run_directories)), "dev");
+    let stop = "systemctl stop incus.socket incus.service incus-user.socket";
+    host.root(stop).run().unwrap().success();
+    explains(&host.xtask("uninstall").unwrap().run().unwrap(), 1, &["Incus", "nothing was removed"]);
+    assert_eq!(answer(host.root(run_directories)), "dev");
+    host.root("test -x /usr/libexec/snug/snugd && systemctl start incus.socket").run().unwrap().success();
+    assert!(answer(host.root(&raw_lxc)).contains("snug-agent"));
+
+    host.root(stop).run().unwrap().success();
+    let uninstall = host.testbed("with-incus -- target/debug/xtask uninstall").unwrap();
+    let said = uninstall.run().unwrap().success();
+    for left in ["/var/lib/snug ", "/var/lib/incus ", "/etc/subuid "] {
+        assert!(said.err().contains(&format!("left: {left}")), "{said}");
+    }
+    assert_eq!(answer(host.root("find /usr -name '*snug*' -not -path '*/target/*'")), "");
+    assert_eq!(property(&host, "incus.socket", "ActiveState"), "inactive");
+    host.root("systemctl start incus.socket").run().unwrap().success();
+    assert_eq!(answer(host.root(&raw_lxc)), "");
+}
+
+#[test]
 fn the_bed_uses_the_services_of_a_host_with_systemd() {
     let bed = Bed::require();
     let host = host(&bed);

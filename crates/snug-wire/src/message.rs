@@ -19,14 +19,19 @@ pub const MAX_REPLY: usize = 64 << 10;
 /// Descriptors in one [`ToAgent::Fds`] frame; the kernel allows 253 (`SCM_MAX_FD`).
 pub const MAX_FDS: usize = 250;
 
-/// Where one of the command's streams 0, 1, 2 comes from.
+/// The stream of an [`ToAgent::Attach`] that is the command's terminal.
+pub const TERMINAL_STREAM: u8 = 3;
+/// The stream of an [`ToAgent::Attach`] that is the first number of [`Exec::further`]; the next ones follow.
+pub const FIRST_FURTHER_STREAM: u8 = 4;
+
+/// Where one of the command's streams comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stdio {
     /// The guest's side of the pty.
     Tty,
     /// The descriptor that came under this number in a `Fds` frame.
     Passed,
-    /// Relayed over a connection of its own (`Attach`).
+    /// Relayed over a connection of its own (`Attach`); the command reads 0 and writes 1 and 2.
     Relayed,
     /// The guest's `/dev/null`; device nodes are never handed over.
     Null,
@@ -40,6 +45,10 @@ pub enum Stdio {
     Urandom,
     /// Closed in the caller, closed in the command.
     Closed,
+    /// Relayed, a number above 2 that the command reads.
+    Incoming,
+    /// Relayed, a number above 2 that the command writes.
+    Outgoing,
 }
 
 /// Size of a terminal, in cells and pixels (`struct winsize`).
@@ -157,8 +166,8 @@ pub struct Exec {
     pub limits: Vec<Limit>,
     /// Signals that the caller ignores, bit n-1 for signal n.
     pub ignored: u64,
-    /// Numbers above 2 that are open in the caller and not handed over: his terminal ([`Stdio::Tty`]) and device nodes
-    /// that the guest has itself. Absent in requests of clients that do not know the field.
+    /// Numbers above 2 that are open in the caller and not handed over: his terminal ([`Stdio::Tty`]), device nodes
+    /// that the guest has itself, and what is relayed. Absent in requests of clients that do not know the field.
     pub further: Vec<(u32, Stdio)>,
 }
 
@@ -169,7 +178,8 @@ pub enum ToAgent {
     Fds(Vec<u32>),
     /// Run a command.
     Exec(Box<Exec>),
-    /// This connection carries stream `stream` (0, 1, 2; 3 is the terminal) of the command with that token.
+    /// This connection carries a stream of the command with that token: 0, 1, 2, [`TERMINAL_STREAM`], or one of
+    /// [`Exec::further`] by its place there, counted from [`FIRST_FURTHER_STREAM`].
     Attach {
         /// From [`FromAgent::Streams`].
         token: [u8; 16],

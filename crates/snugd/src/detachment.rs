@@ -12,6 +12,9 @@ use crate::daemon::Places;
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::{mounts, rundir};
 
+/// Where Incus keeps what it knows of its containers, below its directory; made at its first start.
+const DATABASE: &str = "database";
+
 /// Detaches every container of every user, unmounts, and answers what was done, one line each.
 ///
 /// # Errors
@@ -32,12 +35,15 @@ pub async fn all(places: &Places) -> Result<String> {
     let listed = lookup::all(&incus, &config).await;
     let found = match listed {
         Ok(found) => found,
-        // No Incus, no container: nothing to detach.
-        Err(error) if error.kind == ErrorKind::NoIncus => {
-            let _ = writeln!(text, "Incus does not answer; no container was changed");
+        // An Incus that never ran here has no container: nothing to detach.
+        Err(error) if error.kind == ErrorKind::NoIncus && !places.incus_dir.join(DATABASE).exists() => {
+            let _ = writeln!(text, "there is no Incus here, and so no container");
             Vec::new()
         }
-        Err(error) => return Err(error),
+        // One that only does not run has them still: neither they nor their run directories may be lost.
+        Err(error) => {
+            return Err(error.hint("nothing was changed: containers can be detached only while Incus runs"));
+        }
     };
     for container in &found {
         match detach(&incus.project(&container.instance.project), container).await {

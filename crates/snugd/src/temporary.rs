@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use snug_core::name::{ContainerName, Uid};
 use snug_core::spec::TemporaryTag;
@@ -13,6 +14,9 @@ use crate::host::readiness;
 use crate::work::cleanup;
 
 type Key = (Uid, ContainerName);
+
+/// Until a process is looked for again that could not be watched.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Which are being watched.
 #[derive(Debug, Default)]
@@ -42,10 +46,14 @@ pub fn process(tag: TemporaryTag) -> Process {
 
 /// Resolves when the client of the mark has ended.
 pub async fn ended(tag: TemporaryTag) {
-    let Some(descriptor) = process(tag).open() else { return };
-    // A pidfd is readable when its process has ended (pidfd_open(2)).
-    if let Ok(descriptor) = readiness::register(descriptor) {
-        let _ = descriptor.readable().await;
+    loop {
+        // A pidfd is readable when its process has ended (pidfd_open(2)).
+        match process(tag).open().map(|descriptor| descriptor.map(readiness::register)) {
+            Ok(None) => return,
+            Ok(Some(Ok(descriptor))) if descriptor.readable().await.is_ok() => return,
+            // That no descriptor is left is no end: his container would go under his hands.
+            Ok(Some(_)) | Err(_) => tokio::time::sleep(AGAIN).await,
+        }
     }
 }
 

@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
 use rustix::system::RebootCommand;
 
 use crate::console;
 use crate::sys::signal::{self, Signals};
+use crate::sys::timespec;
 
 /// How long processes may take to end, as long as a command that was hung up.
 const GRACE: Duration = Duration::from_secs(2);
@@ -72,7 +73,7 @@ fn end_all() {
             console::say("some processes did not end by themselves");
             return tell_all(&[Signal::KILL]);
         }
-        let timeout = Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() };
+        let timeout = timespec(left);
         let _ = poll(&mut [PollFd::new(&children, PollFlags::IN)], Some(&timeout));
     }
 }

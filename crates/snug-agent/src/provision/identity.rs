@@ -48,14 +48,11 @@ pub fn set_locale(guest: &Guest, provision: &Provision) -> io::Result<()> {
     let host: Vec<_> =
         provision.locale.iter().filter(|(key, value)| is_plain(key) && is_plain(value)).collect();
     let all_there = !host.is_empty() && host.iter().all(|(_, value)| has_locale(guest, value));
-    for (path, always) in [("/etc/locale.conf", true), ("/etc/default/locale", false)] {
+    for path in ["/etc/locale.conf", "/etc/default/locale"] {
         let path = guest.path(path);
         let has_directory = path.parent().is_some_and(Path::is_dir);
         let says_something = fs::read_to_string(&path).is_ok_and(|text| text.contains("LANG="));
-        if !has_directory
-            || (!always && !guest.path("/etc/default").is_dir())
-            || (!all_there && says_something)
-        {
+        if !has_directory || (!all_there && says_something) {
             continue;
         }
         let text: String = if all_there {

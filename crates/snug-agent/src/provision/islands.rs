@@ -19,14 +19,22 @@ use crate::sys::process::as_user;
 const STORE: &str = "/var/lib/snug/private";
 
 /// Makes every island; one that fails is told and does not keep the others.
+///
+/// # Errors
+/// When one is missing: what lies at its path in the guest is then the host's.
 pub fn make(guest: &Guest, provision: &Provision) -> io::Result<()> {
     if !provision.home_shared {
         return Ok(());
     }
+    let mut missing = 0;
     for path in &provision.private {
         if let Err(error) = make_one(guest, &provision.owner, path) {
             console::say(format_args!("island {}: {error}", path.display()));
+            missing += 1;
         }
+    }
+    if missing > 0 {
+        return Err(io::Error::other(format!("{missing} of {} are missing", provision.private.len())));
     }
     Ok(())
 }

@@ -45,7 +45,7 @@ pub fn apply(guest: &Guest, provision: &Provision, init: Kind) {
 
 /// In this order: the home needs the account's numbers only, the islands need the home.
 fn steps(guest: &Guest, provision: &Provision, init: Kind) -> Vec<Step> {
-    vec![
+    let mut steps = vec![
         ("host name", identity::set_host_name(guest, provision)),
         ("time zone", identity::set_time_zone(guest, provision)),
         ("locale", identity::set_locale(guest, provision)),
@@ -54,10 +54,17 @@ fn steps(guest: &Guest, provision: &Provision, init: Kind) -> Vec<Step> {
         ("account", owner::make_account(guest, provision)),
         ("sudo", owner::allow_sudo(guest, provision)),
         ("home", home::make(guest, provision)),
-        ("islands", islands::make(guest, provision)),
         ("runtime directory", owner::make_runtime_directory(guest, provision)),
-        ("lingering", systemd::let_owner_linger(guest, provision, init)),
-    ]
+    ];
+    let islands = islands::make(guest, provision);
+    // Without them the owner's manager would start the units of the host's session a second time.
+    let lingering = if islands.is_ok() {
+        systemd::let_owner_linger(guest, provision, init)
+    } else {
+        systemd::keep_owner_from_lingering(guest, provision)
+    };
+    steps.extend([("islands", islands), ("lingering", lingering)]);
+    steps
 }
 
 #[cfg(test)]

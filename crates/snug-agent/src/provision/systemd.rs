@@ -48,6 +48,18 @@ pub fn let_owner_linger(guest: &Guest, provision: &Provision, init: Kind) -> io:
     replace(&directory.join(escaped(&provision.owner.name)), b"", 0o644)
 }
 
+/// Takes back what an earlier start allowed.
+///
+/// # Errors
+/// Always one, for it is told: the owner lacks his services. What the system says, where it could not be taken back.
+pub fn keep_owner_from_lingering(guest: &Guest, provision: &Provision) -> io::Result<()> {
+    let file = guest.path("/var/lib/systemd/linger").join(escaped(&provision.owner.name));
+    match fs::remove_file(&file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Err(io::Error::other("the owner's services stay off, since islands are missing")),
+    }
+}
+
 /// The file name of a user, as logind reads it (`cunescape`).
 fn escaped(name: &str) -> String {
     let mut escaped = String::new();

@@ -17,12 +17,10 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Instant;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{FlockOperation, Mode, OFlags, chmod, fcntl_lock, open};
 use rustix::io::Errno;
-use rustix::net::{
-    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, listen, socket_with,
-};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
 use rustix::pipe::{PipeFlags, pipe_with};
 use snug_wire::provision::Provision;
 
@@ -37,12 +35,12 @@ use crate::console;
 use crate::control::{self, Order, Request};
 use crate::places::{Guest, Places};
 use crate::session::{self, Context, Origin, environment, greeting};
+use crate::sys::door::Door;
 use crate::sys::process::{Fork, fork};
-use crate::sys::{descriptor, process, signal};
+use crate::sys::{descriptor, process, signal, timespec};
 
 /// Connections that may wait to be accepted: the kernel's own default bound (`net.core.somaxconn`).
 const BACKLOG: i32 = 4096;
-const RLIMIT_NOFILE: u8 = 7;
 
 /// Why no server runs.
 #[derive(Debug, thiserror::Error)]
@@ -73,9 +71,7 @@ struct Spare {
 /// The server of a guest.
 pub struct Server {
     context: Context,
-    listener: OwnedFd,
-    /// Given up to accept, and turn away, one more client when descriptors run out.
-    reserve: Option<OwnedFd>,
+    door: Door,
     signals: signal::Signals,
     settle: Settle,
     probe: Probe,
@@ -95,9 +91,9 @@ impl Server {
         signal::block_all();
         signal::ignore_children();
         let signals = signal::Signals::new(&[libc::SIGTERM]).map_err(failed("signals"))?;
-        let descriptor_limit = process::limit(RLIMIT_NOFILE);
+        let descriptor_limit = process::limit(process::OPEN_FILES);
         if let Some((_, hard)) = descriptor_limit {
-            let _ = process::set_limit(RLIMIT_NOFILE, hard, hard);
+            let _ = process::set_limit(process::OPEN_FILES, hard, hard);
         }
         let listener = listen_at(&places)?;
         let settle = Settle::observe(&places);
@@ -117,8 +113,7 @@ impl Server {
         let _ = rustix::thread::set_name(c"snug-server");
         let mut server = Self {
             context,
-            listener,
-            reserve: reserve(),
+            door: Door::new(listener),
             signals,
             settle,
             probe: Probe::Idle,
@@ -176,14 +171,11 @@ impl Server {
 
     fn wait(&self) -> Result<Woken, Errno> {
         let deadline = [self.probe.deadline(), self.leaving].into_iter().flatten().min();
-        let timeout = deadline.map(|deadline| {
-            let left = deadline.saturating_duration_since(Instant::now());
-            Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() }
-        });
+        let timeout = deadline.map(|deadline| timespec(deadline.saturating_duration_since(Instant::now())));
         // While there is a spare session, it is the one that accepts.
         let accepting = match &self.spare {
             Some(spare) => PollFd::new(&spare.channel, PollFlags::IN),
-            None => PollFd::new(&self.listener, PollFlags::IN),
+            None => PollFd::new(&self.door, PollFlags::IN),
         };
         let mut polled = vec![PollFd::new(&self.signals, PollFlags::IN), accepting];
         let (settle, probe) = (self.settle.descriptor(), self.probe.descriptor());
@@ -260,16 +252,8 @@ impl Server {
     }
 
     fn accept(&mut self) {
-        // Blocking, for the relays; whoever talks to a client says so with each call.
-        let flags = SocketFlags::CLOEXEC;
-        match accept_with(&self.listener, flags) {
-            Ok(client) => self.welcome(client),
-            Err(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS) => {
-                drop(self.reserve.take());
-                drop(accept_with(&self.listener, flags));
-                self.reserve = reserve();
-            }
-            Err(_) => {}
+        if let Some(client) = self.door.accept() {
+            self.welcome(client);
         }
     }
 
@@ -293,7 +277,7 @@ impl Server {
         let (ours, theirs) = control::pair()?;
         let origin = match client {
             Some(client) => Origin::Client(client),
-            None => Origin::Listener(self.listener.try_clone()?),
+            None => Origin::Listener(self.door.listener()?),
         };
         match fork()? {
             Fork::Child => session::run(&mut self.context, origin, theirs),
@@ -339,10 +323,6 @@ struct Woken {
 fn overflow_uid() -> u32 {
     let text = fs::read_to_string("/proc/sys/kernel/overflowuid");
     text.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(65534)
-}
-
-fn reserve() -> Option<OwnedFd> {
-    open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()
 }
 
 /// A POSIX lock: it belongs to this process alone, not to the sessions that inherit its descriptor.

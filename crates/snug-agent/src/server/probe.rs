@@ -172,8 +172,8 @@ fn become_shell(
     } else {
         descriptor::place(speaker.as_fd(), ANSWER)?;
     }
-    if let Some((soft, hard)) = process::limit(7) {
-        let _ = process::set_limit(7, soft.min(1024), hard);
+    if let Some((soft, hard)) = process::limit(process::OPEN_FILES) {
+        let _ = process::set_limit(process::OPEN_FILES, soft.min(1024), hard);
     }
     process::become_user(entry.uid, entry.gid, &identity.groups)?;
     let _ = rustix::process::chdir("/");

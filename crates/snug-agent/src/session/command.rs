@@ -29,8 +29,6 @@ const WAIT_FOR_BOOT: Duration = Duration::from_secs(60);
 /// the lock of the control groups from it (measured: up to 0.3 ms of 3.3).
 const SHORT: Duration = Duration::from_millis(5);
 
-const RLIMIT_NOFILE: u8 = 7;
-
 /// Runs one command for the session's client.
 pub fn run(
     context: &mut Context,
@@ -192,7 +190,8 @@ fn plan(
     let terminal =
         terminal.map(OwnedFd::try_clone).transpose().map_err(|error| Failure::system("terminal", error))?;
     // The server has raised its own limit: a command starts from the guest's, then the caller's.
-    let own = context.descriptor_limit.map(|(soft, hard)| Limit { resource: RLIMIT_NOFILE, soft, hard });
+    let own =
+        context.descriptor_limit.map(|(soft, hard)| Limit { resource: process::OPEN_FILES, soft, hard });
     let limits = own.into_iter().chain(exec.limits).collect();
     Ok(Plan {
         argv,
@@ -247,10 +246,10 @@ struct Running {
 
 impl Running {
     /// Stays with the command until it has ended and the client knows.
-    fn attend(mut self, context: &Context, session: &mut Session) {
+    fn attend(mut self, context: &Context, session: &mut Session) -> ! {
         // A short command may have ended while this process waited for a processor.
         if let Some(end) = self.look(session) {
-            return self.finish(session, &end);
+            self.finish(session, &end);
         }
         loop {
             let deadline = [self.kill_at, self.aside_at].into_iter().flatten().min();
@@ -267,7 +266,7 @@ impl Running {
                 }
                 Event::Child => {
                     if let Some(end) = self.look(session) {
-                        return self.finish(session, &end);
+                        self.finish(session, &end);
                     }
                 }
                 Event::Message(_) | Event::Order(_) => {}
@@ -336,7 +335,7 @@ impl Running {
         self.kill_at = Some(self.kill_at.map_or(kill_at, |earlier| earlier.min(kill_at)));
     }
 
-    fn finish(mut self, session: &mut Session, end: &FromAgent) {
+    fn finish(mut self, session: &mut Session, end: &FromAgent) -> ! {
         if let Some(terminal) = self.terminal.take() {
             terminal::give_up(std::os::fd::AsFd::as_fd(&terminal));
         }

@@ -3,14 +3,17 @@
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, Signal, kill_process};
 use snug_wire::message::FromAgent;
 
 use super::{Context, Session};
 use crate::cgroup::Tree;
 use crate::control::{self, Order, Request};
+use crate::sys::timespec;
 
+/// What `cgroup.events` says of a group with a process in it or below (cgroup-v2.rst of the kernel).
+const POPULATED: &[u8] = b"populated 1";
 /// How long the kernel may take to bury what was killed.
 const BURIAL: Duration = Duration::from_secs(2);
 
@@ -60,11 +63,12 @@ fn signal_commands(tree: &Tree, signals: &[Signal]) {
 fn wait_until_gone(context: &Context, session: &Session, all_gone: &mut bool, end: Instant) -> bool {
     let events = context.tree.as_ref().and_then(|tree| tree.events().ok());
     loop {
-        // Reading arms the next PRI event (kernfs), so open descriptor first, look after.
-        let populated = context.tree.as_ref().is_some_and(Tree::populated);
-        if let Some(events) = &events {
-            let _ = rustix::io::pread(events, &mut [0; 64], 0);
-        }
+        // One read both tells and arms the next PRI event (kernfs): nothing can come between.
+        let populated = events.as_ref().is_some_and(|events| {
+            let mut text = [0; 64];
+            let count = rustix::io::pread(events, &mut text, 0).unwrap_or(0);
+            text[..count].windows(POPULATED.len()).any(|part| part == POPULATED)
+        });
         if *all_gone && !populated {
             return true;
         }
@@ -72,7 +76,7 @@ fn wait_until_gone(context: &Context, session: &Session, all_gone: &mut bool, en
         if left.is_zero() {
             return false;
         }
-        let timeout = Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() };
+        let timeout = timespec(left);
         let mut polled = Vec::new();
         if !*all_gone {
             polled.push(PollFd::new(&session.control, PollFlags::IN));

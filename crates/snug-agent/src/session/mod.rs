@@ -24,9 +24,8 @@ pub use self::hangup::terminate_commands;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use rustix::net::{SocketFlags, accept_with};
 use snug_wire::message::{FromAgent, ToAgent};
 use snug_wire::provision::Provision;
 use snug_wire::socket::{Connection, Descriptors, Filled};
@@ -34,7 +33,8 @@ use snug_wire::socket::{Connection, Descriptors, Filled};
 use crate::cgroup::{Group, Tree};
 use crate::control::{self, Order, Request};
 use crate::places::{Guest, Places};
-use crate::sys::{descriptor, memory, process, signal};
+use crate::sys::door::Door;
+use crate::sys::{descriptor, memory, process, signal, timespec};
 
 /// A client that does not read its answers for so long is as good as gone. Answers are a few bytes.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -149,11 +149,12 @@ fn await_client(
     listener: OwnedFd,
 ) -> Option<OwnedFd> {
     memory::warm();
+    let mut door = Door::new(listener);
     loop {
         let mut polled = [
             PollFd::new(signals, PollFlags::IN),
             PollFd::from_borrowed_fd(control, PollFlags::IN),
-            PollFd::new(&listener, PollFlags::IN),
+            PollFd::new(&door, PollFlags::IN),
         ];
         match poll(&mut polled, None) {
             Ok(_) | Err(Errno::INTR) => {}
@@ -171,8 +172,7 @@ fn await_client(
             }
         }
         if ready[2] {
-            // Blocking, for the relays; whoever talks to a client says so with each call.
-            let Ok(client) = accept_with(&listener, SocketFlags::CLOEXEC) else { continue };
+            let Some(client) = door.accept() else { continue };
             if let Some(client) = greeting::admit(context, client) {
                 // A server that has just died is none of the client's business.
                 let _ = control::send(control, &Request::Accepted, &[]);
@@ -276,10 +276,7 @@ impl Session {
             }
             let timeout = match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
                 Some(left) if left.is_zero() => return Event::Deadline,
-                left => left.map(|left| Timespec {
-                    tv_sec: left.as_secs().cast_signed(),
-                    tv_nsec: left.subsec_nanos().into(),
-                }),
+                left => left.map(timespec),
             };
             let (mut client, mut server) = (PollFlags::IN, PollFlags::IN);
             let borrowed = (self.connection.as_fd(), self.control.as_fd());

@@ -8,6 +8,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::{Errno, read, write};
 use rustix::pipe::{SpliceFlags, fcntl_setpipe_size, splice};
+use snug_wire::message::TERMINAL_STREAM;
 
 /// Size of the pipes, and of one copy: what an unprivileged process may have (`fs.pipe-max-size`).
 pub const PIPE: usize = 1 << 20;
@@ -19,10 +20,14 @@ pub fn enlarge(pipe: BorrowedFd<'_>) {
 
 /// Copies `stream` of a command until either side is done with it. `early` are bytes that came with the request.
 pub fn run(stream: u8, end: OwnedFd, socket: OwnedFd, early: &[u8]) -> Result<(), Errno> {
-    match stream {
-        0 => input(&end, &socket, early),
-        3 => terminal(&end, &socket, early),
-        _ => output(&end, &socket),
+    if stream == TERMINAL_STREAM {
+        return terminal(&end, &socket, early);
+    }
+    // Our end of the pipe tells which way it goes.
+    if fcntl_getfl(&end)?.contains(OFlags::WRONLY) {
+        input(&end, &socket, early)
+    } else {
+        output(&end, &socket)
     }
 }
 
@@ -30,11 +35,16 @@ const GONE: PollFlags = PollFlags::HUP.union(PollFlags::ERR);
 
 fn wait<const N: usize>(fds: [(&OwnedFd, PollFlags); N]) -> Result<[PollFlags; N], Errno> {
     let mut polled = fds.map(|(fd, events)| PollFd::new(fd, events));
+    wait_for(&mut polled)?;
+    Ok(polled.map(|fd| fd.revents()))
+}
+
+fn wait_for(polled: &mut [PollFd<'_>]) -> Result<(), Errno> {
     loop {
-        match poll(&mut polled, None) {
+        match poll(polled, None) {
             Err(Errno::INTR) => {}
             Err(error) => return Err(error),
-            Ok(_) => return Ok(polled.map(|fd| fd.revents())),
+            Ok(_) => return Ok(()),
         }
     }
 }
@@ -129,7 +139,14 @@ fn terminal(master: &OwnedFd, socket: &OwnedFd, early: &[u8]) -> Result<(), Errn
         on_socket.set(PollFlags::OUT, !shown.is_empty());
         on_master.set(PollFlags::IN, shown.is_empty());
         on_master.set(PollFlags::OUT, !typed.is_empty());
-        let [from_socket, from_master] = wait([(socket, on_socket), (master, on_master)])?;
+        let mut polled = vec![PollFd::new(socket, on_socket)];
+        // Not while nothing is wanted of it: a hang-up is told all the same, and again and again.
+        if !on_master.is_empty() {
+            polled.push(PollFd::new(master, on_master));
+        }
+        wait_for(&mut polled)?;
+        let from_socket = polled[0].revents();
+        let from_master = polled.get(1).map_or(PollFlags::empty(), PollFd::revents);
         // The client is gone: closing the master hangs up the guest's terminal.
         if from_socket.intersects(GONE) {
             return Ok(());
@@ -141,8 +158,12 @@ fn terminal(master: &OwnedFd, socket: &OwnedFd, early: &[u8]) -> Result<(), Errn
         if shown.is_empty() && from_master.intersects(PollFlags::IN | GONE) {
             shown.take_from(master);
         }
-        if !typed.is_empty() && from_master.contains(PollFlags::OUT) && typed.give_to(master).is_err() {
-            typed = Flow::new(b"");
+        if !typed.is_empty() && !from_master.is_empty() {
+            let given = from_master.contains(PollFlags::OUT) && typed.give_to(master).is_ok();
+            // Nobody will read it.
+            if !given && from_master.intersects(GONE) {
+                typed = Flow::new(b"");
+            }
         }
         if !shown.is_empty() {
             shown.give_to(socket)?;

@@ -397,15 +397,15 @@ fn enter_same(path: &CStr, device: u64, inode: u64) -> Result<(), NotThere> {
         Errno::NOENT | Errno::NOTDIR => NotThere::Missing,
         other => NotThere::Refused(other),
     };
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let directory = open(path, flags, Mode::empty()).map_err(missing)?;
+    // By name and then "here", not by a descriptor: the caller's limit may leave none.
+    chdir(path).map_err(missing)?;
     if path.to_bytes() != b"/" {
-        let status = rustix::fs::fstat(&directory).map_err(missing)?;
-        if status.st_dev != device || status.st_ino != inode {
+        let here = stat(c".").map_err(missing)?;
+        if here.st_dev != device || here.st_ino != inode {
             return Err(NotThere::Another);
         }
     }
-    rustix::process::fchdir(&directory).map_err(missing)
+    Ok(())
 }
 
 /// Replaces the program; says why that was not possible.

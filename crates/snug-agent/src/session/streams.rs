@@ -5,7 +5,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::fs::{FileType, Gid, Mode, Uid, fchmod, fchown, fstat};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::rand::{GetRandomFlags, getrandom};
-use snug_wire::message::{Exec, FailureKind, FromAgent, Stdio, Terminal};
+use snug_wire::message::{
+    Exec, FIRST_FURTHER_STREAM, FailureKind, FromAgent, Stdio, TERMINAL_STREAM, Terminal,
+};
 
 use super::start::{Failure, Stream};
 use super::{Context, MAX_DESCRIPTORS, Session, relay, terminfo};
@@ -37,16 +39,21 @@ pub fn make(
         exec.terminal.as_ref().map(|terminal| make_terminal(context, terminal, identity)).transpose()?;
     let mut kept: Vec<(u8, OwnedFd)> = Vec::new();
     let mut numbered = Vec::new();
-    let further = exec.further.iter().filter(|(number, _)| *number > 2).take(MAX_DESCRIPTORS).copied();
-    for (number, wanted) in (0..).zip(exec.stdio).chain(further) {
+    let standard = (0..).zip(exec.stdio).map(|(number, wanted)| (u8::try_from(number).ok(), number, wanted));
+    let further = (usize::from(FIRST_FURTHER_STREAM)..)
+        .zip(exec.further.iter().take(MAX_DESCRIPTORS))
+        .map(|(stream, (number, wanted))| (u8::try_from(stream).ok(), *number, *wanted))
+        .filter(|(_, number, _)| *number > 2);
+    for (stream, number, wanted) in standard.chain(further) {
         let stream = match wanted {
             Stdio::Tty => Stream::Open(copy_of_slave(pty.as_ref())?),
             Stdio::Passed => Stream::Open(take(&mut handed, number)?),
-            Stdio::Relayed => {
-                let stream = u8::try_from(number).ok().filter(|number| *number < 3).ok_or_else(|| {
+            Stdio::Relayed | Stdio::Incoming | Stdio::Outgoing => {
+                let stream = stream.ok_or_else(|| {
                     Failure::new(FailureKind::Protocol, format!("descriptor {number} cannot be relayed"))
                 })?;
-                let (ours, theirs) = make_pipe(stream, identity)?;
+                let read = wanted == Stdio::Incoming || wanted == Stdio::Relayed && number == 0;
+                let (ours, theirs) = make_pipe(read, identity)?;
                 kept.push((stream, ours));
                 Stream::Open(theirs)
             }
@@ -68,7 +75,7 @@ pub fn make(
     if let Some(Pty { master, slave }) = pty {
         terminal = Some(slave);
         if exec.terminal.as_ref().is_some_and(|terminal| terminal.relayed) {
-            kept.push((3, master));
+            kept.push((TERMINAL_STREAM, master));
         } else {
             master_to_pass = Some(master);
         }
@@ -118,14 +125,14 @@ fn copy_of_slave(pty: Option<&Pty>) -> Result<OwnedFd, Failure> {
     pty.slave.try_clone().map_err(|error| Failure::system("terminal", error))
 }
 
-/// Our end and the command's. The command's user owns the pipe, so that he can open `/dev/stdout` again.
-fn make_pipe(number: u8, identity: &Identity) -> Result<(OwnedFd, OwnedFd), Failure> {
+/// Our end and the command's, which it reads or writes. Its user owns the pipe, so that he can open `/dev/stdout` again.
+fn make_pipe(read: bool, identity: &Identity) -> Result<(OwnedFd, OwnedFd), Failure> {
     let (reader, writer) =
         pipe_with(PipeFlags::CLOEXEC).map_err(|error| Failure::system("cannot make a pipe", error))?;
     relay::enlarge(writer.as_fd());
     let owner = (Uid::from_raw(identity.entry.uid), Gid::from_raw(identity.entry.gid));
     let _ = fchown(&writer, Some(owner.0), Some(owner.1));
-    Ok(if number == 0 { (writer, reader) } else { (reader, writer) })
+    Ok(if read { (writer, reader) } else { (reader, writer) })
 }
 
 fn make_terminal(context: &Context, wanted: &Terminal, identity: &Identity) -> Result<Pty, Failure> {

@@ -62,7 +62,7 @@ fn close_range(first: RawFd, flags: libc::c_uint) {
         return;
     }
     // Kernels before 5.9 (5.11 for the flag).
-    let last = super::process::limit(7).map_or(1024, |(soft, _)| soft.min(1 << 16));
+    let last = super::process::limit(super::process::OPEN_FILES).map_or(1024, |(soft, _)| soft.min(1 << 16));
     for number in first..i32::try_from(last).unwrap_or(1024) {
         if flags == 0 {
             close(number);

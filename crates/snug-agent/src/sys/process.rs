@@ -270,6 +270,9 @@ pub fn as_user<T>(uid: u32, gid: u32, work: impl FnOnce() -> T) -> T {
     result
 }
 
+/// `RLIMIT_NOFILE` of Linux.
+pub const OPEN_FILES: u8 = 7;
+
 /// Reads one resource limit: soft, hard.
 pub fn limit(resource: u8) -> Option<(u64, u64)> {
     let mut limit = MaybeUninit::<libc::rlimit64>::uninit();

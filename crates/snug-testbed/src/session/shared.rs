@@ -27,6 +27,15 @@ impl Bed {
     /// If it cannot be made, or the stack is not up.
     #[track_caller]
     pub fn shared(user: &str, name: &str, image: &str) -> &'static Container<'static> {
+        Self::shared_with(user, name, image, &[])
+    }
+
+    /// The same, made with options of `snug create`.
+    ///
+    /// # Panics
+    /// As [`Bed::shared`].
+    #[track_caller]
+    pub fn shared_with(user: &str, name: &str, image: &str, options: &[&str]) -> &'static Container<'static> {
         let mut shared = SHARED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(known) = shared.iter().find(|known| known.user() == user && known.name() == name) {
             return known;
@@ -37,7 +46,8 @@ impl Bed {
         }
         // Most often there is none, and that is an error of `rm`, not of ours.
         let _ = bed.snug(user).args(["rm", "-f", name]).run();
-        let container: &'static Container<'static> = Box::leak(Box::new(bed.container(user, name, image)));
+        let container: &'static Container<'static> =
+            Box::leak(Box::new(bed.container_with(user, name, image, options)));
         shared.push(container);
         container
     }

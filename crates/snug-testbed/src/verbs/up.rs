@@ -1,5 +1,6 @@
 //! `up`: each step looks first whether there is anything to do, so that doing it twice is harmless and repairs.
 
+use std::path::Path;
 use std::time::Instant;
 
 use crate::error::Result;
@@ -42,6 +43,22 @@ pub fn up(wanted: Wanted) -> Result<()> {
     }
     host::say(format_args!("up ({:.1?})", started.elapsed()));
     Ok(())
+}
+
+/// Starts an Incus that is installed here, has run before and does not run; says whether it did. Everything else stays as
+/// it is, so [`super::down::down`] brings back what was.
+pub fn incus_alone() -> Result<bool> {
+    host::require_root("starting Incus")?;
+    let _lock = Lock::take()?;
+    let has_run = Path::new("/var/lib/incus/database").exists();
+    if incus::listens() || !has_run || packages::incusd_path().is_err() {
+        return Ok(false);
+    }
+    let mut state = State::load();
+    let nothing_was_up = !state.bus && !state.incus && state.units.is_empty();
+    mounts::share(&mut state)?;
+    incus::start(&mut state)?;
+    Ok(nothing_was_up)
 }
 
 /// The name of the pool and of the bridge that the bed makes with `--pool`.

@@ -30,7 +30,9 @@ byte_enum!(
     Full = 5,
     Random = 6,
     Urandom = 7,
-    Closed = 8
+    Closed = 8,
+    Incoming = 9,
+    Outgoing = 10
 );
 byte_enum!(
     FailureKind,

@@ -26,6 +26,7 @@ pub mod unset;
 use std::fmt::Write;
 
 use serde::Serialize;
+use snug_core::text::is_unsafe;
 
 use crate::error::CommandError;
 use crate::printer::Printer;
@@ -47,15 +48,13 @@ pub fn print_json<T: Serialize + ?Sized>(printer: Printer, key: &str, value: &T)
 fn harmless(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for character in json.chars() {
-        match character {
-            '\u{7f}'..='\u{9f}'
-            | '\u{200e}'
-            | '\u{200f}'
-            | '\u{202a}'..='\u{202e}'
-            | '\u{2066}'..='\u{2069}' => {
-                let _ = write!(text, "\\u{:04x}", u32::from(character));
+        // Below, serde_json has escaped what it had to and lines are to stay.
+        if character >= '\u{7f}' && is_unsafe(character) {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                let _ = write!(text, "\\u{unit:04x}");
             }
-            _ => text.push(character),
+        } else {
+            text.push(character);
         }
     }
     text
@@ -67,9 +66,16 @@ mod tests {
 
     #[test]
     fn json_holds_nothing_that_a_terminal_obeys_and_means_the_same() {
-        let value = "plain \u{9b}31m \u{202e} ä \u{7f}";
+        let value = "plain \u{9b}31m \u{202e} ä \u{7f} \u{2028}\u{e0041}";
         let text = harmless(&serde_json::to_string(value).unwrap());
-        assert_eq!(text, r#""plain \u009b31m \u202e ä \u007f""#);
+        assert_eq!(text, r#""plain \u009b31m \u202e ä \u007f \u2028\udb40\udc41""#);
         assert_eq!(serde_json::from_str::<String>(&text).unwrap(), value);
+    }
+
+    #[test]
+    fn the_hot_path_takes_the_same_characters_for_unsafe() {
+        for c in '\0'..=char::MAX {
+            assert_eq!(snug_client::session::is_unsafe(c), is_unsafe(c), "{c:?}");
+        }
     }
 }

@@ -11,7 +11,7 @@ use super::polkit::{Action, authorise};
 use super::{CONTAINER, MANAGER, ROOT, container_path, introspection, parse_container_path};
 use crate::container::{lookup, view};
 use crate::daemon::Daemon;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::job::{self, Job};
 use crate::manager;
 
@@ -88,8 +88,11 @@ async fn find(daemon: &Arc<Daemon>, call: &Call, path: &str) -> Result<Object, R
         let Some(name) = name.filter(|_| uid == caller) else { return Err(Refusal::no_object(path)) };
         authorise(daemon.bus(), call.caller.subject(), Action::Use, &HashMap::new()).await?;
         let config = daemon.config().await?;
-        // Whatever else has the name is no object either.
-        let found = lookup::find_full(daemon.incus(), &config, Uid(uid), &name).await.ok().flatten();
+        let found = match lookup::find_full(daemon.incus(), &config, Uid(uid), &name).await {
+            // Whatever else has the name is no object either.
+            Err(error) if error.kind == ErrorKind::Exists => None,
+            other => other?,
+        };
         return found
             .map(|found| Object::Container(view::of(&found, false)))
             .ok_or_else(|| Refusal::no_object(path));

@@ -181,7 +181,10 @@ async fn leave(daemon: &Arc<Daemon>, messages: &mut MessageStream, calls: &mut J
     bus.call_method(DBUS, DBUS_PATH, DBUS, "ReleaseName", &NAME).await?;
     let mut late = false;
     while let Some(Some(message)) = messages.next().now_or_never() {
-        late |= take_in(daemon, message?, calls);
+        match message {
+            Ok(message) => late |= take_in(daemon, message, calls),
+            Err(error) => tracing::warn!("an unreadable message: {error}"),
+        }
     }
     if late || daemon.is_at_work() {
         tracing::debug!("a call came while leaving");
@@ -194,7 +197,10 @@ async fn leave(daemon: &Arc<Daemon>, messages: &mut MessageStream, calls: &mut J
 /// Ends on request: no new call, jobs undo what they did.
 async fn farewell(daemon: &Arc<Daemon>) -> Result<End> {
     tracing::info!("told to end");
-    daemon.bus().call_method(DBUS, DBUS_PATH, DBUS, "ReleaseName", &NAME).await?;
+    // The bus may have gone before: the jobs are told all the same.
+    if let Err(error) = daemon.bus().call_method(DBUS, DBUS_PATH, DBUS, "ReleaseName", &NAME).await {
+        tracing::warn!("the name was not given back: {error}");
+    }
     daemon.jobs().cancel_all();
     let mut active = daemon.jobs().active();
     if tokio::time::timeout(FAREWELL, active.wait_for(|count| *count == 0)).await.is_err() {

@@ -38,10 +38,12 @@ impl Found {
         Some(Self { owner, name, instance, spec, phase })
     }
 
-    /// Whether `uid` still belongs to whom the container belongs to.
-    #[must_use]
-    pub fn is_owners(&self) -> bool {
-        owner::name_of(self.owner.uid.0).is_some_and(|name| name == self.owner.name)
+    /// Whether `uid` still belongs to whom the container belongs to. Blocks.
+    ///
+    /// # Errors
+    /// When the account cannot be looked up.
+    pub fn is_owners(&self) -> Result<bool> {
+        Ok(owner::name_of(self.owner.uid.0)?.is_some_and(|name| name == self.owner.name))
     }
 
     /// Its spec.
@@ -104,7 +106,8 @@ async fn check(
         return Err(taken(format!("'{name}' is the name of an instance that Snug did not make"))
             .hint(format!("it is in the Incus project '{project}': rename it there, or take another name")));
     };
-    let current = tokio::task::spawn_blocking(move || found.is_owners().then_some(found)).await?;
+    let current =
+        tokio::task::spawn_blocking(move || Ok::<_, Error>(found.is_owners()?.then_some(found))).await??;
     current.map(Some).ok_or_else(|| {
         taken(format!("'{name}' is the name of a container of an earlier user with uid {uid}"))
             .hint("root may remove it: incus delete --project …, or take another name")
@@ -169,11 +172,16 @@ async fn owned(config: &Config, answer: incus_client::Result<Vec<Instance>>) -> 
     let mut found: Vec<Found> =
         instances.into_iter().filter_map(|instance| Found::new(config, instance)).collect();
     found.sort_by(|a, b| (a.owner.uid, &a.name).cmp(&(b.owner.uid, &b.name)));
-    Ok(tokio::task::spawn_blocking(move || {
-        found.retain(Found::is_owners);
-        found
+    tokio::task::spawn_blocking(move || {
+        let mut current = Vec::with_capacity(found.len());
+        for found in found {
+            if found.is_owners()? {
+                current.push(found);
+            }
+        }
+        Ok(current)
     })
-    .await?)
+    .await?
 }
 
 /// All instances that carry a tag of Snug's, whoever holds their uid now.

@@ -15,7 +15,14 @@ pub struct Credentials {
     pub groups: Vec<u32>,
 }
 
-/// Runs `work` on a thread of its own that has `credentials` and no capability.
+/// Leaves a number as it is (setresuid(2)).
+const SAME: u32 = u32::MAX;
+
+/// Runs `work` on a thread of its own that acts with `credentials` and has no capability in effect.
+///
+/// Only the effective numbers change: files, sockets and their peers know no others, while the kernel judges by the real and
+/// saved ones who may signal a process (`kill_ok_by_cred`), and a signal to one thread stops or ends all: with those changed
+/// the owner could stop the daemon.
 ///
 /// The system calls are made directly: they change the calling thread alone, where libc's wrappers would change every
 /// thread of the process (nptl(7)).
@@ -50,10 +57,10 @@ fn take(credentials: &Credentials) -> Result<()> {
     let status = unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) };
     call("groups", status)?;
     // SAFETY: three plain numbers; affects the calling thread alone.
-    let status = unsafe { libc::syscall(libc::SYS_setresgid, *gid, *gid, *gid) };
+    let status = unsafe { libc::syscall(libc::SYS_setresgid, SAME, *gid, SAME) };
     call("group", status)?;
-    // SAFETY: as above. Leaving uid 0 clears the thread's capabilities (capabilities(7)), for good.
-    let status = unsafe { libc::syscall(libc::SYS_setresuid, *uid, *uid, *uid) };
+    // SAFETY: as above. An effective uid that is not 0 clears the thread's effective capabilities (capabilities(7)).
+    let status = unsafe { libc::syscall(libc::SYS_setresuid, SAME, *uid, SAME) };
     call("uid", status)
 }
 
@@ -69,5 +76,31 @@ mod tests {
         });
         assert_eq!(inside.unwrap(), (65534, true));
         assert!(rustix::process::geteuid().is_root());
+    }
+
+    #[test]
+    fn the_owner_may_not_signal_the_thread_nor_change_its_limits() {
+        let credentials = Credentials { uid: 65534, gid: 65534, groups: vec![65534] };
+        let (ready, told) = std::sync::mpsc::channel();
+        let (done, wait) = std::sync::mpsc::channel::<()>();
+        let thread = thread::spawn(move || {
+            with(credentials, move || {
+                ready.send(rustix::thread::gettid().as_raw_nonzero().get()).unwrap();
+                let _ = wait.recv();
+                let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+                status.lines().find(|line| line.starts_with("CapEff:")).unwrap().to_owned()
+            })
+        });
+        let target = told.recv().unwrap().to_string();
+        let as_him = |script: &str| {
+            let mut command = std::process::Command::new("setpriv");
+            command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "sh", "-c", script, "sh", &target]);
+            command.status().unwrap().success()
+        };
+        assert!(as_him("kill -0 $$"));
+        assert!(!as_him("kill -0 $1 2>/dev/null"));
+        assert!(!as_him("prlimit --pid $1 --core=0:0 2>/dev/null"));
+        drop(done);
+        assert_eq!(thread.join().unwrap().unwrap(), "CapEff:\t0000000000000000");
     }
 }

@@ -4,17 +4,24 @@ use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use crate::error::{Error, Result};
+
+static REPLACING: Mutex<()> = Mutex::new(());
 
 /// Writes `content` to `path`: a file beside it is filled, synced and renamed over it.
 ///
 /// # Errors
 /// What the system says, with the path.
 pub fn replace(path: &Path, content: &[u8], mode: u32) -> Result<()> {
+    // Two that replace the same file have the same file beside it.
+    let _one = REPLACING.lock().unwrap_or_else(PoisonError::into_inner);
     let temporary = stage(path, content, mode)?;
-    fs::rename(&temporary, path)
-        .map_err(|error| Error::system(format!("replace {}", path.display()), error))?;
+    fs::rename(&temporary, path).map_err(|error| {
+        let _ = fs::remove_file(&temporary);
+        Error::system(format!("replace {}", path.display()), error)
+    })?;
     sync_parent(path);
     Ok(())
 }
@@ -35,7 +42,11 @@ pub fn stage(path: &Path, content: &[u8], mode: u32) -> Result<std::path::PathBu
         file.write_all(content)?;
         file.sync_all()
     };
-    write().map_err(|error| Error::system(format!("write {}", temporary.display()), error))?;
+    write().map_err(|error| {
+        // Half a file helps nobody, least of all on a full disk.
+        let _ = fs::remove_file(&temporary);
+        Error::system(format!("write {}", temporary.display()), error)
+    })?;
     Ok(temporary)
 }
 
@@ -58,6 +69,20 @@ pub fn remove_if_there(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
     }
+}
+
+/// The names in a directory that are UTF-8; none where it does not exist.
+///
+/// # Errors
+/// What the system says, with the path.
+pub fn names_in(directory: &Path) -> Result<Vec<String>> {
+    let entries = match fs::read_dir(directory) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(Vec::new());
+        }
+        other => other.map_err(|error| Error::system(format!("read {}", directory.display()), error))?,
+    };
+    Ok(entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect())
 }
 
 /// Reads a text file; one that is not there is empty.
@@ -84,6 +109,29 @@ mod tests {
         replace(&path, b"two", 0o600).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn many_at_once_each_replace_it_as_a_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("agent");
+        std::thread::scope(|scope| {
+            for byte in 0..16 {
+                let path = &path;
+                scope.spawn(move || replace(path, &vec![byte; 200_000], 0o755).unwrap());
+            }
+        });
+        let content = fs::read(&path).unwrap();
+        assert!(content.len() == 200_000 && content.iter().all(|byte| *byte == content[0]));
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_cannot_be_replaced_leaves_nothing_beside_it() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir_all(directory.path().join("taken/by")).unwrap();
+        assert!(replace(&directory.path().join("taken"), b"x", 0o644).is_err());
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 }

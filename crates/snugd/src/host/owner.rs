@@ -64,9 +64,13 @@ pub fn find(uid: Uid) -> Result<Owner> {
 }
 
 /// The current name of `uid`; `None` when it has no account.
-#[must_use]
-pub fn name_of(uid: u32) -> Option<String> {
-    User::from_uid(NixUid::from_raw(uid)).ok().flatten().map(|user| user.name)
+///
+/// # Errors
+/// When that cannot be told: a directory service that does not answer takes nobody's account away.
+pub fn name_of(uid: u32) -> Result<Option<String>> {
+    let user = User::from_uid(NixUid::from_raw(uid))
+        .map_err(|errno| Error::system(format!("look up the account of uid {uid}"), errno))?;
+    Ok(user.map(|user| user.name))
 }
 
 /// The account of `uid`, when it may own containers (design, section 6, rule 1).

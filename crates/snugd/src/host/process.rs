@@ -1,7 +1,9 @@
 //! A process told from another one that got its number later.
 
+use std::io;
 use std::os::fd::OwnedFd;
 
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 /// A process: its number and when it started, in clock ticks since boot (field 22 of `/proc/PID/stat`, proc(5)).
@@ -29,12 +31,26 @@ impl Process {
     }
 
     /// A descriptor that becomes readable when the process ends; `None` when it has ended.
-    #[must_use]
-    pub fn open(self) -> Option<OwnedFd> {
-        let pid = Pid::from_raw(i32::try_from(self.pid).ok()?)?;
-        let descriptor = pidfd_open(pid, PidfdFlags::empty()).ok()?;
+    ///
+    /// # Errors
+    /// What the system says, when it cannot tell: no descriptor or memory is left.
+    pub fn open(self) -> io::Result<Option<OwnedFd>> {
+        let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) else { return Ok(None) };
+        let descriptor = match pidfd_open(pid, PidfdFlags::empty()) {
+            Ok(descriptor) => descriptor,
+            // EINVAL: a thread has the number now (pidfd_open(2)).
+            Err(Errno::SRCH | Errno::INVAL) => return Ok(None),
+            Err(errno) => return Err(errno.into()),
+        };
         // Opened first, compared then: what has the number now is what the descriptor holds.
-        (Self::of(self.pid)? == self).then_some(descriptor)
+        let stat = match std::fs::read_to_string(format!("/proc/{}/stat", self.pid)) {
+            Ok(stat) => stat,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            // It ended between open and read (ESRCH, proc(5)).
+            Err(error) if error.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        Ok((start_time(&stat) == Some(self.start)).then_some(descriptor))
     }
 }
 
@@ -58,8 +74,9 @@ mod tests {
     fn a_process_is_found_again_and_another_start_is_another_process() {
         let me = Process::of(std::process::id()).unwrap();
         assert_eq!(Process::parse(&me.to_string()), Some(me));
-        assert!(me.open().is_some());
-        assert!(Process { start: me.start + 1, ..me }.open().is_none());
+        assert!(me.open().unwrap().is_some());
+        assert!(Process { start: me.start + 1, ..me }.open().unwrap().is_none());
+        assert!(Process { pid: u32::MAX, ..me }.open().unwrap().is_none());
     }
 
     #[test]

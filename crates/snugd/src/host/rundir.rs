@@ -160,9 +160,9 @@ pub fn remove(paths: &Paths, uid: Uid, name: &ContainerName) -> Result<()> {
 /// What the system says.
 pub fn stale(paths: &Paths, existing: &BTreeSet<(Uid, ContainerName)>) -> Result<Vec<(Uid, ContainerName)>> {
     let mut found = Vec::new();
-    for owner in names_in(&paths.run())? {
+    for owner in file::names_in(&paths.run())? {
         let Ok(uid) = owner.parse().map(Uid) else { continue };
-        for name in names_in(&paths.run_dir(uid))? {
+        for name in file::names_in(&paths.run_dir(uid))? {
             let Ok(name) = name.parse::<ContainerName>() else { continue };
             if !existing.contains(&(uid, name.clone())) {
                 found.push((uid, name));
@@ -170,17 +170,6 @@ pub fn stale(paths: &Paths, existing: &BTreeSet<(Uid, ContainerName)>) -> Result
         }
     }
     Ok(found)
-}
-
-fn names_in(directory: &Path) -> Result<Vec<String>> {
-    let entries = match fs::read_dir(directory) {
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            return Ok(Vec::new());
-        }
-        other => other.map_err(|error| Error::system(format!("read {}", directory.display()), error))?,
-    };
-    let directories = entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-    Ok(directories.filter_map(|entry| entry.file_name().into_string().ok()).collect())
 }
 
 /// Removes the few directories that [`make`] made. Not recursive by intent: a mount that was not seen would be emptied.

@@ -308,12 +308,14 @@ pub async fn remove(client: &Client, uid: u32, reference: &ImageRef, remote: Opt
         )
         .hint("root may remove it: sudo snug image rm …"));
     }
-    for alias in image.aliases.iter().filter(|alias| uid == 0 || own(&alias.name)) {
-        images.delete_alias(&alias.name).await?;
-    }
     let others = image.aliases.iter().any(|alias| uid != 0 && !own(&alias.name));
     if !others {
+        // The names go with it. Not before it: an image that could not be deleted would have none any more.
         images.delete(&fingerprint).await?.wait().await?;
+        return Ok(());
+    }
+    for alias in image.aliases.iter().filter(|alias| own(&alias.name)) {
+        images.delete_alias(&alias.name).await?;
     }
     Ok(())
 }

@@ -1,17 +1,21 @@
 //! What is kept of each container's past, bounded: the logs of ended jobs in `STATE/log/UID/NAME.log`, and its console in
 //! `NAME.console`, since a read of Incus' console log takes what was read away (measured with 6.0.4).
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use snug_core::name::{ContainerName, Uid};
 use snug_core::paths::Paths;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::host::{file, rundir};
 
 /// Bytes that are kept of one container's log.
 const KEPT: usize = 128 << 10;
+
+static ADDING: Mutex<()> = Mutex::new(());
 
 /// Which past.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +56,8 @@ pub fn append_text(paths: &Paths, uid: Uid, name: &ContainerName, kind: Kind, mo
     rundir::directory(&paths.state, 0o755)?;
     rundir::directory(&directory, 0o700)?;
     rundir::directory(&directory.join(uid.to_string()), 0o700)?;
+    // What one adds must not be lost to another who has read before.
+    let _one = ADDING.lock().unwrap_or_else(PoisonError::into_inner);
     let mut text = file::read_or_empty(&path)?;
     text.push_str(more);
     let over = text.len().saturating_sub(KEPT);
@@ -68,6 +74,35 @@ pub fn append_text(paths: &Paths, uid: Uid, name: &ContainerName, kind: Kind, mo
 /// What the system says.
 pub fn read(paths: &Paths, uid: Uid, name: &ContainerName, kind: Kind) -> Result<String> {
     file::read_or_empty(&path(paths, uid, name, kind))
+}
+
+/// Removes what is kept of a container; that there is nothing is what was wanted. Blocks.
+///
+/// # Errors
+/// What the system says.
+pub fn forget(paths: &Paths, uid: Uid, name: &ContainerName) -> Result<()> {
+    for kind in [Kind::Jobs, Kind::Console] {
+        let path = path(paths, uid, name, kind);
+        file::remove_if_there(&path)
+            .map_err(|error| Error::system(format!("remove {}", path.display()), error))?;
+    }
+    Ok(())
+}
+
+/// The containers of which something is kept. Blocks.
+///
+/// # Errors
+/// What the system says.
+pub fn kept(paths: &Paths) -> Result<BTreeSet<(Uid, ContainerName)>> {
+    let directory = paths.state.join("log");
+    let mut found = BTreeSet::new();
+    for owner in file::names_in(&directory)? {
+        let Ok(uid) = owner.parse().map(Uid) else { continue };
+        for name in file::names_in(&directory.join(&owner))? {
+            found.extend(name.rsplit_once('.').and_then(|(name, _)| Some((uid, name.parse().ok()?))));
+        }
+    }
+    Ok(found)
 }
 
 /// `2026-11-23T01:02:03Z` (civil-from-days of Howard Hinnant).
@@ -107,5 +142,11 @@ mod tests {
         }
         let text = read(&paths, Uid(7), &name, Kind::Jobs).unwrap();
         assert!(text.len() <= KEPT && text.starts_with("20"), "{}", text.len());
+        append_text(&paths, Uid(8), &name, Kind::Console, "x").unwrap();
+        let all = [(Uid(7), name.clone()), (Uid(8), name.clone())];
+        assert_eq!(kept(&paths).unwrap(), BTreeSet::from(all));
+        forget(&paths, Uid(8), &name).unwrap();
+        forget(&paths, Uid(8), &name).unwrap();
+        assert_eq!(kept(&paths).unwrap(), BTreeSet::from([(Uid(7), name)]));
     }
 }

@@ -126,9 +126,8 @@ pub async fn run(
         _ => None,
     };
     let outcome = carry_out(daemon, uid, &name, &change, dry_run, job.clone()).await;
-    let removed = matches!(change, Change::Remove { .. }) && outcome.is_ok();
-    let failed_creation = matches!(change, Change::Create { .. }) && outcome.is_err();
-    if !dry_run && !removed && !failed_creation {
+    // Of what does not exist nothing is kept: any name can be asked for.
+    if !dry_run && daemon.paths().container_dir(uid, &name).exists() {
         keep_log(daemon, uid, &name, &change, &job, outcome.as_ref().err()).await;
     }
     outcome

@@ -63,22 +63,15 @@ pub async fn log(daemon: &Arc<Daemon>, call: &Call) -> Answer {
     options.finish()?;
     let config = daemon.config().await?;
     let found = lookup::find(daemon.incus(), &config, uid, &name).await?;
+    let found = found.ok_or_else(|| missing(&name))?;
     let text = match what.as_str() {
         "job" => {
             let paths = daemon.paths().clone();
-            let kept = name.clone();
-            let text = tokio::task::spawn_blocking(move || record::read(&paths, uid, &kept, Kind::Jobs))
+            tokio::task::spawn_blocking(move || record::read(&paths, uid, &name, Kind::Jobs))
                 .await
-                .map_err(Error::from)??;
-            if text.is_empty() && found.is_none() {
-                return Err(missing(&name).into());
-            }
-            text
+                .map_err(Error::from)??
         }
-        "console" => {
-            let found = found.ok_or_else(|| missing(&name))?;
-            console(daemon, &config.project(uid), uid, &found).await?
-        }
+        "console" => console(daemon, &config.project(uid), uid, &found).await?,
         other => {
             return Err(invalid(format!("there is no log '{other}'")).hint("there are: console, job").into());
         }

@@ -14,6 +14,7 @@ use crate::container::lookup::{self, Found};
 use crate::daemon::Daemon;
 use crate::error::{Error, Result};
 use crate::host::{mounts, rundir};
+use crate::job::record;
 use crate::temporary;
 
 impl Work {
@@ -156,7 +157,12 @@ pub async fn sweep(
     let paths = daemon.paths().clone();
     let existing: BTreeSet<(Uid, ContainerName)> =
         all.iter().map(|found| (found.owner.uid, found.name.clone())).collect();
-    let stale = tokio::task::spawn_blocking(move || rundir::stale(&paths, &existing)).await??;
+    let (stale, records) = tokio::task::spawn_blocking(move || -> Result<_> {
+        let mut records = record::kept(&paths)?;
+        records.retain(|key| !existing.contains(key));
+        Ok((rundir::stale(&paths, &existing)?, records))
+    })
+    .await??;
     let mut removed = Vec::new();
     for (uid, name) in stale.into_iter().filter(|(uid, _)| whose.is_none_or(|whose| whose == *uid)) {
         let directory = daemon.paths().container_dir(uid, &name);
@@ -168,8 +174,9 @@ pub async fn sweep(
             );
             continue;
         }
-        removed.push(format!("remove the directory {}", directory.display()));
+        let sentence = format!("remove the directory {}", directory.display());
         if dry_run {
+            removed.push(sentence);
             continue;
         }
         // A job may be about to make it just now.
@@ -178,11 +185,32 @@ pub async fn sweep(
             continue;
         }
         let paths = daemon.paths().clone();
-        if let Err(error) = tokio::task::spawn_blocking(move || rundir::remove(&paths, uid, &name)).await? {
-            tracing::warn!("{}: {error}", directory.display());
+        match tokio::task::spawn_blocking(move || rundir::remove(&paths, uid, &name)).await? {
+            Ok(()) => removed.push(sentence),
+            Err(error) => tracing::warn!("{}: {error}", directory.display()),
         }
     }
+    if !dry_run {
+        forget_records(daemon, config, records, whose).await?;
+    }
     Ok(removed)
+}
+
+/// Removes what is kept of containers that do not exist any more.
+async fn forget_records(
+    daemon: &Arc<Daemon>,
+    config: &Config,
+    records: BTreeSet<(Uid, ContainerName)>,
+    whose: Option<Uid>,
+) -> Result<()> {
+    for (uid, name) in records.into_iter().filter(|(uid, _)| whose.is_none_or(|whose| whose == *uid)) {
+        let _turn = daemon.jobs().reserve((uid.0, name.to_string())).await;
+        if !exists(daemon, config, uid, &name).await? {
+            let paths = daemon.paths().clone();
+            tokio::task::spawn_blocking(move || record::forget(&paths, uid, &name)).await??;
+        }
+    }
+    Ok(())
 }
 
 async fn exists(daemon: &Arc<Daemon>, config: &Config, uid: Uid, name: &ContainerName) -> Result<bool> {

@@ -94,7 +94,8 @@ fn exists<T>(answer: incus_client::Result<T>) -> Result<bool> {
 fn container(found: Found, status: Status, agent: bool) -> ContainerState {
     let temporary: Option<TemporaryTag> =
         found.instance.config.get(TEMPORARY_KEY).and_then(|text| text.parse().ok());
-    let client_alive = temporary.is_some_and(|tag| temporary::process(tag).open().is_some());
+    // What cannot be told keeps the container.
+    let client_alive = temporary.is_some_and(|tag| !matches!(temporary::process(tag).open(), Ok(None)));
     ContainerState {
         status,
         phase: found.phase,

@@ -42,8 +42,12 @@ impl Work {
     async fn wait_and_mark(&self, wait: &Step, mark: &Step) -> Result<()> {
         let before = self.found().await?.phase;
         let (answered, marked) = tokio::join!(self.step(wait), self.step(mark));
-        if answered.is_err() && marked.is_ok() {
-            self.set_phase(before).await?;
+        if answered.is_err()
+            && marked.is_ok()
+            && let Err(error) = self.set_phase(before).await
+        {
+            // Why the agent did not answer is what counts.
+            self.notice(format!("could not mark '{}' as {before} again: {error}", self.name));
         }
         answered.and(marked)
     }

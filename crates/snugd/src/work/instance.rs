@@ -17,7 +17,7 @@ use crate::host::{file, rundir};
 use crate::incus::image::{self, Found as FoundImage};
 use crate::incus::patiently;
 use crate::incus::{idmap, network, pool, quirks, remote};
-use crate::job::record::{self, Kind};
+use crate::job::record;
 use crate::reservation::Reservation;
 
 impl Work {
@@ -87,6 +87,8 @@ impl Work {
         let FoundImage::Here(fingerprint) = self.find_image(image).await? else {
             return Err(failed(format!("the image '{image}' is gone again")));
         };
+        // Of one that was removed behind our back, perhaps of an earlier holder of this uid.
+        self.forget_record().await?;
         let (facts, _reserved) = self.facts(spec, None).await?;
         pool::check_space(self.daemon.incus(), &facts.pool).await?;
         let account = self.account(&spec.grants.home()).await?;
@@ -242,7 +244,11 @@ impl Work {
         let config = [(PHASE_KEY.to_owned(), phase.to_string())].into();
         let patch = InstancePatch { config, ..InstancePatch::default() };
         let instances = self.incus().instances();
-        patiently(|| instances.patch(self.name.as_str(), &patch, None)).await?;
+        match patiently(|| instances.patch(self.name.as_str(), &patch, None)).await {
+            // An instance that is gone has no phase: so an undo meets it after its removal.
+            Err(error) if error.is_not_found() => return Ok(()),
+            other => other?,
+        }
         self.saw_phase(phase);
         Ok(())
     }
@@ -265,15 +271,12 @@ impl Work {
             .wait()
             .await
             .map_err(|error| Error::from(error).context(format!("remove '{}'", self.name)))?;
-        let logs = [Kind::Jobs, Kind::Console]
-            .map(|kind| record::path(self.daemon.paths(), self.uid(), &self.name, kind));
-        self.blocking(move || {
-            logs.iter().try_for_each(|log| {
-                file::remove_if_there(log)
-                    .map_err(|error| Error::system(format!("remove {}", log.display()), error))
-            })
-        })
-        .await
+        self.forget_record().await
+    }
+
+    async fn forget_record(&self) -> Result<()> {
+        let (paths, uid, name) = (self.daemon.paths().clone(), self.uid(), self.name.clone());
+        self.blocking(move || record::forget(&paths, uid, &name)).await
     }
 
     /// Removes the directory of a container that does not exist.

@@ -99,7 +99,11 @@ impl Work {
     pub(super) async fn remove_run_directory(&self) -> Result<()> {
         let (paths, uid, name) = (self.daemon.paths().clone(), self.uid(), self.name.clone());
         self.blocking(move || rundir::remove(&paths, uid, &name)).await?;
-        self.remove_old_agents().await
+        // The container is gone, and that is what was asked for.
+        if let Err(error) = self.remove_old_agents().await {
+            self.notice(format!("earlier versions of the agent were not removed: {error}"));
+        }
+        Ok(())
     }
 
     /// Removes versions of the agent that no container names any more.
@@ -111,7 +115,8 @@ impl Work {
             return Ok(());
         }
         let mut used = BTreeSet::from([VERSION.to_owned()]);
-        for found in crate::container::lookup::list(self.daemon.incus(), &self.config, None).await? {
+        // Also of owners who cannot be looked up just now.
+        for found in crate::container::lookup::all(self.daemon.incus(), &self.config).await? {
             let source = found.instance.devices.get("snug-bin").and_then(|device| device.get("source"));
             used.extend(
                 source
