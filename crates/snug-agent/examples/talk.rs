@@ -20,8 +20,7 @@ use snug_wire::message::{Directory, Exec, FromAgent, PROTOCOL, Stdio, ToAgent, U
 use snug_wire::socket::{Connection, Descriptors, connect};
 
 fn open(socket: &Path) -> Connection {
-    let socket = connect(socket, Duration::from_secs(2)).unwrap();
-    let mut connection = Connection::new(socket, Descriptors::Accept);
+    let mut connection = connect(socket, Duration::from_secs(2), Descriptors::Accept).unwrap();
     let hello = connection.receive::<FromAgent>(Some(Instant::now() + Duration::from_secs(2))).unwrap();
     assert!(matches!(hello, Some(FromAgent::Hello { .. })), "{hello:?}");
     connection
@@ -107,8 +106,7 @@ fn main() -> ExitCode {
             "--login" => exec.login = true,
             "--times" => times = arguments.next().unwrap().parse().unwrap(),
             "--hello" => {
-                let socket = connect(&socket, Duration::from_secs(2)).unwrap();
-                let mut connection = Connection::new(socket, Descriptors::Refuse);
+                let mut connection = connect(&socket, Duration::from_secs(2), Descriptors::Refuse).unwrap();
                 for _ in 0..2 {
                     let deadline = Some(Instant::now() + Duration::from_millis(100));
                     println!("{:?}", connection.receive::<FromAgent>(deadline));

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use harness::{Agent, OWNER, Options, PATIENCE, exec, script};
 use rustix::process::{Pid, Signal, kill_process};
 use snug_wire::message::{FailureKind, FromAgent, ToAgent};
-use snug_wire::socket::{Connection, Descriptors, connect};
+use snug_wire::socket::{Descriptors, connect};
 
 fn resident_kib(pid: u32) -> u64 {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
@@ -49,7 +49,7 @@ fn only_the_owner_and_root_are_served_others_are_greeted() {
         let answer = std::thread::spawn(move || {
             // This thread alone becomes that user.
             rustix::thread::set_thread_uid(rustix::fs::Uid::from_raw(uid)).unwrap();
-            let mut connection = Connection::new(connect(&socket, PATIENCE).unwrap(), Descriptors::Refuse);
+            let mut connection = connect(&socket, PATIENCE, Descriptors::Refuse).unwrap();
             let hello = connection.receive::<FromAgent>(harness::soon()).unwrap();
             assert!(matches!(hello, Some(FromAgent::Hello { .. })));
             let request = ToAgent::Exec(Box::new(exec(&["true"])));

@@ -13,7 +13,7 @@ use harness::{Agent, Client, Options, PATIENCE, exec, script};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, test_kill_process};
 use snug_wire::message::{Exec, FromAgent, Stdio, Terminal, ToAgent, WindowSize};
-use snug_wire::socket::{Connection, Descriptors, connect};
+use snug_wire::socket::{Descriptors, connect};
 
 const SIZE: WindowSize = WindowSize { rows: 31, columns: 97, x_pixels: 0, y_pixels: 0 };
 
@@ -66,8 +66,7 @@ fn read_rest(file: &mut File) -> Vec<u8> {
 }
 
 fn attach(agent: &Agent, token: [u8; 16], stream: u8) -> OwnedFd {
-    let socket = connect(&agent.socket(), PATIENCE).unwrap();
-    let mut connection = Connection::new(socket, Descriptors::Refuse);
+    let mut connection = connect(&agent.socket(), PATIENCE, Descriptors::Refuse).unwrap();
     connection.receive::<FromAgent>(harness::soon()).unwrap();
     connection.send(&ToAgent::Attach { token, stream }, &[], harness::soon()).unwrap();
     connection.into_raw().0

@@ -20,6 +20,9 @@ use crate::relay;
 
 /// Read from the guest's terminal at once: what a pty's buffer holds at most (`TTYB_DEFAULT_MEM_LIMIT` is 64 KiB).
 const SCREEN: usize = 64 << 10;
+/// As much may be on its way when the command ends: in the pty, in the agent that relays it, in the socket. Whoever still
+/// writes then, without end, is not the command.
+const AFTER_THE_END: usize = 1 << 20;
 /// How long a question is held back until its answer will not be echoed. Another client may hold the keyboard and keep
 /// it: then the question is shown all the same.
 const HOLD_BACK: Duration = Duration::from_millis(500);
@@ -94,6 +97,7 @@ impl Screen {
         self.put(&mut self.already_read.clone())?;
         // In packet mode a byte precedes the output.
         let mut buffer = vec![0; SCREEN + 1];
+        let mut left = AFTER_THE_END;
         loop {
             let mut fds = [
                 PollFd::from_borrowed_fd(self.source.as_fd(), PollFlags::IN),
@@ -106,8 +110,15 @@ impl Screen {
             if fds[0].revents().is_empty() {
                 return Ok(());
             }
+            let ended = !fds[1].revents().is_empty();
             match self.next(&mut buffer) {
-                Ok(Some(output)) => self.put(&mut buffer[output])?,
+                Ok(Some(output)) => {
+                    if ended {
+                        let Some(rest) = left.checked_sub(output.len()) else { return Ok(()) };
+                        left = rest;
+                    }
+                    self.put(&mut buffer[output])?;
+                }
                 Ok(None) => return Ok(()),
                 Err(Errno::INTR | Errno::AGAIN) => {}
                 Err(errno) => return Err(errno),

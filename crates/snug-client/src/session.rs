@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
+use snug_wire::codec::DecodeError;
 use snug_wire::message::{
     Exec, FIRST_FURTHER_STREAM, FailureKind, FromAgent, MAX_FDS, PROTOCOL, Stdio, TERMINAL_STREAM,
     Terminal as WireTerminal, TerminalModes, ToAgent, User as WireUser,
@@ -67,6 +68,7 @@ pub fn run(request: &Request) -> Result<Outcome, Error> {
         outputs: Vec::new(),
         settled: true,
         started: false,
+        attached: false,
     };
     session.send_request(exec)?;
     let result = session.converse(&signals);
@@ -87,7 +89,8 @@ pub fn run(request: &Request) -> Result<Outcome, Error> {
 }
 
 fn open_connection(socket: &Path, trusted: bool, container: &str) -> Result<Connection, Error> {
-    let socket = connect(socket, HELLO).map_err(|error| match &error {
+    let descriptors = if trusted { Descriptors::Accept } else { Descriptors::Refuse };
+    connect(socket, HELLO, descriptors).map_err(|error| match &error {
         WireError::System(io)
             if matches!(
                 Errno::from_io_error(io),
@@ -97,8 +100,7 @@ fn open_connection(socket: &Path, trusted: bool, container: &str) -> Result<Conn
             Error::NotRunning { container: container.into() }
         }
         _ => Error::Agent { container: container.into(), source: error },
-    })?;
-    Ok(Connection::new(socket, if trusted { Descriptors::Accept } else { Descriptors::Refuse }))
+    })
 }
 
 /// Descriptors of this process that are never closed by it.
@@ -171,11 +173,18 @@ struct Session<'a> {
     outputs: Vec<Receiving>,
     settled: bool,
     started: bool,
+    /// The relayed streams are connected.
+    attached: bool,
 }
 
 impl Session<'_> {
     fn agent_error(&self, source: WireError) -> Error {
         Error::Agent { container: self.request.container.clone(), source }
+    }
+
+    /// A message that an agent does not send at that point.
+    fn out_of_turn(&self) -> Error {
+        self.agent_error(WireError::Decode(DecodeError::Invalid("message at this point")))
     }
 
     fn send(&mut self, message: &ToAgent) {
@@ -223,11 +232,7 @@ impl Session<'_> {
             {
                 if !greeted {
                     greeted = true;
-                    let FromAgent::Hello { settled, .. } = message else {
-                        return Err(self.agent_error(WireError::Decode(
-                            snug_wire::codec::DecodeError::Invalid("greeting"),
-                        )));
-                    };
+                    let FromAgent::Hello { settled, .. } = message else { return Err(self.out_of_turn()) };
                     self.settled = settled;
                     continue;
                 }
@@ -298,7 +303,13 @@ impl Session<'_> {
         match message {
             FromAgent::Hello { .. } | FromAgent::Done => {}
             FromAgent::Notice(text) => self.notice(&text),
-            FromAgent::Streams { token } => self.attach(token)?,
+            // Once: each answer costs connections and threads.
+            FromAgent::Streams { .. } if self.attached => return Err(self.out_of_turn()),
+            FromAgent::Streams { token } => {
+                self.attached = true;
+                self.attach(token)?;
+            }
+            FromAgent::Pty if self.console.is_some() => return Err(self.out_of_turn()),
             FromAgent::Pty => {
                 let mut fds = self.connection.take_fds(1).map_err(|error| self.agent_error(error))?;
                 let master = fds.pop().ok_or_else(|| self.agent_error(WireError::Descriptors))?;
@@ -398,7 +409,12 @@ impl Session<'_> {
         let stream = u8::try_from(stream)
             .map_err(|_| Error::system("cannot relay that many descriptors")(Errno::TOOBIG))?;
         let socket = self.request.container_dir.join("guest/agent.sock");
-        let mut connection = open_connection(&socket, false, &self.request.container)?;
+        // The command may have begun: it must not be taken for one that was never asked for, and run again.
+        let lost = |error| match error {
+            Error::NotRunning { container } => Error::Lost { container },
+            other => other,
+        };
+        let mut connection = open_connection(&socket, false, &self.request.container).map_err(lost)?;
         let deadline = Some(Instant::now() + HELLO);
         match connection.receive::<FromAgent>(deadline).map_err(|error| self.agent_error(error))? {
             Some(FromAgent::Hello { .. }) => {}

@@ -38,6 +38,8 @@ pub struct Config {
     pub pool: Option<String>,
     /// How long the daemon stays on the bus without work.
     pub idle_seconds: u32,
+    /// How many containers one user may have.
+    pub max_containers: u32,
     /// Islands in a shared home.
     pub private: Vec<String>,
     /// Remotes and short names of images.

@@ -14,7 +14,7 @@ use thiserror::Error;
 use crate::error::{Explain, Kind};
 use crate::text;
 
-pub use set::GrantSet;
+pub use set::{GrantSet, MOST};
 pub use table::{Admin, Row, Support, Trust, ValueKind, row, table};
 
 /// Longest grant, in bytes.
@@ -320,6 +320,12 @@ pub enum GrantError {
         /// What it takes.
         kind: ValueKind,
     },
+    /// More than can be asked for at once.
+    #[error("more than {most} grants")]
+    TooMany {
+        /// The bound.
+        most: usize,
+    },
     /// Two that exclude each other.
     #[error("'{first}' and '{second}' exclude each other")]
     Conflict {
@@ -347,7 +353,7 @@ impl Explain for GrantError {
 
     fn hints(&self) -> Vec<String> {
         match self {
-            Self::Text(_) => Vec::new(),
+            Self::Text(_) | Self::TooMany { .. } => Vec::new(),
             Self::Unknown { nearest: Some(near), .. } => vec![format!("did you mean '{near}'?")],
             Self::Unknown { .. } => {
                 let mut words: Vec<_> = table().iter().map(|row| row.word).collect();

@@ -173,6 +173,8 @@ fn config(spec: &Spec, owner: &Account, facts: &InstanceFacts) -> BTreeMap<Strin
     set(OWNER_KEY, tag.to_string());
     set(SPEC_KEY, spec.to_json());
     set("boot.autostart", "false".to_owned());
+    // Its socket tells the guest the keys and devices that Snug stores, and lets it talk to incusd.
+    set("security.guestapi", "false".to_owned());
     set("raw.lxc", raw_lxc(spec, facts));
     if spec.grants.privileged() {
         set("security.privileged", "true".to_owned());
@@ -237,13 +239,16 @@ fn devices(spec: &Spec, owner: &Account, facts: &InstanceFacts) -> BTreeMap<Stri
     }
     match spec.grants.network() {
         Network::Nat | Network::Mirror => {
-            // One bridge for all users: without isolation a guest reaches what another user's guests listen on, and
-            // answers ARP in their place.
+            // One bridge for all users. Without isolation a guest reaches what another user's guests listen on; without
+            // the filters it takes another's place for the host, by ARP or by its hardware address (measured).
             let mut nic = device(&[
                 ("type", "nic"),
                 ("name", "eth0"),
                 ("network", &facts.bridge),
                 ("security.port_isolation", "true"),
+                ("security.mac_filtering", "true"),
+                ("security.ipv4_filtering", "true"),
+                ("security.ipv6_filtering", "true"),
             ]);
             if let Some(address) = facts.address {
                 nic.insert("ipv4.address".to_owned(), address.to_string());

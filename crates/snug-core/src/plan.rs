@@ -67,6 +67,10 @@ pub struct HostState {
     pub bridge: String,
     /// It exists.
     pub network: bool,
+    /// Containers that the owner has.
+    pub containers: usize,
+    /// The most that he may have.
+    pub most_containers: usize,
 }
 
 /// Whether an instance runs (Incus' status).
@@ -168,6 +172,14 @@ pub enum PlanError {
         /// What was asked for.
         kind: InstanceKind,
     },
+    /// The owner has as many as he may.
+    #[error("the container '{name}' would be one too many: a user may have {most}")]
+    TooMany {
+        /// Which.
+        name: ContainerName,
+        /// The bound.
+        most: usize,
+    },
     /// A setting that cannot be.
     #[error(transparent)]
     Setting(#[from] SettingError),
@@ -191,7 +203,11 @@ impl Explain for PlanError {
             }
             Self::Running(name) => vec![format!("`snug stop {name}` first, or give --force")],
             Self::NotRunning(name) => vec![format!("`snug start {name}` starts it")],
-            Self::Kind { .. } => vec!["leave the kind out".to_owned()],
+            Self::Kind { .. } => vec!["leave the kind out, or use a newer version of Snug".to_owned()],
+            Self::TooMany { .. } => vec![
+                "`snug rm` removes those that are not needed any more".to_owned(),
+                "an administrator may allow more: `max_containers` in /etc/snug/config.toml".to_owned(),
+            ],
             Self::Setting(error) => error.hints(),
         }
     }

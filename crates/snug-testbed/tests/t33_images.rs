@@ -295,8 +295,3 @@ fn a_machine_that_is_offline_still_makes_containers_of_what_it_has() {
     );
     let _dev = common::fresh(&bed, "tester", "image-local", NO_INIT);
 }
-
-fn fingerprint(bed: &Bed, alias: &str) -> String {
-    let text = bed.incus(["image", "info", alias]).ok().unwrap().text();
-    text.lines().find_map(|line| line.strip_prefix("Fingerprint: ")).unwrap().trim().to_owned()
-}

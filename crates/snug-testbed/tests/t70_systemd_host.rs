@@ -265,7 +265,7 @@ fn without_incus_uninstalling_removes_nothing_and_the_makefiles_way_starts_it_fo
     let uninstall = host.testbed("with-incus -- target/debug/xtask uninstall").unwrap();
     let said = uninstall.run().unwrap().success();
     for left in ["/var/lib/snug ", "/var/lib/incus ", "/etc/subuid "] {
-        assert!(said.err().contains(&format!("left: {left}")), "{said}");
+        assert!(said.err().contains(&format!("left: {left}")), "{}", said.err());
     }
     assert_eq!(answer(host.root("find /usr -name '*snug*' -not -path '*/target/*'")), "");
     assert_eq!(property(&host, "incus.socket", "ActiveState"), "inactive");

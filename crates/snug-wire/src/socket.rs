@@ -85,7 +85,7 @@ pub fn wait(fd: BorrowedFd<'_>, flags: PollFlags, deadline: Option<Instant>) -> 
 ///
 /// # Errors
 /// `ENOENT` and `ECONNREFUSED` mean that nobody serves there; [`WireError::TimedOut`] that nobody accepted in time.
-pub fn connect(path: &Path, patience: Duration) -> Result<OwnedFd, WireError> {
+pub fn connect(path: &Path, patience: Duration, descriptors: Descriptors) -> Result<Connection, WireError> {
     let place = rustix::fs::open(path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
     let status = rustix::fs::fstat(&place)?;
     if FileType::from_raw_mode(status.st_mode) != FileType::Socket {
@@ -93,11 +93,14 @@ pub fn connect(path: &Path, patience: Duration) -> Result<OwnedFd, WireError> {
     }
     let address = SocketAddrUnix::new(format!("/proc/self/fd/{}", place.as_raw_fd()))?;
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    if descriptors == Descriptors::Refuse {
+        refuse_rights(&socket);
+    }
     // connect(2) on a full backlog waits as long as SO_SNDTIMEO says and then gives EAGAIN (net/unix/af_unix.c).
     rustix::net::sockopt::set_socket_timeout(&socket, rustix::net::sockopt::Timeout::Send, Some(patience))?;
     loop {
         match socket_connect(&socket, &address) {
-            Ok(()) => return Ok(socket),
+            Ok(()) => return Ok(Connection::new(socket, descriptors)),
             Err(Errno::INTR) => {}
             Err(Errno::AGAIN) => return Err(WireError::TimedOut),
             Err(errno) => return Err(errno.into()),
@@ -105,11 +108,26 @@ pub fn connect(path: &Path, patience: Duration) -> Result<OwnedFd, WireError> {
     }
 }
 
+/// Makes the kernel refuse descriptors to whoever sends some to `socket` (unix(7), since Linux 6.16).
+///
+/// To receive none is not enough: those that came with data are closed by the receiver, in its own system call, and the last
+/// close of a socket that lingers or of a file of FUSE's takes as long as the sender likes (measured).
+fn refuse_rights(socket: &OwnedFd) {
+    /// `include/uapi/asm-generic/socket.h` of Linux 6.16.
+    const SO_PASSRIGHTS: libc::c_int = 83;
+    let no: libc::c_int = 0;
+    let length = libc::socklen_t::try_from(size_of_val(&no)).unwrap_or_default();
+    // SAFETY: the kernel reads one `int` of the given length. An earlier kernel does not know the option.
+    unsafe {
+        libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, SO_PASSRIGHTS, (&raw const no).cast(), length);
+    }
+}
+
 /// What to do with descriptors that the peer sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Descriptors {
-    /// Give the kernel no control buffer: it then drops them itself, and none is ever installed here. (A FUSE
-    /// descriptor from a hostile guest could put the receiver into a sleep that no signal ends.)
+    /// Let the kernel refuse them to the sender where it can ([`connect`]), and give it no room for any: none is ever
+    /// installed here.
     Refuse,
     /// Keep up to [`MAX_FDS`] for each message.
     Accept,
@@ -374,6 +392,28 @@ mod tests {
         let (guest, mut client) = pair(Descriptors::Refuse);
         drop(guest);
         assert!(client.receive::<FromAgent>(soon()).unwrap().is_none());
+    }
+
+    #[test]
+    fn who_refuses_descriptors_gets_none_and_goes_on() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("agent.sock");
+        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let mut client = connect(&path, Duration::from_secs(10), Descriptors::Refuse).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        let mut guest = Connection::new(accepted.into(), Descriptors::Accept);
+        let file = tempfile_like();
+        match guest.send(&FromAgent::Pty, &[file.as_fd()], soon()) {
+            // Linux 6.16 and later: nothing of it is on its way.
+            Err(WireError::System(error)) => assert_eq!(error.raw_os_error(), Some(libc::EPERM)),
+            Ok(()) => {
+                assert_eq!(client.receive::<FromAgent>(soon()).unwrap(), Some(FromAgent::Pty));
+                assert!(matches!(client.take_fds(1), Err(WireError::Descriptors)));
+            }
+            Err(other) => panic!("{other}"),
+        }
+        guest.send(&FromAgent::Done, &[], soon()).unwrap();
+        assert_eq!(client.receive::<FromAgent>(soon()).unwrap(), Some(FromAgent::Done));
     }
 
     fn tempfile_like() -> OwnedFd {

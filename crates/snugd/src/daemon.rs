@@ -1,6 +1,6 @@
 //! What all calls share.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -52,6 +52,19 @@ impl Default for Places {
     }
 }
 
+/// A user's import while it goes on.
+#[derive(Debug)]
+pub struct Turn {
+    importing: Arc<Mutex<HashSet<Uid>>>,
+    uid: Uid,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.importing.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.uid);
+    }
+}
+
 /// The daemon.
 pub struct Daemon {
     bus: Connection,
@@ -65,6 +78,7 @@ pub struct Daemon {
     addresses: Reservations<Ipv4Addr>,
     id_bases: Reservations<u32>,
     probes: Mutex<HashMap<Uid, Arc<Semaphore>>>,
+    importing: Arc<Mutex<HashSet<Uid>>>,
     foundation: tokio::sync::Mutex<()>,
 }
 
@@ -93,6 +107,7 @@ impl Daemon {
             addresses: Reservations::default(),
             id_bases: Reservations::default(),
             probes: Mutex::default(),
+            importing: Arc::default(),
             foundation: tokio::sync::Mutex::default(),
         }))
     }
@@ -180,6 +195,13 @@ impl Daemon {
         };
         let _turn = turns.acquire().await.ok()?;
         agent::probe(self.paths().agent_socket(uid, name)).await
+    }
+
+    /// The turn of a user's import; `None` while another one of his has it.
+    #[must_use]
+    pub fn imports(&self, uid: Uid) -> Option<Turn> {
+        let mut importing = self.importing.lock().unwrap_or_else(PoisonError::into_inner);
+        importing.insert(uid).then(|| Turn { importing: self.importing.clone(), uid })
     }
 
     /// Addresses of the bridge that are being given away.

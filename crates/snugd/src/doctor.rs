@@ -185,13 +185,7 @@ async fn storage(daemon: &Daemon) -> Result<Check> {
 fn cgroups() -> Check {
     // CGROUP2_SUPER_MAGIC (statfs(2)).
     const CGROUP2: u64 = 0x6367_7270;
-    #[allow(
-        clippy::unnecessary_cast,
-        clippy::cast_sign_loss,
-        reason = "the type differs between architectures"
-    )]
-    let kind = rustix::fs::statfs("/sys/fs/cgroup").map(|status| status.f_type as u64 & 0xFFFF_FFFF);
-    match kind {
+    match rustix::fs::statfs("/sys/fs/cgroup").map(|status| space::kind(&status)) {
         Ok(CGROUP2) => Check::new("cgroups", Status::Ok, "cgroup v2 alone is mounted"),
         _ => Check::new(
             "cgroups",

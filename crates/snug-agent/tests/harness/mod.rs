@@ -106,8 +106,8 @@ impl Agent {
         let end = Instant::now() + PATIENCE;
         // Connecting is not enough: the spare session of a server that was just killed still holds its socket.
         let greeted = || {
-            let socket = connect(&self.socket(), PATIENCE).ok()?;
-            Connection::new(socket, Descriptors::Accept).receive::<FromAgent>(soon()).ok()?
+            let mut connection = connect(&self.socket(), PATIENCE, Descriptors::Accept).ok()?;
+            connection.receive::<FromAgent>(soon()).ok()?
         };
         while greeted().is_none() {
             assert!(Instant::now() < end, "the agent does not come up");
@@ -143,8 +143,7 @@ impl Agent {
 
     /// A connection that has been greeted.
     pub fn client(&self) -> Client {
-        let socket = connect(&self.socket(), PATIENCE).unwrap();
-        let mut connection = Connection::new(socket, Descriptors::Accept);
+        let mut connection = connect(&self.socket(), PATIENCE, Descriptors::Accept).unwrap();
         let hello = connection.receive::<FromAgent>(soon()).unwrap().unwrap();
         assert!(matches!(hello, FromAgent::Hello { protocol: PROTOCOL, .. }), "{hello:?}");
         Client { connection }

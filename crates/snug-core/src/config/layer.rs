@@ -67,7 +67,8 @@ impl Layer {
     pub fn pairs<'a>(source: Source, pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let mut table = Table::new();
         for (key, value) in pairs {
-            let number = (key == "idle_seconds").then(|| value.parse().ok()).flatten();
+            let number =
+                matches!(key, "idle_seconds" | "max_containers").then(|| value.parse().ok()).flatten();
             table.insert(
                 key.to_owned(),
                 number.map_or_else(|| Value::String(value.to_owned()), Value::Integer),
@@ -148,6 +149,7 @@ impl Merged {
             bridge,
             pool: raw.pool.clone().filter(|pool| !pool.is_empty()),
             idle_seconds: raw.idle_seconds.unwrap_or(60),
+            max_containers: raw.max_containers.unwrap_or(64),
             private: self.private(&raw)?,
             images: self.images(&raw)?,
             presets: Presets(presets),

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::image::Protocol;
 
 /// All keys; `*` stands for any name.
-pub(super) const KEYS: [&str; 17] = [
+pub(super) const KEYS: [&str; 18] = [
     "default_container",
     "default_image",
     "default_preset",
@@ -16,6 +16,7 @@ pub(super) const KEYS: [&str; 17] = [
     "bridge",
     "pool",
     "idle_seconds",
+    "max_containers",
     "private",
     "remotes.*.url",
     "remotes.*.protocol",
@@ -58,6 +59,7 @@ pub(super) struct Raw {
     pub(super) bridge: Option<String>,
     pub(super) pool: Option<String>,
     pub(super) idle_seconds: Option<u32>,
+    pub(super) max_containers: Option<u32>,
     pub(super) private: Option<Vec<String>>,
     #[serde(default)]
     pub(super) remotes: BTreeMap<String, RawRemote>,

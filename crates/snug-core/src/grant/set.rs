@@ -8,6 +8,9 @@ use super::table::LATER;
 use super::{Grant, GrantError, Home, Network, Support, row};
 use crate::text;
 
+/// Grants that may be asked for at once: each is compared with each, and all are stored with the container.
+pub const MOST: usize = 64;
+
 /// The grants of one container, in the order in which they were given. As JSON a list of words; what a newer version
 /// wrote is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -41,9 +44,15 @@ impl GrantSet {
     /// Reads words as D-Bus and the command line bring them.
     ///
     /// # Errors
-    /// A word that is no grant, or two that exclude each other.
-    pub fn parse<S: AsRef<str>>(words: impl IntoIterator<Item = S>) -> Result<Self, GrantError> {
-        let grants: Result<Vec<Grant>, _> = words.into_iter().map(|word| word.as_ref().parse()).collect();
+    /// A word that is no grant, two that exclude each other, or too many.
+    pub fn parse<S: AsRef<str>>(
+        words: impl IntoIterator<Item = S, IntoIter: ExactSizeIterator>,
+    ) -> Result<Self, GrantError> {
+        let words = words.into_iter();
+        if words.len() > MOST {
+            return Err(GrantError::TooMany { most: MOST });
+        }
+        let grants: Result<Vec<Grant>, _> = words.map(|word| word.as_ref().parse()).collect();
         Self::from_request(grants?)
     }
 

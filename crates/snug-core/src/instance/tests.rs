@@ -61,6 +61,7 @@ fn the_integrated_container_is_the_table_of_the_architecture_page() {
             "limits.memory=4GiB",
             "raw.idmap=both 1000 1000",
             "raw.lxc=lxc.init.cmd = /.snug/bin/snug-agent init",
+            "security.guestapi=false",
             "security.idmap.base=3065536",
             "security.idmap.isolated=true",
             "security.idmap.size=1000000",
@@ -73,7 +74,8 @@ fn the_integrated_container_is_the_table_of_the_architecture_page() {
     assert_eq!(
         devices,
         [
-            "eth0: ipv4.address=10.1.2.3 name=eth0 network=snugbr0 security.port_isolation=true type=nic",
+            "eth0: ipv4.address=10.1.2.3 name=eth0 network=snugbr0 security.ipv4_filtering=true \
+             security.ipv6_filtering=true security.mac_filtering=true security.port_isolation=true type=nic",
             "home: path=/var/home/anna recursive=true source=/var/lib/snug/run/1000/dev/mounts/home type=disk",
             "root: path=/ pool=default size=20GiB type=disk",
             "snug-bin: path=/.snug/bin readonly=true source=/var/lib/snug/guest/0.1.0 type=disk",

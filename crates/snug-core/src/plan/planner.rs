@@ -14,11 +14,13 @@ use crate::spec::{InstanceKind, Phase, SPEC_KEY, Spec};
 /// The name is taken ([`PlanError::Exists`]; what an interrupted job left is not in the way), or the kind cannot be made.
 pub fn plan_create(state: &State, request: &CreateRequest) -> Result<Plan, PlanError> {
     let name = &state.name;
-    if request.spec.kind != InstanceKind::Container {
-        return Err(PlanError::Kind { name: name.clone(), kind: request.spec.kind.clone() });
-    }
+    supported(name, &request.spec)?;
     if state.container.as_ref().is_some_and(|old| !request.replace && !is_leftover(old)) {
         return Err(PlanError::Exists(name.clone()));
+    }
+    let most = state.host.most_containers;
+    if state.container.is_none() && state.host.containers >= most {
+        return Err(PlanError::TooMany { name: name.clone(), most });
     }
     let mut steps = Vec::new();
     host_steps(state, &request.spec, &mut steps);
@@ -40,6 +42,14 @@ pub fn plan_create(state: &State, request: &CreateRequest) -> Result<Plan, PlanE
     }
     steps.push(Step::SetPhase { name: name.clone(), from: None, to: Phase::Ready });
     Ok(Plan { steps })
+}
+
+/// Whether this version can make and start such an instance; a newer one may have written the spec.
+fn supported(name: &ContainerName, spec: &Spec) -> Result<(), PlanError> {
+    match spec.kind {
+        InstanceKind::Container => Ok(()),
+        _ => Err(PlanError::Kind { name: name.clone(), kind: spec.kind.clone() }),
+    }
 }
 
 /// Make it run and answer; make it first when it is missing and `create` says how.
@@ -69,7 +79,7 @@ pub fn plan_start(state: &State) -> Result<Plan, PlanError> {
             steps.push(Step::Unfreeze { name: name.clone() });
             steps.push(Step::WaitForAgent { name: name.clone() });
         }
-        Status::Stopped | Status::Error => start(state, container, &mut steps),
+        Status::Stopped | Status::Error => start(state, container, &mut steps)?,
     }
     Ok(Plan { steps })
 }
@@ -97,7 +107,7 @@ pub fn plan_restart(state: &State, request: &StopRequest) -> Result<Plan, PlanEr
     if container.status != Status::Stopped {
         stop(&state.name, container, *request, &mut steps);
     }
-    start(state, container, &mut steps);
+    start(state, container, &mut steps)?;
     Ok(Plan { steps })
 }
 
@@ -216,13 +226,15 @@ fn boot(name: &ContainerName, spec: &Spec, steps: &mut Vec<Step>) {
     steps.push(Step::WaitForAgent { name: name() });
 }
 
-fn start(state: &State, container: &ContainerState, steps: &mut Vec<Step>) {
+fn start(state: &State, container: &ContainerState, steps: &mut Vec<Step>) -> Result<(), PlanError> {
     let name = &state.name;
+    supported(name, &container.spec)?;
     host_steps(state, &container.spec, steps);
     steps.push(Step::SetPhase { name: name.clone(), from: Some(Phase::Ready), to: Phase::Starting });
     steps.push(Step::UpdateInstance { name: name.clone() });
     boot(name, &container.spec, steps);
     steps.push(Step::SetPhase { name: name.clone(), from: None, to: Phase::Ready });
+    Ok(())
 }
 
 fn stop(name: &ContainerName, container: &ContainerState, request: StopRequest, steps: &mut Vec<Step>) {

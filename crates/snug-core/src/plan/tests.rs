@@ -30,6 +30,8 @@ fn state(ready_host: bool, container: Option<ContainerState>) -> State {
         pool: ready_host.then(|| "default".into()),
         bridge: "snugbr0".into(),
         network: ready_host,
+        containers: 3,
+        most_containers: 4,
     };
     State { name: "dev".parse().unwrap(), host, container }
 }
@@ -95,6 +97,32 @@ fn a_taken_name_is_refused_unless_it_is_replaced_or_left_over() {
     assert_eq!(ids(&plan), format!("pull-image {stopped} create-instance {BOOT}"));
     let left = state(true, Some(container(Status::Stopped, Phase::Creating, false)));
     assert_eq!(ids(&plan_create(&left, &asked).unwrap()), format!("{REMOVE} create-instance {BOOT}"));
+}
+
+#[test]
+fn a_user_may_have_so_many_and_replacing_is_not_one_more() {
+    let full = |container| {
+        let mut state = state(true, container);
+        state.host.containers = 4;
+        state
+    };
+    assert!(plan_create(&state(true, None), &request(&[])).is_ok());
+    let error = plan_create(&full(None), &request(&[])).unwrap_err();
+    assert_eq!(error.to_string(), "the container 'dev' would be one too many: a user may have 4");
+    let replace = CreateRequest { replace: true, ..request(&[]) };
+    assert!(plan_create(&full(Some(container(Status::Stopped, Phase::Ready, false))), &replace).is_ok());
+}
+
+#[test]
+fn an_instance_of_a_kind_that_this_version_does_not_know_is_not_started() {
+    let mut machine = container(Status::Stopped, Phase::Ready, false);
+    machine.spec.kind = InstanceKind::VirtualMachine;
+    let state = state(true, Some(machine));
+    for plan in [plan_start(&state), plan_ensure(&state, None), plan_restart(&state, &StopRequest::default())]
+    {
+        assert!(matches!(plan, Err(PlanError::Kind { .. })), "{plan:?}");
+    }
+    assert!(plan_remove(&state, false).is_ok());
 }
 
 #[test]

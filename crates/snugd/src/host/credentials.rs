@@ -94,7 +94,16 @@ mod tests {
         let target = told.recv().unwrap().to_string();
         let as_him = |script: &str| {
             let mut command = std::process::Command::new("setpriv");
-            command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "sh", "-c", script, "sh", &target]);
+            command.args([
+                "--reuid=65534",
+                "--regid=65534",
+                "--clear-groups",
+                "sh",
+                "-c",
+                script,
+                "sh",
+                &target,
+            ]);
             command.status().unwrap().success()
         };
         assert!(as_him("kill -0 $$"));

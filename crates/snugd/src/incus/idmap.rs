@@ -3,12 +3,19 @@
 //! Incus could pick them itself (`security.idmap.isolated`), but it does so anew at each start: the lowest range that is
 //! free then (measured with 6.0.4). The daemon must know before the start who the guest's root will be, so it picks
 //! one when the container is made and keeps to it.
+//!
+//! A range that was once given stays its owner's, also when the container is gone: what its root has left behind in a shared
+//! home (a file with the set-user-ID bit among it) belongs to an id of that range, and would else be another user's root.
+//! The owner's project remembers them.
 
 use incus_client::{Client, Config, ListOptions};
 use snug_core::instance::IDMAP_SIZE;
 use snug_core::subid::Range;
 
 use crate::error::Result;
+
+/// Key of a project: first ids of the ranges that were given to its owner's containers, separated by spaces.
+const GIVEN_KEY: &str = "user.snug.id-bases";
 
 /// Ids at the beginning of root's range that Incus gives to containers without a range of their own.
 const SHARED: u32 = 65_536;
@@ -38,19 +45,89 @@ pub fn free_base(root: Range, taken: &[(u32, u32)]) -> Option<u32> {
     None
 }
 
-/// Ranges that instances of anybody have.
+/// Who has or had which ranges.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// Ranges that instances of anybody have now.
+    pub now: Vec<(u32, u32)>,
+    /// First ids of ranges that were given to this owner.
+    pub own: Vec<u32>,
+    /// Ranges that were given to others.
+    pub others: Vec<(u32, u32)>,
+}
+
+impl Taken {
+    /// The range for one more container of the owner: one that was his before, else the lowest that was nobody's.
+    #[must_use]
+    pub fn pick(mut self, root: Range, reserved: impl IntoIterator<Item = u32>) -> Option<u32> {
+        self.now.extend(reserved.into_iter().map(|base| (base, IDMAP_SIZE)));
+        let end = u64::from(root.start) + u64::from(root.count);
+        let is_free = |base: u32| {
+            let last = u64::from(base) + u64::from(IDMAP_SIZE);
+            let touches = |(start, count): &(u32, u32)| {
+                u64::from(*start) < last && u64::from(base) < u64::from(*start) + u64::from(*count)
+            };
+            base >= root.start && last <= end && !self.now.iter().any(touches)
+        };
+        self.own.iter().copied().find(|base| is_free(*base)).or_else(|| {
+            let own = self.own.iter().map(|base| (*base, IDMAP_SIZE));
+            let all: Vec<_> = self.now.iter().chain(&self.others).copied().chain(own).collect();
+            free_base(root, &all)
+        })
+    }
+}
+
+/// Ranges that instances of anybody have, and that projects remember; `own` is the owner's project.
 ///
 /// # Errors
 /// What Incus says.
-pub async fn taken(client: &Client) -> Result<Vec<(u32, u32)>> {
+pub async fn taken(client: &Client, own: &str) -> Result<Taken> {
     let all = ListOptions { all_projects: true, ..ListOptions::default() };
-    Ok(client
-        .instances()
-        .list(&all)
-        .await?
-        .iter()
-        .flat_map(|instance| ranges(&instance.expanded_config))
-        .collect())
+    let instances = client.instances();
+    let projects = client.projects();
+    let (instances, projects) = tokio::try_join!(instances.list(&all), projects.list())?;
+    let mut taken = Taken {
+        now: instances.iter().flat_map(|instance| ranges(&instance.expanded_config)).collect(),
+        ..Taken::default()
+    };
+    for project in projects {
+        let given = given(&project.put.config);
+        if project.name == own {
+            taken.own = given;
+        } else {
+            taken.others.extend(given.into_iter().map(|base| (base, IDMAP_SIZE)));
+        }
+    }
+    Ok(taken)
+}
+
+fn given(config: &Config) -> Vec<u32> {
+    let words = config.get(GIVEN_KEY).map(String::as_str).unwrap_or_default().split(' ');
+    words.filter_map(|word| word.parse().ok()).collect()
+}
+
+/// Remembers that a range was given to the owner of `project`, before anything runs with it.
+///
+/// # Errors
+/// What Incus says.
+pub async fn remember(client: &Client, project: &str, base: u32) -> Result<()> {
+    let projects = client.projects();
+    loop {
+        let (found, etag) = projects.get(project).await?;
+        let mut given = given(&found.put.config);
+        if given.contains(&base) {
+            return Ok(());
+        }
+        given.push(base);
+        let words: Vec<String> = given.iter().map(u32::to_string).collect();
+        let mut put = found.put;
+        put.config.insert(GIVEN_KEY.to_owned(), words.join(" "));
+        match projects.put(project, &put, Some(&etag)).await {
+            // Another container of his was quicker.
+            Err(error) if error.is_precondition_failed() => {}
+            other => return Ok(other?),
+        }
+    }
 }
 
 /// Both what was asked for and what it has now: they differ between a change and the next start.
@@ -81,6 +158,23 @@ mod tests {
         assert_eq!(second, 2_065_536);
         let third = free_base(ROOT, &[(first, IDMAP_SIZE), (second, IDMAP_SIZE)]).unwrap();
         assert_eq!(free_base(ROOT, &[(first, IDMAP_SIZE), (second, IDMAP_SIZE), (third, IDMAP_SIZE)]), None);
+    }
+
+    #[test]
+    fn a_range_that_was_given_stays_its_owners() {
+        let (first, second) = (1_065_536, 2_065_536);
+        let of = |own: &[u32], others: &[u32], now: &[u32]| Taken {
+            now: now.iter().map(|base| (*base, IDMAP_SIZE)).collect(),
+            own: own.to_vec(),
+            others: others.iter().map(|base| (*base, IDMAP_SIZE)).collect(),
+        };
+        assert_eq!(of(&[], &[first], &[]).pick(ROOT, []), Some(second));
+        assert_eq!(of(&[second], &[], &[]).pick(ROOT, []), Some(second));
+        assert_eq!(of(&[second], &[], &[second]).pick(ROOT, []), Some(first));
+        assert_eq!(of(&[second], &[], &[]).pick(ROOT, [second]), Some(first));
+        assert_eq!(of(&[], &[first, second, second + IDMAP_SIZE], &[]).pick(ROOT, []), None);
+        // Of a range of root's that was given up since.
+        assert_eq!(of(&[5], &[], &[]).pick(ROOT, []), Some(first));
     }
 
     #[test]

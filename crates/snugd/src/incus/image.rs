@@ -1,5 +1,5 @@
 //! Images. All lie in Incus' default project, so that a download serves every user; what a user imported is his: its
-//! alias is `snug-UID/NAME`, and for anybody else it does not exist.
+//! alias is `snug-UID-USER/NAME`, and for anybody else, a later holder of the uid too, it does not exist.
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use incus_client::{Client, Image, ImageImport, InstanceType};
 use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat, fstatfs};
 use snug_core::image::{ImageRef, Remote};
+use snug_core::spec::OwnerTag;
 use zbus::Variant;
 
 use super::image_metadata::{self, Metadata};
@@ -17,45 +18,76 @@ use crate::host::space;
 
 /// Property of an imported image: whose it is.
 const OWNER: &str = "user.snug.owner";
-/// `FUSE_SUPER_MAGIC` (statfs(2)): such a file may make its reader wait for ever.
-const FUSE: u64 = 0x6573_5546;
-
+/// Images of his own that a user may have: Incus' disk is everybody's.
+const MOST_OWN: usize = 64;
 /// Files without holes to speak of may be this large, and the host's disk keeps so much.
 const HOLE: u64 = 1 << 20;
 const RESERVE: u64 = 1 << 30;
 
-/// A user's own alias for `name`.
-fn own_alias(uid: u32, name: &str) -> String {
-    format!("snug-{uid}/{name}")
+/// For whom images exist: those of all, and his own. For root all do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Viewer(OwnerTag);
+
+impl Viewer {
+    /// The user of that tag.
+    #[must_use]
+    pub fn new(tag: OwnerTag) -> Self {
+        Self(tag)
+    }
+
+    fn is_root(&self) -> bool {
+        self.0.uid.0 == 0
+    }
+
+    /// His part of an alias: of his name what an alias may hold, the rest as `%` and hexadecimal digits.
+    fn prefix(&self) -> String {
+        let mut prefix = format!("{}-", self.0.uid);
+        for byte in self.0.name.bytes() {
+            match byte {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'_' | b'-' => prefix.push(byte.into()),
+                _ => prefix.push_str(&format!("%{byte:02x}")),
+            }
+        }
+        prefix
+    }
+
+    /// His own alias for `name`.
+    fn alias(&self, name: &str) -> String {
+        format!("snug-{}/{name}", self.prefix())
+    }
+
+    /// What he calls an alias of his own.
+    fn own<'a>(&self, alias: &'a str) -> Option<&'a str> {
+        split_alias(alias).and_then(|(owner, name)| (owner == self.prefix()).then_some(name))
+    }
+
+    fn imported(&self, image: &Image) -> bool {
+        image.properties.get(OWNER).is_some_and(|owner| *owner == self.0.to_string())
+    }
+
+    /// Whether the image exists for him.
+    fn sees(&self, image: &Image) -> bool {
+        self.is_root()
+            || !image.properties.contains_key(OWNER)
+            || self.imported(image)
+            || image.aliases.iter().any(|alias| self.own(&alias.name).is_some())
+    }
+
+    /// What he calls the image; aliases of others are left out.
+    fn names(&self, image: &Image) -> Vec<String> {
+        let name = |alias: &str| match (self.own(alias), split_alias(alias)) {
+            (Some(name), _) => Some(name.to_owned()),
+            (None, Some(_)) if !self.is_root() => None,
+            (None, _) => Some(alias.to_owned()),
+        };
+        image.aliases.iter().filter_map(|alias| name(&alias.name)).collect()
+    }
 }
 
-/// Whose alias it is, and what he calls it.
-fn parse_alias(alias: &str) -> Option<(u32, &str)> {
-    let (uid, name) = alias.strip_prefix("snug-")?.split_once('/')?;
-    Some((uid.parse().ok()?, name))
-}
-
-/// Whether the image exists for `uid`.
-fn is_visible(image: &Image, uid: u32) -> bool {
-    let mine = |alias: &str| parse_alias(alias).is_some_and(|(owner, _)| owner == uid);
-    let owned_by = image.properties.get(OWNER);
-    uid == 0
-        || owned_by.is_none()
-        || owned_by.is_some_and(|owner| *owner == uid.to_string())
-        || image.aliases.iter().any(|alias| mine(&alias.name))
-}
-
-/// What `uid` calls the image; aliases of others are left out.
-fn names(image: &Image, uid: u32) -> Vec<String> {
-    image
-        .aliases
-        .iter()
-        .filter_map(|alias| match parse_alias(&alias.name) {
-            Some((owner, name)) if owner == uid => Some(name.to_owned()),
-            Some(_) if uid != 0 => None,
-            _ => Some(alias.name.clone()),
-        })
-        .collect()
+/// A user's part of an alias and the rest; `None` for an alias that is no user's own.
+fn split_alias(alias: &str) -> Option<(&str, &str)> {
+    let (owner, name) = alias.strip_prefix("snug-")?.split_once('/')?;
+    owner.starts_with(|c: char| c.is_ascii_digit()).then_some((owner, name))
 }
 
 /// Which image a reference means for a user.
@@ -72,23 +104,26 @@ fn unknown(image: &ImageRef) -> Error {
         .hint("`snug image list` shows the images of this host")
 }
 
-/// Finds the image that `reference` means for `uid`.
+/// Finds the image that `reference` means for `viewer`.
 ///
 /// # Errors
 /// [`ErrorKind::ImageUnknown`]; [`ErrorKind::Unsupported`] for a file, which the client must import first.
-pub async fn find(client: &Client, uid: u32, reference: &ImageRef, remote: Option<&Remote>) -> Result<Found> {
+pub async fn find(
+    client: &Client,
+    viewer: &Viewer,
+    reference: &ImageRef,
+    remote: Option<&Remote>,
+) -> Result<Found> {
     let images = client.images().list().await?;
-    let visible: Vec<&Image> = images
-        .iter()
-        .filter(|image| image.kind == InstanceType::Container && is_visible(image, uid))
-        .collect();
+    let visible: Vec<&Image> =
+        images.iter().filter(|image| image.kind == InstanceType::Container && viewer.sees(image)).collect();
     let here = |image: Option<&&Image>| image.map(|image| Found::Here(image.fingerprint.clone()));
     match reference {
         ImageRef::Local(name) => {
-            let own = own_alias(uid, name);
+            let own = viewer.alias(name);
             let called =
                 |wanted: &str| visible.iter().find(|image| image.aliases.iter().any(|a| a.name == wanted));
-            let foreign = parse_alias(name).is_some_and(|(owner, _)| owner != uid && uid != 0);
+            let foreign = split_alias(name).is_some() && viewer.own(name).is_none() && !viewer.is_root();
             let found = called(&own).or_else(|| if foreign { None } else { called(name) });
             here(found).ok_or_else(|| unknown(reference))
         }
@@ -138,7 +173,7 @@ pub fn explain(error: incus_client::Error, reference: &str) -> Error {
 pub struct Handed(OwnedFd);
 
 impl Handed {
-    /// Checks a descriptor.
+    /// Checks a descriptor. Blocks, perhaps for long: whoever made the file may have made its file system.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidArgument`].
@@ -152,17 +187,9 @@ impl Handed {
         if FileType::from_raw_mode(status.st_mode) != FileType::RegularFile {
             return Err(invalid(format!("{what} must be a plain file")));
         }
-        let file_system = fstatfs(&descriptor).map_err(system)?;
-        #[allow(
-            clippy::unnecessary_cast,
-            clippy::cast_sign_loss,
-            reason = "the type differs between architectures"
-        )]
-        let kind = file_system.f_type as u64 & 0xFFFF_FFFF;
-        if kind == FUSE {
-            return Err(
-                invalid(format!("{what} lies on a FUSE file system")).hint("copy it to a local disk first")
-            );
+        if !space::is_own(&fstatfs(&descriptor).map_err(system)?) {
+            return Err(invalid(format!("{what} lies on a file system that may keep its reader waiting"))
+                .hint("copy it to a local disk first: /tmp, /var/tmp or a home on one"));
         }
         Ok(Self(descriptor))
     }
@@ -210,37 +237,48 @@ fn is_archive(head: &[u8]) -> bool {
     magics.iter().any(|magic| head.starts_with(magic)) || head.get(257..262) == Some(b"ustar")
 }
 
-/// Imports an image for `uid` under `name`; of the metadata a few properties are taken over. Gives the fingerprint.
+/// Imports an image for `viewer` under `name`; of the metadata a few properties are taken over. Gives the fingerprint.
 ///
 /// # Errors
 /// [`ErrorKind::ImageBroken`], [`ErrorKind::Exists`].
 pub async fn import(
     client: &Client,
-    uid: u32,
+    viewer: &Viewer,
     name: &str,
     metadata: Option<Handed>,
     rootfs: Handed,
     architecture: &str,
 ) -> Result<String> {
     let images = client.images();
-    let alias = own_alias(uid, name);
+    let alias = viewer.alias(name);
     if images.alias(&alias).await.is_ok() {
         return Err(Error::new(ErrorKind::Exists, format!("there is an image 'local:{name}' already"))
             .hint(format!("remove it first: snug image rm local:{name}")));
     }
-    rootfs.check_kind(name)?;
-    let free = tokio::task::spawn_blocking(|| space::of(Path::new(super::pool::INCUS_DIR))).await?;
-    // An Incus that keeps its images elsewhere says itself when its disk is full.
-    rootfs.check_room(name, free.map_or(u64::MAX, |space| space.free))?;
-    // A given archive is read and written anew: see there, why Incus must not see it.
-    let given = match metadata {
-        Some(given) => tokio::task::spawn_blocking(move || image_metadata::read(given.0)).await??,
-        None => Metadata::default(),
+    let before = images.list().await?;
+    if before.iter().filter(|image| viewer.imported(image)).count() >= MOST_OWN {
+        return Err(Error::new(
+            ErrorKind::NoSpace,
+            format!("you have {MOST_OWN} images of your own already"),
+        )
+        .hint("remove one: snug image rm"));
+    }
+    let (own_name, architecture) = (name.to_owned(), architecture.to_owned());
+    let (rootfs, metadata) = tokio::task::spawn_blocking(move || -> Result<_> {
+        rootfs.check_kind(&own_name)?;
+        // An Incus that keeps its images elsewhere says itself when its disk is full.
+        let free = space::of(Path::new(super::pool::INCUS_DIR)).map_or(u64::MAX, |space| space.free);
+        rootfs.check_room(&own_name, free)?;
+        // A given archive is read and written anew: see there, why Incus must not see it.
+        let given =
+            metadata.map_or_else(|| Ok(Metadata::default()), |given| image_metadata::read(given.0))?;
+        Ok((rootfs, generated_metadata(&own_name, &architecture, given)?))
+    })
+    .await??;
+    let options = ImageImport {
+        properties: [(OWNER.to_owned(), viewer.0.to_string())].into(),
+        ..ImageImport::default()
     };
-    let metadata = generated_metadata(name, architecture, given)?;
-    let options =
-        ImageImport { properties: [(OWNER.to_owned(), uid.to_string())].into(), ..ImageImport::default() };
-    let before: Vec<String> = images.list().await?.into_iter().map(|image| image.fingerprint).collect();
     let ended = match images.import_split(&metadata.path(), &rootfs.path(), &options).await {
         Ok(operation) => operation.wait().await,
         Err(error) => Err(error),
@@ -253,7 +291,7 @@ pub async fn import(
         Err(error) => return Err(explain(error, &format!("local:{name}"))),
     };
     if let Err(error) = images.create_alias(&alias, &fingerprint, "").await {
-        if !before.contains(&fingerprint) {
+        if !before.iter().any(|image| image.fingerprint == fingerprint) {
             // Undo: an image without a name could not be found again by its owner.
             let _ = images.delete(&fingerprint).await;
         }
@@ -289,26 +327,30 @@ fn generated_metadata(name: &str, architecture: &str, given: Metadata) -> Result
     Ok(Handed(make().map_err(|error| Error::system("make the image's metadata", error))?))
 }
 
-/// Removes what `uid` calls `reference`: his name for it, and the image when nobody else has one.
+/// Removes what `viewer` calls `reference`: his name for it, and the image when nobody else has one.
 ///
 /// # Errors
 /// [`ErrorKind::ImageUnknown`]; [`ErrorKind::NotAuthorized`] for an image that he did not import.
-pub async fn remove(client: &Client, uid: u32, reference: &ImageRef, remote: Option<&Remote>) -> Result<()> {
-    let Found::Here(fingerprint) = find(client, uid, reference, remote).await? else {
+pub async fn remove(
+    client: &Client,
+    viewer: &Viewer,
+    reference: &ImageRef,
+    remote: Option<&Remote>,
+) -> Result<()> {
+    let Found::Here(fingerprint) = find(client, viewer, reference, remote).await? else {
         return Err(unknown(reference));
     };
     let images = client.images();
     let (image, _) = images.get(&fingerprint).await?;
-    let own = |alias: &str| parse_alias(alias).is_some_and(|(owner, _)| owner == uid);
-    let shared = !image.properties.contains_key(OWNER);
-    if uid != 0 && shared {
+    let own = |alias: &str| viewer.own(alias).is_some();
+    if !viewer.is_root() && !image.properties.contains_key(OWNER) {
         return Err(Error::new(
             ErrorKind::NotAuthorized,
             format!("'{reference}' belongs to all users of this host"),
         )
         .hint("root may remove it: sudo snug image rm …"));
     }
-    let others = image.aliases.iter().any(|alias| uid != 0 && !own(&alias.name));
+    let others = !viewer.is_root() && image.aliases.iter().any(|alias| !own(&alias.name));
     if !others {
         // The names go with it. Not before it: an image that could not be deleted would have none any more.
         images.delete(&fingerprint).await?.wait().await?;
@@ -320,19 +362,19 @@ pub async fn remove(client: &Client, uid: u32, reference: &ImageRef, remote: Opt
     Ok(())
 }
 
-/// The images that exist for `uid`, as they travel on the bus.
+/// The images that exist for `viewer`, as they travel on the bus.
 ///
 /// # Errors
 /// What Incus says.
-pub async fn list(client: &Client, uid: u32) -> Result<Vec<HashMap<&'static str, Variant<'static>>>> {
+pub async fn list(client: &Client, viewer: &Viewer) -> Result<Vec<HashMap<&'static str, Variant<'static>>>> {
     let mut images = client.images().list().await?;
-    images.retain(|image| image.kind == InstanceType::Container && is_visible(image, uid));
-    images.sort_by_key(|image| names(image, uid));
-    Ok(images.iter().map(|image| describe(image, uid)).collect())
+    images.retain(|image| image.kind == InstanceType::Container && viewer.sees(image));
+    images.sort_by_key(|image| viewer.names(image));
+    Ok(images.iter().map(|image| describe(image, viewer)).collect())
 }
 
-fn describe(image: &Image, uid: u32) -> HashMap<&'static str, Variant<'static>> {
-    let names = names(image, uid);
+fn describe(image: &Image, viewer: &Viewer) -> HashMap<&'static str, Variant<'static>> {
+    let names = viewer.names(image);
     let short: String = image.fingerprint.chars().take(12).collect();
     let reference = names.first().map_or(short, |name| format!("local:{name}"));
     let source = image.update_source.as_ref();
@@ -345,7 +387,7 @@ fn describe(image: &Image, uid: u32) -> HashMap<&'static str, Variant<'static>> 
         ("architecture", Variant::from(image.architecture.clone())),
         ("size", Variant::from(image.size)),
         ("created", Variant::from(image.created_at.as_str().to_owned())),
-        ("own", Variant::from(image.properties.get(OWNER).is_some_and(|owner| *owner == uid.to_string()))),
+        ("own", Variant::from(viewer.imported(image))),
         ("server", Variant::from(source.map(|source| source.server.clone()).unwrap_or_default())),
         ("server-alias", Variant::from(source.map(|source| source.alias.clone()).unwrap_or_default())),
     ])
@@ -368,29 +410,44 @@ mod tests {
         }
     }
 
-    fn image(owner: Option<u32>, aliases: &[&str]) -> Image {
+    fn viewer(tag: &str) -> Viewer {
+        Viewer::new(tag.parse().unwrap())
+    }
+
+    fn image(owner: Option<&str>, aliases: &[&str]) -> Image {
         let mut image: Image = serde_json::from_str("{\"fingerprint\":\"abc\"}").unwrap();
         image.aliases = aliases.iter().map(|name| ImageAlias::new(*name)).collect();
-        if let Some(uid) = owner {
-            image.properties.insert(OWNER.into(), uid.to_string());
+        if let Some(tag) = owner {
+            image.properties.insert(OWNER.into(), tag.to_owned());
         }
         image
     }
 
     #[test]
-    fn an_imported_image_does_not_exist_for_others() {
-        let mine = image(Some(1000), &["snug-1000/work"]);
-        assert!(is_visible(&mine, 1000) && is_visible(&mine, 0) && !is_visible(&mine, 1001));
-        assert_eq!(names(&mine, 1000), ["work"]);
-        assert!(names(&mine, 1001).is_empty());
+    fn an_imported_image_does_not_exist_for_others_nor_for_who_gets_the_uid_later() {
+        let (anna, root) = (viewer("1000:anna"), viewer("0:root"));
+        let mine = image(Some("1000:anna"), &[&anna.alias("work")]);
+        assert!(anna.sees(&mine) && root.sees(&mine));
+        assert_eq!(anna.names(&mine), ["work"]);
+        for other in ["1001:anna", "1000:bert", "1000:anna-", "100:0-anna"].map(viewer) {
+            assert!(!other.sees(&mine) && other.names(&mine).is_empty(), "{other:?}");
+        }
     }
 
     #[test]
     fn a_shared_image_exists_for_all_and_others_names_are_hidden() {
-        let shared = image(None, &["debian/13", "snug-1000/deb"]);
-        assert!(is_visible(&shared, 1001));
-        assert_eq!(names(&shared, 1001), ["debian/13"]);
-        assert_eq!(names(&shared, 1000), ["debian/13", "deb"]);
+        let (anna, bert) = (viewer("1000:anna"), viewer("1001:bert"));
+        let shared = image(None, &["debian/13", &anna.alias("deb"), "snug-tools/1"]);
+        assert!(bert.sees(&shared));
+        assert_eq!(bert.names(&shared), ["debian/13", "snug-tools/1"]);
+        assert_eq!(anna.names(&shared), ["debian/13", "deb", "snug-tools/1"]);
+    }
+
+    #[test]
+    fn a_name_of_a_directory_service_stays_within_its_part_of_the_alias() {
+        let odd = viewer("1000:EX\\a/b c");
+        assert_eq!(odd.alias("x/y"), "snug-1000-EX%5ca%2fb%20c/x/y");
+        assert_eq!(odd.own("snug-1000-EX%5ca%2fb%20c/x/y"), Some("x/y"));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// Bounds of an archive, packed and unpacked, and of the text in it; those of image servers have 1 kB.
 const PACKED: u64 = 1 << 20;
-const UNPACKED: u64 = 16 << 20;
+const UNPACKED: u64 = 1 << 20;
 const TEXT: u64 = 64 << 10;
 /// Who unpacks it: nobody (`nobody` of every distribution).
 const NOBODY: u32 = 65_534;

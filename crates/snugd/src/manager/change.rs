@@ -89,12 +89,10 @@ impl Change {
 
     async fn plan(&self, work: &Work, state: &State) -> Result<Plan> {
         Ok(match self {
-            Self::Create { request, client } => {
-                plan_create(state, &request.resolve(work, state, *client).await?)?
-            }
+            Self::Create { request, client } => plan_create(state, &request.resolve(work, *client).await?)?,
             Self::Ensure { request } => {
                 let create = match (request, &state.container) {
-                    (Some(request), None) => Some(request.resolve(work, state, None).await?),
+                    (Some(request), None) => Some(request.resolve(work, None).await?),
                     _ => None,
                 };
                 plan_ensure(state, create.as_ref())?

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use snug_core::config::Config;
-use snug_core::grant::{Grant, GrantSet};
+use snug_core::grant::{Grant, GrantSet, MOST};
 use snug_core::image::ImageRef;
-use snug_core::plan::{CreateRequest, State};
+use snug_core::plan::CreateRequest;
 use snug_core::preset::{GrantRequest, Resolved};
 use snug_core::setting::{Setting, Settings};
 use snug_core::spec::{Spec, TemporaryTag};
@@ -14,10 +14,13 @@ use crate::bus::call::{Call, pid_of};
 use crate::bus::options::Options;
 use crate::bus::polkit::{Action, authorise};
 use crate::daemon::Daemon;
-use crate::error::{Result, failed};
+use crate::error::{Result, failed, invalid};
 use crate::host::process::Process;
 use crate::incus::image::Found;
 use crate::work::Work;
+
+/// Bytes of a spec as it is stored: Incus keeps it with each container and sends it with every list of them.
+const LONGEST_SPEC: usize = 16 << 10;
 
 /// The options, each checked as far as it can be without the configuration.
 #[derive(Debug, Clone, Default)]
@@ -48,6 +51,9 @@ impl Request {
             let words = options.list("grants")?.unwrap_or_default();
             request.grants = GrantSet::parse(&words)?;
             request.without = options.list("no-grants")?.unwrap_or_default();
+            if request.without.len() > MOST {
+                return Err(invalid(format!("more than {MOST} grants are to be left out")));
+            }
             request.settings = options
                 .map("settings")?
                 .unwrap_or_default()
@@ -80,12 +86,7 @@ impl Request {
     ///
     /// # Errors
     /// An image that nobody knows, a preset or grant that cannot be.
-    pub async fn resolve(
-        &self,
-        work: &Work,
-        _state: &State,
-        temporary: Option<TemporaryTag>,
-    ) -> Result<CreateRequest> {
+    pub async fn resolve(&self, work: &Work, temporary: Option<TemporaryTag>) -> Result<CreateRequest> {
         let image = self.image(&work.config)?;
         let resolved = self.grants(&work.config)?;
         if !resolved.waiting.is_empty() {
@@ -95,14 +96,12 @@ impl Request {
         let mut settings: Settings = work.config.settings.clone();
         self.settings.iter().for_each(|setting| settings.set(setting));
         let image_present = matches!(work.find_image(&image).await?, Found::Here(_));
-        Ok(CreateRequest {
-            spec: Spec::new(&image, &resolved.preset, resolved.grants, settings),
-            image,
-            image_present,
-            start: self.start,
-            replace: self.replace,
-            temporary,
-        })
+        let spec = Spec::new(&image, &resolved.preset, resolved.grants, settings);
+        if spec.to_json().len() > LONGEST_SPEC {
+            return Err(invalid(format!("the grants and settings of '{}' are too long together", work.name))
+                .hint(format!("they may have {} KiB", LONGEST_SPEC >> 10)));
+        }
+        Ok(CreateRequest { spec, image, image_present, start: self.start, replace: self.replace, temporary })
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use snug_core::image::{ImageRef, Remote};
 use snug_core::name::Uid;
+use snug_core::spec::OwnerTag;
 use snug_core::text;
 use zbus::{OwnedVariant, Variant};
 
@@ -14,7 +15,8 @@ use crate::bus::options::Options;
 use crate::bus::polkit::{Action, authorise};
 use crate::daemon::Daemon;
 use crate::error::{Error, ErrorKind, Result, invalid};
-use crate::incus::image::{self, Handed};
+use crate::host::owner;
+use crate::incus::image::{self, Handed, Viewer};
 use crate::job::{self, Subject};
 use crate::work::Work;
 
@@ -39,7 +41,21 @@ pub async fn list(daemon: &Arc<Daemon>, call: &Call) -> Answer {
         .hint(format!("snug image list {name}:"))
         .into());
     }
-    call.answer(&image::list(daemon.incus(), uid.0).await?)
+    call.answer(&image::list(daemon.incus(), &viewer(uid).await?).await?)
+}
+
+/// For whom images exist.
+async fn viewer(uid: Uid) -> Result<Viewer> {
+    let owner = tokio::task::spawn_blocking(move || owner::find(uid)).await??;
+    Ok(Viewer::new(OwnerTag { uid, name: owner.account.name }))
+}
+
+/// Whether the user may fill Incus' disk: root, and whoever may own containers.
+async fn may_store(uid: Uid) -> Result<()> {
+    if uid.0 != 0 {
+        tokio::task::spawn_blocking(move || owner::eligible(uid)).await??;
+    }
+    Ok(())
 }
 
 fn remote_of<'a>(config: &'a snug_core::config::Config, image: &ImageRef) -> Option<&'a Remote> {
@@ -82,6 +98,7 @@ pub async fn pull(daemon: &Arc<Daemon>, call: &Call) -> Answer {
             .into());
     }
     let uid = Uid(call.caller.uid);
+    may_store(uid).await?;
     let worker = daemon.clone();
     leave_room(daemon, call)?;
     let job = daemon.jobs().spawn(
@@ -110,10 +127,20 @@ pub async fn pull(daemon: &Arc<Daemon>, call: &Call) -> Answer {
 pub async fn import(daemon: &Arc<Daemon>, call: &Call) -> Answer {
     let (alias, mut options) = referenced(call)?;
     let uid = target(daemon, call, &mut options).await?;
-    let metadata = options.descriptor("metadata")?.map(|fd| Handed::new(fd, "metadata")).transpose()?;
+    let metadata = options.descriptor("metadata")?;
     let rootfs = options.descriptor("rootfs")?.ok_or_else(|| invalid("the option 'rootfs' is missing"))?;
-    let rootfs = Handed::new(rootfs, "rootfs")?;
     let dry_run = finish(options)?;
+    may_store(uid).await?;
+    // One at a time of each user: what his files do with whoever looks at them, they do with one thread of ours.
+    let turn = daemon
+        .imports(uid)
+        .ok_or_else(|| Error::new(ErrorKind::Busy, "an import of yours is under way").hint("wait for it"))?;
+    let checked = tokio::task::spawn_blocking(move || -> Result<_> {
+        let rootfs = Handed::new(rootfs, "rootfs")?;
+        Ok((metadata.map(|fd| Handed::new(fd, "metadata")).transpose()?, rootfs, turn))
+    });
+    let (metadata, rootfs, turn) = checked.await.map_err(Error::from)??;
+    let viewer = viewer(uid).await?;
     let alias = alias.strip_prefix("local:").unwrap_or(&alias).to_owned();
     let reference: ImageRef = format!("local:{alias}").parse().map_err(Error::from)?;
     let worker = daemon.clone();
@@ -129,7 +156,9 @@ pub async fn import(daemon: &Arc<Daemon>, call: &Call) -> Answer {
             let incus = worker.incus();
             let server = incus.server().await?;
             let architecture = server.environment.architectures.first().cloned().unwrap_or_default();
-            let fingerprint = image::import(incus, uid.0, &alias, metadata, rootfs, &architecture).await?;
+            let imported = image::import(incus, &viewer, &alias, metadata, rootfs, &architecture).await;
+            drop(turn);
+            let fingerprint = imported?;
             let fingerprint = OwnedVariant::try_from(Variant::from(fingerprint))?;
             Ok(job::Answer::from([("fingerprint".to_owned(), fingerprint)]))
         },
@@ -150,7 +179,7 @@ pub async fn remove(daemon: &Arc<Daemon>, call: &Call) -> Answer {
     let image = config.images.parse(&reference).map_err(Error::from)?;
     let worker = daemon.clone();
     // Root acts for all, unless he names an owner.
-    let whose = if call.caller.uid == 0 { 0 } else { uid.0 };
+    let viewer = viewer(if call.caller.uid == 0 { Uid(0) } else { uid }).await?;
     leave_room(daemon, call)?;
     let job = daemon.jobs().spawn(
         subject(call, "RemoveImage", &image.to_string()),
@@ -160,7 +189,7 @@ pub async fn remove(daemon: &Arc<Daemon>, call: &Call) -> Answer {
                 return plan(format!("remove the image '{image}'"));
             }
             job.stage(format!("removing {image}"));
-            image::remove(worker.incus(), whose, &image, remote_of(&config, &image)).await?;
+            image::remove(worker.incus(), &viewer, &image, remote_of(&config, &image)).await?;
             Ok(job::Answer::new())
         },
         || async {},

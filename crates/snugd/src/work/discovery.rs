@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use incus_client::{Instance, StatusCode};
+use incus_client::{Instance, ListOptions, StatusCode};
 use snug_core::grant::GrantSet;
 use snug_core::instance::InstanceConfig;
 use snug_core::plan::{ContainerState, HostState, State, Status};
@@ -40,6 +40,9 @@ impl Work {
             pool: root.and_then(|root| root.get("pool")).cloned(),
             bridge: self.config.bridge.clone(),
             network: true,
+            // It is one of those that he has.
+            containers: 1,
+            most_containers: self.most_containers(),
         })
     }
 
@@ -57,11 +60,20 @@ impl Work {
         // First: what an Incus that is too old answers to the rest would be told instead of that. Where a container is
         // to be made; one that is there has proven it.
         requirements::check(incus).await?;
-        let (project, network, pools, subordinate_ids) = tokio::try_join!(
+        let own = self.incus().instances();
+        let (project, network, pools, subordinate_ids, containers) = tokio::try_join!(
             async { exists(projects.get(&project_name).await) },
             async { exists(networks.get(&self.config.bridge).await) },
             async { Ok(pools.list().await?) },
             self.has_subordinate_ids(),
+            async {
+                match own.names(&ListOptions::default()).await {
+                    Ok(names) => Ok(names.len()),
+                    // No project yet.
+                    Err(error) if error.is_not_found() => Ok(0),
+                    Err(error) => Err(Error::from(error)),
+                }
+            },
         )?;
         let pool =
             pool::choose(&pools, self.config.pool.as_deref(), pool::NAME).map(|pool| pool.name.clone());
@@ -72,7 +84,13 @@ impl Work {
             pool,
             bridge: self.config.bridge.clone(),
             network,
+            containers,
+            most_containers: self.most_containers(),
         })
+    }
+
+    fn most_containers(&self) -> usize {
+        usize::try_from(self.config.max_containers).unwrap_or(usize::MAX)
     }
 
     async fn discover_container(&self) -> Result<Option<ContainerState>> {

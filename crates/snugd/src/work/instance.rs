@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use incus_client::{InstancePatch, InstanceSource, InstancesPost, Operation};
 use snug_core::image::{ImageRef, Remote};
 use snug_core::instance::{ConfigChange, IDMAP_SIZE, InstanceConfig, InstanceFacts, wanted};
-use snug_core::spec::{PHASE_KEY, Phase, Spec, TemporaryTag};
+use snug_core::spec::{OwnerTag, PHASE_KEY, Phase, Spec, TemporaryTag};
 use snug_core::subid;
 
 use super::{VERSION, Work};
@@ -14,7 +14,7 @@ use crate::container::lookup::Found;
 use crate::error::{Error, ErrorKind, Result, failed};
 use crate::failpoint;
 use crate::host::{file, rundir};
-use crate::incus::image::{self, Found as FoundImage};
+use crate::incus::image::{self, Found as FoundImage, Viewer};
 use crate::incus::patiently;
 use crate::incus::{idmap, network, pool, quirks, remote};
 use crate::job::record;
@@ -38,7 +38,8 @@ impl Work {
     /// # Errors
     /// [`ErrorKind::ImageUnknown`].
     pub async fn find_image(&self, image: &ImageRef) -> Result<FoundImage> {
-        image::find(self.daemon.incus(), self.uid().0, image, self.remote(image)).await
+        let viewer = Viewer::new(OwnerTag { uid: self.uid(), name: self.owner.account.name.clone() });
+        image::find(self.daemon.incus(), &viewer, image, self.remote(image)).await
     }
 
     /// Fetches an image that Incus does not have.
@@ -165,17 +166,20 @@ impl Work {
         let text = self.blocking(move || file::read_or_empty(&path)).await?;
         let root = subid::base(&text)
             .ok_or_else(|| failed("root has no range of subordinate ids in /etc/subuid"))?;
-        self.daemon
+        let (incus, project) = (self.daemon.incus(), self.config.project(self.uid()));
+        let picked = self
+            .daemon
             .id_bases()
-            .take(idmap::taken(self.daemon.incus()), |mut taken, reserved| {
-                taken.extend(reserved.iter().map(|base| (*base, IDMAP_SIZE)));
-                idmap::free_base(root, &taken)
-            })
+            .take(idmap::taken(incus, &project), |taken, reserved| taken.pick(root, reserved.iter().copied()))
             .await?
             .ok_or_else(|| {
-                failed(format!("root's range of subordinate ids ({root}) is used up: each container takes {IDMAP_SIZE}"))
-                    .hint("remove containers that are not needed any more, or give root a longer range in /etc/subuid and /etc/subgid")
-            })
+                failed(format!(
+                    "root's range of subordinate ids ({root}) is used up: each container takes {IDMAP_SIZE}"
+                ))
+                .hint("give root a longer range in /etc/subuid and /etc/subgid")
+            })?;
+        idmap::remember(incus, &project, picked.value).await?;
+        Ok(picked)
     }
 
     async fn pick_address(&self) -> Result<Reservation<Ipv4Addr>> {
