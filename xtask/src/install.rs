@@ -16,7 +16,7 @@ pub fn install(options: &Options, place: &Place) -> Result<()> {
     let built = options.directory();
     let mut items = layout::programs(place, &built);
     items.extend(data_files(place)?);
-    items.extend(generated(place, &built.join("snug")));
+    items.extend(generated(place, &built.join("snug"))?);
     let earlier = Manifest::load(place)?.unwrap_or_default();
     let mut manifest = Manifest { directories: earlier.directories.clone(), ..Manifest::default() };
     manifest.files.extend(items.iter().map(|item| item.path.clone()));
@@ -85,6 +85,12 @@ fn detach(place: &Place) -> Result<()> {
         return Ok(());
     }
     say("detaching Snug from its containers");
+    // It would wait for a daemon that is at work, and for one that has nothing to do until that leaves.
+    if Path::new("/run/systemd/system").is_dir() {
+        let _ = quiet(Command::new("systemctl").args(["stop", "snugd.service"]));
+    } else {
+        end_programs(&daemon.to_string_lossy());
+    }
     let mut command = Command::new(daemon);
     command.arg("detach-all");
     run(command).map_err(|error| {
@@ -106,11 +112,14 @@ fn stop(place: &Place, manifest: &Manifest) {
         }
         return;
     }
-    let gone = format!("{} (deleted)", place.libexec().join("snugd").display());
+    end_programs(&format!("{} (deleted)", place.libexec().join("snugd").display()));
+}
+
+/// Tells every process whose program is that (proc(5), `exe`) to end.
+fn end_programs(program: &str) {
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        if fs::read_link(entry.path().join("exe")).is_ok_and(|exe| exe.as_os_str() == gone.as_str()) {
-            let mut command = Command::new("kill");
-            let _ = quiet(command.arg(entry.file_name()));
+        if fs::read_link(entry.path().join("exe")).is_ok_and(|exe| exe.as_os_str() == program) {
+            let _ = quiet(Command::new("kill").arg(entry.file_name()));
         }
     }
 }
@@ -197,7 +206,7 @@ fn files_below(dir: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// Completions and man pages, as the program itself writes them.
-fn generated(place: &Place, snug: &Path) -> Vec<Item> {
+fn generated(place: &Place, snug: &Path) -> Result<Vec<Item>> {
     let share = place.prefix.join("share");
     // Debian's zsh reads another directory than zsh's own default.
     let zsh = if Path::new("/etc/debian_version").exists() { "vendor-completions" } else { "site-functions" };
@@ -206,39 +215,31 @@ fn generated(place: &Place, snug: &Path) -> Vec<Item> {
         ("zsh", format!("zsh/{zsh}/_snug")),
         ("fish", "fish/vendor_completions.d/snug.fish".to_owned()),
     ];
-    let mut items: Vec<Item> = completions
-        .into_iter()
-        .filter_map(|(shell, path)| {
-            let text = output(snug, &["completion", shell])?;
-            Some(Item { source: Source::Made(text), path: share.join(path), mode: 0o644 })
-        })
-        .collect();
-    items.extend(man_pages(snug).into_iter().map(|(name, text)| Item {
-        source: Source::Made(text),
-        path: share.join("man/man1").join(name),
-        mode: 0o644,
-    }));
-    items
-}
-
-/// `snug man DIR` writes a page for each command.
-fn man_pages(snug: &Path) -> Vec<(String, Vec<u8>)> {
-    let Ok(dir) = tempfile::tempdir() else { return Vec::new() };
-    if output(snug, &["man", &dir.path().to_string_lossy()]).is_none() {
-        return Vec::new();
+    let mut items = Vec::new();
+    for (shell, path) in completions {
+        let text = output(snug, &["completion", shell])?;
+        items.push(Item { source: Source::Made(text), path: share.join(path), mode: 0o644 });
     }
-    let files = files_below(dir.path()).unwrap_or_default();
-    let pages = files
-        .into_iter()
-        .filter_map(|file| Some((file.file_name()?.to_str()?.to_owned(), fs::read(&file).ok()?)));
-    pages.collect()
+    // `snug man DIR` writes a page for each command.
+    let dir = tempfile::tempdir().doing(|| "making a directory for the man pages".to_owned())?;
+    output(snug, &["man", &dir.path().to_string_lossy()])?;
+    for file in files_below(dir.path())? {
+        let text = fs::read(&file).doing(|| format!("reading {}", file.display()))?;
+        let path = share.join("man/man1").join(file.file_name().unwrap_or_default());
+        items.push(Item { source: Source::Made(text), path, mode: 0o644 });
+    }
+    Ok(items)
 }
 
-fn output(program: &Path, args: &[&str]) -> Option<Vec<u8>> {
+fn output(program: &Path, args: &[&str]) -> Result<Vec<u8>> {
     let mut command = Command::new(program);
-    command.args(args).env_clear().stdin(Stdio::null()).stderr(Stdio::null());
-    let output = command.output().ok()?;
-    output.status.success().then_some(output.stdout)
+    command.args(args).env_clear().stdin(Stdio::null()).stderr(Stdio::inherit());
+    let doing = || format!("running {} {}", program.display(), args.join(" "));
+    let output = command.output().doing(doing)?;
+    if !output.status.success() {
+        return Err(Error::Program { command: doing(), how: output.status.to_string() });
+    }
+    Ok(output.stdout)
 }
 
 /// A new file under the name, so that a program that runs keeps its own.

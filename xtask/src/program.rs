@@ -40,6 +40,9 @@ pub fn metadata(args: &[&str]) -> Result<serde_json::Value> {
         .stderr(Stdio::inherit())
         .output()
         .doing(|| "running cargo metadata".to_owned())?;
+    if !output.status.success() {
+        return Err(Error::Program { command: "cargo metadata".into(), how: output.status.to_string() });
+    }
     serde_json::from_slice(&output.stdout)
         .map_err(std::io::Error::from)
         .doing(|| "reading cargo metadata".to_owned())

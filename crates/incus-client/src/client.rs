@@ -221,13 +221,17 @@ impl Client {
         tokio::time::timeout(after, exchange).await.map_err(|_| context.timed_out(after))?
     }
 
-    /// An exchange whose answer is no envelope, unless it failed: the whole body, bounded.
+    /// An exchange whose answer is no envelope, unless it failed: the whole body, bounded in size and time.
     pub(crate) async fn call_raw(&self, call: Call) -> Result<(HeaderMap, Bytes)> {
+        let after = call.timeout.unwrap_or(self.shared.request_timeout);
         let context = call.context(self.project.as_deref());
-        let exchange = self.open_checked(call).await?;
-        let headers = exchange.response.headers().clone();
-        let body = self.shared.connections.read_all(&context, exchange, self.shared.max_reply).await?;
-        Ok((headers, body))
+        let exchange = async {
+            let exchange = self.open_checked(call).await?;
+            let headers = exchange.response.headers().clone();
+            let body = self.shared.connections.read_all(&context, exchange, self.shared.max_reply).await?;
+            Ok((headers, body))
+        };
+        tokio::time::timeout(after, exchange).await.map_err(|_| context.timed_out(after))?
     }
 
     /// Sends a request; an error answer becomes an error, otherwise the body is left to be read.

@@ -40,4 +40,4 @@ pub mod spec;
 pub mod subid;
 pub mod text;
 
-pub use error::{Error, Explain, Kind};
+pub use error::{Explain, Kind};

@@ -118,12 +118,6 @@ impl Paths {
         self.container_dir(uid, name).join("guest")
     }
 
-    /// `…/NAME/guest/provision.json`: whom the agent serves.
-    #[must_use]
-    pub fn provision_file(&self, uid: Uid, name: &ContainerName) -> PathBuf {
-        self.guest_dir(uid, name).join("provision.json")
-    }
-
     /// `…/NAME/guest/agent.sock`.
     #[must_use]
     pub fn agent_socket(&self, uid: Uid, name: &ContainerName) -> PathBuf {
@@ -148,12 +142,6 @@ impl Paths {
         self.run().join("host-net")
     }
 
-    /// `STATE/pool.img`: the loop file of a storage pool that Snug made.
-    #[must_use]
-    pub fn pool_image(&self) -> PathBuf {
-        self.state.join("pool.img")
-    }
-
     /// The vendor's configuration file.
     #[must_use]
     pub fn vendor_config(&self) -> PathBuf {
@@ -164,12 +152,6 @@ impl Paths {
     #[must_use]
     pub fn system_config(&self) -> PathBuf {
         self.etc.join("config.toml")
-    }
-
-    /// The user's configuration file below his `$XDG_CONFIG_HOME`.
-    #[must_use]
-    pub fn user_config(config_home: &Path) -> PathBuf {
-        config_home.join("snug/config.toml")
     }
 
     /// The directory of drop-ins that belongs to a configuration file: `config.d` beside it, `*.toml` by name.
@@ -190,7 +172,6 @@ mod tests {
         for (path, wanted) in [
             (paths.policy_file(uid, &name), "/r/var/lib/snug/run/1000/dev/policy"),
             (paths.agent_socket(uid, &name), "/r/var/lib/snug/run/1000/dev/guest/agent.sock"),
-            (paths.provision_file(uid, &name), "/r/var/lib/snug/run/1000/dev/guest/provision.json"),
             (paths.home_mount(uid, &name), "/r/var/lib/snug/run/1000/dev/mounts/home"),
             (paths.guest_bin("0.1.0"), "/r/var/lib/snug/guest/0.1.0"),
             (Paths::drop_ins(&paths.system_config()), "/r/etc/snug/config.d"),

@@ -58,6 +58,10 @@ fn without_incus_each_command_says_so_and_running_containers_go_on() {
     ] {
         refused(bed.snug("tester").args(line).deadline(PATIENCE), status, &["Incus", "hint: "]);
     }
+    // In the words of whoever ships the system, too.
+    let vendors = HostFile::snug_config(&bed, "[hints]\nno-incus = \"switch Incus on in the settings\"\n");
+    refused(bed.snug("tester").arg("list"), 1, &["Incus", "hint: switch Incus on in the settings"]);
+    drop(vendors);
     let report = json(&bed.snug("tester").args(["doctor", "--json"]).run().unwrap().ends_with(1));
     let checks = report["checks"].as_array().unwrap();
     let wrong: Vec<_> = checks.iter().filter(|check| check["status"] == "error").collect();

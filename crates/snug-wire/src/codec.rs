@@ -8,9 +8,6 @@ pub enum DecodeError {
     /// The body ended before the field did.
     #[error("message ends too early")]
     Truncated,
-    /// Bytes were left over after the last field that this version knows, in a message that may not grow.
-    #[error("message has {0} bytes too many")]
-    Trailing(usize),
     /// A field has a value that means nothing.
     #[error("message has an invalid {0}")]
     Invalid(&'static str),
@@ -133,9 +130,5 @@ impl<'a> Reader<'a> {
     /// Bytes not taken yet.
     pub fn remaining(&self) -> usize {
         self.rest.len()
-    }
-    /// Fails when bytes are left.
-    pub fn finish(self) -> Result<(), DecodeError> {
-        if self.rest.is_empty() { Ok(()) } else { Err(DecodeError::Trailing(self.rest.len())) }
     }
 }

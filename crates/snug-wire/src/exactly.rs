@@ -1,6 +1,10 @@
 //! Contents of a file for a stream that has announced their length: `snug cp` sends tar streams both ways.
 
+use std::fs::File;
 use std::io::{self, Read};
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags};
 
 /// Gives exactly so many bytes, whatever happens to the file meanwhile: cut off, or filled up with zeros.
 #[derive(Debug)]
@@ -46,6 +50,20 @@ impl<R: Read> Read for Exactly<R> {
     }
 }
 
+/// Opens a file to be read, if it is a plain one still: between a look at it and this it may have become a link, which would
+/// bring another file, or a fifo, which would wait.
+///
+/// # Errors
+/// What the system says; `ELOOP` for a link.
+pub fn open_plain(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("no plain file any more"));
+    }
+    Ok(file)
+}
+
 /// Files whose size says nothing say at most so much: 0 in `/proc`, a page in `/sys`.
 const DOUBTFUL: u64 = 64 << 10;
 /// As much of such a file is taken into memory, and no more.
@@ -71,6 +89,26 @@ pub fn made_up(file: impl Read, length: u64, blocks: u64) -> io::Result<Option<V
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_link_and_a_fifo_are_no_plain_files() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        std::fs::write(path("file"), "x").unwrap();
+        std::os::unix::fs::symlink("file", path("link")).unwrap();
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            path("fifo"),
+            rustix::fs::FileType::Fifo,
+            Mode::from_raw_mode(0o600),
+            0,
+        )
+        .unwrap();
+        assert!(open_plain(&path("file")).is_ok());
+        for name in ["link", "fifo", "none"] {
+            assert!(open_plain(&path(name)).is_err(), "{name}");
+        }
+    }
 
     #[test]
     fn the_content_of_a_file_that_does_not_tell_its_size_is_its_size() {

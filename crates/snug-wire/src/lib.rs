@@ -24,8 +24,11 @@
 //! agent  → Started | Failed
 //! client → Signal | Resize | Resume      at any time
 //! agent  → Stopped                       the command was stopped (Ctrl-Z); the client stops too and later sends Resume
-//! agent  → Exited                        the end
+//! agent  → Exited | Killed               the end
 //! ```
+//!
+//! Before a stop the owner or root sends `HangUpAll` in the place of a request; the answer is `Done` when every command is
+//! gone.
 //!
 //! A client that goes away for whatever reason (end of file on its connection) hangs up its command.
 

@@ -41,12 +41,14 @@ pub struct CommandError {
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
     /// What to do, a sentence each.
     pub hints: Vec<String>,
+    /// The situation for which a vendor may have words of his own (`hints.SITUATION` of the configuration).
+    pub situation: Option<&'static str>,
 }
 
 impl CommandError {
     /// An error of some kind.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), source: None, hints: Vec::new() }
+        Self { kind, message: message.into(), source: None, hints: Vec::new(), situation: None }
     }
 
     /// What was asked for cannot be done as it was asked.

@@ -54,7 +54,17 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
     let failure = command.failure_status();
     match command.execute(&context) {
         Ok(status) => status,
-        Err(error) => end(&context, &error, failure),
+        Err(error) => end(&context, &in_vendors_words(&context, error), failure),
+    }
+}
+
+/// The vendor of this system knows best how to get what is missing on it.
+fn in_vendors_words(context: &context::Context, error: CommandError) -> CommandError {
+    let Some(situation) = error.situation else { return error };
+    // A configuration that cannot be read has told so by itself, or is not the matter.
+    match context.config().ok().and_then(|config| config.hints.get(situation)) {
+        Some(hint) => error.hint(hint),
+        None => error,
     }
 }
 

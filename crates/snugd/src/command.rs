@@ -140,7 +140,7 @@ async fn serve() -> Result<ExitCode> {
         Error::from(error)
             .hint("is a system bus running? snugd is usually started by it: systemctl start dbus")
     })?;
-    let daemon = Daemon::new(bus, places())?;
+    let daemon = Daemon::new(bus, places());
     // An earlier daemon that is about to leave ends first: two would not see each other's queues.
     let _lock = lock::take(daemon.paths().clone()).await?;
     let idle = Duration::from_secs(daemon.config().await?.idle_seconds.max(1).into());

@@ -41,6 +41,19 @@ pub struct Places {
     pub subids: subid::Files,
 }
 
+impl Places {
+    /// Incus, in its default project. That it does not answer is found out by the calls that need it.
+    #[must_use]
+    pub fn incus(&self) -> Client {
+        match &self.incus_socket {
+            Some(socket) => Client::connect(socket),
+            None => {
+                Client::discover().unwrap_or_else(|_| Client::connect(self.incus_dir.join("unix.socket")))
+            }
+        }
+    }
+}
+
 impl Default for Places {
     fn default() -> Self {
         Self {
@@ -84,18 +97,11 @@ pub struct Daemon {
 
 impl Daemon {
     /// A daemon on `bus` that has not begun to serve.
-    ///
-    /// # Errors
-    /// Never at present; an Incus that does not answer is found out by the calls that need it.
-    pub fn new(bus: Connection, places: Places) -> Result<Arc<Self>> {
+    #[must_use]
+    pub fn new(bus: Connection, places: Places) -> Arc<Self> {
         let outbox = Outbox::new(bus.clone());
-        let incus = match &places.incus_socket {
-            Some(socket) => Client::connect(socket),
-            None => {
-                Client::discover().unwrap_or_else(|_| Client::connect(places.incus_dir.join("unix.socket")))
-            }
-        };
-        Ok(Arc::new(Self {
+        let incus = places.incus();
+        Arc::new(Self {
             bus,
             jobs: Table::new(outbox.clone()),
             outbox,
@@ -109,7 +115,7 @@ impl Daemon {
             probes: Mutex::default(),
             importing: Arc::default(),
             foundation: tokio::sync::Mutex::default(),
-        }))
+        })
     }
 
     /// The bus.

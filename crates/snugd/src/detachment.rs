@@ -1,9 +1,12 @@
 //! Takes Snug out of its containers, so that they start without it: a container whose `lxc.init.cmd` names a file that
 //! is gone does not start (design, section 6, rule 11).
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use incus_client::{Client, InstancePut, StateChange};
+use snug_core::name::{ContainerName, Uid};
+use snug_core::paths::Paths;
 use snug_core::spec::OWNER_KEY;
 
 use crate::configuration;
@@ -11,6 +14,7 @@ use crate::container::lookup::{self, Found};
 use crate::daemon::Places;
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::{mounts, rundir};
+use crate::lock;
 
 /// Where Incus keeps what it knows of its containers, below its directory; made at its first start.
 const DATABASE: &str = "database";
@@ -23,12 +27,11 @@ pub async fn all(places: &Places) -> Result<String> {
     if !rustix::process::geteuid().is_root() {
         return Err(Error::new(ErrorKind::NotAuthorized, "only root may detach containers"));
     }
+    // A daemon that works on the same containers ends first.
+    let _lock = lock::take(places.paths.clone()).await?;
     let paths = places.paths.clone();
     let config = tokio::task::spawn_blocking(move || configuration::load(&paths)).await??;
-    let incus = match &places.incus_socket {
-        Some(socket) => Client::connect(socket),
-        None => Client::discover().unwrap_or_else(|_| Client::connect(places.incus_dir.join("unix.socket"))),
-    };
+    let incus = places.incus();
     let mut text = String::new();
     let mut failed = Vec::new();
     // Also those whose owner has no account any more: theirs would not start either.
@@ -45,40 +48,56 @@ pub async fn all(places: &Places) -> Result<String> {
             return Err(error.hint("nothing was changed: containers can be detached only while Incus runs"));
         }
     };
+    // Their directories stay: Incus looks at the sources of a container's devices with every change of it.
+    let mut attached = BTreeSet::new();
     for container in &found {
         match detach(&incus.project(&container.instance.project), container).await {
             Ok(()) => {
                 let _ = writeln!(text, "detached {} of {}", container.name, container.owner.name);
             }
-            Err(error) => failed.push(format!("{} of {}: {error}", container.name, container.owner.name)),
+            Err(error) => {
+                failed.push(format!("{} of {}: {error}", container.name, container.owner.name));
+                attached.insert((container.owner.uid, container.name.clone()));
+            }
         }
     }
-    let run = places.paths.run();
-    let (unmounted, stale) = tokio::task::spawn_blocking({
-        let paths = places.paths.clone();
-        move || -> Result<_> {
-            let targets = mounts::below(&run)?;
-            for target in &targets {
-                mounts::detach(target)?;
-            }
-            let left = rundir::stale(&paths, &std::collections::BTreeSet::new())?;
-            for (uid, name) in &left {
-                rundir::remove(&paths, *uid, name)?;
-            }
-            Ok((targets, left))
-        }
-    })
-    .await??;
-    for target in unmounted {
-        let _ = writeln!(text, "unmounted {}", target.display());
-    }
-    for (uid, name) in stale {
-        let _ = writeln!(text, "removed the run directory of {name} of uid {uid}");
-    }
+    let paths = places.paths.clone();
+    let (done, left) = tokio::task::spawn_blocking(move || clear(&paths, &attached)).await?;
+    text.push_str(&done);
+    failed.extend(left);
     if failed.is_empty() {
         return Ok(text);
     }
     Err(Error::new(ErrorKind::Failed, format!("{text}not detached: {}", failed.join("; "))))
+}
+
+/// Unmounts and removes all but what belongs to `attached`. Answers what was done, a line each, and what was not.
+fn clear(paths: &Paths, attached: &BTreeSet<(Uid, ContainerName)>) -> (String, Vec<String>) {
+    let (mut done, mut failed) = (String::new(), Vec::new());
+    let kept: Vec<_> = attached.iter().map(|(uid, name)| paths.container_dir(*uid, name)).collect();
+    let targets = mounts::below(&paths.run()).unwrap_or_else(|error| {
+        failed.push(error.to_string());
+        Vec::new()
+    });
+    for target in targets.iter().filter(|target| !kept.iter().any(|directory| target.starts_with(directory)))
+    {
+        match mounts::detach(target) {
+            Ok(()) => drop(writeln!(done, "unmounted {}", target.display())),
+            Err(error) => failed.push(error.to_string()),
+        }
+    }
+    match rundir::stale(paths, attached) {
+        Ok(stale) => {
+            for (uid, name) in stale {
+                match rundir::remove(paths, uid, &name) {
+                    Ok(()) => drop(writeln!(done, "removed the run directory of {name} of uid {uid}")),
+                    Err(error) => failed.push(error.to_string()),
+                }
+            }
+        }
+        Err(error) => failed.push(error.to_string()),
+    }
+    (done, failed)
 }
 
 async fn detach(incus: &Client, container: &Found) -> Result<()> {

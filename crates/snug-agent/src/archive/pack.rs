@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use snug_wire::exactly::{Exactly, made_up};
+use snug_wire::exactly::{Exactly, made_up, open_plain};
 use tar::{Builder, Header, HeaderMode};
 
 use super::named;
@@ -56,7 +56,7 @@ impl Content {
             return Ok(Self::Directory(entries));
         }
         if kind.is_file() {
-            let file = File::open(path)?;
+            let file = open_plain(path)?;
             let status = file.metadata()?;
             return Ok(Self::File(file, status));
         }

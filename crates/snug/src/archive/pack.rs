@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use snug_wire::exactly::{Exactly, made_up};
+use snug_wire::exactly::{Exactly, made_up, open_plain};
 use tar::{Builder, EntryType, Header};
 
 use super::{ArchiveError, Skipped, shown};
@@ -16,8 +16,9 @@ use super::{ArchiveError, Skipped, shown};
 pub fn pack(path: &Path, name: &OsStr, stream: impl Write) -> Result<Vec<Skipped>, ArchiveError> {
     let mut packer = Packer { builder: Builder::new(stream), skipped: Vec::new() };
     let host = |source| ArchiveError::Host { path: path.to_owned(), source };
-    let metadata = fs::metadata(path).map_err(host)?;
-    let content = Content::of(path, &metadata).map_err(host)?;
+    let real = fs::canonicalize(path).map_err(host)?;
+    let metadata = fs::symlink_metadata(&real).map_err(host)?;
+    let content = Content::of(&real, &metadata).map_err(host)?;
     packer.add(Path::new(name), &metadata, content)?;
     packer.builder.into_inner().and_then(|mut stream| stream.flush()).map_err(ArchiveError::Stream)?;
     Ok(packer.skipped)
@@ -46,7 +47,7 @@ impl Content {
             return fs::read_link(path).map(Self::Link);
         }
         if kind.is_file() {
-            let file = fs::File::open(path)?;
+            let file = open_plain(path)?;
             return Ok(match made_up(&file, metadata.len(), metadata.blocks())? {
                 Some(content) => Self::MadeUp(content),
                 None => Self::File(file),

@@ -124,7 +124,8 @@ pub fn from_daemon(name: &str, message: &str, mut hints: Vec<String>) -> Command
     if hints.is_empty() {
         hints.extend(hint.map(str::to_owned));
     }
-    CommandError::new(kind, message).with_hints(hints)
+    let situation = (short == "NoIncus").then_some("no-incus");
+    CommandError { situation, ..CommandError::new(kind, message).with_hints(hints) }
 }
 
 fn not_authorized(message: &str, mut hints: Vec<String>) -> CommandError {

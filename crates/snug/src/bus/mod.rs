@@ -187,7 +187,14 @@ impl Bus {
         let work = job::follow_all(&self.connection, &self.manager, changes, &progress, self.printer);
         match self.runtime.block_on(work) {
             Ok(ended) => ended,
-            Err(error) => vec![Err(error)],
+            // Nobody was asked: no change may count as made.
+            Err(error) => {
+                let untried = changes.iter().skip(1);
+                let untried = untried.map(|change| {
+                    Err(CommandError::failed(format!("{}: not asked for either", change.subject)))
+                });
+                std::iter::once(Err(error)).chain(untried).collect()
+            }
         }
     }
 }

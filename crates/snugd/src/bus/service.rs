@@ -137,7 +137,9 @@ fn departed(daemon: &Daemon, message: &Message) {
 
 async fn answer(daemon: &Arc<Daemon>, message: Message) {
     let Some(sender) = message.header().sender().map(ToString::to_string) else { return };
-    let uid = match daemon.subscribers().uid(&sender) {
+    let known = daemon.subscribers().uid(&sender);
+    let is_new = known.is_none();
+    let uid = match known {
         Some(uid) => uid,
         None => match uid_of(daemon.bus(), &sender).await {
             Ok(uid) => {
@@ -162,6 +164,15 @@ async fn answer(daemon: &Arc<Daemon>, message: Message) {
         None => Err(Refusal::Bus("LimitsExceeded", "too many calls at once".to_owned())),
     };
     call.send(daemon.bus(), answer).await;
+    if is_new && !is_there(daemon.bus(), &sender).await {
+        // It left before it was known, so that nobody noticed.
+        daemon.subscribers().remove(&sender);
+    }
+}
+
+async fn is_there(bus: &Connection, name: &str) -> bool {
+    let reply = bus.call_method(DBUS, DBUS_PATH, DBUS, "NameHasOwner", &name).await;
+    reply.is_ok_and(|reply| reply.body().deserialize::<bool>().unwrap_or(true))
 }
 
 async fn take_name(bus: &Connection) -> Result<()> {

@@ -237,7 +237,8 @@ fn is_archive(head: &[u8]) -> bool {
     magics.iter().any(|magic| head.starts_with(magic)) || head.get(257..262) == Some(b"ustar")
 }
 
-/// Imports an image for `viewer` under `name`; of the metadata a few properties are taken over. Gives the fingerprint.
+/// Imports an image for `viewer` under `name`; of the metadata a few properties are taken over. Gives the fingerprint, and
+/// whether Incus did not have it before.
 ///
 /// # Errors
 /// [`ErrorKind::ImageBroken`], [`ErrorKind::Exists`].
@@ -248,7 +249,7 @@ pub async fn import(
     metadata: Option<Handed>,
     rootfs: Handed,
     architecture: &str,
-) -> Result<String> {
+) -> Result<(String, bool)> {
     let images = client.images();
     let alias = viewer.alias(name);
     if images.alias(&alias).await.is_ok() {
@@ -290,14 +291,28 @@ pub async fn import(
             .ok_or_else(|| failed("Incus does not name the imported image"))?,
         Err(error) => return Err(explain(error, &format!("local:{name}"))),
     };
+    let is_new = !before.iter().any(|image| image.fingerprint == fingerprint);
     if let Err(error) = images.create_alias(&alias, &fingerprint, "").await {
-        if !before.iter().any(|image| image.fingerprint == fingerprint) {
+        if is_new {
             // Undo: an image without a name could not be found again by its owner.
             let _ = images.delete(&fingerprint).await;
         }
         return Err(Error::from(error).context(format!("name the image '{name}'")));
     }
-    Ok(fingerprint)
+    Ok((fingerprint, is_new))
+}
+
+/// Whether there is room on Incus' disk for an image of a server, whose size it does not tell before.
+///
+/// # Errors
+/// [`ErrorKind::NoSpace`].
+pub async fn check_room_to_pull() -> Result<()> {
+    let free = tokio::task::spawn_blocking(|| space::of(Path::new(super::pool::INCUS_DIR))).await?;
+    if free.is_ok_and(|space| space.free < RESERVE) {
+        return Err(Error::new(ErrorKind::NoSpace, "no room for another image: less than 1 GiB is free")
+            .hint("`snug image list` shows the images of this host"));
+    }
+    Ok(())
 }
 
 /// A `metadata.yaml` in an archive: JSON is YAML.

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use incus_client::{Client, Config, Instance, ListOptions, NetworksPost};
 
-use crate::error::{Error, ErrorKind, Result, failed};
+use crate::error::{Error, Result, failed};
 use crate::host::file;
 
 /// The bridge's address and its network.
@@ -49,14 +49,14 @@ impl Subnet {
     /// The first address that nobody has.
     #[must_use]
     pub fn free_address(self, taken: &BTreeSet<Ipv4Addr>) -> Option<Ipv4Addr> {
-        // The lower part is left to Incus' own DHCP (see `ensure`).
+        // Incus' own DHCP gives none away that a device has by configuration.
         (self.first() + 1..self.last())
             .map(Ipv4Addr::from)
             .find(|address| *address != self.gateway && !taken.contains(address))
     }
 }
 
-/// A network that collides with none of the host's: the first `/22` of a few quiet corners of 10.0.0.0/8.
+/// A network that collides with none of the host's: the first `/22` of a few quiet corners of the private ones (RFC 1918).
 #[must_use]
 pub fn quiet_subnet(routes: &str) -> Option<Subnet> {
     let routes = parse_routes(routes);
@@ -89,27 +89,19 @@ fn parse_routes(text: &str) -> Vec<(u32, u32)> {
 ///
 /// # Errors
 /// What Incus says, or that no network is free.
-pub async fn ensure(client: &Client, name: &str, configured: Option<&str>) -> Result<Subnet> {
+pub async fn ensure(client: &Client, name: &str) -> Result<Subnet> {
     let networks = client.networks();
     match networks.get(name).await {
         Ok((network, _)) => return subnet_of(name, &network.config),
         Err(error) if error.is_not_found() => {}
         Err(error) => return Err(error.into()),
     }
-    let subnet = match configured {
-        Some(text) => Subnet::parse(text).ok_or_else(|| {
-            Error::new(ErrorKind::InvalidArgument, format!("'{text}' is no address of a bridge"))
-                .hint("it is spelled like 10.83.0.1/22")
-        })?,
-        None => {
-            let routes =
-                tokio::task::spawn_blocking(|| file::read_or_empty(Path::new("/proc/net/route"))).await??;
-            quiet_subnet(&routes).ok_or_else(|| {
-                failed("no free network for Snug's bridge: all candidates collide with routes of this host")
-                    .hint("set one in snug's configuration")
-            })?
-        }
-    };
+    let routes = tokio::task::spawn_blocking(|| file::read_or_empty(Path::new("/proc/net/route"))).await??;
+    let subnet = quiet_subnet(&routes).ok_or_else(|| {
+        failed("no free network for Snug's bridge: all candidates collide with routes of this host").hint(
+            format!("make it yourself: incus network create {name} ipv4.address=ADDRESS/22 ipv4.nat=true ipv6.address=none dns.mode=none"),
+        )
+    })?;
     let config: Config = [
         ("ipv4.address", format!("{}/{}", subnet.gateway, subnet.prefix)),
         ("ipv4.nat", "true".into()),

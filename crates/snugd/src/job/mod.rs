@@ -81,6 +81,7 @@ struct Status {
     answer: Answer,
     error: Option<Error>,
     log: Vec<String>,
+    notices: Vec<String>,
 }
 
 /// One job.
@@ -106,6 +107,7 @@ impl Job {
                 answer: Answer::new(),
                 error: None,
                 log: Vec::new(),
+                notices: Vec::new(),
             }),
             state: watch::Sender::new(State::Queued),
             cancel: watch::Sender::new(false),
@@ -175,6 +177,13 @@ impl Job {
         push(&mut self.status().log, line);
     }
 
+    /// Something that a person should know, also when all went well: in the log and, under `notices`, in the result.
+    pub fn notice(&self, words: impl Into<String>) {
+        let words = words.into();
+        push(&mut self.status().notices, words.clone());
+        self.log(words);
+    }
+
     /// The log so far.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
@@ -224,8 +233,13 @@ impl Job {
         let (state, changes) = {
             let mut status = self.status();
             match outcome {
-                Ok(answer) => {
+                Ok(mut answer) => {
                     status.state = State::Done;
+                    if !status.notices.is_empty()
+                        && let Ok(notices) = Variant::from(status.notices.clone()).try_into()
+                    {
+                        answer.insert("notices".to_owned(), notices);
+                    }
                     status.answer = answer;
                 }
                 Err(error) => {

@@ -35,6 +35,15 @@ pub struct Table {
     outbox: Outbox,
 }
 
+/// Work under way.
+pub struct Active(Arc<Table>);
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.0.active.send_modify(|count| *count -= 1);
+    }
+}
+
 impl Table {
     /// An empty table whose jobs announce themselves through `outbox`.
     #[must_use]
@@ -70,6 +79,13 @@ impl Table {
     #[must_use]
     pub fn active(&self) -> watch::Receiver<usize> {
         self.active.subscribe()
+    }
+
+    /// Work that is nobody's job, for as long as the answer is kept: the daemon does not leave during it.
+    #[must_use]
+    pub fn begin(self: &Arc<Self>) -> Active {
+        self.active.send_modify(|count| *count += 1);
+        Active(self.clone())
     }
 
     /// Asks every job to stop.
@@ -116,14 +132,14 @@ impl Table {
             inner.jobs.insert(job.id(), job.clone());
             job
         };
-        self.active.send_modify(|count| *count += 1);
+        let active = self.begin();
         let queue = self.queue(key);
         let table = self.clone();
         let worker = job.clone();
         tokio::spawn(async move {
             let outcome = run(&worker, queue, work, repair).await;
             worker.finish(outcome);
-            table.active.send_modify(|count| *count -= 1);
+            drop(active);
             table.forget_oldest(worker.subject().uid);
             tokio::time::sleep(KEPT).await;
             table.inner().jobs.remove(&worker.id());

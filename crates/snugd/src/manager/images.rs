@@ -158,7 +158,12 @@ pub async fn import(daemon: &Arc<Daemon>, call: &Call) -> Answer {
             let architecture = server.environment.architectures.first().cloned().unwrap_or_default();
             let imported = image::import(incus, &viewer, &alias, metadata, rootfs, &architecture).await;
             drop(turn);
-            let fingerprint = imported?;
+            let (fingerprint, is_new) = imported?;
+            if job.is_cancelled() && is_new {
+                // Incus does not stop in the middle of it.
+                incus.images().delete(&fingerprint).await?.wait().await?;
+                return Err(job::cancelled());
+            }
             let fingerprint = OwnedVariant::try_from(Variant::from(fingerprint))?;
             Ok(job::Answer::from([("fingerprint".to_owned(), fingerprint)]))
         },

@@ -86,9 +86,9 @@ async fn begin_with(daemon: &Arc<Daemon>) -> Result<()> {
         let (uid, name) = (found.owner.uid, found.name.clone());
         if is_unsettled(found) {
             let turn = daemon.jobs().reserve((uid.0, name.to_string())).await;
-            let daemon = daemon.clone();
+            let (daemon, active) = (daemon.clone(), daemon.jobs().begin());
             tokio::spawn(async move {
-                let _turn = turn;
+                let _turn = (turn, active);
                 if let Err(error) = recover(&daemon, uid, &name).await {
                     tracing::warn!(uid = uid.0, container = %name, "not recovered: {error}");
                 }

@@ -48,6 +48,7 @@ impl Work {
     /// [`ErrorKind::ImageUnreachable`], [`ErrorKind::ImageUnknown`], cancelled.
     pub async fn pull_image(&self, image: &ImageRef) -> Result<()> {
         let FoundImage::Away(remote, alias) = self.find_image(image).await? else { return Ok(()) };
+        image::check_room_to_pull().await?;
         let incus = self.daemon.incus();
         let operation = remote::pull(incus, &remote, &alias).await?;
         match self.follow(&operation).await {
@@ -183,7 +184,7 @@ impl Work {
     }
 
     async fn pick_address(&self) -> Result<Reservation<Ipv4Addr>> {
-        let subnet = network::ensure(self.daemon.incus(), &self.config.bridge, None).await?;
+        let subnet = network::ensure(self.daemon.incus(), &self.config.bridge).await?;
         self.daemon
             .addresses()
             .take(network::taken(self.daemon.incus()), |taken, reserved| {
@@ -199,6 +200,12 @@ impl Work {
     pub(super) async fn update_instance(&self) -> Result<()> {
         let found = self.found().await?;
         let spec = found.spec()?.clone();
+        if spec.is_newer() {
+            self.notice(format!(
+                "'{}' was made by a newer version of Snug: what this one does not know of is left as it is",
+                self.name
+            ));
+        }
         self.make_sources().await?;
         let (facts, _reserved) = self.facts(&spec, Some(&found)).await?;
         let account = self.account(&spec.grants.home()).await?;

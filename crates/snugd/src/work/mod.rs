@@ -132,7 +132,7 @@ impl Work {
         let words = words.into();
         tracing::info!(uid = self.uid().0, container = %self.name, "{words}");
         if let Some(job) = &self.job {
-            job.log(words);
+            job.notice(words);
         }
     }
 

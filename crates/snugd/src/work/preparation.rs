@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use snug_core::grant::Home;
+use snug_core::owner::may_share_home;
 use snug_wire::policy::{Entry, Policy};
 
 use super::{VERSION, Work};
@@ -43,7 +44,7 @@ impl Work {
 
     pub(super) async fn ensure_network(&self) -> Result<()> {
         let _first = self.daemon.lay_foundation().await;
-        network::ensure(self.daemon.incus(), &self.config.bridge, None).await.map(|_| ())
+        network::ensure(self.daemon.incus(), &self.config.bridge).await.map(|_| ())
     }
 
     pub(super) async fn hold_host_network(&self) -> Result<()> {
@@ -132,7 +133,10 @@ impl Work {
     pub(super) async fn account(&self, home: &Home) -> Result<snug_core::owner::Account> {
         let mut account = self.owner.account.clone();
         match home {
-            Home::Shared => account.home_real = self.home().await?.real.clone(),
+            Home::Shared => {
+                account.home_real = self.home().await?.real.clone();
+                may_share_home(&account)?;
+            }
             Home::Private => {}
             Home::At(path) => {
                 return Err(Error::new(
