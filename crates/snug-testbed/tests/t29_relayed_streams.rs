@@ -18,7 +18,12 @@ fn says(line: &str) -> String {
 
 #[test]
 fn the_three_streams_stay_three() {
-    let out = guest().run(["sh", "-c", "cat; echo err >&2; echo out"]).input("in\n").run().unwrap().success();
+    let out = guest()
+        .snug(["run", "-w", "/", "sh", "-c", "cat; echo err >&2; echo out"])
+        .input("in\n")
+        .run()
+        .unwrap()
+        .success();
     assert_eq!((out.out().as_str(), out.err().as_str()), ("in\nout\n", "err\n"));
 }
 
@@ -28,17 +33,17 @@ fn each_combination_of_terminals_and_others_is_seen_as_it_is() {
     let isatty = "exec 9>>~/isatty; for n in 0 1 2; do if test -t $n; then printf 1 >&9; else printf 0 >&9; fi; done; \
                   echo >&9";
     for (no_in, no_out) in [("</dev/null", ">/dev/null"), ("<~/empty", ">>~/empty"), ("< <(:)", "> >(cat)")] {
-        let mut line = String::from("snug run rm -f isatty </dev/null; : >~/empty; ");
+        let mut line = String::from("snug run -w / sh -c 'rm -f ~/isatty' </dev/null; : >~/empty; ");
         let mut expected = String::new();
         for bits in 0..8 {
             let redirect = |bit: i32, number: &str, other: &str| {
                 if bits & bit != 0 { String::new() } else { format!("{number}{other} ") }
             };
             let streams = redirect(4, "", no_in) + &redirect(2, "1", no_out) + &redirect(1, "2", no_out);
-            line += &format!("snug run sh -c '{isatty}' {streams}; ");
+            line += &format!("snug run -w / sh -c '{isatty}' {streams}; ");
             expected += &format!("{bits:03b}\n");
         }
-        line += "echo; snug run cat isatty; rm ~/empty";
+        line += "echo; snug run -w / sh -c 'cat ~/isatty'; rm ~/empty";
         let shown = guest().bash(&line).on_pty().unwrap().ends_with(0).replace('\r', "");
         assert!(shown.ends_with(&expected), "with {no_in}: {shown}");
     }
@@ -47,35 +52,35 @@ fn each_combination_of_terminals_and_others_is_seen_as_it_is() {
 #[test]
 fn binary_data_passes_both_ways_with_the_same_hash() {
     let line = "head -c 256M /dev/urandom >~/data; \
-                cmp <(sha256sum <~/data) <(cat ~/data | snug run cat | sha256sum) && echo same; rm ~/data";
+                cmp <(sha256sum <~/data) <(cat ~/data | snug run -w / cat | sha256sum) && echo same; rm ~/data";
     assert_eq!(says(line), "same\n");
 }
 
 #[test]
 fn a_reader_that_leaves_ends_the_command_and_a_command_that_reads_no_more_the_writer() {
-    assert_eq!(says("set -o pipefail; snug run yes | head -1; echo $?"), "y\n141\n");
-    assert_eq!(says("yes | snug run head -1; echo ${PIPESTATUS[0]}"), "y\n141\n");
+    assert_eq!(says("set -o pipefail; snug run -w / yes | head -1; echo $?"), "y\n141\n");
+    assert_eq!(says("yes | snug run -w / head -1; echo ${PIPESTATUS[0]}"), "y\n141\n");
 }
 
 #[test]
 fn process_substitutions_arrive() {
-    let out = guest().bash("snug run diff <(echo a) <(echo b)").run().unwrap().ends_with(1);
+    let out = guest().bash("snug run -w / diff <(echo a) <(echo b)").run().unwrap().ends_with(1);
     assert_eq!(out.out(), "1c1\n< a\n---\n> b\n");
-    assert_eq!(says("snug run sort --files0-from=<(printf /etc/hostname)"), "relayed\n");
-    assert_eq!(says("snug run tee >(tr a-z A-Z) <<<hi >/dev/null | cat"), "HI\n");
-    let line = "cmp <(seq 1000000) <(snug run cat <(seq 1000000)) && echo same";
+    assert_eq!(says("snug run -w / sort --files0-from=<(printf /etc/hostname)"), "relayed\n");
+    assert_eq!(says("snug run -w / tee >(tr a-z A-Z) <<<hi >/dev/null | cat"), "HI\n");
+    let line = "cmp <(seq 1000000) <(snug run -w / cat <(seq 1000000)) && echo same";
     assert_eq!(says(line), "same\n");
 }
 
 #[test]
 fn what_no_argument_names_is_neither_there_nor_read() {
-    assert_eq!(says("snug run sh -c 'test -e /proc/self/fd/7; echo $?' 7</etc/hostname"), "1\n");
-    let line = "while read -ru 3 word; do snug run echo $word </dev/null; done 3< <(seq 5) | sha256sum";
+    assert_eq!(says("snug run -w / sh -c 'test -e /proc/self/fd/7; echo $?' 7</etc/hostname"), "1\n");
+    let line = "while read -ru 3 word; do snug run -w / echo $word </dev/null; done 3< <(seq 5) | sha256sum";
     assert_eq!(says(line), says("seq 5 | sha256sum"));
 }
 
 #[test]
 fn a_command_may_leave_a_named_descriptor_unread() {
-    assert_eq!(says("snug run echo <(yes) | grep -c ^/dev/fd/"), "1\n");
-    assert_eq!(says("snug run true >(cat); echo $?"), "0\n");
+    assert_eq!(says("snug run -w / echo <(yes) | grep -c ^/dev/fd/"), "1\n");
+    assert_eq!(says("snug run -w / true >(cat); echo $?"), "0\n");
 }
