@@ -8,13 +8,15 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::{
-    BusPolicy, Finally, NO_INIT, TemporaryUser, answer, bus_script, containers, fresh, instance_exists,
-    instance_key, json, listed, refused, state,
+    BusPolicy, DEBIAN_13, Finally, NO_INIT, TemporaryUser, answer, bus_script, containers, fresh, fresh_with,
+    instance_exists, instance_key, json, listed, refused, state,
 };
 use snug_testbed::stack::users::Account;
 use snug_testbed::tool::Tool;
-use snug_testbed::{Bed, UserCommand};
+use snug_testbed::{Bed, Container, UserCommand};
 
 /// `snug` as whoever has this account.
 fn snug_of(account: Account) -> UserCommand {
@@ -64,7 +66,10 @@ fn a_uid_that_is_given_to_somebody_else_inherits_nothing() {
     // The account goes, the container stays, the number is used again.
     Tool::new("userdel").args(["--remove", "--force", "snug-leaver"]).ok().unwrap();
     let heir = TemporaryUser::with(&bed, "snug-heir", &["--no-user-group", "--gid", "tester", "--uid", &uid]);
+    // The next daemon sees whose it was; it still runs, and the way in knows the number alone.
+    bed.kill_snugd();
     assert!(containers(&bed, heir.name()).is_empty());
+    refused(heir.snug(["run", "-c", "legacy", "-w", "/", "true"]), 125, &["legacy"]);
     for line in [&["info", "legacy"][..], &["stop", "legacy"], &["rm", "-f", "legacy"], &["start", "legacy"]]
     {
         refused(heir.snug(line), 1, &["legacy"]);
@@ -232,6 +237,60 @@ fn one_guest_does_not_reach_another_users_on_their_bridge() {
     let asked = mine.run(["sh", "-c", &format!("nc -w 3 {address} 7777 </dev/null")]).run().unwrap();
     assert_eq!(asked.out(), "");
     assert!(std::net::TcpStream::connect((address.as_str(), 7777)).is_ok(), "the host reaches it");
+}
+
+#[test]
+fn a_guest_takes_no_other_ones_place_on_the_bridge() {
+    let bed = Bed::require();
+    let mine = fresh(&bed, "tester", "own-robber", DEBIAN_13);
+    let theirs = fresh(&bed, "second", "own-robbed", NO_INIT);
+    let address = listed(&bed, "second", "own-robbed").unwrap()["addresses"][0].as_str().unwrap().to_owned();
+    let gateway = bed.incus(["network", "get", "snugbr0", "ipv4.address"]).ok().unwrap().text();
+    let gateway = gateway.trim().split('/').next().unwrap().to_owned();
+    let hardware = |container: &Container<'_>| {
+        answer(container.snug(["run", "-w", "/", "cat", "/sys/class/net/eth0/address"]))
+    };
+    let (robber, robbed) = (hardware(&mine), hardware(&theirs));
+    let serve = "setsid sh -c 'while :; do nc -l -p 7777 </etc/hostname; done' >/dev/null 2>&1 & sleep 1";
+    answer(theirs.run(["sh", "-c", serve]));
+    let socket: std::net::SocketAddr = format!("{address}:7777").parse().unwrap();
+    let served = || std::net::TcpStream::connect_timeout(&socket, Duration::from_secs(20));
+    served().unwrap();
+    let neighbour = || {
+        let table = std::fs::read_to_string("/proc/net/arp").unwrap();
+        table.lines().find(|line| line.starts_with(&format!("{address} "))).unwrap().to_owned()
+    };
+    assert!(neighbour().contains(&robbed), "{}", neighbour());
+    // Its questions for the gateway's address say that the other's is here; then its frames that they are the other's.
+    let pretend = format!(
+        "ip address flush dev eth0; ip address add {address}/22 dev eth0; ping -c 3 -W 1 {gateway}
+         ip link set eth0 down; ip link set eth0 address {robbed}; ip link set eth0 up; ping -c 3 -W 1 {gateway}; :"
+    );
+    answer(mine.snug(["run", "--root", "-w", "/", "sh", "-c", &format!("{{ {pretend} }} >/dev/null 2>&1")]));
+    assert!(!neighbour().contains(&robber), "{}", neighbour());
+    served().unwrap();
+    assert!(neighbour().contains(&robbed), "{}", neighbour());
+}
+
+#[test]
+fn the_ids_of_a_container_that_is_gone_stay_its_owners() {
+    let bed = Bed::require();
+    let base = |user: &str, name: &str| {
+        let dev = fresh_with(&bed, user, name, NO_INIT, &["--no-start"]);
+        let project = format!("snug-{}", bed.account(user).uid);
+        let base = bed.incus(["config", "get", "--project", &project, name, "security.idmap.base"]);
+        (dev, base.ok().unwrap().text())
+    };
+    let (first, mine) = base("tester", "own-ids");
+    drop(first);
+    let (_theirs, others) = base("second", "own-ids");
+    assert_ne!(mine, others);
+    let (_again, again) = base("tester", "own-ids");
+    assert_ne!(again, others);
+    // What was his is his again, before a new one is taken.
+    let project =
+        bed.incus(["project", "get", &format!("snug-{}", bed.account("tester").uid), "user.snug.id-bases"]);
+    assert!(project.ok().unwrap().text().split_whitespace().any(|base| base == again.trim()));
 }
 
 #[test]

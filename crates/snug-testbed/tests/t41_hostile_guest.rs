@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use common::{Finally, NO_INIT, answer, fresh, fresh_with, refused};
 use snug_testbed::{Bed, Container, Leaks};
-use snug_wire::message::{FailureKind, FromAgent};
+use snug_wire::message::{FailureKind, FromAgent, ToAgent};
 use snug_wire::socket::{Connection, Descriptors};
 
 /// In place of the guest's agent: a socket of the test's own at the same path.
@@ -241,6 +241,34 @@ fn a_relay_that_was_not_asked_for_hurts_nobody() {
         drop(say(stream, &[hello(), streams.clone(), streams], &[]));
     });
     refused(dev.run(["true"]), 125, &["evil-token"]);
+}
+
+#[test]
+fn output_without_end_after_the_end_does_not_hold_the_terminal() {
+    let bed = Bed::require();
+    let dev = fresh_with(&bed, "tester", "evil-after", NO_INIT, &["--preset", "isolated"]);
+    let (turn, attached) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let _evil = Hostile::answering(&bed, &dev, move |stream| {
+        let mut raw = stream.try_clone().unwrap();
+        let first = turn.fetch_add(1, Ordering::SeqCst) == 0;
+        let mut connection = say(stream, &[hello()], &[]);
+        let request = connection.receive::<ToAgent>(None);
+        if first {
+            assert!(matches!(request, Ok(Some(ToAgent::Exec(_)))));
+            connection.send(&FromAgent::Streams { token: [7; 16] }, &[], None).unwrap();
+            while !attached.load(Ordering::SeqCst) {
+                std::thread::yield_now();
+            }
+            let end = [FromAgent::Started { pid: 7 }, FromAgent::Exited(3)];
+            connection.send_all(&end, &[], None).unwrap();
+            until_gone(&connection);
+        } else {
+            attached.store(true, Ordering::SeqCst);
+            while raw.write_all(&[b'x'; 4096]).is_ok() {}
+        }
+    });
+    let shown = dev.snug(["run", "-w", "/", "true"]).on_pty().unwrap().ends_with(3);
+    assert!(shown.len() < 4 << 20, "{}", shown.len());
 }
 
 #[test]

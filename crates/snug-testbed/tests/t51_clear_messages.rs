@@ -164,6 +164,18 @@ fn without_a_bus_the_daemons_commands_say_so_and_running_containers_go_on() {
 }
 
 #[test]
+fn one_container_too_many_is_told_with_who_may_allow_it() {
+    let bed = Bed::require();
+    let _none = HostFile::snug_config(&bed, "max_containers = 0\n");
+    refused(
+        bed.snug("tester").args(["create", "clear-many", "-i", NO_INIT]),
+        1,
+        &["clear-many", "a user may have 0", "hint: ", "max_containers"],
+    );
+    assert!(!instance_exists(&bed, "tester", "clear-many"));
+}
+
+#[test]
 fn who_may_not_is_told_by_which_rule() {
     let bed = Bed::require();
     let _no = BusPolicy::polkit(&bed, "second", "org.snug.use", "NO");

@@ -48,6 +48,20 @@ pub fn make(paths: &Paths, uid: Uid, name: &ContainerName) -> Result<()> {
     directory(&paths.mounts_dir(uid, name), 0o700)
 }
 
+/// Keeps everybody but root out of a container's directory, until [`make`] opens it again.
+///
+/// # Errors
+/// What the system says.
+pub fn close(paths: &Paths, uid: Uid, name: &ContainerName) -> Result<()> {
+    let own = paths.container_dir(uid, name);
+    match fs::set_permissions(&own, fs::Permissions::from_mode(0o700)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::system(format!("close {}", own.display()), error))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Makes the place where the owner's home is mounted. Left alone when something is mounted there: its mode is the
 /// owner's.
 ///

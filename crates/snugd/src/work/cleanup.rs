@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use snug_core::config::Config;
 use snug_core::name::{ContainerName, Uid};
+use snug_core::paths::Paths;
 use snug_core::plan::{Recovery, State, plan_recovery, plan_remove};
 use snug_core::spec::{Phase, TEMPORARY_KEY, TemporaryTag};
 
@@ -13,7 +14,7 @@ use crate::agent;
 use crate::container::lookup::{self, Found};
 use crate::daemon::Daemon;
 use crate::error::{Error, Result};
-use crate::host::{mounts, rundir};
+use crate::host::{mounts, owner, rundir};
 use crate::job::record;
 use crate::temporary;
 
@@ -81,7 +82,9 @@ pub async fn begin(daemon: &Arc<Daemon>) {
 
 async fn begin_with(daemon: &Arc<Daemon>) -> Result<()> {
     let config = daemon.config().await?;
-    let all = lookup::list(daemon.incus(), &config, None).await?;
+    let all = lookup::all(daemon.incus(), &config).await?;
+    let paths = daemon.paths().clone();
+    let all = tokio::task::spawn_blocking(move || turn_strangers_away(&paths, all)).await?;
     for found in &all {
         let (uid, name) = (found.owner.uid, found.name.clone());
         if is_unsettled(found) {
@@ -98,6 +101,27 @@ async fn begin_with(daemon: &Arc<Daemon>) -> Result<()> {
         }
     }
     sweep(daemon, &config, &all, None, false).await.map(|_| ())
+}
+
+/// Closes the way to containers whose owner's uid has somebody else now: they may be running, and the way in knows the uid
+/// alone. Answers the others; one whose account cannot be looked up is left alone. Blocks.
+fn turn_strangers_away(paths: &Paths, all: Vec<Found>) -> Vec<Found> {
+    let mut own = Vec::with_capacity(all.len());
+    for found in all {
+        let (uid, name) = (found.owner.uid, &found.name);
+        match owner::name_of(uid.0) {
+            Ok(Some(current)) if current == found.owner.name => own.push(found),
+            Ok(Some(current)) => {
+                tracing::warn!("uid {uid} is {current}'s now: '{name}' of {} is closed", found.owner.name);
+                if let Err(error) = rundir::close(paths, uid, name) {
+                    tracing::error!("not closed: {error}");
+                }
+            }
+            Ok(None) => {}
+            Err(error) => tracing::warn!("{error}"),
+        }
+    }
+    own
 }
 
 /// Finishes or undoes what is left of one container; its queue must be held.
