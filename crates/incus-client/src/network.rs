@@ -98,7 +98,7 @@ pub struct Counters {
 }
 
 /// State of an interface, of the host or of an instance.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 #[serde(default)]
 pub struct NetworkState {

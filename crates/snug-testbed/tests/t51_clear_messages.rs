@@ -12,8 +12,8 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixListener;
 
 use common::{
-    BusPolicy, DEBIAN_13, Doomed, Finally, HostFile, NO_INIT, PATIENCE, answer, fresh, instance_exists, json,
-    refused,
+    BusPolicy, DEBIAN_13, Doomed, Finally, HostFile, NO_INIT, PATIENCE, answer, fresh, fresh_with,
+    instance_exists, json, refused,
 };
 use snug_testbed::{Bed, Leaks};
 
@@ -191,22 +191,53 @@ fn who_may_not_is_told_by_which_rule() {
 fn a_full_pool_is_told_and_leaves_nothing() {
     let bed = Bed::require();
     let leaks = Leaks::before();
-    let dir = tempfile::Builder::new().prefix("snug-full").tempdir_in("/var/tmp").unwrap();
-    {
-        let _pool = Finally(|| {
-            // The image was unpacked into it as a volume of its own.
-            drop(bed.incus(["storage", "delete", "snug-test-full"]).run());
-        });
-        let source = dir.path().join("pool.img");
-        std::fs::File::create(&source).unwrap().set_len(220 << 20).unwrap();
-        bed.incus(["storage", "create", "snug-test-full", "btrfs", "size=220MiB"]).ok().unwrap();
+    // Too little to begin with; and so much that the disk is full while the image is unpacked.
+    for (size, words) in [("220MiB", "is full"), ("330MiB", "space")] {
+        let _pool = Finally(|| drop(bed.incus(["storage", "delete", "snug-test-full"]).run()));
+        bed.incus(["storage", "create", "snug-test-full", "btrfs", &format!("size={size}")]).ok().unwrap();
         let _config = HostFile::snug_config(&bed, "pool = \"snug-test-full\"\n");
         let create = bed.snug("tester").args(["create", "clear-full", "-i", DEBIAN_13]).deadline(PATIENCE);
-        refused(create, 1, &["snug-test-full", "hint: "]);
+        refused(create, 1, &[words, "hint: "]);
         assert!(!instance_exists(&bed, "tester", "clear-full"));
         assert!(!bed.run_dir("tester", "clear-full").exists());
     }
     leaks.assert_none();
+}
+
+#[test]
+fn a_container_whose_disk_is_full_is_stopped_started_enlarged_and_removed() {
+    let bed = Bed::require();
+    let dev = fresh_with(&bed, "tester", "clear-quota", NO_INIT, &["--set", "disk=64MiB"]);
+    let fill = "dd if=/dev/zero of=/root/fill bs=1M 2>/dev/null; : >/root/one-more";
+    let filled = dev.snug(["run", "--root", "-w", "/", "--", "sh", "-c", fill]).run().unwrap();
+    assert_ne!(filled.code(), 0, "the disk has a bound");
+    for verb in ["stop", "start", "restart"] {
+        bed.snug("tester").args([verb, dev.name()]).deadline(PATIENCE).run().unwrap().success();
+    }
+    bed.snug("tester").args(["set", "-c", dev.name(), "disk=128MiB"]).run().unwrap().success();
+    answer(dev.snug(["run", "--root", "-w", "/", "--", "sh", "-c", ": >/root/one-more"]));
+    refused(
+        bed.snug("tester").args(["set", "-c", dev.name(), "disk=64MiB"]),
+        1,
+        &["disk=64MiB", "uses", "MiB of its disk", "hint: "],
+    );
+    let again = dev.snug(["run", "--root", "-w", "/", "--", "sh", "-c", fill]).run().unwrap();
+    assert_ne!(again.code(), 0);
+    bed.snug("tester").args(["rm", "-f", dev.name()]).deadline(PATIENCE).run().unwrap().success();
+    assert!(!instance_exists(&bed, "tester", dev.name()));
+}
+
+#[test]
+fn what_the_host_does_not_have_is_refused_with_what_it_has() {
+    let bed = Bed::require();
+    let dev = fresh(&bed, "tester", "clear-much", NO_INIT);
+    for cpu in ["cpu=8000", "cpu=7000-7001"] {
+        refused(bed.snug("tester").args(["set", "-c", dev.name(), cpu]), 1, &[cpu, "processors", "hint: "]);
+        let create = ["create", "clear-more", "-i", NO_INIT, "--set", cpu];
+        refused(bed.snug("tester").args(create), 1, &[cpu]);
+    }
+    let much = bed.snug("tester").args(["set", "-c", dev.name(), "memory=900TiB"]).run().unwrap().success();
+    assert!(much.err().contains("this host has"), "{}", much.err());
 }
 
 #[test]

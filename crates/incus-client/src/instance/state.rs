@@ -10,7 +10,7 @@ use crate::network::NetworkState;
 use crate::{Result, StatusCode, Timestamp};
 
 /// State of an instance.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 #[serde(default)]
 pub struct InstanceState {
@@ -36,15 +36,6 @@ pub struct InstanceState {
     /// Interfaces by name.
     #[serde(deserialize_with = "null_as_default")]
     pub network: BTreeMap<String, NetworkState>,
-}
-
-// Two states are compared as a whole only in tests of lists.
-impl PartialEq for InstanceState {
-    fn eq(&self, other: &Self) -> bool {
-        (self.status_code, self.pid, self.processes) == (other.status_code, other.pid, other.processes)
-            && self.disk == other.disk
-            && self.memory == other.memory
-    }
 }
 
 impl InstanceState {

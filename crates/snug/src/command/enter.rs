@@ -7,7 +7,7 @@ use clap::Args;
 use clap_complete::ArgValueCompleter;
 use snug_core::name::ContainerName;
 
-use super::arguments::YesArgs;
+use super::arguments::{YesArgs, show_notices};
 use super::run::HowArgs;
 use crate::bus::Bus;
 use crate::bus::change::Change;
@@ -83,5 +83,7 @@ fn create(
     }
     let image = super::create::local_image(context, bus, word)?;
     let options = Options::new().text("image", Some(&image)).text("preset", Some(&config.default_preset));
-    bus.change(&Change::create(container.as_str(), options)).map(drop)
+    let ended = bus.change(&Change::create(container.as_str(), options))?;
+    show_notices(context, &ended.notices);
+    Ok(())
 }

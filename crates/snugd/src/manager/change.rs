@@ -101,7 +101,11 @@ impl Change {
             Self::Restart(stop) => plan_restart(state, stop)?,
             Self::Stop(stop) => plan_stop(state, stop)?,
             Self::Remove { force } => plan_remove(state, *force)?,
-            Self::Configure { set, unset } => plan_configure(state, set, unset)?,
+            Self::Configure { set, unset } => {
+                let plan = plan_configure(state, set, unset)?;
+                work.check_settings(set, true).await?;
+                plan
+            }
             Self::RepairAgent => plan_repair_agent(state)?,
         })
     }

@@ -93,6 +93,7 @@ impl Request {
             let words: Vec<String> = resolved.waiting.iter().map(Grant::to_string).collect();
             tracing::debug!(container = %work.name, "grants of a later version: {}", words.join(" "));
         }
+        work.check_settings(&self.settings, false).await?;
         let mut settings: Settings = work.config.settings.clone();
         self.settings.iter().for_each(|setting| settings.set(setting));
         let image_present = matches!(work.find_image(&image).await?, Found::Here(_));

@@ -7,6 +7,7 @@
 //! | [`executor`] | steps in order, undos when one fails |
 //! | [`guest`] | steps on the running guest: agent, stop |
 //! | [`instance`] | steps on the Incus instance |
+//! | [`limits`] | settings against what the host has |
 //! | [`preparation`] | steps on the host |
 //! | [`provision`] | what the agent is told |
 
@@ -15,6 +16,7 @@ pub mod discovery;
 pub mod executor;
 pub mod guest;
 pub mod instance;
+pub mod limits;
 pub mod preparation;
 pub mod provision;
 
