@@ -32,7 +32,7 @@ PLACE := --prefix $(PREFIX) --state-dir $(STATE_DIR) --destdir $(DESTDIR)
 # What compiles the tests that only root can run (xtask/src/suites.rs builds them).
 AS_ROOT := snug-testbed/real-stack,snugd/root-tests,snug-agent/root-tests,incus-client/real-incus
 # A suite of them: where the client's tests find the Incus that they may use.
-RUN_SUITE := $(SUDO) env INCUS_CLIENT_TEST_SOCKET=/var/lib/incus/unix.socket
+RUN_SUITE := $(SUDO) env INCUS_CLIENT_TEST_SOCKET=/var/lib/incus/unix.socket INCUS_CLIENT_TEST_IMAGE=minimal/busybox
 
 # Where cargo-nextest is missing, cargo's own runner does.
 NEXTEST := $(shell PATH="$(CARGO_PATH)" command -v cargo-nextest 2>/dev/null)

@@ -125,7 +125,19 @@ impl ExecSession {
             read = read => read,
             () = write => unreachable!("it is pending at its end"),
         };
-        let (out, err) = read?;
+        let (out, err) = match read {
+            Ok(both) => both,
+            // Of a command that it cannot start incusd drops the sockets in any order (6.0.4: now and then before the
+            // end of the output was told): there is no output, and the operation has the code.
+            Err(broken @ Error::ConnectionLost { .. }) => {
+                let code = exit_code(operation.wait_end().await?)?;
+                if !NOT_STARTED.contains(&code) {
+                    return Err(broken);
+                }
+                return Ok(ExecOutput { code, stdout: Bytes::new(), stderr: Bytes::new() });
+            }
+            Err(error) => return Err(error),
+        };
         stdin.hang_up().await;
         drop(stdout);
         let ended = operation.wait_end().await;
@@ -133,6 +145,9 @@ impl ExecSession {
         Ok(ExecOutput { code: exit_code(ended?)?, stdout: out, stderr: err })
     }
 }
+
+/// Codes of a command that cannot be executed, and of one that does not exist.
+const NOT_STARTED: [i32; 2] = [126, 127];
 
 /// Reads until the socket or its user ends.
 async fn drain(mut reader: SplitStream<WebSocket>, mut stopped: oneshot::Receiver<()>) {
