@@ -119,6 +119,19 @@ fn a_client_that_is_killed_takes_its_fresh_container_along() {
 }
 
 #[test]
+fn a_client_that_is_killed_while_its_fresh_container_is_made_leaves_nothing() {
+    let bed = Bed::require();
+    let leaks = Leaks::before();
+    let null = Stdio::null;
+    let mut client = run_rm(&bed, "true").spawn(null(), null(), null()).unwrap();
+    eventually("its container is being made", || !instances(&bed).is_empty());
+    client.kill().unwrap();
+    client.wait().unwrap();
+    all_gone(&bed);
+    leaks.assert_none();
+}
+
+#[test]
 fn a_daemon_that_restarts_goes_on_watching_the_client_of_a_fresh_container() {
     let bed = Bed::require();
     let leaks = Leaks::before();

@@ -95,6 +95,20 @@ fn ctrl_c_in_the_middle_of_a_download_leaves_nothing_and_the_next_one_works() {
 }
 
 #[test]
+fn a_daemon_killed_while_it_fetches_an_image_leaves_no_container_and_the_next_one_works() {
+    let bed = Bed::require();
+    for place in ["pull-image", "pull-image:after"] {
+        let served = served(&bed, SMALL);
+        let _gone = Doomed::new(&bed, "tester", "remote-died");
+        let create = ["create", "remote-died", "-i", "bed:bed/small"];
+        common::dies_at(&bed, place, bed.snug("tester").args(create));
+        assert!(!common::settled(&bed, "tester", "remote-died"), "{place}");
+        bed.snug("tester").args(create).deadline(PATIENCE).run().unwrap().success();
+        assert!(is_here(&bed, &served.fingerprint));
+    }
+}
+
+#[test]
 fn a_container_is_made_of_an_image_that_is_fetched_on_the_way() {
     let bed = Bed::require();
     let served = served(&bed, "debian/13");

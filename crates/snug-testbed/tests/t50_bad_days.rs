@@ -13,35 +13,12 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use common::{
-    BUSYBOX, DEBIAN_13, Doomed, Finally, NO_INIT, PATIENCE, TemporaryUser, answer, explains, fresh,
-    fresh_with, instance_exists, listed, refused, settled, state,
+    BUSYBOX, DEBIAN_13, Doomed, Finally, HostFile, NO_INIT, PATIENCE, TemporaryUser, answer, dies_at,
+    dying_daemon, explains, fresh, fresh_with, instance_exists, listed, refused, settled, state,
 };
 use snug_testbed::process::Process;
-use snug_testbed::session::snugd::Snugd;
 use snug_testbed::tool::Tool;
-use snug_testbed::{Bed, Container, Leaks, Lifeline, UserCommand};
-
-/// A daemon that dies at the place. Whoever uses Snug beside the test may have had the bus start another one first.
-#[track_caller]
-fn dying_daemon(bed: &Bed, place: &str) -> Snugd {
-    let mut daemon = None;
-    common::eventually("the daemon of the test serves", || {
-        daemon = bed.snugd_with(&[("SNUG_FAILPOINT", place)]).ok();
-        daemon.as_ref().is_some_and(|it| bed.snugd().is_some_and(|serving| serving.pid == it.pid()))
-    });
-    daemon.unwrap()
-}
-
-/// Runs the command against a daemon that dies at the place: the command must not hang, and must say what happened.
-#[track_caller]
-fn dies_at(bed: &Bed, place: &str, command: UserCommand) {
-    let mut daemon = dying_daemon(bed, place);
-    let ended = command.deadline(PATIENCE).run().unwrap();
-    // Without the failpoint it would have left no earlier than after its idle time.
-    let died = daemon.wait_end(Duration::from_secs(5));
-    assert!(died.is_ok(), "{place} was never reached: {} {}", ended.out(), ended.err());
-    explains(&ended, 1, &["snugd ended", "hint: "]);
-}
+use snug_testbed::{Bed, Container, Leaks, Lifeline};
 
 #[test]
 fn a_daemon_killed_at_any_step_of_a_creation_leaves_a_free_name_or_a_whole_container() {
@@ -87,6 +64,71 @@ fn a_daemon_killed_while_it_makes_the_first_things_of_a_user_does_not_trip_the_n
         user.snug(["create", "first", "-i", NO_INIT]).run().unwrap().success();
         assert_eq!(answer(user.snug(["run", "-c", "first", "hostname"])), "first", "{place}");
     }
+}
+
+#[test]
+fn a_daemon_killed_while_it_makes_what_all_share_does_not_trip_the_next() {
+    let bed = Bed::require();
+    let _gone = Doomed::new(&bed, "tester", "bad-shared");
+    let create = ["create", "bad-shared", "-i", NO_INIT];
+    {
+        // Of a pool that is missing.
+        let _config = HostFile::snug_config(&bed, "pool = \"snug-test-missing\"\n");
+        dies_at(&bed, "ensure-pool", bed.snug("tester").args(create));
+        refused(bed.snug("tester").args(create), 1, &["snug-test-missing", "hint: "]);
+    }
+    for place in ["ensure-network", "ensure-network:after"] {
+        let _config = HostFile::snug_config(&bed, "bridge = \"snugtest1\"\n");
+        let _bridge = Finally(|| drop(bed.incus(["network", "delete", "snugtest1"]).run()));
+        let _first = Doomed::new(&bed, "tester", "bad-shared");
+        dies_at(&bed, place, bed.snug("tester").args(create));
+        assert!(!settled(&bed, "tester", "bad-shared"), "{place}");
+        bed.snug("tester").args(create).run().unwrap().success();
+    }
+    assert!(!bed.incus(["network", "show", "snugtest1"]).succeeds());
+    for place in ["hold-host-network", "hold-host-network:after"] {
+        let _first = Doomed::new(&bed, "tester", "bad-shared");
+        let create = || bed.snug("tester").args(create).args(["--grant", "network=host"]);
+        dies_at(&bed, place, create());
+        assert!(!settled(&bed, "tester", "bad-shared"), "{place}");
+        create().run().unwrap().success();
+        let networks = bed.snug("tester").args(["run", "-c", "bad-shared", "readlink", "/proc/self/ns/net"]);
+        assert_eq!(answer(networks), answer(bed.shell("tester", "readlink /proc/self/ns/net")), "{place}");
+    }
+}
+
+#[test]
+fn a_daemon_killed_while_it_replaces_a_container_leaves_the_old_or_a_new_one_or_a_free_name() {
+    let bed = Bed::require();
+    let leaks = Leaks::before();
+    for place in [
+        "set-phase-removing",
+        "unmount-all:after",
+        "delete-instance",
+        "delete-instance:during",
+        "delete-instance:after",
+        "remove-run-directory:after",
+        "create-instance",
+        "create-instance:during",
+        "start-instance:after",
+        "set-phase-ready",
+    ] {
+        let dev = fresh(&bed, "tester", "bad-replace", NO_INIT);
+        answer(dev.snug(["run", "--root", "-w", "/", "sh", "-c", "echo old >/etc/age"]));
+        bed.snug("tester").args(["stop", dev.name()]).run().unwrap().success();
+        let replace = ["create", "bad-replace", "-i", NO_INIT, "--replace"];
+        dies_at(&bed, place, bed.snug("tester").args(replace));
+        if settled(&bed, "tester", "bad-replace") {
+            let age = dev.snug(["run", "-w", "/", "sh", "-c", "cat /etc/age 2>/dev/null || echo new"]);
+            assert!(["old", "new"].contains(&answer(age).as_str()), "{place}");
+        } else {
+            assert!(!instance_exists(&bed, "tester", "bad-replace"), "{place}");
+            common::eventually("its directory, too", || !bed.run_dir("tester", "bad-replace").exists());
+        }
+        bed.snug("tester").args(replace).run().unwrap().success();
+        assert_eq!(answer(dev.run(["hostname"])), "bad-replace", "{place}");
+    }
+    leaks.assert_none();
 }
 
 #[test]

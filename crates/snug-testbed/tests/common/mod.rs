@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 pub use bus_script::bus_script;
 pub use host_file::{BusPolicy, HostFile, SnugConfig};
 use serde_json::Value;
+use snug_testbed::session::snugd::Snugd;
 use snug_testbed::{Bed, Captured, Container, UserCommand};
 pub use temporary_user::TemporaryUser;
 pub use terminal::{leaves_the_terminal, modes};
@@ -104,6 +105,28 @@ pub fn listed(bed: &Bed, user: &str, name: &str) -> Option<Value> {
 #[track_caller]
 pub fn state(bed: &Bed, user: &str, name: &str) -> String {
     listed(bed, user, name).map_or_else(String::new, |it| it["state"].as_str().unwrap_or_default().to_owned())
+}
+
+/// A daemon that dies at the place. Whoever uses Snug beside the test may have had the bus start another one first.
+#[track_caller]
+pub fn dying_daemon(bed: &Bed, place: &str) -> Snugd {
+    let mut daemon = None;
+    eventually("the daemon of the test serves", || {
+        daemon = bed.snugd_with(&[("SNUG_FAILPOINT", place)]).ok();
+        daemon.as_ref().is_some_and(|it| bed.snugd().is_some_and(|serving| serving.pid == it.pid()))
+    });
+    daemon.unwrap()
+}
+
+/// Runs the command against a daemon that dies at the place: the command must not hang, and must say what happened.
+#[track_caller]
+pub fn dies_at(bed: &Bed, place: &str, command: UserCommand) {
+    let mut daemon = dying_daemon(bed, place);
+    let ended = command.deadline(PATIENCE).run().unwrap();
+    // Without the failpoint it would have left no earlier than after its idle time.
+    let died = daemon.wait_end(Duration::from_secs(5));
+    assert!(died.is_ok(), "{place} was never reached: {} {}", ended.out(), ended.err());
+    explains(&ended, 1, &["snugd ended", "hint: "]);
 }
 
 /// Waits until no job is at work on a container any more; whether it is there then.
