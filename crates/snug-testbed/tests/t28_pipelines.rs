@@ -10,6 +10,10 @@ fn guest() -> &'static Container<'static> {
     Bed::shared("tester", "pipelines", "local:debian/13")
 }
 
+fn not_trusted() -> &'static Container<'static> {
+    Bed::shared_with("tester", "pipelines-not", "local:minimal/none", &["--preset", "isolated"])
+}
+
 fn leaves_the_terminal(line: &str, keys: &[(&str, &str)]) -> String {
     common::leaves_the_terminal(guest(), line, keys)
 }
@@ -58,6 +62,36 @@ fn a_password_is_asked_for_without_echo() {
             assert!(shown.contains("GOT SECRET") && !shown.contains("secret"), "{line}: {shown:?}");
         }
     }
+}
+
+#[test]
+fn a_commands_end_does_not_bring_the_echo_back_into_another_ones_question() {
+    // The host's program has turned the echo off before the guest's command ends, and asks after it.
+    let ask =
+        "stty -echo </dev/tty; cat >/dev/null; echo ask:; read p </dev/tty; stty echo </dev/tty; echo got $p";
+    for options in ["", "-c pipelines-not -w /"] {
+        let _other = not_trusted();
+        for command in ["sleep 1", "sleep 1 </dev/null"] {
+            let line = format!("snug run {options} -- sh -c '{command}' | sh -c '{ask}' | tr a-z A-Z");
+            let shown = leaves_the_terminal(&line, &[("ASK:", "secret\r")]);
+            assert!(shown.contains("GOT SECRET") && !shown.contains("secret"), "{line}: {shown:?}");
+        }
+    }
+}
+
+#[test]
+fn an_untrusted_guest_gets_nothing_that_is_typed_for_another_program() {
+    let other = not_trusted();
+    let steal = "stty -echo -icanon </dev/tty 2>/dev/null; echo ready; cat </dev/tty >~/stolen";
+    let ask = "read ready; echo ask:; read p </dev/tty; echo got $p";
+    let line = format!("snug run -c pipelines-not -w / -- sh -c '{steal}' </dev/null | sh -c '{ask}'");
+    let mut pty = guest().shell(&line).on_pty().expect("it starts");
+    pty.until("ask:").expect("it asks");
+    pty.line("secret").expect("it is typed");
+    pty.until("got secret").expect("the host's program has it");
+    pty.close();
+    let stolen = other.snug(["run", "-w", "/", "sh", "-c", "cat ~/stolen"]).run().expect("it ends");
+    assert!(!stolen.out().contains("secret"), "{}", stolen.out());
 }
 
 #[test]

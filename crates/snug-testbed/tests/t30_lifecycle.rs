@@ -8,9 +8,11 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::{
-    BUSYBOX, DEBIAN_13, Doomed, NO_INIT, TemporaryUser, answer, containers, explains, fresh, fresh_with,
-    instance_exists, json, listed, refused, state,
+    BUSYBOX, DEBIAN_13, Doomed, NO_INIT, PATIENCE, TemporaryUser, UserConfig, answer, containers, explains,
+    fresh, fresh_with, instance_exists, json, listed, refused, state,
 };
 use snug_testbed::{Bed, Leaks, Lifeline};
 
@@ -175,12 +177,50 @@ fn stop_hangs_up_what_listens_and_kills_what_does_not() {
     let mut client = dev.run(["sh", "-c", &line]).spawn(null(), null(), null()).unwrap();
     polite.until("here");
     stubborn.until("here");
-    bed.snug("tester").args(["stop", dev.name()]).run().unwrap().success();
+    // Killed after the hang-up's grace, not when the guest's own end is given up (30 seconds).
+    let stop = bed.snug("tester").args(["stop", dev.name()]).deadline(Duration::from_secs(20));
+    stop.run().unwrap().success();
     assert!(polite.gone().contains("hung-up"));
     stubborn.gone();
     assert!(!client.wait().unwrap().success());
     drop((polite, stubborn, dev));
     leaks.assert_none();
+}
+
+#[test]
+fn what_snug_did_to_a_container_can_be_read_and_goes_with_it() {
+    let bed = Bed::require();
+    let dev = fresh(&bed, "tester", "life-jobs", NO_INIT);
+    bed.snug("tester").args(["restart", dev.name()]).run().unwrap().success();
+    let jobs = || bed.snug("tester").args(["logs", "--jobs", "life-jobs"]);
+    let log = jobs().run().unwrap().success().out();
+    for line in ["create: creating life-jobs", "restart: stopping life-jobs", "restart: starting life-jobs"] {
+        assert!(log.contains(line), "{line}: {log}");
+    }
+    refused(bed.snug("second").args(["logs", "--jobs", "life-jobs"]), 1, &["life-jobs"]);
+    drop(dev);
+    refused(jobs(), 1, &["life-jobs", "hint: "]);
+    // Nor is anything kept of a name that never was.
+    refused(bed.snug("tester").args(["start", "life-never"]), 1, &["life-never"]);
+    let kept = std::path::Path::new("/var/lib/snug/log").join(bed.account("tester").uid.to_string());
+    for name in ["life-jobs.log", "life-never.log"] {
+        assert!(!kept.join(name).exists(), "{name}");
+    }
+    bed.snug("tester").args(["create", "life-jobs", "-i", NO_INIT, "--no-start"]).run().unwrap().success();
+    let again = jobs().run().unwrap().success().out();
+    bed.snug("tester").args(["rm", "life-jobs"]).run().unwrap().success();
+    assert!(!again.contains("restart:"), "{again}");
+}
+
+#[test]
+fn a_bare_enter_makes_the_default_container_and_is_a_shell_in_it() {
+    let bed = Bed::require();
+    let _gone = Doomed::new(&bed, "tester", "life-default");
+    let config = UserConfig::default_container(&bed, "tester", "life-default", NO_INIT);
+    let mut pty = config.snug(&bed, "tester").arg("enter").deadline(PATIENCE).on_pty().unwrap();
+    pty.line("echo in-$(hostname); exit 7").unwrap();
+    assert!(pty.ends_with(7).contains("in-life-default"));
+    assert_eq!(state(&bed, "tester", "life-default"), "running");
 }
 
 #[test]

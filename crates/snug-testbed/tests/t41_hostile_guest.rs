@@ -272,6 +272,21 @@ fn output_without_end_after_the_end_does_not_hold_the_terminal() {
 }
 
 #[test]
+fn a_container_that_is_entered_through_the_daemon_is_never_connected_to() {
+    let bed = Bed::require();
+    let dev = fresh(&bed, "tester", "evil-entry", NO_INIT);
+    let policy = bed.run_dir("tester", "evil-entry").join("policy");
+    let before = fs::read_to_string(&policy).unwrap();
+    let evil = Hostile::answering(&bed, &dev, |stream| drop(say(stream, &[hello()], &[])));
+    for text in [before.replace("direct", "daemon"), before.replace("direct", "by some later way")] {
+        assert_ne!(text, before);
+        fs::write(&policy, text).unwrap();
+        refused(dev.run(["true"]), 125, &["evil-entry", "privileged", "hint: "]);
+    }
+    assert_eq!(evil.heard.load(Ordering::SeqCst), 0);
+}
+
+#[test]
 fn a_connection_that_ends_before_the_command_did_is_no_success() {
     let bed = Bed::require();
     let dev = fresh(&bed, "tester", "evil-leave", NO_INIT);

@@ -203,10 +203,11 @@ fn the_hosts_network_makes_a_container_trusted_and_hides_the_hosts_cgroups() {
     assert_eq!(answer(bus_script(&bed, "tester", create)), "done");
     assert_eq!(listed(&bed, "tester", "trust-net").unwrap()["trusted"], true);
     let guest = |line: &str| {
-        bed.snug("tester")
-            .args(["run", "-c", "trust-net", "--root", "-w", "/", "sh", "-c", line])
-            .run()
-            .unwrap()
+        let command = ["run", "-c", "trust-net", "--root", "-w", "/", "sh", "-c", line];
+        let ran = bed.snug("tester").args(command).run().unwrap();
+        // What was not run proves nothing.
+        assert_ne!(ran.code(), 125, "{}", ran.err());
+        ran
     };
     let host = answer(bed.shell("tester", "readlink /proc/self/ns/net"));
     assert_eq!(guest("readlink /proc/self/ns/net").success().out().trim(), host);
@@ -222,6 +223,24 @@ fn the_hosts_network_makes_a_container_trusted_and_hides_the_hosts_cgroups() {
     assert_eq!(guest(below).out(), "");
     // Not the owner of that network: it cannot change it.
     assert_ne!(guest("ip link add snugtest9 type dummy").code(), 0);
+}
+
+#[test]
+fn a_container_of_a_containers_own_works_with_nesting_alone() {
+    let bed = Bed::require();
+    // A user, process and mount namespace with a fresh /proc: what every rootless container begins with.
+    let nested =
+        ["run", "-w", "/", "unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc"];
+    let with = fresh(&bed, "tester", "trust-nested", DEBIAN_13);
+    let ran = with.snug(nested).args(["sh", "-c", "echo $$ $(id -u)"]).run().unwrap().success();
+    assert_eq!(ran.out(), "1 0\n");
+    let without = fresh_with(&bed, "tester", "trust-flat", DEBIAN_13, &["--no-grant", "nesting"]);
+    let ran = without.snug(nested).arg("true").run().unwrap();
+    assert!(![0, 125].contains(&ran.code()), "{} {}", ran.code(), ran.err());
+    // Nor is there a way to talk to Incus.
+    for dev in [&with, &without] {
+        answer(dev.snug(["run", "-w", "/", "sh", "-c", "! test -e /dev/incus"]));
+    }
 }
 
 #[test]

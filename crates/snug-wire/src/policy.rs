@@ -32,7 +32,8 @@ impl Policy {
         for line in text.lines() {
             match line.split_once('=') {
                 Some(("trusted", "yes")) => policy.trusted = true,
-                Some(("entry", "daemon")) => policy.entry = Entry::Daemon,
+                // A way that is not known here is not the short one.
+                Some(("entry", way)) if way != "direct" => policy.entry = Entry::Daemon,
                 _ => {}
             }
         }

@@ -1,0 +1,63 @@
+//! The tour of the README, line by line: what a newcomer types must do what it says.
+#![cfg(feature = "real-stack")]
+#![allow(missing_docs, clippy::unwrap_used, reason = "a test's name is its documentation")]
+
+mod common;
+
+use common::{HostFile, PATIENCE, TemporaryUser};
+use snug_testbed::{Bed, UserCommand};
+
+const README: &str = include_str!("../../../README.md");
+
+/// The lines of the tour without their comments.
+fn tour() -> Vec<(String, String)> {
+    let section = README.split("## The tour").nth(1).unwrap();
+    let block = section.split("```").nth(1).unwrap();
+    let lines = block.lines().filter_map(|line| line.strip_prefix("$ "));
+    let lines = lines.map(|line| line.split_once(" # ").unwrap_or((line, "")));
+    lines.map(|(line, comment)| (line.trim().to_owned(), comment.trim().to_owned())).collect()
+}
+
+/// The bed's guests have no package server: a program of that name is put where the package would put it.
+fn without_packages(line: &str) -> String {
+    let make = "snug run -- sudo sh -c 'echo \"echo Hello, world!\" >/usr/local/bin/hello; chmod 755 /usr/local/bin/hello'";
+    line.replace("snug run sudo apt-get install -y hello", make)
+}
+
+#[test]
+fn every_line_of_the_tour_does_what_it_says() {
+    let bed = Bed::require();
+    let _config = HostFile::snug_config(&bed, "default_image = \"local:debian/13\"\n");
+    let user = TemporaryUser::new(&bed, "snug-tourist");
+    let bash = |line: &str| {
+        let argv = ["/bin/bash", "-c", line].map(Into::into).to_vec();
+        UserCommand::for_account(user.account().clone(), argv).deadline(PATIENCE)
+    };
+    bash("echo note >notes.txt").run().unwrap().success();
+    let lines = tour();
+    assert!(lines.len() > 12, "the tour was not found: {lines:?}");
+    for (line, comment) in lines {
+        let line = without_packages(&line);
+        let refused = comment.starts_with("refused");
+        if line == "snug enter" {
+            let mut pty = bash(&line).on_pty().unwrap();
+            pty.line("echo in-$(hostname); exit 0").unwrap();
+            assert!(pty.ends_with(0).contains("in-tools"), "{line}");
+            continue;
+        }
+        let ended = bash(&line).run().unwrap();
+        assert_eq!(ended.code(), if refused { 125 } else { 0 }, "{line}: {}{}", ended.out(), ended.err());
+        let says = match line.as_str() {
+            "snug run -- cat /etc/os-release" => "VERSION_ID=\"13\"",
+            "echo hi | snug run wc -c" => "3\n",
+            "snug run hello" | "snug stop tools; snug run hello" => "Hello, world!\n",
+            "snug run -w / -- uname -a" => "Linux tools",
+            "snug run --rm -- id" => "snug-tourist",
+            "snug list; snug info play --json" => "\"memory\"",
+            _ => "",
+        };
+        assert!(ended.out().contains(says), "{line}: {}", ended.out());
+    }
+    assert_eq!(user.snug(["list"]).run().unwrap().success().out(), "");
+    bash("test -e notes.txt").run().unwrap().success();
+}
