@@ -262,7 +262,8 @@ fn without_incus_uninstalling_removes_nothing_and_the_makefiles_way_starts_it_fo
     assert!(answer(host.root(&raw_lxc)).contains("snug-agent"));
 
     host.root(stop).run().unwrap().success();
-    let uninstall = host.testbed("with-incus -- target/debug/xtask uninstall").unwrap();
+    let uninstall =
+        host.testbed(&format!("with-incus -- {} uninstall", SystemdHost::xtask_path().unwrap())).unwrap();
     let said = uninstall.run().unwrap().success();
     for left in ["/var/lib/snug ", "/var/lib/incus ", "/etc/subuid "] {
         assert!(said.err().contains(&format!("left: {left}")), "{}", said.err());

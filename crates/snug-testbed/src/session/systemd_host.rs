@@ -98,8 +98,16 @@ impl<'a> SystemdHost<'a> {
     /// The directory of what was built cannot be found.
     pub fn xtask(&self, arguments: &str) -> Result<UserCommand> {
         let target = target()?;
-        let target = target.display();
-        Ok(self.root(&format!("cd /; CARGO_TARGET_DIR={target} {target}/debug/xtask {arguments}")))
+        let (target, xtask) = (target.display(), Self::xtask_path()?);
+        Ok(self.root(&format!("cd /; CARGO_TARGET_DIR={target} {xtask} {arguments}")))
+    }
+
+    /// Where that program is on the host.
+    ///
+    /// # Errors
+    /// The directory of what was built cannot be found.
+    pub fn xtask_path() -> Result<String> {
+        Ok(format!("{}/debug/xtask", target()?.display()))
     }
 
     /// The program of the bed itself on the host.
