@@ -275,6 +275,27 @@ fn without_incus_uninstalling_removes_nothing_and_the_makefiles_way_starts_it_fo
 }
 
 #[test]
+fn the_hosts_time_zone_and_language_are_the_containers_from_its_next_start_on() {
+    let bed = Bed::require();
+    let host = host(&bed);
+    snug(&host, &format!("create --image {NO_INIT} dev")).run().unwrap().success();
+    // Neither is what a guest would have by itself; the guest has both.
+    host.root(
+        "ln -sf /usr/share/zoneinfo/Asia/Tokyo /etc/localtime; echo LANG=de_DE.UTF-8 >/etc/locale.conf",
+    )
+    .run()
+    .unwrap()
+    .success();
+    let has = "mkdir -p /etc/default /usr/share/zoneinfo/Asia /usr/lib/locale/de_DE.utf8; \
+               touch /usr/share/zoneinfo/Asia/Tokyo";
+    answer(snug(&host, &format!("run -c dev --root -w / -- sh -c '{has}'")));
+    snug(&host, "restart dev").run().unwrap().success();
+    let there =
+        answer(snug(&host, "run -c dev -w / -- sh -c 'readlink /etc/localtime; cat /etc/default/locale'"));
+    assert_eq!(there, "/usr/share/zoneinfo/Asia/Tokyo\nLANG=de_DE.UTF-8");
+}
+
+#[test]
 fn the_bed_uses_the_services_of_a_host_with_systemd() {
     let bed = Bed::require();
     let host = host(&bed);
