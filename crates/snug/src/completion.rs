@@ -5,9 +5,10 @@ use std::ffi::OsStr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap_complete::CompletionCandidate;
+use clap_complete::engine::ValueCompleter;
 use clap_complete::env::{CompleteEnv, Shells};
-use snug_core::setting::SettingKey;
+use clap_complete::{CompletionCandidate, PathCompleter};
+use snug_core::setting::{Autostart, Setting, SettingKey};
 
 use crate::bus::Bus;
 use crate::context::Context;
@@ -93,9 +94,30 @@ pub fn presets(current: &OsStr) -> Vec<CompletionCandidate> {
         .collect()
 }
 
-/// `cpu=` and so on.
+/// `cpu=` and so on, and the values of the one that has few.
 pub fn settings(current: &OsStr) -> Vec<CompletionCandidate> {
-    keys(current, "=")
+    let Some(text) = current.to_str() else { return Vec::new() };
+    if !text.contains('=') {
+        return keys(current, "=");
+    }
+    let pairs =
+        [Autostart::No, Autostart::Login, Autostart::Boot].map(|when| Setting::Autostart(when).to_string());
+    pairs.into_iter().filter(|pair| pair.starts_with(text)).map(CompletionCandidate::new).collect()
+}
+
+/// `NAME:` of a container, and paths of the host.
+pub fn places(current: &OsStr) -> Vec<CompletionCandidate> {
+    let mut candidates = PathCompleter::any().complete(current);
+    let is_name = current.to_str().is_some_and(|text| !text.contains(['/', ':', '.']));
+    if is_name {
+        let named = containers(current).into_iter();
+        candidates.extend(named.map(|name| {
+            let mut place = name.get_value().to_owned();
+            place.push(":");
+            CompletionCandidate::new(place).help(name.get_help().cloned())
+        }));
+    }
+    candidates
 }
 
 /// `cpu` and so on.

@@ -198,6 +198,13 @@ fn completions_are_printed_for_each_shell_and_answered() {
     let offered = complete(&["create", "-i", ""]);
     assert!(offered.contains("local:debian/13") && offered.contains("fedora"), "{offered}");
     assert!(complete(&["set", "me"]).contains("memory="));
+    assert_eq!(complete(&["set", "autostart=l"]).trim(), "autostart=login");
+    assert!(complete(&["cp", "d"]).contains("dev:\trunning"));
+    for line in
+        [&["cp", "/etc/host"][..], &["run", "less", "/etc/host"], &["run", "-c", "dev", "less", "/etc/host"]]
+    {
+        assert!(complete(line).contains("/etc/hostname"), "{line:?}");
+    }
     assert!(complete(&["r"]).contains("restart"));
 }
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 
 use clap::{Args, ValueHint};
+use clap_complete::ArgValueCompleter;
 use snug_core::name::ContainerName;
 use snug_core::paths::GUEST_AGENT;
 
@@ -19,7 +20,7 @@ use crate::archive::{ArchiveError, Skipped};
 use crate::context::{Context, parse_name};
 use crate::error::{CommandError, Kind};
 use crate::progress::Line;
-use crate::words;
+use crate::{completion, words};
 
 /// Copy files into a container or out of it
 ///
@@ -28,10 +29,10 @@ use crate::words;
 #[derive(Debug, Args)]
 pub struct CpArgs {
     /// What is copied
-    #[arg(value_name = "SRC", value_hint = ValueHint::AnyPath)]
+    #[arg(value_name = "SRC", value_hint = ValueHint::AnyPath, add = ArgValueCompleter::new(completion::places))]
     source: OsString,
     /// Where to: a directory, or the copy's name
-    #[arg(value_name = "DST", value_hint = ValueHint::AnyPath)]
+    #[arg(value_name = "DST", value_hint = ValueHint::AnyPath, add = ArgValueCompleter::new(completion::places))]
     destination: OsString,
     /// In the container, read and write as root
     #[arg(long)]

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Args;
-use clap_complete::ArgValueCompleter;
+use clap_complete::{ArgValueCompleter, PathCompleter};
 use snug_core::name::ContainerName;
 
 use super::arguments::{YesArgs, show_notices};
@@ -30,7 +30,7 @@ pub struct EnterArgs {
     #[command(flatten)]
     yes: YesArgs,
     /// Run this through the login shell instead of opening one
-    #[arg(value_name = "CMD", last = true, value_hint = clap::ValueHint::CommandWithArguments)]
+    #[arg(value_name = "CMD", last = true, value_hint = clap::ValueHint::CommandWithArguments, add = ArgValueCompleter::new(PathCompleter::any()))]
     command: Vec<OsString>,
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use clap_complete::ArgValueCompleter;
+use clap_complete::{ArgValueCompleter, PathCompleter};
 use snug_client::{Directory, Request, TerminalChoice, User};
 
 use super::arguments::ContainerArgs;
@@ -43,7 +43,7 @@ pub struct RunArgs {
     #[arg(long)]
     login: bool,
     /// The command and its arguments
-    #[arg(value_name = "CMD", required = true, trailing_var_arg = true, value_hint = clap::ValueHint::CommandWithArguments)]
+    #[arg(value_name = "CMD", required = true, trailing_var_arg = true, value_hint = clap::ValueHint::CommandWithArguments, add = ArgValueCompleter::new(PathCompleter::any()))]
     command: Vec<OsString>,
 }
 
