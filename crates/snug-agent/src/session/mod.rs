@@ -38,6 +38,8 @@ use crate::sys::{descriptor, memory, process, signal, timespec};
 
 /// A client that does not read its answers for so long is as good as gone. Answers are a few bytes.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Who connects and asks for nothing would keep a process of the guest for nothing.
+const REQUEST: Duration = Duration::from_secs(60);
 /// Descriptors that a client may hand over, `RLIMIT_NOFILE`'s usual soft limit.
 const MAX_DESCRIPTORS: usize = 1024;
 
@@ -203,8 +205,9 @@ fn converse(
     // The request is usually there by now. An error is met again where it is waited for.
     let _ = session.connection.fill();
     let mut handed = Vec::new();
+    let end = Instant::now() + REQUEST;
     loop {
-        match session.wait(None) {
+        match session.wait(Some(end)) {
             // Not received at all; a command that needs one of them is refused with a reason.
             Event::Message(ToAgent::Fds(_)) if descriptors == Descriptors::Refuse => {}
             Event::Message(ToAgent::Fds(numbers)) => {
@@ -234,8 +237,10 @@ fn converse(
             }
             Event::Order(Order::Settled) => context.settled = true,
             Event::Order(Order::Environment) => command::read_environment(context),
-            Event::ClientGone | Event::Terminate | Event::Order(Order::HangUp { .. }) => return Ok(()),
-            Event::Message(_) | Event::Order(_) | Event::Child | Event::Deadline => {}
+            Event::ClientGone | Event::Terminate | Event::Deadline | Event::Order(Order::HangUp { .. }) => {
+                return Ok(());
+            }
+            Event::Message(_) | Event::Order(_) | Event::Child => {}
         }
     }
 }
