@@ -117,7 +117,7 @@ impl Connections {
         Ok(body.into())
     }
 
-    /// The next piece of an answer; keeps the connection at its end.
+    /// The next piece of an answer. At its end the connection is kept by [`Self::keep_after`].
     pub(crate) async fn read_some(
         &self,
         context: &Context,

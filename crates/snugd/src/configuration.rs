@@ -2,12 +2,16 @@
 //! reads nothing below a user's home.
 
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use snug_core::config::{Config, Layer};
 use snug_core::paths::Paths;
 
 use crate::error::{Error, Result};
 use crate::host::file;
+
+/// Warnings of the configuration as it was last: it is read for each call, and they are told once.
+static TOLD: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 /// Reads and merges it. Blocks.
 ///
@@ -22,8 +26,11 @@ pub fn load(paths: &Paths) -> Result<Config> {
         }
     }
     let config = Config::merge(&layers)?;
-    for warning in config.warnings() {
-        tracing::warn!("{warning}");
+    let warnings: Vec<String> = config.warnings().iter().map(ToString::to_string).collect();
+    let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
+    if *told != warnings {
+        warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+        *told = warnings;
     }
     Ok(config)
 }

@@ -1,5 +1,6 @@
 //! The texts of `passwd`, `group`, `shadow`, `gshadow` and `subuid` with the owner in them. Pure: text in, text out, and a second
-//! time nothing changes. Lines that are not the owner's stay byte for byte.
+//! time nothing changes. Of others nothing changes but what cannot stay: groups lose an earlier owner as a member, shadow files the lines
+//! that belong to nobody.
 
 use crate::users::number;
 

@@ -70,6 +70,20 @@ impl Change {
         }
     }
 
+    /// The method that asks for it, and the verb of its job.
+    pub(super) fn method(&self) -> &'static str {
+        match self {
+            Self::Create { .. } => "Create",
+            Self::Ensure { .. } => "Ensure",
+            Self::Start => "Start",
+            Self::Restart(_) => "Restart",
+            Self::Stop(_) => "Stop",
+            Self::Remove { .. } => "Remove",
+            Self::Configure { .. } => "Configure",
+            Self::RepairAgent => "RepairAgent",
+        }
+    }
+
     /// The word of the signal `ContainerChanged`.
     fn outcome(&self, existed: bool) -> &'static str {
         match self {

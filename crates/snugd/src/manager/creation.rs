@@ -96,7 +96,7 @@ impl Request {
         work.check_settings(&self.settings, false).await?;
         let mut settings: Settings = work.config.settings.clone();
         self.settings.iter().for_each(|setting| settings.set(setting));
-        let image_present = matches!(work.find_image(&image).await?, Found::Here(_));
+        let image_present = matches!(work.images().find(&image).await?, Found::Here(_));
         let spec = Spec::new(&image, &resolved.preset, resolved.grants, settings);
         if spec.to_json().len() > LONGEST_SPEC {
             return Err(invalid(format!("the grants and settings of '{}' are too long together", work.name))

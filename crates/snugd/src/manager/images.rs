@@ -18,7 +18,7 @@ use crate::error::{Error, ErrorKind, Result, invalid};
 use crate::host::owner;
 use crate::incus::image::{self, Handed, Viewer};
 use crate::job::{self, Subject};
-use crate::work::Work;
+use crate::work::images::Images;
 
 /// `ListImages`.
 ///
@@ -109,10 +109,11 @@ pub async fn pull(daemon: &Arc<Daemon>, call: &Call) -> Answer {
             if dry_run {
                 return plan(format!("fetch the image '{image}'"));
             }
-            let name = "pull".parse()?;
-            let work = Work::new(&worker, uid, name, Some(job)).await?;
-            work.stage(format!("fetching {image}"));
-            work.pull_image(&image).await?;
+            job.stage(format!("fetching {image}"));
+            let config = worker.config().await?;
+            let viewer = viewer(uid).await?;
+            let images = Images { incus: worker.incus(), config: &config, viewer, job: Some(&job) };
+            images.pull(&image).await?;
             Ok(job::Answer::new())
         },
         || async {},

@@ -50,7 +50,7 @@ pub async fn call(daemon: &Arc<Daemon>, call: &Call) -> Answer {
             let dry_run = finish(options)?;
             creation::authorise_grants(daemon, call, &request).await?;
             let client = creation::client(daemon, call, &request).await?;
-            start(daemon, call, "Create", uid, name, Change::Create { request, client }, dry_run)
+            start(daemon, call, uid, name, Change::Create { request, client }, dry_run)
         }
         "Ensure" => {
             let (name, mut options) = named(call)?;
@@ -61,49 +61,41 @@ pub async fn call(daemon: &Arc<Daemon>, call: &Call) -> Answer {
             if create {
                 creation::authorise_grants(daemon, call, &request).await?;
             }
-            start(
-                daemon,
-                call,
-                "Ensure",
-                uid,
-                name,
-                Change::Ensure { request: create.then_some(request) },
-                dry_run,
-            )
+            start(daemon, call, uid, name, Change::Ensure { request: create.then_some(request) }, dry_run)
         }
         "Start" => {
             let (name, mut options) = named(call)?;
             let uid = target(daemon, call, &mut options).await?;
             let dry_run = finish(options)?;
-            start(daemon, call, "Start", uid, name, Change::Start, dry_run)
+            start(daemon, call, uid, name, Change::Start, dry_run)
         }
         "Restart" => {
             let (name, mut options) = named(call)?;
             let uid = target(daemon, call, &mut options).await?;
             let stop = stop_request(&mut options)?;
             let dry_run = finish(options)?;
-            start(daemon, call, "Restart", uid, name, Change::Restart(stop), dry_run)
+            start(daemon, call, uid, name, Change::Restart(stop), dry_run)
         }
         "Stop" => {
             let (name, mut options) = named(call)?;
             let uid = target(daemon, call, &mut options).await?;
             let stop = stop_request(&mut options)?;
             let dry_run = finish(options)?;
-            start(daemon, call, "Stop", uid, name, Change::Stop(stop), dry_run)
+            start(daemon, call, uid, name, Change::Stop(stop), dry_run)
         }
         "Remove" => {
             let (name, mut options) = named(call)?;
             let uid = target(daemon, call, &mut options).await?;
             let force = options.flag("force")?;
             let dry_run = finish(options)?;
-            start(daemon, call, "Remove", uid, name, Change::Remove { force }, dry_run)
+            start(daemon, call, uid, name, Change::Remove { force }, dry_run)
         }
         "Configure" => configure(daemon, call).await,
         "RepairAgent" => {
             let (name, mut options) = named(call)?;
             let uid = target(daemon, call, &mut options).await?;
             let dry_run = finish(options)?;
-            start(daemon, call, "RepairAgent", uid, name, Change::RepairAgent, dry_run)
+            start(daemon, call, uid, name, Change::RepairAgent, dry_run)
         }
         "Prune" => prune::call(daemon, call).await,
         "List" => listing::list(daemon, call).await,
@@ -130,7 +122,7 @@ async fn configure(daemon: &Arc<Daemon>, call: &Call) -> Answer {
         .map(|(key, value)| Ok(Setting::from_pair(key, value)?))
         .collect::<Result<Vec<Setting>>>()?;
     let unset = unset.iter().map(|key| Ok(key.parse()?)).collect::<Result<Vec<SettingKey>>>()?;
-    start(daemon, call, "Configure", uid, name, Change::Configure { set, unset }, dry_run)
+    start(daemon, call, uid, name, Change::Configure { set, unset }, dry_run)
 }
 
 fn container(name: &str) -> Result<ContainerName> {
@@ -195,7 +187,6 @@ pub async fn manage_all(daemon: &Daemon, call: &Call, whose: &str) -> Result<()>
 fn start(
     daemon: &Arc<Daemon>,
     call: &Call,
-    verb: &'static str,
     uid: Uid,
     name: ContainerName,
     change: Change,
@@ -204,7 +195,7 @@ fn start(
     let subject = Subject {
         connection: call.caller.connection.clone(),
         uid: call.caller.uid,
-        verb,
+        verb: change.method(),
         container: name.to_string(),
     };
     leave_room(daemon, call)?;

@@ -77,7 +77,7 @@ impl Work {
             Step::EnsurePool => self.ensure_pool().await,
             Step::EnsureNetwork { .. } => self.ensure_network().await,
             Step::HoldHostNetwork => self.hold_host_network().await,
-            Step::PullImage { image } => self.pull_image(image).await,
+            Step::PullImage { image } => self.images().pull(image).await,
             Step::CreateInstance { image, spec, temporary, .. } => {
                 self.create_instance(image, spec, *temporary).await
             }

@@ -3,20 +3,21 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use incus_client::{InstancePatch, InstanceSource, InstancesPost, Operation};
-use snug_core::image::{ImageRef, Remote};
+use incus_client::{InstancePatch, InstanceSource, InstancesPost};
+use snug_core::image::ImageRef;
 use snug_core::instance::{ConfigChange, IDMAP_SIZE, InstanceConfig, InstanceFacts, wanted};
-use snug_core::spec::{OwnerTag, PHASE_KEY, Phase, Spec, TemporaryTag};
+use snug_core::spec::{PHASE_KEY, Phase, Spec, TemporaryTag};
 use snug_core::subid;
 
+use super::images::{Followed, follow};
 use super::{VERSION, Work};
 use crate::container::lookup::Found;
 use crate::error::{Error, ErrorKind, Result, failed};
 use crate::failpoint;
 use crate::host::{file, rundir};
-use crate::incus::image::{self, Found as FoundImage, Viewer};
+use crate::incus::image::{self, Found as FoundImage};
 use crate::incus::patiently;
-use crate::incus::{idmap, network, pool, quirks, remote};
+use crate::incus::{idmap, network, pool, quirks};
 use crate::job::record;
 use crate::reservation::Reservation;
 
@@ -26,59 +27,6 @@ impl Work {
         Ok(self.found().await?.spec()?.clone())
     }
 
-    fn remote(&self, image: &ImageRef) -> Option<&Remote> {
-        match image {
-            ImageRef::Remote { remote, .. } => self.config.images.remotes.get(remote),
-            _ => None,
-        }
-    }
-
-    /// Whether, and as what, Incus has the image for this owner.
-    ///
-    /// # Errors
-    /// [`ErrorKind::ImageUnknown`].
-    pub async fn find_image(&self, image: &ImageRef) -> Result<FoundImage> {
-        let viewer = Viewer::new(OwnerTag { uid: self.uid(), name: self.owner.account.name.clone() });
-        image::find(self.daemon.incus(), &viewer, image, self.remote(image)).await
-    }
-
-    /// Fetches an image that Incus does not have.
-    ///
-    /// # Errors
-    /// [`ErrorKind::ImageUnreachable`], [`ErrorKind::ImageUnknown`], cancelled.
-    pub async fn pull_image(&self, image: &ImageRef) -> Result<()> {
-        let FoundImage::Away(remote, alias) = self.find_image(image).await? else { return Ok(()) };
-        image::check_room_to_pull().await?;
-        let incus = self.daemon.incus();
-        let operation = remote::pull(incus, &remote, &alias).await?;
-        match self.follow(&operation).await {
-            Ok(()) => Ok(()),
-            Err(Followed::Cancelled) => Err(crate::job::cancelled()),
-            Err(Followed::Failed(error)) => Err(remote::explain(error, &remote, &alias)),
-        }
-    }
-
-    /// Waits for an operation, tells its progress, and cancels it with the job where Incus can.
-    async fn follow(&self, operation: &Operation) -> Result<(), Followed> {
-        let job = self.job.clone();
-        let told = self.job.clone();
-        let end = operation.wait_with_progress(move |progress| {
-            if let (Some(job), Some(percent)) = (&told, progress.percent) {
-                job.percent(f64::from(percent));
-            }
-        });
-        let Some(job) = job else { return end.await.map(|_| ()).map_err(Followed::Failed) };
-        tokio::select! {
-            ended = end => ended.map(|_| ()).map_err(Followed::Failed),
-            () = job.cancelled() => {
-                // One that cannot be cancelled is waited for: what it made is undone afterwards.
-                let _ = operation.cancel().await;
-                let _ = operation.wait_end().await;
-                Err(Followed::Cancelled)
-            }
-        }
-    }
-
     pub(super) async fn create_instance(
         &self,
         image: &ImageRef,
@@ -86,7 +34,7 @@ impl Work {
         temporary: Option<TemporaryTag>,
     ) -> Result<()> {
         self.make_sources().await?;
-        let FoundImage::Here(fingerprint) = self.find_image(image).await? else {
+        let FoundImage::Here(fingerprint) = self.images().find(image).await? else {
             return Err(failed(format!("the image '{image}' is gone again")));
         };
         // Of one that was removed behind our back, perhaps of an earlier holder of this uid.
@@ -105,7 +53,7 @@ impl Work {
         let operation = self.incus().instances().create(&post).await.map_err(|error| self.refused(error))?;
         self.forget();
         failpoint::reach("create-instance:during");
-        match self.follow(&operation).await {
+        match follow(self.job.as_ref(), &operation).await {
             Ok(()) => Ok(()),
             Err(Followed::Cancelled) => Err(crate::job::cancelled()),
             Err(Followed::Failed(error)) => {
@@ -304,9 +252,4 @@ impl Work {
 struct Reserved {
     _address: Option<Reservation<Ipv4Addr>>,
     _ids: Option<Reservation<u32>>,
-}
-
-enum Followed {
-    Cancelled,
-    Failed(incus_client::Error),
 }

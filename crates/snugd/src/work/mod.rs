@@ -6,6 +6,7 @@
 //! | [`discovery`] | what is: the state that planners look at |
 //! | [`executor`] | steps in order, undos when one fails |
 //! | [`guest`] | steps on the running guest: agent, stop |
+//! | [`images`] | images: looked for, fetched |
 //! | [`instance`] | steps on the Incus instance |
 //! | [`limits`] | settings against what the host has |
 //! | [`preparation`] | steps on the host |
@@ -15,6 +16,7 @@ pub mod cleanup;
 pub mod discovery;
 pub mod executor;
 pub mod guest;
+pub mod images;
 pub mod instance;
 pub mod limits;
 pub mod preparation;
@@ -25,7 +27,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use incus_client::Client;
 use snug_core::config::Config;
 use snug_core::name::{ContainerName, Uid};
-use snug_core::spec::Phase;
+use snug_core::spec::{OwnerTag, Phase};
+
+use self::images::Images;
 
 use crate::container::lookup::{self, Found, missing};
 use crate::daemon::Daemon;
@@ -33,6 +37,7 @@ use crate::error::Result;
 use crate::host::home::Home;
 use crate::host::owner::Owner;
 use crate::host::{home, owner};
+use crate::incus::image::Viewer;
 use crate::job::Job;
 
 /// The agent's version: that of the release.
@@ -88,6 +93,13 @@ impl Work {
     #[must_use]
     pub fn incus(&self) -> Client {
         self.daemon.incus().project(self.config.project(self.uid()))
+    }
+
+    /// The owner's images.
+    #[must_use]
+    pub fn images(&self) -> Images<'_> {
+        let viewer = Viewer::new(OwnerTag { uid: self.uid(), name: self.owner.account.name.clone() });
+        Images { incus: self.daemon.incus(), config: &self.config, viewer, job: self.job.as_ref() }
     }
 
     /// The container as it was last seen or made by this work.
