@@ -11,6 +11,7 @@
 //! | [`directory`] | the caller's directory and its identity |
 //! | [`limits`] | resource limits and umask |
 //! | [`terminfo`] | the caller's terminfo entry |
+//! | [`words`] | what a person is told: hints, a guest's words made harmless |
 //! | [`terminal`] | the caller's terminal: modes, size, who of several clients holds it |
 //! | [`guest_terminal`] | the guest's terminal, seen and steered through its master |
 //! | [`screen`] | what the guest's terminal shows, on the caller's |
@@ -35,6 +36,7 @@ pub mod startup;
 pub mod stream;
 pub mod terminal;
 pub mod terminfo;
+pub mod words;
 
 pub use request::{Directory, Error, Outcome, Request, TerminalChoice, User, finish};
 pub use session::run;

@@ -19,10 +19,11 @@ use snug_wire::socket::{Connection, Descriptors, Filled, WireError, connect};
 
 use crate::console::{self, Console, Peer, Wiring};
 use crate::relay::Receiving;
-use crate::request::{Directory, Error, Outcome, Request, TerminalChoice, User};
+use crate::request::{Error, Outcome, Request, TerminalChoice, User};
 use crate::signals::{self, Signals};
 use crate::stream::Streams;
 use crate::terminal::Terminal;
+use crate::words::{directory_hints, harmless};
 use crate::{directory, environment, limits, relay, startup, stream, terminfo};
 
 /// How long an agent may take to accept a connection and say hello: it does nothing else first.
@@ -481,23 +482,6 @@ impl Session<'_> {
     }
 }
 
-/// What would help where the container does not have a directory. Only an untrusted one shares nothing of the host.
-fn directory_hints(wanted: &Directory, container: &str, trusted: bool) -> Vec<String> {
-    let shared = if trusted {
-        "what is below your home is there where the container shares it".to_owned()
-    } else {
-        format!("{container} has none of the host's directories: `snug cp` brings files in and out")
-    };
-    match wanted {
-        Directory::Guest(path) => {
-            let meant =
-                format!("`-w` names a directory of {container}, which need not have those of the host");
-            path.is_dir().then_some(shared).into_iter().chain([meant]).collect()
-        }
-        _ => vec![shared, "`-w DIR` names a directory of the container".into()],
-    }
-}
-
 fn to_byte(signal: i32) -> u8 {
     u8::try_from(signal).expect("signal numbers are below 65")
 }
@@ -506,42 +490,4 @@ fn to_byte(signal: i32) -> u8 {
 /// answers TIOCGPTN.
 fn is_pty_master(fd: BorrowedFd<'_>) -> bool {
     rustix::pty::ptsname(fd, Vec::new()).is_ok()
-}
-
-/// Text of a guest without what a terminal would obey.
-fn harmless(text: &[u8]) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for c in String::from_utf8_lossy(text).chars() {
-        if is_unsafe(c) {
-            shown.extend(c.escape_unicode());
-        } else {
-            shown.push(c);
-        }
-    }
-    shown
-}
-
-/// Whether a character may change how a terminal shows what comes after it. The same as `snug_core::text::is_unsafe`,
-/// whose crate is too much for the hot path (a test of `snug` compares them).
-#[must_use]
-pub fn is_unsafe(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_hints_for_a_missing_directory_name_what_would_help() {
-        let there = directory_hints(&Directory::Guest("/usr".into()), "dev", true);
-        assert!(there[0].contains("your home") && there[1].contains("`-w`"), "{there:?}");
-        let nowhere = directory_hints(&Directory::Guest("/nowhere/at/all".into()), "dev", true);
-        assert!(!nowhere.concat().contains("your home"), "{nowhere:?}");
-        let here = directory_hints(&Directory::Same { or_home: false }, "dev", false);
-        assert!(here[0].contains("snug cp") && here[1].contains("`-w DIR`"), "{here:?}");
-    }
 }

@@ -75,9 +75,9 @@ fn process_substitutions_arrive() {
 #[test]
 fn what_a_command_leaves_behind_keeps_its_client_and_a_signal_ends_that() {
     // As a pipe does on the host; there a signal would end whoever reads it.
-    let line = "snug run -w / sh -c 'echo said; setsid sleep 1000 &' >~/left & sleep 2; kill -INT $!; wait $!; \
+    let line = "snug run -w / sh -c 'echo said; setsid sleep 1000 &' >~/left & sleep 2; kill -TERM $!; wait $!; \
                 echo $?; cat ~/left; rm ~/left";
-    assert_eq!(guest().bash(line).run().unwrap().success().out(), "130\nsaid\n");
+    assert_eq!(guest().bash(line).run().unwrap().success().out(), "143\nsaid\n");
 }
 
 #[test]

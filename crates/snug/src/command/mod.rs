@@ -75,7 +75,7 @@ mod tests {
     #[test]
     fn the_hot_path_takes_the_same_characters_for_unsafe() {
         for c in '\0'..=char::MAX {
-            assert_eq!(snug_client::session::is_unsafe(c), is_unsafe(c), "{c:?}");
+            assert_eq!(snug_client::words::is_unsafe(c), is_unsafe(c), "{c:?}");
         }
     }
 }

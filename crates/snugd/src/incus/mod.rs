@@ -2,6 +2,7 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | [`handed`] | files that callers hand over |
 //! | [`idmap`] | ranges of host ids, one for each container |
 //! | [`image`] | images of this host: resolved, imported, listed, removed |
 //! | [`image_metadata`] | what an image says of itself |
@@ -11,7 +12,9 @@
 //! | [`quirks`] | texts of Incus that must be read, with the versions they hold for |
 //! | [`remote`] | image servers: what they have, images fetched from them |
 //! | [`requirements`] | what Incus and its host must be able to do |
+//! | [`viewer`] | for whom an image exists |
 
+pub mod handed;
 pub mod idmap;
 pub mod image;
 pub mod image_metadata;
@@ -21,6 +24,7 @@ pub mod project;
 pub mod quirks;
 pub mod remote;
 pub mod requirements;
+pub mod viewer;
 
 use std::future::Future;
 use std::time::{Duration, Instant};

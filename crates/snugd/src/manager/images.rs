@@ -16,7 +16,9 @@ use crate::bus::polkit::{Action, authorise};
 use crate::daemon::Daemon;
 use crate::error::{Error, ErrorKind, Result, invalid};
 use crate::host::owner;
-use crate::incus::image::{self, Handed, Viewer};
+use crate::incus::handed::Handed;
+use crate::incus::image;
+use crate::incus::viewer::Viewer;
 use crate::job::{self, Subject};
 use crate::work::images::Images;
 

@@ -7,8 +7,9 @@ use snug_core::config::Config;
 use snug_core::image::{ImageRef, Remote};
 
 use crate::error::Result;
-use crate::incus::image::{self, Found, Viewer};
+use crate::incus::image::{self, Found};
 use crate::incus::remote;
+use crate::incus::viewer::Viewer;
 use crate::job::{Job, cancelled};
 
 /// The images of one user.

@@ -37,7 +37,7 @@ use crate::error::Result;
 use crate::host::home::Home;
 use crate::host::owner::Owner;
 use crate::host::{home, owner};
-use crate::incus::image::Viewer;
+use crate::incus::viewer::Viewer;
 use crate::job::Job;
 
 /// The agent's version: that of the release.
