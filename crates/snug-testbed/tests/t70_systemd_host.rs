@@ -275,6 +275,29 @@ fn without_incus_uninstalling_removes_nothing_and_the_makefiles_way_starts_it_fo
 }
 
 #[test]
+fn doctor_names_what_is_missing_and_how_to_get_it() {
+    let bed = Bed::require();
+    let host = host(&bed);
+    let check = |name: &str| {
+        let report = json(&snug(&host, "doctor --json").run().unwrap());
+        report["checks"].as_array().unwrap().iter().find(|check| check["check"] == name).cloned().unwrap()
+    };
+    let policy = "/usr/share/polkit-1/actions/org.snug.policy";
+    let agent = "/usr/libexec/snug/guest/snug-agent";
+    for (name, missing, hint) in [("polkit", policy, "org.snug.policy"), ("agent", agent, "reinstall")] {
+        assert_eq!(check(name)["status"], "ok", "{name}");
+        host.root(&format!("mv {missing} /root/away")).run().unwrap().success();
+        let found = check(name);
+        host.root(&format!("mv /root/away {missing}")).run().unwrap().success();
+        assert_eq!(found["status"], "error", "{found}");
+        assert!(found["hint"].as_str().unwrap().contains(hint), "{found}");
+    }
+    // Who may not own is told why.
+    let system = host.root("runuser -u daemon -- snug doctor --json").run().unwrap().ends_with(1);
+    assert!(system.out().contains("UID_MIN"), "{}", system.out());
+}
+
+#[test]
 fn the_hosts_time_zone_and_language_are_the_containers_from_its_next_start_on() {
     let bed = Bed::require();
     let host = host(&bed);
@@ -299,6 +322,7 @@ fn the_hosts_time_zone_and_language_are_the_containers_from_its_next_start_on() 
 fn the_bed_uses_the_services_of_a_host_with_systemd() {
     let bed = Bed::require();
     let host = host(&bed);
+    host.root("incus project create theirs && incus storage create theirs dir").run().unwrap().success();
     host.root("systemctl stop incus.socket incus.service incus-user.socket").run().unwrap().success();
     host.testbed("up --no-images").unwrap().run().unwrap().success();
     assert_eq!(property(&host, "incus", "ActiveState"), "active");
@@ -314,8 +338,12 @@ fn the_bed_uses_the_services_of_a_host_with_systemd() {
     host.testbed("down --users").unwrap().run().unwrap().success();
     assert_eq!(property(&host, "incus", "ActiveState"), "inactive");
     assert_eq!(property(&host, "incus.socket", "ActiveState"), "inactive");
-    // The bus was the host's.
+    // The bus was the host's, and what was in its Incus is there still.
     assert_eq!(property(&host, "dbus", "ActiveState"), "active");
+    host.root("systemctl start incus.socket && incus project show theirs && incus storage show theirs")
+        .run()
+        .unwrap()
+        .success();
     assert_eq!(answer(host.root("getent passwd second || :")), "");
     assert_eq!(answer(host.root(&format!("id -un {USER}"))), USER);
 }
