@@ -266,7 +266,7 @@ fn a_guest_takes_no_other_ones_place_on_the_bridge() {
         "ip address flush dev eth0; ip address add {address}/22 dev eth0; ping -c 3 -W 1 {gateway}
          ip link set eth0 down; ip link set eth0 address {robbed}; ip link set eth0 up; ping -c 3 -W 1 {gateway}; :"
     );
-    answer(mine.snug(["run", "--root", "-w", "/", "sh", "-c", &format!("{{ {pretend} }} >/dev/null 2>&1")]));
+    answer(mine.snug(["run", "--root", "-w", "/", "sh", "-c", &format!("{{ {pretend}; }} >/dev/null 2>&1")]));
     assert!(!neighbour().contains(&robber), "{}", neighbour());
     served().unwrap();
     assert!(neighbour().contains(&robbed), "{}", neighbour());
