@@ -144,6 +144,15 @@ async fn incus(daemon: &Arc<Daemon>) -> Vec<Check> {
         )
         .hint("a kernel of 5.15 or newer can"),
     });
+    checks.push(match server.environment.firewall.as_str() {
+        "nftables" => Check::new("firewall", Status::Ok, "Incus filters with nftables"),
+        other => Check::new(
+            "firewall",
+            Status::Warning,
+            format!("Incus has not found nftables ('{other}'): a container with a network may not start"),
+        )
+        .hint("install the package 'nftables' and restart incus.service, or use network=none"),
+    });
     checks.push(match storage(daemon).await {
         Ok(check) => check,
         Err(error) => Check::failed("storage", &error),
