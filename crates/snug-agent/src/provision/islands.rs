@@ -96,6 +96,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn one_that_cannot_be_made_is_an_error_and_a_home_of_the_guests_own_needs_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let guest = Guest::at(directory.path());
+        let mut provision = crate::provision::tests::provision();
+        provision.private = vec!["/somewhere/../else".into()];
+        let error = make(&guest, &provision).unwrap_err();
+        assert_eq!(error.to_string(), "1 of 1 are missing");
+        provision.home_shared = false;
+        assert!(make(&guest, &provision).is_ok());
+    }
+
+    #[test]
     fn an_island_lies_below_its_base() {
         assert_eq!(names(Path::new("./a/b")).unwrap().len(), 2);
         for path in ["", ".", "..", "a/../../b", "/a"] {

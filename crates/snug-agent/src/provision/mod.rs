@@ -68,7 +68,7 @@ fn steps(guest: &Guest, provision: &Provision, init: Kind) -> Vec<Step> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use snug_wire::provision::Account;
 

@@ -90,6 +90,21 @@ mod tests {
     }
 
     #[test]
+    fn without_its_islands_a_guest_starts_no_services_of_its_owner() {
+        let directory = tempfile::tempdir().unwrap();
+        let guest = Guest::at(directory.path());
+        let provision = crate::provision::tests::provision();
+        let_owner_linger(&guest, &provision, Kind::Systemd).unwrap();
+        let file = guest.path("/var/lib/systemd/linger/anna");
+        assert!(file.exists());
+        for _ in 0..2 {
+            let told = keep_owner_from_lingering(&guest, &provision).unwrap_err();
+            assert!(told.to_string().contains("services stay off"), "{told}");
+            assert!(!file.exists());
+        }
+    }
+
+    #[test]
     fn names_of_directory_services_become_file_names() {
         assert_eq!(escaped("anna"), "anna");
         assert_eq!(escaped("EX\\a/b"), "EX\\x5ca\\x2fb");
