@@ -79,8 +79,18 @@ pub async fn run(daemon: &Arc<Daemon>, idle: Duration) -> Result<End> {
     }
 }
 
+/// Makes the last close of a socket that came with a message a quick one: one that lingers would hold the executor for as
+/// long as its sender chose (socket(7), `SO_LINGER`).
+fn let_go_at_once(message: &Message) {
+    for descriptor in message.data().fds() {
+        // Of what is no socket there is nothing to say.
+        let _ = rustix::net::sockopt::set_socket_linger(descriptor, None);
+    }
+}
+
 /// Whether the message is somebody's wish.
 fn take_in(daemon: &Arc<Daemon>, message: Message, calls: &mut JoinSet<()>) -> bool {
+    let_go_at_once(&message);
     match message.message_type() {
         Type::MethodCall => {
             let Some(place) = place(daemon, &message) else {

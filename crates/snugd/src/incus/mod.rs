@@ -43,6 +43,8 @@ impl From<incus_client::Error> for Error {
             IncusKind::Cancelled => Self::new(ErrorKind::Cancelled, text),
             IncusKind::Unknown => Self::new(ErrorKind::Interrupted, text)
                 .hint("incusd was restarted or does not answer: see the journal of incus.service"),
+            _ if quirks::is_full_quota(&text) => Self::new(ErrorKind::NoSpace, text)
+                .hint("the container's own disk is full: give it more (snug set -c NAME disk=…), or remove something in it"),
             _ if quirks::is_full_disk(&text) => Self::new(ErrorKind::NoSpace, text).hint(
                 "free some space in the storage pool: `incus storage info` shows it, `snug rm` frees it",
             ),

@@ -1,79 +1,79 @@
-//! Texts of Incus that must be read because it has no code for them. One table, with the versions they were seen in.
+//! Texts of Incus that must be read because it has no code for them, each with where it is in Incus' source and the version
+//! that it was seen in. Compared in lower case.
 
-/// A text and what it means.
-struct Quirk {
-    /// What the message contains.
-    text: &'static str,
-    /// Where it was read in Incus' source.
-    #[allow(dead_code, reason = "for the reader")]
-    seen: &'static str,
+const FULL_QUOTA: &[&str] = &[
+    "disk quota exceeded", // strerror(EDQUOT) passed through, 6.0.4
+];
+
+const FULL_DISK: &[&str] = &[
+    "no space left on device", // strerror(ENOSPC) passed through, 6.0.4
+    "disk quota exceeded",     // strerror(EDQUOT) passed through, 6.0.4
+];
+
+const UNREACHABLE: &[&str] = &[
+    "no such host",                         // Go net.DNSError, 6.0.4
+    "dial tcp",                             // Go net.OpError, 6.0.4
+    "i/o timeout",                          // Go net, 6.0.4
+    "connection refused",                   // strerror(ECONNREFUSED) passed through, 6.0.4
+    "network is unreachable",               // strerror(ENETUNREACH) passed through, 6.0.4
+    "temporary failure in name resolution", // getaddrinfo(3) passed through, 6.0.4
+    "tls:",                                 // Go crypto/tls, 6.0.4
+    "x509:",                                // Go crypto/x509, 6.0.4
+    "unexpected eof",                       // Go io, a server that breaks off, 6.0.4
+    "client.timeout",                       // Go net/http, 6.0.4
+];
+
+const UNTRUSTED: &[&str] = &[
+    "x509:", // Go crypto/x509, 6.0.4
+];
+
+const UNKNOWN_IMAGE: &[&str] = &[
+    "couldn't find the requested image",     // shared/simplestreams, 6.0.4
+    "the requested image couldn't be found", // shared/simplestreams and daemon_images.go, 6.0.4
+    "image not found",                       // response NotFound, 6.0.4
+    "alias doesn't exist",                   // client/simplestreams_images.go, 6.0.4
+    "image alias not found",                 // db/cluster/images, 6.0.4
+];
+
+const BROKEN_IMAGE: &[&str] = &[
+    "unpack failed",                 // server/storage/utils.go ImageUnpack, 6.0.4
+    "unsquashfs",                    // internal/server/../unpack, 6.0.4
+    "unsupported compression",       // shared/archive DetectCompression, 6.0.4
+    "metadata.yaml",                 // cmd/incusd/images.go getImageMetadata, 6.0.4
+    "unable to detect compression",  // shared/archive, 6.0.4
+    "could not find image metadata", // cmd/incusd/images.go, 6.0.4
+];
+
+const WRONG_HASH: &[&str] = &[
+    "hash mismatch for", // shared/util DownloadFileHash, 6.0.4
+];
+
+const ALREADY_RUNNING: &[&str] = &[
+    "already running", // api.StatusErrorf in instance/drivers/driver_lxc.go, 6.0.4
+];
+
+const ALREADY_STOPPED: &[&str] = &[
+    "already stopped", // ErrInstanceIsStopped, instance/drivers/driver_common.go, 6.0.4
+];
+
+const BUSY: &[&str] = &[
+    "instance is busy running a", // instance/operationlock Create, 6.0.4
+    "instance is running",        // instance_delete.go, while a failed start is being cleaned up, 6.0.4
+];
+
+const NO_IDS: &[&str] = &[
+    "no uid/gid allocation configured", // instance/drivers/util.go findIdmap, 6.0.4
+];
+
+fn any(table: &[&str], text: &str) -> bool {
+    let text = text.to_lowercase();
+    table.iter().any(|part| text.contains(part))
 }
 
-const FULL_DISK: &[Quirk] = &[
-    Quirk { text: "no space left on device", seen: "strerror(ENOSPC) passed through, 6.0.4" },
-    Quirk { text: "disk quota exceeded", seen: "strerror(EDQUOT) passed through, 6.0.4" },
-];
-
-const UNREACHABLE: &[Quirk] = &[
-    Quirk { text: "no such host", seen: "Go net.DNSError, 6.0.4" },
-    Quirk { text: "dial tcp", seen: "Go net.OpError, 6.0.4" },
-    Quirk { text: "i/o timeout", seen: "Go net, 6.0.4" },
-    Quirk { text: "connection refused", seen: "strerror(ECONNREFUSED) passed through, 6.0.4" },
-    Quirk { text: "network is unreachable", seen: "strerror(ENETUNREACH) passed through, 6.0.4" },
-    Quirk { text: "temporary failure in name resolution", seen: "getaddrinfo(3) passed through, 6.0.4" },
-    Quirk { text: "tls:", seen: "Go crypto/tls, 6.0.4" },
-    Quirk { text: "x509:", seen: "Go crypto/x509, 6.0.4" },
-    Quirk { text: "unexpected eof", seen: "Go io, a server that breaks off, 6.0.4" },
-    Quirk { text: "client.timeout", seen: "Go net/http, 6.0.4" },
-];
-
-const UNTRUSTED: &[Quirk] = &[Quirk { text: "x509:", seen: "Go crypto/x509, 6.0.4" }];
-
-const UNKNOWN_IMAGE: &[Quirk] = &[
-    Quirk { text: "couldn't find the requested image", seen: "shared/simplestreams, 6.0.4" },
-    Quirk {
-        text: "the requested image couldn't be found",
-        seen: "shared/simplestreams and daemon_images.go, 6.0.4",
-    },
-    Quirk { text: "image not found", seen: "response NotFound, 6.0.4" },
-    Quirk { text: "alias doesn't exist", seen: "client/simplestreams_images.go, 6.0.4" },
-    Quirk { text: "image alias not found", seen: "db/cluster/images, 6.0.4" },
-];
-
-const BROKEN_IMAGE: &[Quirk] = &[
-    Quirk { text: "unpack failed", seen: "server/storage/utils.go ImageUnpack, 6.0.4" },
-    Quirk { text: "unsquashfs", seen: "internal/server/../unpack, 6.0.4" },
-    Quirk { text: "unsupported compression", seen: "shared/archive DetectCompression, 6.0.4" },
-    Quirk { text: "metadata.yaml", seen: "cmd/incusd/images.go getImageMetadata, 6.0.4" },
-    Quirk { text: "unable to detect compression", seen: "shared/archive, 6.0.4" },
-    Quirk { text: "could not find image metadata", seen: "cmd/incusd/images.go, 6.0.4" },
-];
-
-const WRONG_HASH: &[Quirk] =
-    &[Quirk { text: "hash mismatch for", seen: "shared/util DownloadFileHash, 6.0.4" }];
-
-const ALREADY_RUNNING: &[Quirk] =
-    &[Quirk { text: "already running", seen: "api.StatusErrorf in instance/drivers/driver_lxc.go, 6.0.4" }];
-
-const ALREADY_STOPPED: &[Quirk] = &[Quirk {
-    text: "already stopped",
-    seen: "ErrInstanceIsStopped, instance/drivers/driver_common.go, 6.0.4",
-}];
-
-const BUSY: &[Quirk] = &[
-    Quirk { text: "instance is busy running a", seen: "instance/operationlock Create, 6.0.4" },
-    Quirk {
-        text: "instance is running",
-        seen: "instance_delete.go, while a failed start is being cleaned up, 6.0.4",
-    },
-];
-
-const NO_IDS: &[Quirk] =
-    &[Quirk { text: "no uid/gid allocation configured", seen: "instance/drivers/util.go findIdmap, 6.0.4" }];
-
-fn any(table: &[Quirk], text: &str) -> bool {
-    let text = text.to_lowercase();
-    table.iter().any(|quirk| text.contains(quirk.text))
+/// The instance's own disk is full.
+#[must_use]
+pub fn is_full_quota(text: &str) -> bool {
+    any(FULL_QUOTA, text)
 }
 
 /// The disk or the pool is full.
@@ -142,9 +142,46 @@ mod tests {
 
     #[test]
     fn texts_are_told_apart() {
-        assert!(is_full_disk("Failed: write /x: no space left on device"));
-        assert!(is_unreachable("Get \"https://x/streams\": dial tcp: lookup x: no such host"));
-        assert!(!is_unreachable("Couldn't find the requested image"));
-        assert!(is_unknown_image("Failed getting remote image info: Couldn't find the requested image"));
+        type Told = fn(&str) -> bool;
+        let cases: [(Told, &str, &str); 9] = [
+            (
+                is_full_quota,
+                "Failed to write backup file: open /x: disk quota exceeded",
+                "no space left on device",
+            ),
+            (
+                is_full_disk,
+                "Failed: write /x: No space left on device",
+                "Failed: write /x: permission denied",
+            ),
+            (
+                is_unreachable,
+                "Get \"https://x/streams\": dial tcp: lookup x: no such host",
+                "Couldn't find the requested image",
+            ),
+            (
+                is_untrusted,
+                "tls: failed to verify certificate: x509: unknown authority",
+                "dial tcp: connection refused",
+            ),
+            (
+                is_unknown_image,
+                "Failed getting remote image info: Couldn't find the requested image",
+                "Unpack failed",
+            ),
+            (is_broken_image, "Unpack failed: unsquashfs: exit status 1", "Instance is running"),
+            (is_already_stopped, "The instance is already stopped", "The instance is already running"),
+            (is_busy, "Instance is busy running a \"stop\" operation", "The instance is already stopped"),
+            (
+                has_no_ids,
+                "No uid/gid allocation configured. In this mode, only privileged containers are supported",
+                "busy",
+            ),
+        ];
+        for (told, is, is_not) in cases {
+            assert!(told(is) && !told(is_not), "{is} / {is_not}");
+        }
+        // What fills the instance's own disk fills a disk.
+        assert!(is_full_disk("disk quota exceeded"));
     }
 }

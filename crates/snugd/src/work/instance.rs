@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 use incus_client::{InstancePatch, InstanceSource, InstancesPost};
 use snug_core::image::ImageRef;
 use snug_core::instance::{ConfigChange, IDMAP_SIZE, InstanceConfig, InstanceFacts, wanted};
+use snug_core::setting::Size;
 use snug_core::spec::{PHASE_KEY, Phase, Spec, TemporaryTag};
 use snug_core::subid;
 
@@ -20,6 +21,16 @@ use crate::incus::patiently;
 use crate::incus::{idmap, network, pool, quirks};
 use crate::job::record;
 use crate::reservation::Reservation;
+
+type Device = BTreeMap<String, String>;
+
+/// What a disk that the guest has filled is given, in bytes: some changes' worth.
+const ROOM: u64 = 16 << 20;
+
+/// The size of a root disk in bytes; none where it has no bound.
+fn root_size(root: Option<&Device>) -> Option<u64> {
+    root?.get("size")?.parse().ok().map(|size: Size| size.0)
+}
 
 impl Work {
     /// The container's spec.
@@ -159,7 +170,8 @@ impl Work {
         let account = self.account(&spec.grants.home()).await?;
         let current =
             InstanceConfig { config: found.instance.config.clone(), devices: found.instance.devices.clone() };
-        let change = wanted(&spec, &account, &facts).difference(&current);
+        let mut change = wanted(&spec, &account, &facts).difference(&current);
+        self.keep_room(&current, &mut change).await?;
         if change.is_empty() {
             return Ok(());
         }
@@ -195,15 +207,56 @@ impl Work {
                 .collect(),
             ..InstancePatch::default()
         };
-        Ok(patiently(|| instances.patch(name, &patch, None)).await?)
+        Ok(self.patch(patch).await?)
+    }
+
+    /// Changes keys and devices. With each change Incus writes what it knows of an instance to the instance's own disk: where
+    /// the guest has filled that, it gets a little more room with the change, else it could be neither stopped nor removed
+    /// (measured with 6.0.4: "Failed to write backup file: … disk quota exceeded").
+    async fn patch(&self, mut patch: InstancePatch) -> incus_client::Result<()> {
+        let instances = self.incus().instances();
+        let name = self.name.as_str();
+        let error = match patiently(|| instances.patch(name, &patch, None)).await {
+            Err(error) if quirks::is_full_quota(&error.to_string()) => error,
+            other => return other,
+        };
+        let (instance, _) = instances.get(name).await?;
+        let there = instance.devices.get("root");
+        let size = |root: Option<&Device>| root_size(root).unwrap_or(0);
+        let most = size(there).max(size(patch.devices.get("root")));
+        let Some(mut root) = patch.devices.get("root").or(there).filter(|_| most > 0).cloned() else {
+            return Err(error);
+        };
+        let more = Size(most + ROOM);
+        root.insert("size".to_owned(), more.to_string());
+        patch.devices.insert("root".to_owned(), root);
+        patiently(|| instances.patch(name, &patch, None)).await?;
+        self.notice(format!("'{name}' has filled its disk: it has {more} now, so that it can go on"));
+        Ok(())
+    }
+
+    /// Leaves a disk that was given more room as it is while the guest needs it: with the size of its spec no change of it
+    /// would succeed.
+    async fn keep_room(&self, current: &InstanceConfig, change: &mut ConfigChange) -> Result<()> {
+        let Some(Some(wanted)) = change.devices.get("root") else { return Ok(()) };
+        let (Some(wanted), Some(there)) = (root_size(Some(wanted)), root_size(current.devices.get("root")))
+        else {
+            return Ok(());
+        };
+        if wanted < there {
+            let state = self.incus().instances().state(self.name.as_str()).await?;
+            if state.root_usage().is_some_and(|used| used + ROOM / 2 > wanted) {
+                change.devices.remove("root");
+            }
+        }
+        Ok(())
     }
 
     pub(super) async fn set_phase(&self, phase: Phase) -> Result<()> {
         self.make_directories().await?;
         let config = [(PHASE_KEY.to_owned(), phase.to_string())].into();
         let patch = InstancePatch { config, ..InstancePatch::default() };
-        let instances = self.incus().instances();
-        match patiently(|| instances.patch(self.name.as_str(), &patch, None)).await {
+        match self.patch(patch).await {
             // An instance that is gone has no phase: so an undo meets it after its removal.
             Err(error) if error.is_not_found() => return Ok(()),
             other => other?,
