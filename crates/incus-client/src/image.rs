@@ -285,11 +285,6 @@ impl Images {
         self.client.change(Method::PUT, &ApiPath::new(["images", &image.fingerprint]), &body, if_match).await
     }
 
-    /// Has incusd look for a newer build where the image came from.
-    pub async fn refresh(&self, fingerprint: &str) -> Result<Operation> {
-        self.client.start(Method::POST, &ApiPath::new(["images", fingerprint, "refresh"]), &(), None).await
-    }
-
     /// Deletes an image. Instances made from it stay.
     pub async fn delete(&self, fingerprint: &str) -> Result<Operation> {
         self.client.start(Method::DELETE, &ApiPath::new(["images", fingerprint]), &(), None).await
