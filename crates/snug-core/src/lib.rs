@@ -21,6 +21,7 @@
 //! | **change** | |
 //! | [`plan`] | steps, each with its undo; the planners |
 //! | **texts** | |
+//! | [`server_list`] | what an image server has, as one of Snug's programs tells the other |
 //! | [`error`] | kinds and hints of errors |
 //! | [`text`] | untrusted text made visible; the nearest word |
 
@@ -35,6 +36,7 @@ pub mod owner;
 pub mod paths;
 pub mod plan;
 pub mod preset;
+pub mod server_list;
 pub mod setting;
 pub mod spec;
 pub mod subid;

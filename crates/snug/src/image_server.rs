@@ -3,8 +3,8 @@
 
 use std::process::{Command, Stdio};
 
-use serde::Deserialize;
 use snug_core::image::{ImageRef, Protocol, Remote};
+use snug_core::server_list::{ServerFault, ServerImage, ServerList};
 use snug_core::text;
 
 use crate::context::Context;
@@ -12,30 +12,6 @@ use crate::error::{CommandError, Kind};
 
 /// Names that a message offers.
 const OFFERED: usize = 8;
-
-/// An image of a server.
-#[derive(Debug, Clone, Deserialize)]
-pub struct ServerImage {
-    /// What may stand behind `REMOTE:`; never empty.
-    pub aliases: Vec<String>,
-    /// Its hash.
-    pub fingerprint: String,
-    /// As the kernel names it.
-    pub architecture: String,
-    /// What it is.
-    pub description: String,
-    /// Bytes, packed.
-    pub size: u64,
-    /// RFC 3339.
-    pub created: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Answer {
-    Images(Vec<ServerImage>),
-    Error { kind: String, message: String },
-}
 
 /// The images of containers that a server has for this machine.
 pub fn list(context: &Context, remote: &Remote) -> Result<Vec<ServerImage>, CommandError> {
@@ -68,8 +44,8 @@ pub fn list(context: &Context, remote: &Remote) -> Result<Vec<ServerImage>, Comm
         failed(if output.status.success() { error.to_string() } else { output.status.to_string() })
     })?;
     let mut images = match answer {
-        Answer::Images(images) => images,
-        Answer::Error { kind, message } => return Err(explain(remote, &kind, &message)),
+        ServerList::Images(images) => images,
+        ServerList::Error { kind, message } => return Err(explain(remote, kind, &message)),
     };
     let machine = rustix::system::uname();
     let machine = machine.machine().to_string_lossy();
@@ -77,11 +53,11 @@ pub fn list(context: &Context, remote: &Remote) -> Result<Vec<ServerImage>, Comm
     Ok(images)
 }
 
-fn explain(remote: &Remote, kind: &str, message: &str) -> CommandError {
+fn explain(remote: &Remote, kind: ServerFault, message: &str) -> CommandError {
     let doing = format!("cannot list the images of '{}'", remote.name);
     let unavailable = |what: String| CommandError::new(Kind::Unavailable, what);
     match kind {
-        "untrusted" => unavailable(format!(
+        ServerFault::Untrusted => unavailable(format!(
             "{doing}: the certificate of the image server {} is not trusted: {message}",
             remote.url
         ))
@@ -90,14 +66,14 @@ fn explain(remote: &Remote, kind: &str, message: &str) -> CommandError {
             remote.name
         ))
         .hint("a certificate that is not valid yet, or no more: is this host's clock right?"),
-        "unreachable" => {
+        ServerFault::Unreachable => {
             unavailable(format!("{doing}: the image server {} cannot be reached: {message}", remote.url))
                 .hint("is this host online? `snug image list` shows images that need no network")
                 .hint("without network: import an image from a file, snug image import file:PATH NAME")
         }
-        "invalid" => CommandError::new(Kind::Config, format!("{doing}: {message}"))
+        ServerFault::Invalid => CommandError::new(Kind::Config, format!("{doing}: {message}"))
             .hint(format!("see the table [remotes.{}] of the configuration", remote.name)),
-        _ => unavailable(format!("{doing}: {message}"))
+        ServerFault::Malformed => unavailable(format!("{doing}: {message}"))
             .hint(format!("is {} a simplestreams server?", remote.url)),
     }
 }
@@ -180,8 +156,8 @@ mod tests {
     #[test]
     fn both_answers_of_the_lister_are_understood() {
         let answer = r#"{"error":{"kind":"unreachable","message":"no"}}"#;
-        assert!(matches!(serde_json::from_str(answer), Ok(Answer::Error { .. })));
+        assert!(matches!(serde_json::from_str(answer), Ok(ServerList::Error { .. })));
         let answer = r#"{"images":[{"aliases":["a"],"fingerprint":"f","architecture":"x86_64","description":"d","size":1,"created":"c"}]}"#;
-        assert!(matches!(serde_json::from_str(answer), Ok(Answer::Images(images)) if images.len() == 1));
+        assert!(matches!(serde_json::from_str(answer), Ok(ServerList::Images(images)) if images.len() == 1));
     }
 }

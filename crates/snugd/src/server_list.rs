@@ -4,22 +4,24 @@
 use std::path::Path;
 
 use incus_client::simplestreams::{SimpleStreams, StreamError, StreamImage};
-use serde_json::{Value, json};
+use snug_core::server_list::{ServerFault, ServerImage, ServerList};
 
 /// A file that is longer is no certificate.
 const MAX_CERTIFICATE: u64 = 1 << 20;
 
-/// `{"images": […]}` or `{"error": {"kind": …, "message": …}}`, one line.
+/// A [`ServerList`] as one line of JSON.
 pub async fn read(url: &str, certificate: Option<&Path>) -> String {
     let answer = match images(url, certificate).await {
-        Ok(images) => json!({"images": images.iter().map(describe).collect::<Vec<_>>()}),
-        Err((kind, message)) => json!({"error": {"kind": kind, "message": message}}),
+        Ok(images) => ServerList::Images(images.into_iter().map(describe).collect()),
+        Err((kind, message)) => ServerList::Error { kind, message },
     };
-    format!("{answer}\n")
+    // Of texts and numbers alone: nothing in it can fail.
+    serde_json::to_string(&answer).unwrap_or_default() + "\n"
 }
 
-async fn images(url: &str, certificate: Option<&Path>) -> Result<Vec<StreamImage>, (&'static str, String)> {
-    let certificate = certificate.map(read_certificate).transpose().map_err(|error| ("invalid", error))?;
+async fn images(url: &str, certificate: Option<&Path>) -> Result<Vec<StreamImage>, (ServerFault, String)> {
+    let certificate =
+        certificate.map(read_certificate).transpose().map_err(|error| (ServerFault::Invalid, error))?;
     let told = |error: StreamError| (kind(&error), error.to_string());
     let server = SimpleStreams::new(url, certificate.as_deref()).map_err(told)?;
     server.images().await.map_err(told)
@@ -34,24 +36,24 @@ fn read_certificate(path: &Path) -> Result<String, String> {
     Ok(text)
 }
 
-fn kind(error: &StreamError) -> &'static str {
+fn kind(error: &StreamError) -> ServerFault {
     match error {
-        error if error.is_untrusted() => "untrusted",
-        StreamError::Unreachable { .. } => "unreachable",
-        StreamError::InvalidArgument { .. } => "invalid",
-        _ => "malformed",
+        error if error.is_untrusted() => ServerFault::Untrusted,
+        StreamError::Unreachable { .. } => ServerFault::Unreachable,
+        StreamError::InvalidArgument { .. } => ServerFault::Invalid,
+        _ => ServerFault::Malformed,
     }
 }
 
-fn describe(image: &StreamImage) -> Value {
-    json!({
-        "aliases": image.aliases,
-        "fingerprint": image.fingerprint,
-        "architecture": image.architecture,
-        "description": image.description,
-        "size": image.size,
-        "created": image.created_at,
-    })
+fn describe(image: StreamImage) -> ServerImage {
+    ServerImage {
+        aliases: image.aliases,
+        fingerprint: image.fingerprint,
+        architecture: image.architecture,
+        description: image.description,
+        size: image.size,
+        created: image.created_at.to_string(),
+    }
 }
 
 #[cfg(test)]
@@ -66,7 +68,8 @@ mod tests {
             ("https://127.0.0.1:1", Some("/does/not/exist"), "invalid"),
             ("https://127.0.0.1:1", Some("/etc/passwd"), "invalid"),
         ] {
-            let answer: Value = serde_json::from_str(&read(url, certificate.map(Path::new)).await).unwrap();
+            let answer: serde_json::Value =
+                serde_json::from_str(&read(url, certificate.map(Path::new)).await).unwrap();
             assert_eq!(answer["error"]["kind"], kind, "{url} {certificate:?}: {answer}");
         }
     }

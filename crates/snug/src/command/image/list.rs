@@ -12,7 +12,9 @@ use crate::command::arguments::JsonArgs;
 use crate::command::print_json;
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::image_server::{self, ServerImage};
+use snug_core::server_list::ServerImage;
+
+use crate::image_server;
 use crate::{table, words};
 
 /// List images
