@@ -88,7 +88,7 @@ pub async fn find(
 #[must_use]
 pub fn explain(error: incus_client::Error, reference: &str) -> Error {
     let text = error.to_string();
-    if quirks::is_broken_image(&text) {
+    if quirks::is_broken_image(&text) && !quirks::is_full_disk(&text) {
         return Error::new(ErrorKind::ImageBroken, format!("the image '{reference}' cannot be read: {text}"));
     }
     Error::from(error).context(format!("fetch '{reference}'"))

@@ -44,7 +44,7 @@ impl From<incus_client::Error> for Error {
             IncusKind::Unknown => Self::new(ErrorKind::Interrupted, text)
                 .hint("incusd was restarted or does not answer: see the journal of incus.service"),
             _ if quirks::is_full_quota(&text) => Self::new(ErrorKind::NoSpace, text)
-                .hint("the container's own disk is full: give it more (snug set -c NAME disk=…), or remove something in it"),
+                .hint("the container's own disk is full: remove something in it (snug enter), then give it more (snug set disk=…)"),
             _ if quirks::is_full_disk(&text) => Self::new(ErrorKind::NoSpace, text).hint(
                 "free some space in the storage pool: `incus storage info` shows it, `snug rm` frees it",
             ),

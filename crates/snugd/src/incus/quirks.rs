@@ -8,6 +8,7 @@ const FULL_QUOTA: &[&str] = &[
 const FULL_DISK: &[&str] = &[
     "no space left on device", // strerror(ENOSPC) passed through, 6.0.4
     "disk quota exceeded",     // strerror(EDQUOT) passed through, 6.0.4
+    "wrote only",              // GNU tar 1.35, a short write of what it unpacks
 ];
 
 const UNREACHABLE: &[&str] = &[

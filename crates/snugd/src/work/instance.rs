@@ -6,7 +6,6 @@ use std::net::Ipv4Addr;
 use incus_client::{InstancePatch, InstanceSource, InstancesPost};
 use snug_core::image::ImageRef;
 use snug_core::instance::{ConfigChange, IDMAP_SIZE, InstanceConfig, InstanceFacts, wanted};
-use snug_core::setting::Size;
 use snug_core::spec::{PHASE_KEY, Phase, Spec, TemporaryTag};
 use snug_core::subid;
 
@@ -21,16 +20,6 @@ use crate::incus::patiently;
 use crate::incus::{idmap, network, pool, quirks};
 use crate::job::record;
 use crate::reservation::Reservation;
-
-type Device = BTreeMap<String, String>;
-
-/// What a disk that the guest has filled is given, in bytes: some changes' worth.
-const ROOM: u64 = 16 << 20;
-
-/// The size of a root disk in bytes; none where it has no bound.
-fn root_size(root: Option<&Device>) -> Option<u64> {
-    root?.get("size")?.parse().ok().map(|size: Size| size.0)
-}
 
 impl Work {
     /// The container's spec.
@@ -69,7 +58,7 @@ impl Work {
             Err(Followed::Cancelled) => Err(crate::job::cancelled()),
             Err(Followed::Failed(error)) => {
                 let text = error.to_string();
-                Err(if quirks::is_broken_image(&text) {
+                Err(if quirks::is_broken_image(&text) && !quirks::is_full_disk(&text) {
                     image::explain(error, &image.to_string())
                 } else {
                     Error::from(error).context(format!("create '{}'", self.name))
@@ -170,8 +159,7 @@ impl Work {
         let account = self.account(&spec.grants.home()).await?;
         let current =
             InstanceConfig { config: found.instance.config.clone(), devices: found.instance.devices.clone() };
-        let mut change = wanted(&spec, &account, &facts).difference(&current);
-        self.keep_room(&current, &mut change).await?;
+        let change = wanted(&spec, &account, &facts).difference(&current);
         if change.is_empty() {
             return Ok(());
         }
@@ -207,59 +195,28 @@ impl Work {
                 .collect(),
             ..InstancePatch::default()
         };
-        Ok(self.patch(patch).await?)
-    }
-
-    /// Changes keys and devices. With each change Incus writes what it knows of an instance to the instance's own disk: where
-    /// the guest has filled that, it gets a little more room with the change, else it could be neither stopped nor removed
-    /// (measured with 6.0.4: "Failed to write backup file: … disk quota exceeded").
-    async fn patch(&self, mut patch: InstancePatch) -> incus_client::Result<()> {
-        let instances = self.incus().instances();
-        let name = self.name.as_str();
-        let error = match patiently(|| instances.patch(name, &patch, None)).await {
-            Err(error) if quirks::is_full_quota(&error.to_string()) => error,
-            other => return other,
-        };
-        let (instance, _) = instances.get(name).await?;
-        let there = instance.devices.get("root");
-        let size = |root: Option<&Device>| root_size(root).unwrap_or(0);
-        let most = size(there).max(size(patch.devices.get("root")));
-        let Some(mut root) = patch.devices.get("root").or(there).filter(|_| most > 0).cloned() else {
-            return Err(error);
-        };
-        let more = Size(most + ROOM);
-        root.insert("size".to_owned(), more.to_string());
-        patch.devices.insert("root".to_owned(), root);
-        patiently(|| instances.patch(name, &patch, None)).await?;
-        self.notice(format!("'{name}' has filled its disk: it has {more} now, so that it can go on"));
-        Ok(())
-    }
-
-    /// Leaves a disk that was given more room as it is while the guest needs it: with the size of its spec no change of it
-    /// would succeed.
-    async fn keep_room(&self, current: &InstanceConfig, change: &mut ConfigChange) -> Result<()> {
-        let Some(Some(wanted)) = change.devices.get("root") else { return Ok(()) };
-        let (Some(wanted), Some(there)) = (root_size(Some(wanted)), root_size(current.devices.get("root")))
-        else {
-            return Ok(());
-        };
-        if wanted < there {
-            let state = self.incus().instances().state(self.name.as_str()).await?;
-            if state.root_usage().is_some_and(|used| used + ROOM / 2 > wanted) {
-                change.devices.remove("root");
-            }
-        }
-        Ok(())
+        Ok(patiently(|| instances.patch(name, &patch, None)).await?)
     }
 
     pub(super) async fn set_phase(&self, phase: Phase) -> Result<()> {
         self.make_directories().await?;
         let config = [(PHASE_KEY.to_owned(), phase.to_string())].into();
         let patch = InstancePatch { config, ..InstancePatch::default() };
-        match self.patch(patch).await {
+        let instances = self.incus().instances();
+        match patiently(|| instances.patch(self.name.as_str(), &patch, None)).await {
             // An instance that is gone has no phase: so an undo meets it after its removal.
             Err(error) if error.is_not_found() => return Ok(()),
-            other => other?,
+            // With each change Incus writes what it knows of an instance to the instance's own disk. One that its guest has
+            // filled must be stopped and removed all the same: then only this work knows the phase, and a daemon that dies
+            // now leaves it for somebody to ask again.
+            Err(error) if quirks::is_full_quota(&error.to_string()) => {
+                self.notice(format!("'{}' has filled its disk: remove something in it", self.name));
+                self.keep_phase(Some(phase));
+            }
+            other => {
+                other?;
+                self.keep_phase(None);
+            }
         }
         self.saw_phase(phase);
         Ok(())

@@ -22,7 +22,7 @@ pub mod limits;
 pub mod preparation;
 pub mod provision;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use incus_client::Client;
 use snug_core::config::Config;
@@ -57,6 +57,8 @@ pub struct Work {
     pub job: Option<Arc<Job>>,
     home: Mutex<Option<Arc<Home>>>,
     known: Mutex<Option<Found>>,
+    /// What the phase is where it could not be stored.
+    phase: Mutex<Option<Phase>>,
 }
 
 impl Work {
@@ -80,6 +82,7 @@ impl Work {
             job,
             home: Mutex::default(),
             known: Mutex::default(),
+            phase: Mutex::default(),
         })
     }
 
@@ -118,7 +121,10 @@ impl Work {
     /// # Errors
     /// What Incus says.
     pub async fn look(&self) -> Result<Option<Found>> {
-        let found = lookup::find(self.daemon.incus(), &self.config, self.uid(), &self.name).await?;
+        let mut found = lookup::find(self.daemon.incus(), &self.config, self.uid(), &self.name).await?;
+        if let (Some(found), Some(phase)) = (&mut found, *self.kept_phase()) {
+            found.phase = phase;
+        }
         self.known.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&found);
         Ok(found)
     }
@@ -126,6 +132,15 @@ impl Work {
     /// Forgets what was seen: the work itself changed it.
     pub(crate) fn forget(&self) {
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// A phase that could not be stored; none where it was.
+    fn keep_phase(&self, phase: Option<Phase>) {
+        *self.kept_phase() = phase;
+    }
+
+    fn kept_phase(&self) -> MutexGuard<'_, Option<Phase>> {
+        self.phase.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn saw_phase(&self, phase: Phase) {
