@@ -4,6 +4,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`acl`] | an access control list that lets one user pass |
+//! | [`bridge`] | hardware addresses on a bridge |
 //! | [`credentials`] | a thread with a user's credentials |
 //! | [`environment`] | time zone, locale, resolver of the host |
 //! | [`mod@file`] | files written as a whole or not at all |
@@ -18,6 +19,7 @@
 //! | [`subid`] | `/etc/subuid` and `/etc/subgid` |
 
 pub mod acl;
+pub mod bridge;
 pub mod credentials;
 pub mod environment;
 pub mod file;

@@ -11,7 +11,7 @@ use super::provision::HANGUP_GRACE;
 use crate::agent;
 use crate::error::{Error, ErrorKind, Result, failed};
 use crate::failpoint;
-use crate::host::readiness;
+use crate::host::{bridge, readiness};
 use crate::incus::{patiently, quirks};
 
 /// How long an agent may take: it answers before the guest's init runs, within a quarter of a second; a machine under
@@ -68,6 +68,28 @@ impl Work {
     }
 
     pub(super) async fn wait_for_agent(&self) -> Result<()> {
+        let (answered, ()) = tokio::join!(self.agent_answers(), self.tie_address());
+        answered
+    }
+
+    /// Ties the guest's hardware address to its port of the bridge. A bridge that cannot do it is no reason to refuse the
+    /// container, but one to tell.
+    async fn tie_address(&self) {
+        let tied = async {
+            let (instance, _) = self.incus().instances().get(self.name.as_str()).await?;
+            let volatile = |key: &str| instance.config.get(&format!("volatile.eth0.{key}")).cloned();
+            let port = volatile("host_name").filter(|port| !port.is_empty());
+            let address = volatile("hwaddr").and_then(|text| bridge::parse_hardware(&text));
+            let (Some(port), Some(address)) = (port, address) else { return Ok(()) };
+            self.blocking(move || bridge::tie(&port, address)).await
+        };
+        let tied: Result<()> = tied.await;
+        if let Err(error) = tied {
+            self.notice(format!("other containers may take this one's traffic: {error}"));
+        }
+    }
+
+    async fn agent_answers(&self) -> Result<()> {
         let socket = self.daemon.paths().agent_socket(self.uid(), &self.name);
         let cancelled = async {
             match &self.job {
