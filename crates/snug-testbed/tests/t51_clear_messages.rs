@@ -250,7 +250,7 @@ impl Drop for LargeImage<'_> {
 }
 
 #[test]
-fn a_container_whose_disk_is_full_is_stopped_started_and_removed() {
+fn a_container_whose_disk_is_full_is_stopped_started_enlarged_and_removed() {
     let bed = Bed::require();
     let dev = fresh_with(&bed, "tester", "clear-quota", NO_INIT, &["--set", "disk=64MiB"]);
     let fill = "dd if=/dev/zero of=/root/fill bs=1M 2>/dev/null; : >/root/one-more";
@@ -259,14 +259,17 @@ fn a_container_whose_disk_is_full_is_stopped_started_and_removed() {
     for verb in ["stop", "start", "restart"] {
         bed.snug("tester").args([verb, dev.name()]).deadline(PATIENCE).run().unwrap().success();
     }
-    // Incus cannot enlarge it as long as it is full.
-    refused(
-        bed.snug("tester").args(["set", "-c", dev.name(), "disk=128MiB"]),
-        1,
-        &["quota", "hint: ", "remove something in it"],
-    );
-    answer(dev.snug(["run", "--root", "-w", "/", "--", "sh", "-c", ": >/root/fill; rm /root/fill; sync"]));
     bed.snug("tester").args(["set", "-c", dev.name(), "disk=128MiB"]).run().unwrap().success();
+    answer(dev.snug([
+        "run",
+        "--root",
+        "-w",
+        "/",
+        "--",
+        "sh",
+        "-c",
+        ": >/root/one-more; rm /root/fill; sync",
+    ]));
     let some = "dd if=/dev/urandom of=/root/some bs=1M count=80 2>/dev/null; sync";
     answer(dev.snug(["run", "--root", "-w", "/", "--", "sh", "-c", some]));
     common::eventually("what it uses is counted", || {
@@ -274,7 +277,9 @@ fn a_container_whose_disk_is_full_is_stopped_started_and_removed() {
             bed.snug("tester").args(["set", "-c", dev.name(), "disk=64MiB", "--dry-run"]).run().unwrap();
         less.code() != 0 && less.err().contains("MiB of its disk")
     });
-    let again = dev.snug(["run", "--root", "-w", "/", "--", "sh", "-c", fill]).run().unwrap();
+    // Also when it has thrown away what was kept for that.
+    let fill = format!("rm -f /var/lib/snug/reserve; {fill}");
+    let again = dev.snug(["run", "--root", "-w", "/", "--", "sh", "-c", &fill]).run().unwrap();
     assert_ne!(again.code(), 0);
     bed.snug("tester").args(["rm", "-f", dev.name()]).deadline(PATIENCE).run().unwrap().success();
     assert!(!instance_exists(&bed, "tester", dev.name()));

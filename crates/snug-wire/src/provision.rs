@@ -38,7 +38,15 @@ pub struct Provision {
     /// Milliseconds a command that was hung up may go on before it is killed.
     #[serde(default = "default_grace")]
     pub hangup_grace: u32,
+    /// The guest's disk is bounded: [`RESERVE`] is kept on it.
+    #[serde(default)]
+    pub reserve: bool,
 }
+
+/// A file of the guest that takes room until the daemon needs it.
+pub const RESERVE: &str = "/var/lib/snug/reserve";
+/// Its size in bytes.
+pub const RESERVE_SIZE: u64 = 4 << 20;
 
 fn default_grace() -> u32 {
     2000

@@ -10,6 +10,7 @@
 //! | [`identity`] | host name, time zone, locale, resolver, markers of a container |
 //! | [`mounts`] | mounting |
 //! | [`network`] | the interfaces' addresses |
+//! | [`reserve`] | room that is kept on a bounded disk |
 //! | [`systemd`] | what only a guest with systemd needs |
 
 mod accounts;
@@ -20,6 +21,7 @@ mod islands;
 pub mod mounts;
 mod network;
 mod owner;
+mod reserve;
 pub mod systemd;
 
 use std::io;
@@ -54,6 +56,7 @@ fn steps(guest: &Guest, provision: &Provision, init: Kind) -> Vec<Step> {
         ("account", owner::make_account(guest, provision)),
         ("sudo", owner::allow_sudo(guest, provision)),
         ("home", home::make(guest, provision)),
+        ("reserve", reserve::keep(guest, provision)),
         ("runtime directory", owner::make_runtime_directory(guest, provision)),
     ];
     let islands = islands::make(guest, provision);
@@ -94,6 +97,7 @@ pub(crate) mod tests {
             home_shared: true,
             trusted: true,
             hangup_grace: 2000,
+            reserve: false,
         }
     }
 }

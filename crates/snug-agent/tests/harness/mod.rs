@@ -74,6 +74,7 @@ impl Agent {
             home_shared: true,
             trusted: options.trusted,
             hangup_grace: options.grace,
+            reserve: false,
         };
         let text = serde_json::to_vec(&provision).unwrap();
         fs::write(directory.path().join("run/provision.json"), text).unwrap();

@@ -12,7 +12,7 @@ use crate::agent;
 use crate::error::{Error, ErrorKind, Result, failed};
 use crate::failpoint;
 use crate::host::{bridge, readiness};
-use crate::incus::{patiently, quirks};
+use crate::incus::quirks;
 
 /// How long an agent may take: it answers before the guest's init runs, within a quarter of a second; a machine under
 /// load or a cold disk needs longer.
@@ -24,7 +24,7 @@ const SILENCE: Duration = Duration::from_secs(6);
 impl Work {
     async fn change_state(&self, change: &StateChange, place: &str) -> Result<(), incus_client::Error> {
         let instances = self.incus().instances();
-        patiently(|| async {
+        self.with_room(|| async {
             let operation = instances.set_state(self.name.as_str(), change).await?;
             failpoint::reach(place);
             operation.wait().await.map(|_| ())

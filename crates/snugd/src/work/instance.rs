@@ -8,6 +8,7 @@ use snug_core::image::ImageRef;
 use snug_core::instance::{ConfigChange, IDMAP_SIZE, InstanceConfig, InstanceFacts, wanted};
 use snug_core::spec::{PHASE_KEY, Phase, Spec, TemporaryTag};
 use snug_core::subid;
+use snug_wire::provision::RESERVE;
 
 use super::images::{Followed, follow};
 use super::{VERSION, Work};
@@ -195,7 +196,27 @@ impl Work {
                 .collect(),
             ..InstancePatch::default()
         };
-        Ok(patiently(|| instances.patch(name, &patch, None)).await?)
+        Ok(self.with_room(|| instances.patch(name, &patch, None)).await?)
+    }
+
+    /// Tries again, patiently; on a disk that the guest has filled, once more with the room that its agent has kept.
+    ///
+    /// # Errors
+    /// What Incus says at last.
+    pub(super) async fn with_room<T, F>(&self, mut attempt: impl FnMut() -> F) -> incus_client::Result<T>
+    where
+        F: Future<Output = incus_client::Result<T>>,
+    {
+        match patiently(&mut attempt).await {
+            Err(error) if quirks::is_full_quota(&error.to_string()) => {
+                if self.incus().instances().files(self.name.as_str()).delete(RESERVE).await.is_err() {
+                    return Err(error);
+                }
+                self.notice(format!("'{}' has filled its disk: remove something in it", self.name));
+                patiently(attempt).await
+            }
+            other => other,
+        }
     }
 
     pub(super) async fn set_phase(&self, phase: Phase) -> Result<()> {
@@ -203,14 +224,14 @@ impl Work {
         let config = [(PHASE_KEY.to_owned(), phase.to_string())].into();
         let patch = InstancePatch { config, ..InstancePatch::default() };
         let instances = self.incus().instances();
-        match patiently(|| instances.patch(self.name.as_str(), &patch, None)).await {
+        match self.with_room(|| instances.patch(self.name.as_str(), &patch, None)).await {
             // An instance that is gone has no phase: so an undo meets it after its removal.
             Err(error) if error.is_not_found() => return Ok(()),
-            // With each change Incus writes what it knows of an instance to the instance's own disk. One that its guest has
-            // filled must be stopped and removed all the same: then only this work knows the phase, and a daemon that dies
-            // now leaves it for somebody to ask again.
+            // With each change Incus writes what it knows of an instance to the instance's own disk. One without any room
+            // must be stopped and removed all the same: then only this work knows the phase, and a daemon that dies now
+            // leaves it for somebody to ask again.
             Err(error) if quirks::is_full_quota(&error.to_string()) => {
-                self.notice(format!("'{}' has filled its disk: remove something in it", self.name));
+                self.notice(format!("'{}' has no room left on its disk: remove something in it", self.name));
                 self.keep_phase(Some(phase));
             }
             other => {

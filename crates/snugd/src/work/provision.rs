@@ -45,6 +45,7 @@ impl Work {
         let shares_network = spec.grants.network() == NetworkGrant::Host;
         let gateway = network.as_ref().map(|network| network.gateway);
         let hostname = self.name.to_string();
+        let reserve = spec.settings.root_size().is_some();
         self.blocking(move || {
             Ok(Provision {
                 owner: Account {
@@ -69,6 +70,7 @@ impl Work {
                 home_shared: home == Home::Shared,
                 trusted,
                 hangup_grace: HANGUP_GRACE,
+                reserve,
             })
         })
         .await
