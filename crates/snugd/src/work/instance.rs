@@ -208,7 +208,7 @@ impl Work {
         F: Future<Output = incus_client::Result<T>>,
     {
         match patiently(&mut attempt).await {
-            Err(error) if quirks::is_full_quota(&error.to_string()) => {
+            Err(error) if quirks::is_full_disk(&error.to_string()) => {
                 if self.incus().instances().files(self.name.as_str()).delete(RESERVE).await.is_err() {
                     return Err(error);
                 }
@@ -230,7 +230,7 @@ impl Work {
             // With each change Incus writes what it knows of an instance to the instance's own disk. One without any room
             // must be stopped and removed all the same: then only this work knows the phase, and a daemon that dies now
             // leaves it for somebody to ask again.
-            Err(error) if quirks::is_full_quota(&error.to_string()) => {
+            Err(error) if quirks::is_full_disk(&error.to_string()) => {
                 self.notice(format!("'{}' has no room left on its disk: remove something in it", self.name));
                 self.keep_phase(Some(phase));
             }
