@@ -108,7 +108,7 @@ install-tests:
 	@$(MAKE) install BUILD_OPTIONS=--failpoints
 
 uninstall: tools ## detach Snug from its containers, remove exactly what `install` installed
-	@$(BED) with-incus -- $(XTASK) uninstall $(PLACE)
+	@$(if $(filter /,$(DESTDIR)),$(BED) with-incus --,$(SUDO)) $(XTASK) uninstall $(PLACE)
 
 lint: tools ## format, clippy, documentation, licences, the agent's contents
 	@$(CARGO) fmt --all --check

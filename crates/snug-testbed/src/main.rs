@@ -47,7 +47,7 @@ enum Verb {
     },
     /// Show what is there; fails unless everything is up
     Status,
-    /// Run a command of root's while Incus runs: one that is installed and down is started for it, and stopped again
+    /// Run a command of root's while Incus runs: the bed's own, if it is down, is started for it and stopped again
     WithIncus {
         /// The command and its arguments
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
@@ -129,10 +129,12 @@ fn with_incus(command: &[OsString]) -> Result<ExitCode> {
     let started = up::incus_alone()?;
     let mut program = Command::new(&command[0]);
     let outcome = program.args(&command[1..]).status().doing(|| format!("running {}", command[0].display()));
-    if started {
-        down::down(down::Unwanted { users: false, images: false, data: false })?;
-    }
-    Ok(if outcome?.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let ended = match started {
+        true => down::down(down::Unwanted { users: false, images: false, data: false }),
+        false => Ok(()),
+    };
+    let code = if outcome?.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    ended.map(|()| code)
 }
 
 fn show_status() -> ExitCode {

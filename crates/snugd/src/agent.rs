@@ -3,7 +3,7 @@
 //! What answers is treated as hostile: bounded, with a deadline, without descriptors, on a thread of its own that nobody
 //! waits for beyond its time.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -54,44 +54,69 @@ fn greet(socket: &Path) -> Result<(Connection, Hello), WireError> {
     }
 }
 
-/// Sockets whose thread is overdue.
-static STUCK: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+/// Threads that talk to guests, by the directory of their owner.
+static TALKING: Mutex<BTreeMap<PathBuf, usize>> = Mutex::new(BTreeMap::new());
+/// As many may one owner's guests hold; ordinary talk takes milliseconds.
+const MOST_TALKING: usize = 16;
+
+/// A thread's place among those of its owner.
+struct Talking(PathBuf);
+
+impl Talking {
+    /// `None` while the owner's guests hold as many as they may.
+    fn begin(socket: &Path) -> Option<Self> {
+        // `…/run/UID/NAME/guest/agent.sock`
+        let owner = socket.ancestors().nth(3).unwrap_or(socket).to_owned();
+        let mut talking = TALKING.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = talking.entry(owner.clone()).or_default();
+        if *count >= MOST_TALKING {
+            return None;
+        }
+        *count += 1;
+        Some(Self(owner))
+    }
+}
+
+impl Drop for Talking {
+    fn drop(&mut self) {
+        let mut talking = TALKING.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = talking.get_mut(&self.0) {
+            *count -= 1;
+            if *count == 0 {
+                talking.remove(&self.0);
+            }
+        }
+    }
+}
 
 /// Talks to the guest at `socket` on a thread of its own and waits for it as long as `patience` and a bit.
 ///
 /// Deadlines hold while the thread waits, not while the kernel works for it: with a kernel before 6.16 a guest may send a
-/// descriptor whose closing takes hours. Such a thread is left to itself; until it has ended the guest counts as silent, so
-/// that each holds one thread at most.
+/// descriptor whose closing takes hours. Such a thread is left to itself, and counts as its owner's until it has ended.
 ///
 /// # Errors
-/// [`WireError::TimedOut`] for a guest that holds a thread, else what `talk` says.
+/// [`WireError::TimedOut`] for a guest that holds its thread, for an owner whose guests hold all that they may, and when the
+/// system has no thread left; else what `talk` says.
 async fn apart<T: Send + 'static>(
     socket: PathBuf,
     patience: Duration,
     talk: impl FnOnce(&Path) -> Result<T, WireError> + Send + 'static,
 ) -> Result<T, WireError> {
-    let stuck = || STUCK.lock().unwrap_or_else(PoisonError::into_inner);
-    if stuck().contains(&socket) {
+    let Some(place) = Talking::begin(&socket) else { return Err(WireError::TimedOut) };
+    let (answer, wait) = tokio::sync::oneshot::channel();
+    let path = socket.clone();
+    let thread = std::thread::Builder::new().name("agent".into()).stack_size(256 << 10).spawn(move || {
+        let _place = place;
+        let _ = answer.send(talk(&path));
+    });
+    if let Err(error) = thread {
+        tracing::warn!("no thread to talk to a guest: {error}");
         return Err(WireError::TimedOut);
     }
-    let (answer, mut wait) = tokio::sync::oneshot::channel();
-    let path = socket.clone();
-    std::thread::Builder::new().name("agent".into()).stack_size(256 << 10).spawn(move || {
-        let result = talk(&path);
-        let mut stuck = stuck();
-        // Under the lock, so that nobody is called stuck who has just come back.
-        let _ = answer.send(result);
-        stuck.remove(&path);
-    })?;
-    if let Ok(ended) = tokio::time::timeout(patience + OVERDUE, &mut wait).await {
-        return ended.unwrap_or(Err(WireError::Interrupted));
-    }
-    let mut stuck = stuck();
-    match wait.try_recv() {
-        Ok(result) => result,
+    match tokio::time::timeout(patience + OVERDUE, wait).await {
+        Ok(ended) => ended.unwrap_or(Err(WireError::Interrupted)),
         Err(_) => {
             tracing::warn!("{}: what answers there holds a thread of this daemon", socket.display());
-            stuck.insert(socket);
             Err(WireError::TimedOut)
         }
     }
@@ -224,23 +249,30 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_guest_that_holds_a_thread_counts_as_silent_until_the_thread_is_back() {
-        let socket = PathBuf::from("/nowhere/stuck.sock");
+    async fn guests_hold_no_more_threads_than_their_owner_may() {
+        let socket = |owner: &str| PathBuf::from(format!("/nowhere/{owner}/dev/guest/agent.sock"));
         let (let_go, held) = std::sync::mpsc::channel::<()>();
-        let talk = move |_: &Path| {
-            let _ = held.recv();
-            Ok(())
-        };
-        let first = apart(socket.clone(), Duration::ZERO, talk).await;
-        assert!(matches!(first, Err(WireError::TimedOut)));
-        let second =
-            apart(socket.clone(), Duration::ZERO, |_| -> Result<(), _> { panic!("no second thread") });
-        assert!(matches!(second.await, Err(WireError::TimedOut)));
+        let held = std::sync::Arc::new(Mutex::new(held));
+        let mut all = Vec::new();
+        for _ in 0..MOST_TALKING {
+            let held = held.clone();
+            let talk = move |_: &Path| {
+                let _ = held.lock().unwrap().recv();
+                Ok(())
+            };
+            all.push(tokio::spawn(apart(socket("1"), Duration::ZERO, talk)));
+        }
+        for one in all {
+            assert!(matches!(one.await.unwrap(), Err(WireError::TimedOut)));
+        }
+        let more = apart(socket("1"), Duration::ZERO, |_| -> Result<(), _> { panic!("one thread too many") });
+        assert!(matches!(more.await, Err(WireError::TimedOut)));
+        assert!(apart(socket("2"), Duration::from_secs(60), |_| Ok(())).await.is_ok());
         drop(let_go);
-        while STUCK.lock().unwrap().contains(&socket) {
+        while TALKING.lock().unwrap().contains_key(Path::new("/nowhere/1")) {
             std::thread::yield_now();
         }
-        assert!(apart(socket, Duration::from_secs(60), |_| Ok(())).await.is_ok());
+        assert!(apart(socket("1"), Duration::from_secs(60), |_| Ok(())).await.is_ok());
     }
 
     #[tokio::test]

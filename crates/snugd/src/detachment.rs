@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
+use std::path::Path;
 
 use incus_client::{Client, InstancePut, StateChange};
 use snug_core::name::{ContainerName, Uid};
@@ -16,6 +17,14 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::host::{mounts, rundir};
 use crate::lock;
 
+/// Where distributions put it.
+const PROGRAMS: [&str; 5] = [
+    "/usr/libexec/incus/incusd",
+    "/usr/lib/incus/incusd",
+    "/usr/bin/incusd",
+    "/usr/sbin/incusd",
+    "/opt/incus/bin/incusd",
+];
 /// Where Incus keeps what it knows of its containers, below its directory; made at its first start.
 const DATABASE: &str = "database";
 
@@ -38,9 +47,9 @@ pub async fn all(places: &Places) -> Result<String> {
     let listed = lookup::all(&incus, &config).await;
     let found = match listed {
         Ok(found) => found,
-        // An Incus that never ran here has no container: nothing to detach.
-        Err(error) if error.kind == ErrorKind::NoIncus && !places.incus_dir.join(DATABASE).exists() => {
-            let _ = writeln!(text, "there is no Incus here, and so no container");
+        // An Incus that never ran here has no container, and one that was removed starts none: nothing to detach.
+        Err(error) if error.kind == ErrorKind::NoIncus && !may_start(places) => {
+            let _ = writeln!(text, "there is no Incus here, and so no container that could start");
             Vec::new()
         }
         // One that only does not run has them still: neither they nor their run directories may be lost.
@@ -69,6 +78,11 @@ pub async fn all(places: &Places) -> Result<String> {
         return Ok(text);
     }
     Err(Error::new(ErrorKind::Failed, format!("{text}not detached: {}", failed.join("; "))))
+}
+
+/// Whether there is an Incus with containers that could start some day: it has run, and its program is there.
+fn may_start(places: &Places) -> bool {
+    places.incus_dir.join(DATABASE).exists() && PROGRAMS.iter().any(|program| Path::new(program).exists())
 }
 
 /// Unmounts and removes all but what belongs to `attached`. Answers what was done, a line each, and what was not.

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::host;
 use crate::stack::image_recipes::RECIPES;
 use crate::stack::{bus, images, incus, mounts, packages, users};
-use crate::state::{Lock, State};
+use crate::state::{LASTING_DIR, Lock, State};
 
 /// What to bring up besides the daemons.
 #[derive(Debug, Clone, Copy)]
@@ -45,13 +45,17 @@ pub fn up(wanted: Wanted) -> Result<()> {
     Ok(())
 }
 
-/// Starts an Incus that is installed here, has run before and does not run; says whether it did. Everything else stays as
-/// it is, so [`super::down::down`] brings back what was.
+/// Starts the Incus that the bed has run before and that does not run; says whether it did. Everything else stays as it is, so
+/// [`super::down::down`] brings back what was. An Incus that is not the bed's, or whose guests run without it, is left alone.
 pub fn incus_alone() -> Result<bool> {
     host::require_root("starting Incus")?;
-    let _lock = Lock::take()?;
+    let beds_own = Path::new(LASTING_DIR).join("users.json").exists();
     let has_run = Path::new("/var/lib/incus/database").exists();
-    if incus::listens() || !has_run || packages::incusd_path().is_err() {
+    if !beds_own || !has_run || incus::listens() || packages::incusd_path().is_err() {
+        return Ok(false);
+    }
+    let _lock = Lock::take()?;
+    if !incus::guest_processes().is_empty() {
         return Ok(false);
     }
     let mut state = State::load();

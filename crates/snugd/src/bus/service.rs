@@ -1,6 +1,7 @@
 //! The connection's life: take the name, read calls, leave when there is nothing to do, lose no call on the way out.
 
-use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt};
@@ -79,28 +80,56 @@ pub async fn run(daemon: &Arc<Daemon>, idle: Duration) -> Result<End> {
     }
 }
 
-/// Makes the last close of a socket that came with a message a quick one: one that lingers would hold the executor for as
-/// long as its sender chose (socket(7), `SO_LINGER`).
-fn let_go_at_once(message: &Message) {
-    for descriptor in message.data().fds() {
-        // Of what is no socket there is nothing to say.
-        let _ = rustix::net::sockopt::set_socket_linger(descriptor, None);
+/// Whose last reference to a message with descriptors is dropped elsewhere: a socket that lingers, or a file of a file system of the
+/// sender's own, holds whoever closes it for as long as the sender likes.
+struct Buried(Option<Message>);
+
+impl Buried {
+    fn of(message: &Message) -> Self {
+        Self((!message.data().fds().is_empty()).then(|| message.clone()))
+    }
+}
+
+impl Drop for Buried {
+    fn drop(&mut self) {
+        let Some(message) = self.0.take() else { return };
+        static UNDERTAKER: LazyLock<Option<Sender<Message>>> = LazyLock::new(|| {
+            let (give, take) = std::sync::mpsc::channel();
+            let work = move || take.into_iter().for_each(drop);
+            std::thread::Builder::new().name("undertaker".into()).spawn(work).ok().map(|_| give)
+        });
+        if let Some(undertaker) = &*UNDERTAKER {
+            // It never ends.
+            let _ = undertaker.send(message);
+        }
     }
 }
 
 /// Whether the message is somebody's wish.
 fn take_in(daemon: &Arc<Daemon>, message: Message, calls: &mut JoinSet<()>) -> bool {
-    let_go_at_once(&message);
+    let mut buried = Some(Buried::of(&message));
+    let is_wish = sort(daemon, message, calls, &mut buried);
+    // After the message itself.
+    drop(buried);
+    is_wish
+}
+
+fn sort(
+    daemon: &Arc<Daemon>,
+    message: Message,
+    calls: &mut JoinSet<()>,
+    buried: &mut Option<Buried>,
+) -> bool {
     match message.message_type() {
         Type::MethodCall => {
             let Some(place) = place(daemon, &message) else {
                 refuse(daemon, &message, calls);
                 return true;
             };
-            let daemon = daemon.clone();
+            let (daemon, buried) = (daemon.clone(), buried.take());
             calls.spawn(async move {
                 answer(&daemon, message).await;
-                drop(place);
+                drop((place, buried));
             });
             true
         }

@@ -120,7 +120,7 @@ async fn check(
 /// What Incus says.
 pub async fn list(client: &Client, config: &Config, uid: Option<Uid>) -> Result<Vec<Found>> {
     let (client, options) = scope(client, config, uid);
-    owned(config, client.instances().list(&options).await).await
+    owned(config, uid, client.instances().list(&options).await).await
 }
 
 /// The same with state, addresses and snapshots.
@@ -136,7 +136,7 @@ pub async fn list_full(client: &Client, config: &Config, uid: Option<Uid>) -> Re
         let whole = client.instances().list(&options).await?;
         *instances = completed(whole, std::mem::take(instances));
     }
-    owned(config, answer).await
+    owned(config, uid, answer).await
 }
 
 /// An instance that starts or stops just now: Incus cannot tell its state and answers with little more than its name
@@ -162,7 +162,11 @@ fn scope(client: &Client, config: &Config, uid: Option<Uid>) -> (Client, ListOpt
     }
 }
 
-async fn owned(config: &Config, answer: incus_client::Result<Vec<Instance>>) -> Result<Vec<Found>> {
+async fn owned(
+    config: &Config,
+    uid: Option<Uid>,
+    answer: incus_client::Result<Vec<Instance>>,
+) -> Result<Vec<Found>> {
     let instances = match answer {
         Ok(instances) => instances,
         // No project yet: no container yet.
@@ -175,8 +179,12 @@ async fn owned(config: &Config, answer: incus_client::Result<Vec<Instance>>) -> 
     tokio::task::spawn_blocking(move || {
         let mut current = Vec::with_capacity(found.len());
         for found in found {
-            if found.is_owners()? {
-                current.push(found);
+            match found.is_owners() {
+                Ok(true) => current.push(found),
+                Ok(false) => {}
+                // That one account cannot be looked up is no reason to tell nothing of all others.
+                Err(error) if uid.is_none() => tracing::warn!("{error}"),
+                Err(error) => return Err(error),
             }
         }
         Ok(current)

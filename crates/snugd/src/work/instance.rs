@@ -12,7 +12,7 @@ use snug_wire::provision::RESERVE;
 
 use super::images::{Followed, follow};
 use super::{VERSION, Work};
-use crate::container::lookup::Found;
+use crate::container::lookup::{self, Found};
 use crate::error::{Error, ErrorKind, Result, failed};
 use crate::failpoint;
 use crate::host::{file, rundir};
@@ -208,7 +208,7 @@ impl Work {
         F: Future<Output = incus_client::Result<T>>,
     {
         match patiently(&mut attempt).await {
-            Err(error) if quirks::is_full_disk(&error.to_string()) => {
+            Err(error) if quirks::is_full_quota(&error.to_string()) => {
                 if self.incus().instances().files(self.name.as_str()).delete(RESERVE).await.is_err() {
                     return Err(error);
                 }
@@ -227,12 +227,16 @@ impl Work {
         match self.with_room(|| instances.patch(self.name.as_str(), &patch, None)).await {
             // An instance that is gone has no phase: so an undo meets it after its removal.
             Err(error) if error.is_not_found() => return Ok(()),
-            // With each change Incus writes what it knows of an instance to the instance's own disk. One without any room
-            // must be stopped and removed all the same: then only this work knows the phase, and a daemon that dies now
-            // leaves it for somebody to ask again.
+            // With each change Incus writes what it knows of an instance to the instance's own disk, after its database
+            // (6.0.4, driver_lxc.go). One without any room must be stopped and removed all the same: if the phase was not
+            // stored, this work alone knows it, and a daemon that dies now leaves it for somebody to ask again.
             Err(error) if quirks::is_full_disk(&error.to_string()) => {
-                self.notice(format!("'{}' has no room left on its disk: remove something in it", self.name));
-                self.keep_phase(Some(phase));
+                let found = lookup::find(self.daemon.incus(), &self.config, self.uid(), &self.name).await?;
+                let stored = found.is_some_and(|found| found.phase == phase);
+                if !stored && !matches!(phase, Phase::Stopping | Phase::Removing) {
+                    return Err(error.into());
+                }
+                self.keep_phase((!stored).then_some(phase));
             }
             other => {
                 other?;
