@@ -256,15 +256,22 @@ fn without_incus_uninstalling_removes_nothing_and_the_makefiles_way_starts_it_fo
     assert_eq!(answer(host.root(run_directories)), "dev");
     let stop = "systemctl stop incus.socket incus.service incus-user.socket";
     host.root(stop).run().unwrap().success();
-    explains(&host.xtask("uninstall").unwrap().run().unwrap(), 1, &["Incus", "nothing was removed"]);
+    let with_incus = format!("with-incus -- {} uninstall", SystemdHost::xtask_path().unwrap());
+    // Neither does the bed start an Incus that is not its own for it.
+    for uninstall in [host.xtask("uninstall").unwrap(), host.testbed(&with_incus).unwrap()] {
+        explains(&uninstall.run().unwrap(), 1, &["Incus", "nothing was removed"]);
+        assert_eq!(property(&host, "incus.socket", "ActiveState"), "inactive");
+    }
     assert_eq!(answer(host.root(run_directories)), "dev");
-    host.root("test -x /usr/libexec/snug/snugd && systemctl start incus.socket").run().unwrap().success();
+    host.root("test -x /usr/libexec/snug/snugd && systemctl start incus.service lxcfs.service incus.socket")
+        .run()
+        .unwrap()
+        .success();
     assert!(answer(host.root(&raw_lxc)).contains("snug-agent"));
+    host.testbed("up --no-images").unwrap().run().unwrap().success();
 
     host.root(stop).run().unwrap().success();
-    let uninstall =
-        host.testbed(&format!("with-incus -- {} uninstall", SystemdHost::xtask_path().unwrap())).unwrap();
-    let said = uninstall.run().unwrap().success();
+    let said = host.testbed(&with_incus).unwrap().run().unwrap().success();
     for left in ["/var/lib/snug ", "/var/lib/incus ", "/etc/subuid "] {
         assert!(said.err().contains(&format!("left: {left}")), "{}", said.err());
     }
