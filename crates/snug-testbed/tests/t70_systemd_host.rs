@@ -269,6 +269,7 @@ fn without_incus_uninstalling_removes_nothing_and_the_makefiles_way_starts_it_fo
         .success();
     assert!(answer(host.root(&raw_lxc)).contains("snug-agent"));
     host.testbed("up --no-images").unwrap().run().unwrap().success();
+    host.testbed("down").unwrap().run().unwrap().success();
 
     host.root(stop).run().unwrap().success();
     let said = host.testbed(&with_incus).unwrap().run().unwrap().success();
