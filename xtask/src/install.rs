@@ -74,7 +74,7 @@ const LASTING: [(&str, &str); 4] = [
     ("/etc/subuid", "and /etc/subgid: the lines of root, which containers need to start"),
     (
         "/var/lib/snug-testbed",
-        "of `make try` and `make test`: packages, users with homes, images; `make down DOWN=--purge` removes the last two",
+        "of `make try` and `make test`: packages and their source in /etc/apt/sources.list.d, users with homes, images; `make down DOWN=--purge` removes the last two",
     ),
 ];
 
