@@ -104,10 +104,9 @@ fn open_connection(socket: &Path, trusted: bool, container: &str) -> Result<Conn
     })
 }
 
-/// Descriptors of this process that are never closed by it.
+/// Stream 0, 1 or 2.
 fn standard(number: usize) -> BorrowedFd<'static> {
-    // SAFETY: streams 0, 1 and 2 stay open for the life of the process; a use of one that the caller closed fails with EBADF.
-    unsafe { BorrowedFd::borrow_raw(RawFd::try_from(number).expect("0, 1 or 2")) }
+    stream::borrow(RawFd::try_from(number).expect("0, 1 or 2"))
 }
 
 fn open_terminal(streams: &Streams) -> Option<Terminal> {
@@ -198,8 +197,7 @@ impl Session<'_> {
         let mut numbers = self.streams.passed.as_slice();
         loop {
             let (now, later) = numbers.split_at(numbers.len().min(MAX_FDS));
-            // SAFETY: the caller's descriptors stay open for the life of the process.
-            let fds: Vec<_> = now.iter().map(|number| unsafe { BorrowedFd::borrow_raw(*number) }).collect();
+            let fds: Vec<_> = now.iter().map(|number| stream::borrow(*number)).collect();
             let passed = ToAgent::Fds(now.iter().map(|number| number.cast_unsigned()).collect());
             if later.is_empty() {
                 let messages = [passed, ToAgent::Exec(Box::new(exec))];
