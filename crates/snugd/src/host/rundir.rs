@@ -178,7 +178,9 @@ pub fn stale(paths: &Paths, existing: &BTreeSet<(Uid, ContainerName)>) -> Result
         let Ok(uid) = owner.parse().map(Uid) else { continue };
         for name in file::names_in(&paths.run_dir(uid))? {
             let Ok(name) = name.parse::<ContainerName>() else { continue };
-            if !existing.contains(&(uid, name.clone())) {
+            let is_directory =
+                fs::symlink_metadata(paths.container_dir(uid, &name)).is_ok_and(|about| about.is_dir());
+            if is_directory && !existing.contains(&(uid, name.clone())) {
                 found.push((uid, name));
             }
         }
@@ -213,6 +215,14 @@ mod tests {
         write_policy(&paths, uid, &name, Policy { trusted: true, ..Policy::default() }).unwrap();
         let text = fs::read_to_string(paths.policy_file(uid, &name)).unwrap();
         assert!(Policy::parse(&text).trusted);
+        fs::write(paths.run_dir(uid).join("file"), "").unwrap();
+        assert_eq!(
+            stale(&paths, &BTreeSet::new()).unwrap(),
+            [(uid, name.clone())],
+            "a file is no container's directory"
+        );
+        assert_eq!(stale(&paths, &BTreeSet::from([(uid, name.clone())])).unwrap(), []);
+        fs::remove_file(paths.run_dir(uid).join("file")).unwrap();
         remove(&paths, uid, &name).unwrap();
         assert!(!paths.run_dir(uid).exists());
         remove(&paths, uid, &name).unwrap();
