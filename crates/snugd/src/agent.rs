@@ -3,11 +3,10 @@
 //! What answers is treated as hostile: bounded, with a deadline, without descriptors, on a thread of its own that nobody
 //! waits for beyond its time.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use rustix::fs::inotify;
@@ -18,6 +17,7 @@ use tokio::io::unix::AsyncFd;
 use crate::error::{Error, ErrorKind, Result, failed};
 use crate::host::credentials::{self, Credentials};
 use crate::host::readiness;
+use crate::place::{Counts, Place};
 
 /// How long an agent that accepted may take for its first message.
 const HELLO: Duration = Duration::from_secs(2);
@@ -55,39 +55,9 @@ fn greet(socket: &Path) -> Result<(Connection, Hello), WireError> {
 }
 
 /// Threads that talk to guests, by the directory of their owner.
-static TALKING: Mutex<BTreeMap<PathBuf, usize>> = Mutex::new(BTreeMap::new());
+static TALKING: LazyLock<Counts<PathBuf>> = LazyLock::new(Counts::default);
 /// As many may one owner's guests hold; ordinary talk takes milliseconds.
 const MOST_TALKING: usize = 16;
-
-/// A thread's place among those of its owner.
-struct Talking(PathBuf);
-
-impl Talking {
-    /// `None` while the owner's guests hold as many as they may.
-    fn begin(socket: &Path) -> Option<Self> {
-        // `…/run/UID/NAME/guest/agent.sock`
-        let owner = socket.ancestors().nth(3).unwrap_or(socket).to_owned();
-        let mut talking = TALKING.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = talking.entry(owner.clone()).or_default();
-        if *count >= MOST_TALKING {
-            return None;
-        }
-        *count += 1;
-        Some(Self(owner))
-    }
-}
-
-impl Drop for Talking {
-    fn drop(&mut self) {
-        let mut talking = TALKING.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = talking.get_mut(&self.0) {
-            *count -= 1;
-            if *count == 0 {
-                talking.remove(&self.0);
-            }
-        }
-    }
-}
 
 /// Talks to the guest at `socket` on a thread of its own and waits for it as long as `patience` and a bit.
 ///
@@ -102,7 +72,9 @@ async fn apart<T: Send + 'static>(
     patience: Duration,
     talk: impl FnOnce(&Path) -> Result<T, WireError> + Send + 'static,
 ) -> Result<T, WireError> {
-    let Some(place) = Talking::begin(&socket) else { return Err(WireError::TimedOut) };
+    // `…/run/UID/NAME/guest/agent.sock`
+    let owner = socket.ancestors().nth(3).unwrap_or(&socket).to_owned();
+    let Some(place) = Place::take(&TALKING, owner, MOST_TALKING) else { return Err(WireError::TimedOut) };
     let (answer, wait) = tokio::sync::oneshot::channel();
     let path = socket.clone();
     let thread = std::thread::Builder::new().name("agent".into()).stack_size(256 << 10).spawn(move || {
@@ -252,7 +224,7 @@ mod tests {
     async fn guests_hold_no_more_threads_than_their_owner_may() {
         let socket = |owner: &str| PathBuf::from(format!("/nowhere/{owner}/dev/guest/agent.sock"));
         let (let_go, held) = std::sync::mpsc::channel::<()>();
-        let held = std::sync::Arc::new(Mutex::new(held));
+        let held = std::sync::Arc::new(std::sync::Mutex::new(held));
         let mut all = Vec::new();
         for _ in 0..MOST_TALKING {
             let held = held.clone();

@@ -1,6 +1,6 @@
 //! What all calls share.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,6 +22,7 @@ use crate::container::{lookup, view};
 use crate::error::Result;
 use crate::host::subid;
 use crate::job::table::Table;
+use crate::place::{Counts, Place};
 use crate::reservation::Reservations;
 use crate::temporary::Temporaries;
 
@@ -65,19 +66,6 @@ impl Default for Places {
     }
 }
 
-/// A user's import while it goes on.
-#[derive(Debug)]
-pub struct Turn {
-    importing: Arc<Mutex<HashSet<Uid>>>,
-    uid: Uid,
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        self.importing.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.uid);
-    }
-}
-
 /// The daemon.
 pub struct Daemon {
     bus: Connection,
@@ -91,7 +79,7 @@ pub struct Daemon {
     addresses: Reservations<Ipv4Addr>,
     id_bases: Reservations<u32>,
     probes: Mutex<HashMap<Uid, Arc<Semaphore>>>,
-    importing: Arc<Mutex<HashSet<Uid>>>,
+    imports: Counts<Uid>,
     foundation: tokio::sync::Mutex<()>,
 }
 
@@ -113,7 +101,7 @@ impl Daemon {
             addresses: Reservations::default(),
             id_bases: Reservations::default(),
             probes: Mutex::default(),
-            importing: Arc::default(),
+            imports: Counts::default(),
             foundation: tokio::sync::Mutex::default(),
         })
     }
@@ -205,9 +193,8 @@ impl Daemon {
 
     /// The turn of a user's import; `None` while another one of his has it.
     #[must_use]
-    pub fn imports(&self, uid: Uid) -> Option<Turn> {
-        let mut importing = self.importing.lock().unwrap_or_else(PoisonError::into_inner);
-        importing.insert(uid).then(|| Turn { importing: self.importing.clone(), uid })
+    pub fn imports(&self, uid: Uid) -> Option<Place<Uid>> {
+        Place::take(&self.imports, uid, 1)
     }
 
     /// Addresses of the bridge that are being given away.

@@ -17,6 +17,7 @@
 //! | [`container`] | whose they are, what a client sees |
 //! | [`work`] | a change to one, carried out |
 //! | [`temporary`] | those that go with their client |
+//! | [`place`] | how much one user holds at once |
 //! | [`reservation`] | addresses and ids that are being given away |
 //! | [`agent`] | the agent of a guest, from the host |
 //! | [`autostart`] | those that start by themselves |
@@ -43,6 +44,7 @@ pub mod incus;
 pub mod job;
 pub mod lock;
 pub mod manager;
+pub mod place;
 pub mod reservation;
 pub mod server_list;
 pub mod temporary;

@@ -4,10 +4,11 @@
 //! incusd, and everybody else's next three minutes.
 
 use std::collections::HashMap;
-use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::place::{Counts, Place};
 
 /// Calls of one connection that are under way; more than the jobs that one user may wait for at once.
 const OF_CONNECTION: usize = 256;
@@ -17,39 +18,6 @@ const OF_USER: usize = 512;
 const AT_WORK: usize = 16;
 /// Bytes of one call: names and options are short.
 pub const LARGEST: usize = 256 << 10;
-
-type Counts<K> = Arc<Mutex<HashMap<K, usize>>>;
-
-/// A place taken; given back when dropped.
-#[derive(Debug)]
-pub struct Place<K: Eq + Hash> {
-    counts: Counts<K>,
-    key: K,
-}
-
-impl<K: Eq + Hash + Clone> Place<K> {
-    fn take(counts: &Counts<K>, key: K, most: usize) -> Option<Self> {
-        let mut all = counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = all.entry(key.clone()).or_default();
-        if *count >= most {
-            return None;
-        }
-        *count += 1;
-        Some(Self { counts: counts.clone(), key })
-    }
-}
-
-impl<K: Eq + Hash> Drop for Place<K> {
-    fn drop(&mut self) {
-        let mut all = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = all.get_mut(&self.key) {
-            *count -= 1;
-            if *count == 0 {
-                all.remove(&self.key);
-            }
-        }
-    }
-}
 
 /// Everybody's places.
 #[derive(Debug, Default)]

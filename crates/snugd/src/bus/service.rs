@@ -11,11 +11,12 @@ use tokio::time::Instant;
 use zbus::message::{Flags, Message, Type};
 use zbus::{Connection, MessageStream};
 
-use super::admission::{LARGEST, Place};
+use super::admission::LARGEST;
 use super::call::{Call, Refusal, uid_of};
 use super::{NAME, dispatch};
 use crate::daemon::Daemon;
 use crate::error::{Error, ErrorKind, Result};
+use crate::place::Place;
 
 const DBUS: Option<&str> = Some("org.freedesktop.DBus");
 const DBUS_PATH: &str = "/org/freedesktop/DBus";
