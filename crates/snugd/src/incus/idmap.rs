@@ -23,16 +23,10 @@ const SHARED: u32 = 65_536;
 /// The lowest range in `root` that touches none of `taken`.
 #[must_use]
 pub fn free_base(root: Range, taken: &[(u32, u32)]) -> Option<u32> {
-    let end = u64::from(root.start) + u64::from(root.count);
+    let end = end_of((root.start, root.count));
     let mut base = u64::from(root.start) + u64::from(SHARED);
     while base + u64::from(IDMAP_SIZE) <= end {
-        let last = base + u64::from(IDMAP_SIZE);
-        let touching = taken
-            .iter()
-            .map(|(start, count)| (u64::from(*start), u64::from(*start) + u64::from(*count)))
-            .filter(|(start, stop)| *start < last && base < *stop)
-            .map(|(_, stop)| stop)
-            .max();
+        let touching = taken.iter().copied().filter(|range| touches(base, *range)).map(end_of).max();
         match touching {
             None => return u32::try_from(base).ok(),
             // On the grid, so that no gap too small for a range is left.
@@ -43,6 +37,16 @@ pub fn free_base(root: Range, taken: &[(u32, u32)]) -> Option<u32> {
         }
     }
     None
+}
+
+/// The id after the last of a range of first id and count.
+fn end_of((start, count): (u32, u32)) -> u64 {
+    u64::from(start) + u64::from(count)
+}
+
+/// Whether a container's range that begins at `base` shares an id with `range`.
+fn touches(base: u64, range: (u32, u32)) -> bool {
+    u64::from(range.0) < base + u64::from(IDMAP_SIZE) && base < end_of(range)
 }
 
 /// Who has or had which ranges.
@@ -61,13 +65,12 @@ impl Taken {
     #[must_use]
     pub fn pick(mut self, root: Range, reserved: impl IntoIterator<Item = u32>) -> Option<u32> {
         self.now.extend(reserved.into_iter().map(|base| (base, IDMAP_SIZE)));
-        let end = u64::from(root.start) + u64::from(root.count);
+        let end = end_of((root.start, root.count));
         let is_free = |base: u32| {
-            let last = u64::from(base) + u64::from(IDMAP_SIZE);
-            let touches = |(start, count): &(u32, u32)| {
-                u64::from(*start) < last && u64::from(base) < u64::from(*start) + u64::from(*count)
-            };
-            base >= root.start && last <= end && !self.now.iter().any(touches)
+            let first = u64::from(base);
+            base >= root.start
+                && first + u64::from(IDMAP_SIZE) <= end
+                && !self.now.iter().any(|range| touches(first, *range))
         };
         self.own.iter().copied().find(|base| is_free(*base)).or_else(|| {
             let own = self.own.iter().map(|base| (*base, IDMAP_SIZE));
