@@ -165,6 +165,15 @@ pub struct ImageTable {
 }
 
 impl ImageTable {
+    /// The server of an image; `None` for one that is no server's, or whose server is not configured any more.
+    #[must_use]
+    pub fn remote_of(&self, image: &ImageRef) -> Option<&Remote> {
+        match image {
+            ImageRef::Remote { remote, .. } => self.remotes.get(remote),
+            _ => None,
+        }
+    }
+
     /// Reads what a person typed.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use snug_core::image::{ImageRef, Remote};
+use snug_core::image::ImageRef;
 use snug_core::name::Uid;
 use snug_core::spec::OwnerTag;
 use snug_core::text;
@@ -58,13 +58,6 @@ async fn may_store(uid: Uid) -> Result<()> {
         tokio::task::spawn_blocking(move || owner::eligible(uid)).await??;
     }
     Ok(())
-}
-
-fn remote_of<'a>(config: &'a snug_core::config::Config, image: &ImageRef) -> Option<&'a Remote> {
-    match image {
-        ImageRef::Remote { remote, .. } => config.images.remotes.get(remote),
-        _ => None,
-    }
 }
 
 fn referenced(call: &Call) -> std::result::Result<(String, Options), crate::bus::call::Refusal> {
@@ -197,7 +190,7 @@ pub async fn remove(daemon: &Arc<Daemon>, call: &Call) -> Answer {
                 return plan(format!("remove the image '{image}'"));
             }
             job.stage(format!("removing {image}"));
-            image::remove(worker.incus(), &viewer, &image, remote_of(&config, &image)).await?;
+            image::remove(worker.incus(), &viewer, &image, config.images.remote_of(&image)).await?;
             Ok(job::Answer::new())
         },
         || async {},

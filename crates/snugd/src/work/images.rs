@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use incus_client::{Client, Operation};
 use snug_core::config::Config;
-use snug_core::image::{ImageRef, Remote};
+use snug_core::image::ImageRef;
 
 use crate::error::Result;
 use crate::incus::image::{self, Found};
@@ -25,19 +25,12 @@ pub struct Images<'a> {
 }
 
 impl Images<'_> {
-    fn remote(&self, image: &ImageRef) -> Option<&Remote> {
-        match image {
-            ImageRef::Remote { remote, .. } => self.config.images.remotes.get(remote),
-            _ => None,
-        }
-    }
-
     /// Whether, and as what, Incus has the image.
     ///
     /// # Errors
     /// [`crate::error::ErrorKind::ImageUnknown`].
     pub async fn find(&self, image: &ImageRef) -> Result<Found> {
-        image::find(self.incus, &self.viewer, image, self.remote(image)).await
+        image::find(self.incus, &self.viewer, image, self.config.images.remote_of(image)).await
     }
 
     /// Fetches an image that Incus does not have.
