@@ -67,7 +67,7 @@ pub struct HostState {
     pub bridge: String,
     /// It exists.
     pub network: bool,
-    /// Containers that the owner has.
+    /// Containers that the owner has, those included that are being made.
     pub containers: usize,
     /// The most that he may have.
     pub most_containers: usize,

@@ -12,8 +12,8 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixListener;
 
 use common::{
-    BusPolicy, DEBIAN_13, Doomed, Finally, HostFile, NO_INIT, PATIENCE, answer, fresh, fresh_with,
-    instance_exists, json, refused,
+    BusPolicy, DEBIAN_13, Doomed, Finally, HostFile, NO_INIT, PATIENCE, answer, containers, explains, fresh,
+    fresh_with, instance_exists, json, refused,
 };
 use snug_testbed::tool::Tool;
 use snug_testbed::{Bed, Leaks};
@@ -125,7 +125,7 @@ fn too_few_descriptors_are_named_as_such_whatever_fails_first() {
                 bed.shell("tester", &format!("ulimit -n {limit} && exec snug {line}")).run().unwrap();
             if captured.code() != 0 {
                 let limit = format!("this process may open {limit}");
-                common::explains(&captured, status, &["no file descriptor is left", &limit, "ulimit -n"]);
+                explains(&captured, status, &["no file descriptor is left", &limit, "ulimit -n"]);
             } else {
                 assert!(line.contains("clear-few"), "`{line}` cannot do with {limit}");
             }
@@ -174,6 +174,32 @@ fn one_container_too_many_is_told_with_who_may_allow_it() {
         &["clear-many", "a user may have 0", "hint: ", "max_containers"],
     );
     assert!(!instance_exists(&bed, "tester", "clear-many"));
+}
+
+#[test]
+fn creations_side_by_side_stay_within_what_a_user_may_have() {
+    let bed = Bed::require();
+    let there = containers(&bed, "tester").len();
+    let _two_more = HostFile::snug_config(&bed, &format!("max_containers = {}\n", there + 2));
+    let crowd: Vec<String> = (0..5).map(|number| format!("clear-crowd-{number}")).collect();
+    let _doomed: Vec<_> = crowd.iter().map(|name| Doomed::new(&bed, "tester", name)).collect();
+    let ends: Vec<_> = std::thread::scope(|scope| {
+        let running: Vec<_> = crowd
+            .iter()
+            .map(|name| {
+                let create = bed.snug("tester").args(["create", name, "-i", NO_INIT, "--no-start"]);
+                let create = create.deadline(PATIENCE);
+                scope.spawn(move || create.run().unwrap())
+            })
+            .collect();
+        running.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    let (made, refused): (Vec<_>, Vec<_>) = ends.iter().partition(|end| end.code() == 0);
+    assert_eq!(made.len(), 2, "{ends:?}");
+    for end in refused {
+        explains(end, 1, &["max_containers"]);
+    }
+    assert_eq!(containers(&bed, "tester").len(), there + 2);
 }
 
 #[test]

@@ -1,41 +1,49 @@
-#!/usr/bin/python3
-"""A third-party client of Snug in one page: creates a container, waits until it runs, lists what there is.
-
-    client.py NAME [IMAGE]         needs jeepney (Debian: python3-jeepney)
-"""
+"""A client that knows of Snug nothing but docs/reference/dbus.md: makes a container, looks at it, removes it."""
 import sys
+import dbus
+from dbus.mainloop.glib import DBusGMainLoop
+from gi.repository import GLib
 
-from jeepney import DBusAddress, MessageType, Properties, new_method_call
-from jeepney.io.blocking import open_dbus_connection
-
+DBusGMainLoop(set_as_default=True)
+bus, context = dbus.SystemBus(), GLib.MainContext.default()
 NAME, ROOT = "org.snug.Snug1", "/org/snug/Snug1"
-bus = open_dbus_connection("SYSTEM")
+changes = []
 
+def interface(path, name):
+    return dbus.Interface(bus.get_object(NAME, path, introspect=False), name)
 
-def call(path, interface, method, signature="", *arguments):
-    address = DBusAddress(path, bus_name=NAME, interface=f"{NAME}.{interface}")
-    reply = bus.send_and_get_reply(new_method_call(address, method, signature, arguments))
-    if reply.header.message_type is MessageType.error:
-        raise SystemExit(f"error: {reply.body[0]}")
-    return reply.body[0] if reply.body else None
+def options(**pairs):
+    return dbus.Dictionary(pairs, signature="sv")
 
+def wait_for(what, seen):
+    while what not in [word for word, *_ in seen]:
+        context.iteration(True)
 
-def finish(job):
-    """Waits for a job's end; its failure is ours."""
-    state = call(job, "Job", "Wait")
-    address = DBusAddress(job, bus_name=NAME, interface=f"{NAME}.Job")
-    properties = bus.send_and_get_reply(Properties(address).get_all()).body[0]
-    if state != "done":
-        hints = "".join(f"\nhint: {hint}" for hint in properties["Hints"][1])
-        raise SystemExit(f"error: {properties['Message'][1]}{hints}")
+def follow(verb, path):
+    ended = []
+    job = interface(path, f"{NAME}.Job")
+    job.Wait(reply_handler=lambda state: ended.append(("end", state)), error_handler=sys.exit, timeout=120)
+    wait_for("end", ended)
+    print(f"{verb}: {ended[0][1]}")
 
+def properties_changed(_interface, changed, _invalidated):
+    if "Stage" in changed:
+        print("stage:", changed["Stage"])
 
-def main(name, image=None):
-    options = {"image": ("s", image)} if image else {}
-    finish(call(ROOT, "Manager", "Create", "sa{sv}", name, options))
-    for container in call(ROOT, "Manager", "List", "a{sv}", {}):
-        print(container["name"][1], container["state"][1], container["image"][1])
+def container_changed(name, what):
+    print("changed:", name, what)
+    changes.append((what, name))
 
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+container, image = sys.argv[1:]
+manager = interface(ROOT, f"{NAME}.Manager")
+bus.add_signal_receiver(properties_changed, "PropertiesChanged", bus_name=NAME)
+manager.connect_to_signal("ContainerChanged", container_changed)
+follow("create", manager.Create(container, options(image=image)))
+print(*(f"listed: {it['name']} {it['state']}" for it in manager.List(options())), sep="\n")
+follow("stop", manager.Stop(container, options(timeout=dbus.UInt32(10))))
+follow("remove", manager.Remove(container, options()))
+wait_for("removed", changes)
+try:
+    manager.Get(container, options())
+except dbus.DBusException as error:
+    print("missing:", error.get_dbus_name().rsplit(".", 1)[1])

@@ -18,6 +18,7 @@ use crate::bus::outbox::Outbox;
 use crate::bus::subscribers::Subscribers;
 use crate::bus::{self, CONTAINER, MANAGER};
 use crate::configuration;
+use crate::container::expected::Expected;
 use crate::container::{lookup, view};
 use crate::error::Result;
 use crate::host::subid;
@@ -80,6 +81,7 @@ pub struct Daemon {
     id_bases: Reservations<u32>,
     probes: Mutex<HashMap<Uid, Arc<Semaphore>>>,
     imports: Counts<Uid>,
+    expected: Expected,
     foundation: tokio::sync::Mutex<()>,
 }
 
@@ -102,6 +104,7 @@ impl Daemon {
             id_bases: Reservations::default(),
             probes: Mutex::default(),
             imports: Counts::default(),
+            expected: Expected::default(),
             foundation: tokio::sync::Mutex::default(),
         })
     }
@@ -195,6 +198,12 @@ impl Daemon {
     #[must_use]
     pub fn imports(&self, uid: Uid) -> Option<Place<Uid>> {
         Place::take(&self.imports, uid, 1)
+    }
+
+    /// Containers that are being made.
+    #[must_use]
+    pub fn expected(&self) -> &Expected {
+        &self.expected
     }
 
     /// Addresses of the bridge that are being given away.

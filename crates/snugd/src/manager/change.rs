@@ -101,6 +101,10 @@ impl Change {
         matches!(self, Self::Create { .. } | Self::Ensure { .. } | Self::Start | Self::Restart(_))
     }
 
+    fn may_create(&self) -> bool {
+        matches!(self, Self::Create { .. } | Self::Ensure { .. })
+    }
+
     async fn plan(&self, work: &Work, state: &State) -> Result<Plan> {
         Ok(match self {
             Self::Create { request, client } => plan_create(state, &request.resolve(work, *client).await?)?,
@@ -161,6 +165,7 @@ async fn carry_out(
         tokio::task::spawn_blocking(move || owner::eligible(uid)).await??;
     }
     let work = Work::new(daemon, uid, name.clone(), Some(job)).await?;
+    let work = if change.may_create() && !dry_run { work.announced() } else { work };
     let state = if dry_run { work.discover().await? } else { work.settled().await? };
     let existed = state.container.is_some();
     let plan = change.plan(&work, &state).await?;

@@ -1,15 +1,17 @@
 //! What is: the state that planners look at, asked of Incus and the host at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use incus_client::{Instance, ListOptions, StatusCode};
 use snug_core::grant::GrantSet;
 use snug_core::instance::InstanceConfig;
+use snug_core::name::ContainerName;
 use snug_core::plan::{ContainerState, HostState, State, Status};
 use snug_core::setting::Settings;
 use snug_core::spec::{Spec, TEMPORARY_KEY, TemporaryTag};
 
 use super::Work;
+use crate::container::expected::Announcement;
 use crate::container::lookup::Found;
 use crate::error::{Error, Result};
 use crate::host::subid;
@@ -61,18 +63,26 @@ impl Work {
         // to be made; one that is there has proven it.
         requirements::check(incus).await?;
         let own = self.incus().instances();
+        // Before Incus is asked, see there.
+        let earlier = self.announcement.as_ref().map(Announcement::earlier).unwrap_or_default();
         let (project, network, pools, subordinate_ids, containers) = tokio::try_join!(
             async { exists(projects.get(&project_name).await) },
             async { exists(networks.get(&self.config.bridge).await) },
             async { Ok(pools.list().await?) },
             self.has_subordinate_ids(),
             async {
-                match own.names(&ListOptions::default()).await {
-                    Ok(names) => Ok(names.len()),
+                let known = match own.names(&ListOptions::default()).await {
+                    Ok(names) => names,
                     // No project yet.
-                    Err(error) if error.is_not_found() => Ok(0),
-                    Err(error) => Err(Error::from(error)),
-                }
+                    Err(error) if error.is_not_found() => Vec::new(),
+                    Err(error) => return Err(Error::from(error)),
+                };
+                let all: BTreeSet<&str> = known
+                    .iter()
+                    .map(String::as_str)
+                    .chain(earlier.iter().map(ContainerName::as_str))
+                    .collect();
+                Ok(all.len())
             },
         )?;
         let pool =

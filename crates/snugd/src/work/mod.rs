@@ -31,6 +31,7 @@ use snug_core::spec::{OwnerTag, Phase};
 
 use self::images::Images;
 
+use crate::container::expected::Announcement;
 use crate::container::lookup::{self, Found, missing};
 use crate::daemon::Daemon;
 use crate::error::Result;
@@ -59,6 +60,8 @@ pub struct Work {
     known: Mutex<Option<Found>>,
     /// What the phase is where it could not be stored.
     phase: Mutex<Option<Phase>>,
+    /// Where it may make the container.
+    announcement: Option<Announcement>,
 }
 
 impl Work {
@@ -83,7 +86,15 @@ impl Work {
             home: Mutex::default(),
             known: Mutex::default(),
             phase: Mutex::default(),
+            announcement: None,
         })
+    }
+
+    /// The same, which may make the container: until it ends, that one counts among the owner's.
+    #[must_use]
+    pub fn announced(mut self) -> Self {
+        self.announcement = Some(self.daemon.expected().announce(self.uid(), self.name.clone()));
+        self
     }
 
     /// The owner's uid.
