@@ -19,6 +19,11 @@ use crate::printer::{Level, Printer};
 /// Longer than this nobody waits for a word. The first question also starts the daemon.
 const DEADLINE: Duration = Duration::from_millis(1500);
 
+/// zsh reads a file of its `fpath` when it is first asked for a word, as the body of that first call: clap's script alone
+/// would register itself then and offer nothing.
+const ZSH_AUTOLOAD: &str =
+    "\nif [[ ${funcstack[1]} == _snug ]]; then\n    _clap_dynamic_completer_snug \"$@\"\nfi\n";
+
 /// Whether a shell asks.
 pub fn is_asked_for() -> bool {
     env_vars::non_empty(env_vars::SNUG_COMPLETE).is_some()
@@ -43,6 +48,9 @@ pub fn script(shell: &str) -> Result<Vec<u8>, CommandError> {
     completer
         .write_registration(env_vars::SNUG_COMPLETE, "snug", "snug", "snug", &mut script)
         .map_err(|error| CommandError::failed(format!("the script cannot be made: {error}")))?;
+    if shell == "zsh" {
+        script.extend_from_slice(ZSH_AUTOLOAD.as_bytes());
+    }
     Ok(script)
 }
 

@@ -32,6 +32,9 @@ const NEEDED: &[(&[&str], &str)] = &[
     (&["/usr/share/doc/busybox-static"], "busybox-static"),
     (&["script"], "bsdutils"),
     (&["useradd"], "passwd"),
+    // Shells whose completion is tried.
+    (&["zsh"], "zsh"),
+    (&["fish"], "fish"),
     // A client of the D-Bus interface that is not ours.
     (&["/usr/lib/python3/dist-packages/dbus/__init__.py"], "python3-dbus"),
     (&["/usr/lib/python3/dist-packages/gi/__init__.py"], "python3-gi"),
