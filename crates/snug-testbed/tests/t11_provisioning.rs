@@ -10,8 +10,12 @@ mod common;
 
 use std::fs;
 use std::os::unix::fs::{chown, symlink};
+use std::path::Path;
 
-use common::{BUSYBOX, DEBIAN_12, DEBIAN_13, Finally, IMAGES, NO_INIT, answer, eventually, fresh};
+use common::{
+    BUSYBOX, DEBIAN_12, DEBIAN_13, Finally, IMAGES, NO_INIT, PATIENCE, TemporaryUser, answer, eventually,
+    fresh,
+};
 use snug_testbed::{Bed, Container, Leaks};
 
 /// The suite's containers that no test changes for good.
@@ -84,6 +88,23 @@ fn a_home_behind_a_link_has_both_its_spellings_in_the_guest() {
         );
     }
     drop(bed);
+}
+
+#[test]
+fn a_home_that_the_account_spells_without_the_hosts_link_is_the_same_under_both_names() {
+    let bed = Bed::require();
+    // As on an ostree system whose installer wrote the real path: `/home` leads there, too.
+    let user =
+        TemporaryUser::with(&bed, "snug-ostree", &["--user-group", "--home-dir", "/var/home/snug-ostree"]);
+    let link = Path::new("/home/snug-ostree");
+    let _ = fs::remove_file(link);
+    symlink("/var/home/snug-ostree", link).unwrap();
+    let _gone = Finally(|| fs::remove_file(link).unwrap());
+    user.snug(["create", "spelled", "-i", NO_INIT]).deadline(PATIENCE).run().unwrap().success();
+    for home in ["/home/snug-ostree", "/var/home/snug-ostree"] {
+        let run = user.snug(["run", "-c", "spelled", "sh", "-c", "echo $HOME; pwd"]).dir(home);
+        assert_eq!(answer(run), format!("/var/home/snug-ostree\n{home}"));
+    }
 }
 
 #[test]
@@ -199,6 +220,21 @@ fn the_guest_knows_its_own_name_without_a_network() {
 }
 
 #[test]
+fn a_guest_that_has_no_network_at_all_has_its_loopback_and_knows_itself() {
+    let bed = Bed::require();
+    for image in [NO_INIT, DEBIAN_13] {
+        let alone = fresh_with(&bed, "tester", "prov-alone", image, &["--grant", "network=none"]);
+        // Up, and a loopback (netdevice(7)).
+        assert_eq!(guest(&alone, "ls /sys/class/net; cat /sys/class/net/lo/flags"), "lo\n0x9", "{image}");
+        if image == DEBIAN_13 {
+            assert_eq!(guest(&alone, "sudo -n id -u 2>&1"), "0");
+            let found = guest(&alone, "getent ahosts $(hostname) | head -n 1");
+            assert!(found.starts_with("127.") || found.starts_with("::1"), "{found}");
+        }
+    }
+}
+
+#[test]
 fn time_zone_and_resolver_are_the_hosts() {
     let _bed = Bed::require();
     let zone = fs::canonicalize("/etc/localtime").unwrap();
@@ -230,11 +266,11 @@ fn the_locale_of_the_host_is_that_of_a_login() {
     let wanted =
         host.unwrap_or_default().lines().find_map(|line| line.strip_prefix("LANG=").map(str::to_owned));
     let Some(wanted) = wanted else {
-        // This host has none; one is written for the test.
-        let file = common::HostFile::write("/etc/default/locale", "LANG=C.UTF-8\n");
+        // This host has none; one is written for the test, which is not what the agent falls back to.
+        let file = common::HostFile::write("/etc/default/locale", "LANG=POSIX\n");
         let dev = fresh(&bed, "tester", "prov-locale", NO_INIT);
         let run = dev.snug(["run", "--clean-env", "sh", "-c", "echo $LANG"]);
-        assert_eq!(answer(run), "C.UTF-8");
+        assert_eq!(answer(run), "POSIX");
         drop(file);
         return;
     };

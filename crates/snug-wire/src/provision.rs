@@ -71,6 +71,16 @@ pub struct Account {
     pub home: PathBuf,
     /// The same directory without links; differs where `/home` is a link.
     pub home_real: PathBuf,
+    /// Another name that the host has for it: below `/home` where that is a link and the account says `/var/home`.
+    #[serde(default)]
+    pub home_also: Option<PathBuf>,
+}
+
+impl Account {
+    /// All spellings of the home; the real one may come more than once.
+    pub fn homes(&self) -> impl Iterator<Item = &PathBuf> {
+        [&self.home, &self.home_real].into_iter().chain(&self.home_also)
+    }
 }
 
 /// A static address for `eth0`, so that a guest without a DHCP client has network too.

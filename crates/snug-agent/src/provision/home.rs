@@ -49,15 +49,12 @@ pub fn make(guest: &Guest, provision: &Provision) -> io::Result<()> {
     if !provision.home_shared {
         make_private(guest, owner)?;
     }
-    if owner.home != owner.home_real {
-        make_link(guest, owner)?;
-    }
-    Ok(())
+    owner.homes().filter(|home| **home != owner.home_real).try_for_each(|home| make_link(guest, owner, home))
 }
 
-/// The second spelling: `/home/anna` where the home lies at `/var/home/anna`.
-fn make_link(guest: &Guest, owner: &Account) -> io::Result<()> {
-    let (link, target) = (guest.path(&owner.home), guest.path(&owner.home_real));
+/// Another spelling: `/home/anna` where the home lies at `/var/home/anna`.
+fn make_link(guest: &Guest, owner: &Account, spelling: &Path) -> io::Result<()> {
+    let (link, target) = (guest.path(spelling), guest.path(&owner.home_real));
     if same_directory(&link, &target) || !may_become_link(&link) {
         return Ok(());
     }
@@ -124,8 +121,8 @@ pub fn relative(owner: &Account, path: &Path) -> Option<PathBuf> {
     if path.is_relative() {
         return Some(path.into());
     }
-    [&owner.home, &owner.home_real]
-        .into_iter()
+    owner
+        .homes()
         .find_map(|home| path.strip_prefix(home).ok())
         .filter(|rest| !rest.as_os_str().as_bytes().is_empty())
         .map(Path::to_path_buf)
@@ -154,6 +151,21 @@ mod tests {
             make(&guest, &odd()).unwrap();
             assert_eq!(fs::read_link(guest.path("/home/anna")).unwrap(), Path::new("/var/home/anna"));
         }
+    }
+
+    #[test]
+    fn a_home_that_the_account_spells_without_the_hosts_link_has_it_too() {
+        let directory = tempfile::tempdir().unwrap();
+        let guest = Guest::at(directory.path());
+        fs::create_dir_all(guest.path("/var/home/anna")).unwrap();
+        let mut provision = odd();
+        provision.owner.home = "/var/home/anna".into();
+        provision.owner.home_also = Some("/home/anna".into());
+        make(&guest, &provision).unwrap();
+        assert_eq!(path(&guest, &provision), Path::new("/var/home/anna"));
+        assert_eq!(fs::read_link(guest.path("/home/anna")).unwrap(), Path::new("/var/home/anna"));
+        let below = relative(&provision.owner, Path::new("/home/anna/.config/x"));
+        assert_eq!(below.as_deref(), Some(Path::new(".config/x")));
     }
 
     #[test]

@@ -87,6 +87,7 @@ pub(crate) mod tests {
                 shell: "/bin/bash".into(),
                 home: "/home/anna".into(),
                 home_real: "/home/anna".into(),
+                home_also: None,
             },
             hostname: "tools".into(),
             timezone: None,

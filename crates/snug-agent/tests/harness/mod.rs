@@ -64,6 +64,7 @@ impl Agent {
                 shell: "/bin/bash".into(),
                 home: home.clone(),
                 home_real: home,
+                home_also: None,
             },
             hostname: "guest".into(),
             timezone: None,

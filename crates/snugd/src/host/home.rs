@@ -47,6 +47,19 @@ pub fn open(credentials: Credentials, path: &Path) -> Result<Home> {
     Ok(Home { directory, real })
 }
 
+/// Another name of the home that lies at `real`: ostree systems have it below `/home` and `/var/home`, and accounts and
+/// files spell it either way.
+#[must_use]
+pub fn other_spelling(credentials: Credentials, real: &Path) -> Option<PathBuf> {
+    other_spelling_below(Path::new("/home"), credentials, real)
+}
+
+fn other_spelling_below(base: &Path, credentials: Credentials, real: &Path) -> Option<PathBuf> {
+    let spelling = base.join(real.file_name()?);
+    let leads_there = |home: Home| home.real == real;
+    (spelling != real && open(credentials, &spelling).is_ok_and(leads_there)).then_some(spelling)
+}
+
 fn refuse(path: &Path, reason: &str) -> Error {
     Error::new(ErrorKind::NotEligible, format!("cannot use the home directory {}: {reason}", path.display()))
         .hint("a container with a home of its own needs none: create it with `home=private`")
@@ -178,6 +191,10 @@ mod tests {
         let home = open(me(), &base.path().join("home/anna")).unwrap();
         assert_eq!(home.real, base.path().join("var/home/anna"));
         assert!(home.is_at(&base.path().join("var/home/anna")));
+        let other = |real: &Path| other_spelling_below(&base.path().join("home"), me(), real);
+        assert_eq!(other(&home.real), Some(base.path().join("home/anna")));
+        assert_eq!(other(&base.path().join("home/anna")), None);
+        assert_eq!(other(Path::new("/srv/anna")), None);
     }
 
     #[test]

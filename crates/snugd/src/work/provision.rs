@@ -8,7 +8,7 @@ use snug_wire::provision::{Account, Network, Provision};
 
 use super::Work;
 use crate::error::{Result, failed};
-use crate::host::{environment, rundir};
+use crate::host::{environment, home, rundir};
 use crate::incus::network::Subnet;
 
 /// Milliseconds that a command that was hung up may go on.
@@ -38,8 +38,10 @@ impl Work {
     }
 
     async fn provision(&self, spec: &Spec, network: Option<Network>) -> Result<Provision> {
-        let home = spec.grants.home();
-        let account = self.account(&home).await?;
+        let home_grant = spec.grants.home();
+        let home_shared = home_grant == Home::Shared;
+        let account = self.account(&home_grant).await?;
+        let credentials = self.owner.credentials.clone();
         let trusted = spec.grants.is_trusted(|path| account.touches_home(path));
         let private = spec.grants.islands().into_iter().map(ToOwned::to_owned).collect();
         let shares_network = spec.grants.network() == NetworkGrant::Host;
@@ -56,6 +58,9 @@ impl Work {
                     gecos: account.gecos,
                     shell: account.shell,
                     home: account.home,
+                    home_also: home_shared
+                        .then(|| home::other_spelling(credentials, &account.home_real))
+                        .flatten(),
                     home_real: account.home_real,
                 },
                 hostname,
@@ -67,7 +72,7 @@ impl Work {
                 },
                 network,
                 private,
-                home_shared: home == Home::Shared,
+                home_shared,
                 trusted,
                 hangup_grace: HANGUP_GRACE,
                 reserve,
