@@ -200,8 +200,9 @@ impl Client {
         if reply.envelope.kind == EnvelopeType::Sync {
             return Ok(Operation::ended(self.clone(), OperationInfo::succeeded(reply.envelope.metadata)));
         }
-        let info = envelope::metadata(&reply.context, reply.envelope)?;
-        Ok(Operation::follow(self.clone(), info))
+        let request = format!("{} {}", reply.context.method, reply.context.path);
+        let info: OperationInfo = envelope::metadata(&reply.context, reply.envelope)?;
+        Ok(Operation::follow(self.clone(), OperationInfo { request, ..info }))
     }
 
     /// An ordinary exchange: JSON answer, bounded in size and time.

@@ -53,6 +53,10 @@ pub struct OperationInfo {
     /// Code of that error in the manner of HTTP, where it is known: Incus sends it to who waits, and only there.
     #[serde(skip)]
     pub err_code: Option<u16>,
+    /// Method and target of the request that made it, as in `POST /1.0/instances?project=dev`; empty where this client
+    /// did not: in a list, an event, or by its id.
+    #[serde(skip)]
+    pub request: String,
     /// Cluster member.
     #[serde(default, deserialize_with = "null_as_default")]
     pub location: String,
@@ -184,7 +188,7 @@ impl Operation {
             let (client, id, made) = (client.clone(), info.id.clone(), info.clone());
             async move {
                 let outcome = match wait_for(&client, &id, &made).await {
-                    Ok(info) => Outcome::Ended(Box::new(info)),
+                    Ok(info) => Outcome::Ended(Box::new(OperationInfo { request: made.request, ..info })),
                     Err(error) => Outcome::Failed(error),
                 };
                 sender.send_replace(Some(outcome));

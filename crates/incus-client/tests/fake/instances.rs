@@ -124,6 +124,19 @@ async fn a_key_patched_to_the_empty_text_is_unset() {
 }
 
 #[tokio::test]
+async fn a_patch_with_an_old_etag_is_refused_with_412_and_changes_nothing() {
+    let (fake, client) = start_with_container();
+    let (_, etag) = client.instances().get("c1").await.unwrap();
+    let mut patch = InstancePatch::default();
+    patch.config.insert("user.phase".into(), "ready".into());
+    client.instances().patch("c1", &patch, Some(&etag)).await.unwrap();
+    patch.config.insert("user.phase".into(), "stopping".into());
+    let error = client.instances().patch("c1", &patch, Some(&etag)).await.unwrap_err();
+    assert!(error.is_precondition_failed(), "{error:?}");
+    assert_eq!(fake.instance("default", "c1").unwrap()["config"]["user.phase"], "ready");
+}
+
+#[tokio::test]
 async fn a_put_with_an_old_etag_is_refused_with_412() {
     let (fake, client) = start_with_container();
     let (instance, etag) = client.instances().get("c1").await.unwrap();

@@ -50,6 +50,7 @@ async fn http_200_with_an_error_envelope_is_a_failed_operation_with_its_code() {
     let ended = operation.wait_end().await.unwrap();
     assert_eq!((ended.status_code, ended.err_code), (StatusCode::Failure, Some(409)));
     assert_eq!(ended.resources["instances"], ["/1.0/instances/c1"]);
+    assert_eq!(ended.request, format!("PUT {STATE}"));
 }
 
 #[tokio::test]
@@ -67,6 +68,7 @@ async fn a_failure_is_kept_even_when_the_operation_has_vanished_meanwhile() {
         (error.kind(), error.to_string()),
         (ErrorKind::OperationFailed, "Restarting instance: busy".into())
     );
+    assert_eq!(operation.wait_end().await.unwrap().request, format!("PUT {STATE}"));
 }
 
 #[tokio::test]
