@@ -157,7 +157,36 @@ async fn incus(daemon: &Arc<Daemon>) -> Vec<Check> {
         Ok(check) => check,
         Err(error) => Check::failed("storage", &error),
     });
+    checks.push(match bridge(daemon).await {
+        Ok(check) => check,
+        Err(error) => Check::failed("bridge", &error),
+    });
     checks
+}
+
+/// A bridge that an administrator made has what he gave it.
+async fn bridge(daemon: &Daemon) -> Result<Check> {
+    let name = daemon.config().await?.bridge;
+    let network = match daemon.incus().networks().get(&name).await {
+        Ok((network, _)) => network,
+        Err(error) if error.is_not_found() => {
+            return Ok(Check::new(
+                "bridge",
+                Status::Ok,
+                format!("the first container makes the bridge '{name}'"),
+            ));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    Ok(match network.config.get("dns.mode").map(String::as_str) {
+        Some("none") => Check::new("bridge", Status::Ok, format!("the bridge '{name}' is used")),
+        _ => Check::new(
+            "bridge",
+            Status::Warning,
+            format!("the bridge '{name}' gives its containers names: those of two users may be the same"),
+        )
+        .hint(format!("incus network set {name} dns.mode=none")),
+    })
 }
 
 async fn storage(daemon: &Daemon) -> Result<Check> {

@@ -28,6 +28,24 @@ pub struct Plan {
     pub notice: Option<String>,
 }
 
+impl Plan {
+    fn directory(why: &str) -> Self {
+        let notice = format!(
+            "the storage pool is a plain directory: creating copies whole trees and there are no disk limits; {why}"
+        );
+        Self { driver: "dir", config: Vec::new(), notice: Some(notice) }
+    }
+
+    fn post(&self, name: &str) -> StoragePoolsPost {
+        StoragePoolsPost {
+            name: name.to_owned(),
+            driver: self.driver.to_owned(),
+            config: self.config.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect(),
+            description: "Containers of Snug".to_owned(),
+        }
+    }
+}
+
 /// Which pool to take of those that exist: the one that is configured, else one called like ours, else one that clones
 /// cheaply, else any.
 #[must_use]
@@ -65,15 +83,7 @@ pub fn plan(host: Space, drivers: &[String]) -> Result<Plan> {
     }
     let has = |name: &str| drivers.iter().any(|driver| driver == name);
     if !has("btrfs") {
-        return Ok(Plan {
-            driver: "dir",
-            config: Vec::new(),
-            notice: Some(
-                "the storage pool is a plain directory: creating copies whole trees and there are no disk limits; \
-                 install btrfs-progs before the first container for a better one"
-                    .into(),
-            ),
-        });
+        return Ok(Plan::directory("install btrfs-progs before the first container for a better one"));
     }
     if host.btrfs {
         // Incus makes a subvolume of its own directory when it gets no source.
@@ -112,19 +122,19 @@ pub async fn ensure(client: &Client, wanted: Option<&str>, ours: &str) -> Result
     let drivers: Vec<String> =
         server.environment.storage_supported_drivers.iter().map(|driver| driver.name.clone()).collect();
     let plan = plan(host, &drivers)?;
-    let post = StoragePoolsPost {
-        name: ours.to_owned(),
-        driver: plan.driver.to_owned(),
-        config: plan.config.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
-        description: "Containers of Snug".to_owned(),
-    };
-    match pools.create(&post).await {
-        Ok(()) => {}
+    match pools.create(&plan.post(ours)).await {
+        Ok(()) => Ok((ours.to_owned(), plan.notice)),
         // Another first use was quicker.
-        Err(error) if error.is_conflict() => {}
-        Err(error) => return Err(Error::from(error).context("make a storage pool")),
+        Err(error) if error.is_conflict() => Ok((ours.to_owned(), plan.notice)),
+        // No loop devices, as in a container, or a kernel without btrfs.
+        Err(error) if plan.driver != "dir" => {
+            let instead = Plan::directory(&format!("a {} pool could not be made: {error}", plan.driver));
+            let made = pools.create(&instead.post(ours)).await;
+            made.map_err(|_| Error::from(error).context("make a storage pool"))?;
+            Ok((ours.to_owned(), instead.notice))
+        }
+        Err(error) => Err(Error::from(error).context("make a storage pool")),
     }
-    Ok((ours.to_owned(), plan.notice))
 }
 
 /// Refuses to put something new into a pool that is nearly full.
