@@ -11,7 +11,7 @@ mod common;
 use common::{Doomed, NO_INIT, answer, bus_script, fresh, fresh_with, instance_exists};
 use snug_testbed::{Bed, Leaks};
 
-const CLIENT: &str = include_str!("client/third_party.py");
+const CLIENT: &str = include_str!("../../snugd/examples/client.py");
 
 #[test]
 fn a_client_of_fifty_lines_makes_follows_lists_stops_and_removes_a_container() {

@@ -104,3 +104,32 @@ fn unavailable(action: Action, error: &zbus::Error) -> Error {
     )
     .hint("is polkit installed and running? without it only root may use Snug")
 }
+
+#[cfg(test)]
+mod tests {
+    const POLICY: &str = include_str!("../../../../data/polkit/org.snug.policy");
+
+    fn defaults(action: &str) -> Vec<&'static str> {
+        let action = POLICY.split("<action id=").find(|text| text.starts_with(&format!("\"{action}\"")));
+        let action = action.unwrap_or_default().split("</action>").next().unwrap_or_default();
+        let allows = action.split("<allow_").skip(1);
+        allows.filter_map(|text| text.split_once('>')?.1.split('<').next()).collect()
+    }
+
+    /// polkit keeps an answer for each action and process, not for what was agreed to: `auth_admin_keep` would agree to the
+    /// next grant, too.
+    #[test]
+    fn an_administrator_is_asked_each_time_and_everyone_may_use_his_own() {
+        assert_eq!(defaults("org.snug.use"), ["yes"; 3]);
+        for action in [super::Action::ManageAll, super::Action::Privileged] {
+            assert_eq!(defaults(action.id()), ["auth_admin"; 3], "{}", action.id());
+        }
+    }
+
+    #[test]
+    fn the_question_names_what_is_agreed_to() {
+        for detail in ["$(owner)", "$(method)", "$(grants)"] {
+            assert_eq!(POLICY.matches(detail).count(), 1, "{detail}");
+        }
+    }
+}
