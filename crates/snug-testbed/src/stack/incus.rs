@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use super::{bus, mount_namespace, mounts, packages};
 use crate::error::{Doing, Error, Result};
 use crate::host::{self, Services};
 use crate::process::{self, Process};
-use crate::state::{RUN_DIR, State};
+use crate::state::{LASTING_DIR, RUN_DIR, State};
 use crate::tool::{self, Tool};
 
 /// The daemon's socket.
@@ -61,6 +61,10 @@ pub fn start(state: &mut State) -> Result<()> {
     }
     host::say("starting incusd");
     state.remember(|state| state.incus = true)?;
+    if !Path::new(DATA).join("database").exists() {
+        fs::create_dir_all(LASTING_DIR).doing(|| format!("making {LASTING_DIR}"))?;
+        fs::write(own_data_mark(), "").doing(|| "noting that the data of Incus is the bed's".to_owned())?;
+    }
     let resident = mount_namespace::resident().filter(|resident| {
         let usable = mount_namespace::receives_shared(*resident);
         if !usable {
@@ -77,6 +81,18 @@ pub fn start(state: &mut State) -> Result<()> {
         host::say(format_args!("{error}; going on without lxcfs"));
     }
     start_daemon()
+}
+
+/// Incus' state directory.
+pub const DATA: &str = "/var/lib/incus";
+
+fn own_data_mark() -> PathBuf {
+    Path::new(LASTING_DIR).join("incus-data-is-the-beds")
+}
+
+/// Whether Incus had no data here before the bed first ran it.
+pub fn data_is_own() -> bool {
+    own_data_mark().exists()
 }
 
 /// Starts the bed's incusd in the namespace where its guests (if any outlived it) run.

@@ -17,7 +17,8 @@ pub struct Unwanted {
     pub users: bool,
     /// The images in Incus (the cache of built ones stays).
     pub images: bool,
-    /// All data of the bed's Incus and the cache: as on a machine that never had it.
+    /// All data of the bed's Incus and the cache: as on a machine that never had it. Data that was there before the bed
+    /// stays.
     pub data: bool,
 }
 
@@ -145,9 +146,15 @@ fn remove_cgroup(dir: &Path) {
 }
 
 fn remove_data() -> Vec<String> {
-    host::say("removing the data of Incus and the image cache");
+    let mut dirs = vec![LASTING_DIR];
+    if incus::data_is_own() {
+        dirs.extend([incus::DATA, "/var/cache/incus", "/var/log/incus"]);
+    } else {
+        host::say("Incus had data here before the bed: it stays");
+    }
+    host::say(format_args!("removing what is in {}", dirs.join(", ")));
     let mut left = Vec::new();
-    for dir in ["/var/lib/incus", "/var/cache/incus", "/var/log/incus", LASTING_DIR] {
+    for dir in dirs {
         for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
             let path = entry.path();
             // The lock is held, the list of users is needed until they are gone.
