@@ -14,7 +14,7 @@ use std::path::Path;
 
 use common::{
     BUSYBOX, DEBIAN_12, DEBIAN_13, Finally, IMAGES, NO_INIT, PATIENCE, TemporaryUser, answer, eventually,
-    fresh,
+    fresh, fresh_with,
 };
 use snug_testbed::{Bed, Container, Leaks};
 

@@ -101,9 +101,17 @@ fn an_ordinary_users_first_container_is_made_by_the_daemon_that_the_bus_starts()
         assert_eq!(answer(snug(&host, "run -c other -w / -- echo ran")), "ran", "{options}");
     }
     // A guest with systemd below a host with systemd.
+    let line = "mkdir -p ~/.config/systemd/user/default.target.wants; cd ~/.config/systemd/user; \
+                printf '[Service]\\nType=oneshot\\nExecStart=/bin/sh -c \"uname -n >>%%h/started-on\"\\n' >noted.service; \
+                ln -s ../noted.service default.target.wants/; \
+                systemctl --user daemon-reload; systemctl --user start default.target";
+    host.login(USER, line).run().unwrap().success();
     snug(&host, "create --image local:debian/13 full").run().unwrap().success();
     let line = "run -c full -- systemctl is-system-running --wait";
     assert_eq!(answer(snug(&host, line)), "running");
+    assert_eq!(answer(snug(&host, "run -c full -- systemctl --user is-system-running --wait")), "running");
+    // An enabled unit of the owner's starts on the host, and there alone, although the home is shared.
+    assert_eq!(answer(host.login(USER, "cat ~/started-on")), answer(host.root("uname -n")));
     assert_eq!(answer(snug(&host, "run -c full -- sudo id -u")), "0");
     snug(&host, "stop -a").run().unwrap().success();
     assert!(states(&host).iter().all(|(_, state)| state == "stopped"), "{:?}", states(&host));
@@ -196,7 +204,7 @@ fn an_administrator_agrees_at_the_terminal_and_polkits_rules_count() {
     for (password, status, shown) in [(PASSWORD, 0, "dev"), ("wrong", 1, "not authorized")] {
         let command = host.login_on_terminal(USER, "snug list --all-users").deadline(Duration::from_secs(60));
         let mut terminal = command.on_pty().unwrap();
-        terminal.until("Authentication is required to manage the containers of other users").unwrap();
+        terminal.until("to manage the containers of other users (owner: all, List)").unwrap();
         terminal.until("Password: ").unwrap();
         terminal.line(password).unwrap();
         terminal.until(shown).unwrap();
