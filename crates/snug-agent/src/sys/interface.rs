@@ -44,12 +44,15 @@ fn call<T>(request: libc::Ioctl, argument: &mut T) -> io::Result<()> {
     }
 }
 
-/// Brings an interface up.
+/// Brings an interface up; one that is up is left alone (the host's own may not be touched).
 pub fn bring_up(interface: &str) -> io::Result<()> {
     let mut request = request(interface)?;
     call(libc::SIOCGIFFLAGS, &mut request)?;
     // SAFETY: the kernel has filled the flags.
     let flags = unsafe { request.ifr_ifru.ifru_flags };
+    if flags & libc::IFF_UP as libc::c_short != 0 {
+        return Ok(());
+    }
     request.ifr_ifru.ifru_flags = flags | libc::IFF_UP as libc::c_short;
     call(libc::SIOCSIFFLAGS, &mut request)
 }
