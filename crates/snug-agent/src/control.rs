@@ -12,8 +12,10 @@ use rustix::net::{
 
 /// Names the relayed streams of one command.
 pub type Token = [u8; 16];
-/// A command has at most its three streams and a terminal.
-const MAX_FDS: usize = 4;
+/// Streams that one command may have relayed: its three, and those that its arguments name (`diff <(a) <(b)`).
+pub const MAX_FDS: usize = 128;
+/// Bytes of the largest packet: a kind, a token, the numbers of so many streams.
+const LARGEST: usize = 1 + size_of::<Token>() + MAX_FDS;
 
 /// From a session to the server.
 #[derive(Debug, PartialEq, Eq)]
@@ -132,7 +134,7 @@ pub fn send(channel: BorrowedFd<'_>, packet: &impl Packet, fds: &[BorrowedFd<'_>
 
 /// Receives one packet and its descriptors, waiting for it; `None` at the end of the channel.
 pub fn receive<P: Packet>(channel: BorrowedFd<'_>) -> Result<Option<(P, Vec<OwnedFd>)>, Errno> {
-    let mut bytes = [0; 64];
+    let mut bytes = [0; LARGEST];
     let mut space = [MaybeUninit::<u8>::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let message = loop {

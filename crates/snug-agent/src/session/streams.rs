@@ -95,6 +95,10 @@ fn keep(session: &mut Session, kept: Vec<(u8, OwnedFd)>) -> Result<(), Failure> 
     let mut token = [0; 16];
     getrandom(&mut token, GetRandomFlags::empty())
         .map_err(|error| Failure::system("random numbers", error))?;
+    if kept.len() > control::MAX_FDS {
+        let text = format!("more than {} streams cannot be relayed", control::MAX_FDS);
+        return Err(Failure::new(FailureKind::Other, text));
+    }
     let (numbers, ends): (Vec<u8>, Vec<OwnedFd>) = kept.into_iter().unzip();
     control::send(session.control.as_fd(), &Request::Keep(token, numbers), &control::borrowed(&ends))
         .map_err(|error| Failure::system("the agent's server does not answer", error))?;
