@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process_group, pidfd_send_signal, waitpid};
 use rustix::termios::{tcgetpgrp, tcsetpgrp};
 use snug_wire::message::{
-    Exec, FailureKind, FromAgent, Limit, OLDEST_PROTOCOL, PROTOCOL, ToAgent, WindowSize,
+    Exec, FailureKind, FromAgent, Limit, OLDEST_PROTOCOL, PROTOCOL, ToAgent, User, WindowSize,
 };
 
 use super::environment::{self, Sources};
@@ -106,6 +106,13 @@ fn notice(text: &str) -> FromAgent {
     FromAgent::Notice(text.into())
 }
 
+fn unknown_user(user: &User) -> Vec<u8> {
+    match user {
+        User::Named(name) => [b"the container has no user '", &name[..], b"'"].concat(),
+        User::Owner | User::Root => b"the container does not know its owner yet".to_vec(),
+    }
+}
+
 /// Whether a program that does nothing about this signal ends by it.
 fn ends_by_default(number: u8) -> bool {
     !matches!(
@@ -136,12 +143,14 @@ fn start(
     let users = Users::new(&context.guest, owner);
     let identity = users
         .identify(&exec.user)
-        .ok_or_else(|| Failure::new(FailureKind::User, "the container has no such user"))?;
+        .ok_or_else(|| Failure::new(FailureKind::User, unknown_user(&exec.user)))?;
     let shell = users.login_shell(&identity.entry);
     let Streams { numbered, terminal, relayed } = streams::make(context, session, &exec, handed, &identity)?;
     let plan = plan(context, exec, identity, &shell, numbered, terminal.as_ref())?;
 
     let prepared = start::prepare(plan)?;
+    // Who has not been greeted believes that nothing was done, and asks again.
+    session.say(&[]);
     // The group was made in advance; the server sweeps empty ones, so it may be gone.
     let group = group.and_then(|group| group.renewed().ok());
     let directory = group.as_ref().map(|group| std::os::fd::AsFd::as_fd(&group.directory));

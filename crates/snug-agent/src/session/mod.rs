@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use snug_wire::message::{FromAgent, ToAgent};
+use snug_wire::message::{FailureKind, FromAgent, ToAgent};
 use snug_wire::provision::Provision;
 use snug_wire::socket::{Connection, Descriptors, Filled};
 
@@ -214,6 +214,8 @@ fn converse(
                 let Ok(fds) = session.connection.take_fds(numbers.len()) else { return Ok(()) };
                 handed.extend(numbers.into_iter().zip(fds));
                 if handed.len() > MAX_DESCRIPTORS {
+                    let text = format!("more than {MAX_DESCRIPTORS} descriptors cannot be handed over");
+                    session.tell(&FromAgent::Failed { kind: FailureKind::Other, text: text.into() }, &[]);
                     return Ok(());
                 }
             }
