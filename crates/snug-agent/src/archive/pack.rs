@@ -41,19 +41,20 @@ pub fn pack(path: &Path, output: impl Write) -> io::Result<Vec<io::Error>> {
 /// What an entry needs before its header may be written: after it, the stream is committed to the content.
 enum Content {
     File(File, Metadata),
-    Directory(Vec<PathBuf>),
-    Link,
+    Directory(Metadata, Vec<PathBuf>),
+    Link(Metadata, PathBuf),
 }
 
 impl Content {
     fn of(path: &Path) -> io::Result<Self> {
-        let kind = fs::symlink_metadata(path)?.file_type();
+        let status = fs::symlink_metadata(path)?;
+        let kind = status.file_type();
         if kind.is_dir() {
             let entries: io::Result<Vec<PathBuf>> =
                 fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect();
             let mut entries = entries?;
             entries.sort();
-            return Ok(Self::Directory(entries));
+            return Ok(Self::Directory(status, entries));
         }
         if kind.is_file() {
             let file = open_plain(path)?;
@@ -61,7 +62,7 @@ impl Content {
             return Ok(Self::File(file, status));
         }
         if kind.is_symlink() {
-            return Ok(Self::Link);
+            return Ok(Self::Link(status, fs::read_link(path)?));
         }
         Err(io::Error::other("neither a file nor a directory nor a link"))
     }
@@ -77,9 +78,16 @@ impl<W: Write> Packer<W> {
         match Content::of(path).map_err(named(path)) {
             Err(error) => self.left_out.push(error),
             Ok(Content::File(file, status)) => self.add_file(path, name, file, &status)?,
-            Ok(Content::Link) => self.builder.append_path_with_name(path, name)?,
-            Ok(Content::Directory(entries)) => {
-                self.builder.append_dir(name, path)?;
+            Ok(Content::Link(status, target)) => {
+                let mut header = Header::new_gnu();
+                header.set_metadata_in_mode(&status, HeaderMode::Complete);
+                header.set_size(0);
+                self.builder.append_link(&mut header, name, &target)?;
+            }
+            Ok(Content::Directory(status, entries)) => {
+                let mut header = Header::new_gnu();
+                header.set_metadata_in_mode(&status, HeaderMode::Complete);
+                self.builder.append_data(&mut header, name, io::empty())?;
                 for entry in entries {
                     self.add(&entry, &name.join(entry.file_name().unwrap_or_default()))?;
                 }
