@@ -226,10 +226,7 @@ impl Console {
     /// The terminal that the user sits at is gone.
     #[must_use]
     pub fn hung_up(&self) -> bool {
-        self.hung_up
-            || self.terminal.as_ref().is_some_and(|terminal| {
-                matches!(rustix::termios::tcgetpgrp(terminal.as_fd()), Err(Errno::IO | Errno::NOTTY))
-            })
+        self.hung_up || self.terminal.as_ref().is_some_and(Terminal::hung_up)
     }
 
     /// The terminal's size now; set on the guest's where we can, else returned for a message.

@@ -318,6 +318,8 @@ impl Session<'_> {
                 self.join(Peer::Master(master), Vec::new())?;
             }
             FromAgent::Started { .. } => self.started = true,
+            // Who stops is bound by no deadline.
+            FromAgent::Stopped(_) if !self.started => return Err(self.out_of_turn()),
             FromAgent::Stopped(_) => {
                 // A key typed into a raw terminal has reached the guest alone.
                 let whole_job = self.console.as_ref().is_some_and(Console::is_raw);
@@ -434,7 +436,8 @@ impl Session<'_> {
 
     fn pass_on(&mut self, signal: i32) {
         match signal {
-            libc::SIGWINCH => {
+            // The guest's terminal tells of a new size itself.
+            libc::SIGWINCH if self.console.is_some() => {
                 if let Some(size) = self.console.as_ref().and_then(Console::resize) {
                     self.send(&ToAgent::Resize(size));
                 }

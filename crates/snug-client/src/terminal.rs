@@ -11,6 +11,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::thread;
 
+use rustix::io::Errno;
 use rustix::termios::{
     InputModes, LocalModes, OptionalActions, Termios, Winsize, tcgetattr, tcgetpgrp, tcgetwinsize, tcsetattr,
 };
@@ -25,6 +26,8 @@ pub struct Terminal {
     node: File,
     /// Modes to go back to, and those that we have set; `Some` while they are ours.
     changed: Option<(Termios, TerminalModes)>,
+    /// It is the controlling terminal of this process, or was when it was opened.
+    controls: bool,
 }
 
 impl Terminal {
@@ -47,7 +50,18 @@ impl Terminal {
                 (device.try_clone()?, device)
             }
         };
-        Ok(Self { device, node, changed: None })
+        let controls = tcgetpgrp(&device).is_ok();
+        Ok(Self { device, node, changed: None, controls })
+    }
+
+    /// It is gone. A terminal that has never been this process' own answers ENOTTY as well (tcgetpgrp(3)): `setsid snug run`.
+    #[must_use]
+    pub fn hung_up(&self) -> bool {
+        match tcgetpgrp(&self.device) {
+            Err(Errno::IO) => true,
+            Err(Errno::NOTTY) => self.controls,
+            _ => false,
+        }
     }
 
     /// Its device number.

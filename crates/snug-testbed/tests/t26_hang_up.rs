@@ -175,7 +175,15 @@ fn a_client_that_is_asked_to_stop_stops_with_its_command_and_continues_with_it()
 }
 
 #[test]
-fn a_resize_signal_reaches_a_command_with_a_terminal_alone() {
+fn a_resize_signal_reaches_a_command_without_a_terminal_too() {
+    let (mut client, mut life) = start("trap 'exit 9' WINCH; sleep 1000 & echo ready >&9; wait");
+    life.until("ready\n");
+    signal(&client, Signal::WINCH);
+    assert_eq!(client.wait().unwrap().code(), Some(9));
+}
+
+#[test]
+fn a_resize_reaches_a_command_with_a_terminal() {
     let line = "trap 'echo winch; exit 9' WINCH; echo ready; while :; do sleep 0.1; done";
     let mut pty = guest().run(["bash", "-c", line]).on_pty().unwrap();
     pty.until("ready\r\n").unwrap();

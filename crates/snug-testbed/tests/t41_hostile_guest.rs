@@ -169,8 +169,13 @@ fn an_agent_that_greets_and_then_stalls_or_floods_is_left_at_the_deadline() {
         match turn {
             // Takes the request and says nothing.
             0 => until_gone(&connection),
+            // Stops its client, which no deadline would end then.
+            1 => {
+                let _ = connection.send(&FromAgent::Stopped(20), &[], None);
+                until_gone(&connection);
+            }
             // Notices without end, and nothing else.
-            1 => while connection.send(&FromAgent::Notice(vec![b'x'; 30_000]), &[], None).is_ok() {},
+            2 => while connection.send(&FromAgent::Notice(vec![b'x'; 30_000]), &[], None).is_ok() {},
             // Messages that mean nothing here, without end, and faster than they can be read one by one.
             _ => {
                 let many = vec![FromAgent::Done; 10_000];
@@ -180,7 +185,7 @@ fn an_agent_that_greets_and_then_stalls_or_floods_is_left_at_the_deadline() {
     });
     // Side by side: each takes as long as the deadline.
     let mut clients = Vec::new();
-    for _ in 0..3 {
+    for _ in 0..4 {
         let null = Stdio::null;
         clients.push(dev.run(["true"]).spawn(null(), null(), Stdio::piped()).unwrap());
     }
