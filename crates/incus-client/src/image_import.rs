@@ -27,6 +27,9 @@ pub struct ImageImport {
     pub fingerprint: Option<String>,
     /// Container or virtual machine, for split images.
     pub kind: InstanceType,
+    /// Bytes of the root file system that are sent at most, where somebody else may write to the file meanwhile; one that
+    /// is longer is sent cut off. `None` sends it whole.
+    pub rootfs_limit: Option<u64>,
 }
 
 impl Images {
@@ -44,7 +47,7 @@ impl Images {
         let body = Cursor::new(part_head(&boundary, "metadata", metadata, true))
             .chain(first)
             .chain(Cursor::new(part_head(&boundary, name, rootfs, false)))
-            .chain(second)
+            .chain(second.take(import.rootfs_limit.unwrap_or(u64::MAX)))
             .chain(Cursor::new(format!("\r\n--{boundary}--\r\n").into_bytes()));
         let call = Call::new(Method::POST, &ApiPath::new(["images"]))
             .body(&format!("multipart/form-data; boundary={boundary}"), streamed(body))?;

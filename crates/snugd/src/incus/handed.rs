@@ -61,11 +61,12 @@ impl Handed {
     }
 
     /// Incus copies it to its own disk, holes and all, and unpacks it there: a file of 100 GB that is one hole costs its
-    /// owner nothing. `free` is what that disk has, in bytes.
+    /// owner nothing. `free` is what that disk has, in bytes. The answer is how much of it may be read: its owner can make
+    /// it longer at any time.
     ///
     /// # Errors
     /// [`ErrorKind::ImageBroken`], [`ErrorKind::NoSpace`].
-    pub fn check_room(&self, name: &str, free: u64) -> Result<()> {
+    pub fn check_room(&self, name: &str, free: u64) -> Result<u64> {
         let status = fstat(&self.0).map_err(|errno| Error::system(format!("look at '{name}'"), errno))?;
         let size = u64::try_from(status.st_size).unwrap_or(u64::MAX);
         let is_hole = u64::try_from(status.st_blocks).unwrap_or(0).saturating_mul(512) < size / 16;
@@ -80,7 +81,7 @@ impl Handed {
             )
             .hint("Incus keeps a copy and unpacks it: it takes twice its size"));
         }
-        Ok(())
+        Ok(size)
     }
 
     /// Incus takes in anything as a root file system and finds out what it is when a container is made of it.

@@ -122,19 +122,20 @@ pub async fn import(
         .hint("remove one: snug image rm"));
     }
     let (own_name, architecture) = (name.to_owned(), architecture.to_owned());
-    let (rootfs, metadata) = tokio::task::spawn_blocking(move || -> Result<_> {
+    let (rootfs, size, metadata) = tokio::task::spawn_blocking(move || -> Result<_> {
         rootfs.check_kind(&own_name)?;
         // An Incus that keeps its images elsewhere says itself when its disk is full.
         let free = space::of(Path::new(super::pool::INCUS_DIR)).map_or(u64::MAX, |space| space.free);
-        rootfs.check_room(&own_name, free)?;
+        let size = rootfs.check_room(&own_name, free)?;
         // A given archive is read and written anew: see there, why Incus must not see it.
         let given = metadata
             .map_or_else(|| Ok(Metadata::default()), |given| image_metadata::read(given.into_descriptor()))?;
-        Ok((rootfs, generated_metadata(&own_name, &architecture, given)?))
+        Ok((rootfs, size, generated_metadata(&own_name, &architecture, given)?))
     })
     .await??;
     let options = ImageImport {
         properties: [(OWNER.to_owned(), viewer.tag().to_string())].into(),
+        rootfs_limit: Some(size),
         ..ImageImport::default()
     };
     let ended = match images.import_split(&metadata.path(), &rootfs.path(), &options).await {
