@@ -25,6 +25,11 @@ const DO_NOT_QUEUE: u32 = 4;
 /// How long jobs get to undo what they did when the daemon is told to end; systemd kills after 90 s.
 const FAREWELL: Duration = Duration::from_secs(30);
 
+/// How long calls get to be answered after that.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
+/// systemd's SIGTERM follows at once when the name is given back.
+const AFTER_RETURN: Duration = Duration::from_secs(5);
+
 /// Why the daemon ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
@@ -55,7 +60,10 @@ pub async fn run(daemon: &Arc<Daemon>, idle: Duration) -> Result<End> {
     let mut work = daemon.work();
     let mut calls = JoinSet::new();
     let mut quiet_since = Instant::now();
+    // When it gave its name back last, and took it again; and whether it ends as soon as it may.
+    let (mut stayed, mut ending) = (None::<Instant>, false);
     loop {
+        let idle = if ending { Duration::ZERO } else { idle };
         let busy = !calls.is_empty() || daemon.is_at_work();
         tokio::select! {
             message = messages.next() => match message {
@@ -70,13 +78,22 @@ pub async fn run(daemon: &Arc<Daemon>, idle: Duration) -> Result<End> {
             Some(_) = calls.join_next() => quiet_since = Instant::now(),
             _ = work.changed() => quiet_since = Instant::now(),
             () = tokio::time::sleep_until(quiet_since + idle), if !busy => {
-                if leave(daemon, &mut messages, &mut calls).await? {
+                if ending || leave(daemon, &mut messages, &mut calls).await? {
                     return Ok(End::Idle);
                 }
+                stayed = Some(Instant::now());
                 quiet_since = Instant::now();
             }
-            _ = terminate.recv() => return farewell(daemon).await,
-            _ = interrupt.recv() => return farewell(daemon).await,
+            // systemd ends a service that gives its name back, and does not see that we took it again for a call that
+            // came just before: that call is served first, and those that come meanwhile (systemd.service(5), Type=dbus).
+            _ = terminate.recv() => {
+                if stayed.take().is_none_or(|since| since.elapsed() >= AFTER_RETURN) {
+                    return farewell(daemon, calls).await;
+                }
+                tracing::debug!("told to end while a late call is served");
+                ending = true;
+            }
+            _ = interrupt.recv() => return farewell(daemon, calls).await,
         }
     }
 }
@@ -246,16 +263,19 @@ async fn leave(daemon: &Arc<Daemon>, messages: &mut MessageStream, calls: &mut J
 }
 
 /// Ends on request: no new call, jobs undo what they did.
-async fn farewell(daemon: &Arc<Daemon>) -> Result<End> {
+async fn farewell(daemon: &Arc<Daemon>, mut calls: JoinSet<()>) -> Result<End> {
     tracing::info!("told to end");
     // The bus may have gone before: the jobs are told all the same.
     if let Err(error) = daemon.bus().call_method(DBUS, DBUS_PATH, DBUS, "ReleaseName", &NAME).await {
         tracing::warn!("the name was not given back: {error}");
     }
     daemon.jobs().cancel_all();
+    let answered = async { while calls.join_next().await.is_some() {} };
     let mut active = daemon.jobs().active();
     if tokio::time::timeout(FAREWELL, active.wait_for(|count| *count == 0)).await.is_err() {
         tracing::warn!("jobs did not end in time; the next daemon finishes or undoes them");
+    } else if tokio::time::timeout(LAST_ANSWERS, answered).await.is_err() {
+        tracing::debug!("a call is left without its answer");
     }
     Ok(End::Told)
 }
