@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{Mode, OFlags, openat};
 use snug_core::name::{ContainerName, Uid};
@@ -20,11 +21,15 @@ use crate::error::{Error, Result, failed};
 const GUEST_SIZE: &str = "1M";
 const GUEST_INODES: &str = "64";
 
+/// Owners' directories come with the first container and go with the last one: not both at once.
+static OWNERS: Mutex<()> = Mutex::new(());
+
 /// Makes the directories of a container; those that are there get their mode and list again.
 ///
 /// # Errors
 /// What the system says; [`crate::error::ErrorKind::Unsupported`] without access control lists.
 pub fn make(paths: &Paths, uid: Uid, name: &ContainerName) -> Result<()> {
+    let _alone = OWNERS.lock().unwrap_or_else(PoisonError::into_inner);
     directory(&paths.state, 0o755)?;
     directory(&paths.run(), 0o711)?;
     let own = paths.run_dir(uid);
@@ -163,7 +168,8 @@ pub fn remove(paths: &Paths, uid: Uid, name: &ContainerName) -> Result<()> {
         return Err(error);
     }
     remove_tree(&own)?;
-    // The owner's directory stays while another container of his has its own in it.
+    // The owner's directory stays while another container of his has its own in it, or is about to.
+    let _alone = OWNERS.lock().unwrap_or_else(PoisonError::into_inner);
     let _ = fs::remove_dir(paths.run_dir(uid));
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use snug_core::name::{Gid, Uid};
 use snug_core::subid::wanted;
@@ -128,11 +129,33 @@ fn lock_database(path: &Path) -> Result<File> {
     // SAFETY: all zeroes is a valid value of this plain structure.
     let mut lock: libc::flock = unsafe { std::mem::zeroed() };
     lock.l_type = libc::F_WRLCK as libc::c_short;
-    // SAFETY: the descriptor and the structure are live; the kernel only reads the latter. A lock of the open file,
-    // not of the process: two threads of ours exclude each other. shadow holds its own for milliseconds.
-    let status = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLKW, &raw const lock) };
-    if status == 0 { Ok(file) } else { Err(system(io::Error::last_os_error())) }
+    let end = Instant::now() + DATABASE;
+    loop {
+        // SAFETY: the descriptor and the structure are live; the kernel only reads the latter. A lock of the open file,
+        // not of the process: two threads of ours exclude each other.
+        let status = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) };
+        if status == 0 {
+            return Ok(file);
+        }
+        match io::Error::last_os_error() {
+            error if !matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => {
+                return Err(system(error));
+            }
+            _ if Instant::now() >= end => {
+                return Err(Error::new(
+                    ErrorKind::Busy,
+                    format!("the user database is being changed by another program ({})", path.display()),
+                )
+                .hint("is an editor open on it (vipw)? close it and try again"));
+            }
+            // No event tells that a lock is free, other than waiting for it without an end.
+            _ => std::thread::sleep(Duration::from_millis(20)),
+        }
+    }
 }
+
+/// As long as lckpwdf(3) waits. Most who hold the lock do so for milliseconds, `vipw` as long as its editor is open.
+const DATABASE: Duration = Duration::from_secs(15);
 
 /// shadow's lock of one file: `FILE.lock`, a hard link to a file that holds our process id (`commonio.c`).
 struct FileLock(PathBuf);

@@ -140,9 +140,12 @@ impl Table {
             let outcome = run(&worker, queue, work, repair).await;
             worker.finish(outcome);
             drop(active);
-            table.forget_oldest(worker.subject().uid);
+            let (id, uid) = (worker.id(), worker.subject().uid);
+            // What is forgotten is not kept by this either.
+            drop(worker);
+            table.forget_oldest(uid);
             tokio::time::sleep(KEPT).await;
-            table.inner().jobs.remove(&worker.id());
+            table.inner().jobs.remove(&id);
         });
         job
     }
