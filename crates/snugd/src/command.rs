@@ -135,6 +135,9 @@ fn places() -> Places {
     places
 }
 
+/// Where the configuration cannot be read.
+const IDLE_SECONDS: u32 = 60;
+
 async fn serve() -> Result<ExitCode> {
     let bus = zbus::connection::Builder::system().build().await.map_err(|error| {
         Error::from(error)
@@ -143,7 +146,9 @@ async fn serve() -> Result<ExitCode> {
     let daemon = Daemon::new(bus, places());
     // An earlier daemon that is about to leave ends first: two would not see each other's queues.
     let _lock = lock::take(daemon.paths().clone()).await?;
-    let idle = Duration::from_secs(daemon.config().await?.idle_seconds.max(1).into());
+    // What is wrong with the configuration is told to who calls, with the line.
+    let idle_seconds = daemon.config().await.map_or(IDLE_SECONDS, |config| config.idle_seconds);
+    let idle = Duration::from_secs(idle_seconds.max(1).into());
     cleanup::begin(&daemon).await;
     match service::run(&daemon, idle).await? {
         End::Idle => tracing::info!("nothing to do: leaving"),

@@ -117,8 +117,11 @@ fn clear(paths: &Paths, attached: &BTreeSet<(Uid, ContainerName)>) -> (String, V
 async fn detach(incus: &Client, container: &Found) -> Result<()> {
     let name = container.name.as_str();
     if container.instance.status_code != incus_client::StatusCode::Stopped {
-        let stop = StateChange::stop().force(true);
-        incus.instances().set_state(name, &stop).await?.wait().await?;
+        let stop = async |change: StateChange| incus.instances().set_state(name, &change).await?.wait().await;
+        // Its init may end what it runs; what does not end is ended.
+        if stop(StateChange::stop().timeout_seconds(30)).await.is_err() {
+            stop(StateChange::stop().force(true)).await?;
+        }
     }
     incus.instances().update(name, without_snug).await?;
     Ok(())

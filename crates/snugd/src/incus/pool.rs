@@ -127,7 +127,7 @@ pub async fn ensure(client: &Client, wanted: Option<&str>, ours: &str) -> Result
         // Another first use was quicker.
         Err(error) if error.is_conflict() => Ok((ours.to_owned(), plan.notice)),
         // No loop devices, as in a container, or a kernel without btrfs.
-        Err(error) if plan.driver != "dir" => {
+        Err(error) if plan.driver != "dir" && error.kind() == incus_client::ErrorKind::Refused => {
             let instead = Plan::directory(&format!("a {} pool could not be made: {error}", plan.driver));
             let made = pools.create(&instead.post(ours)).await;
             made.map_err(|_| Error::from(error).context("make a storage pool"))?;
