@@ -8,6 +8,7 @@
 
 mod common;
 
+use std::fs;
 use std::time::Duration;
 
 use common::{
@@ -308,6 +309,7 @@ fn a_dry_run_of_every_changing_verb_shows_a_plan_and_changes_nothing() {
     let user = TemporaryUser::new(&bed, "snug-dry");
     user.snug(["create", "up", "-i", NO_INIT]).run().unwrap().success();
     user.snug(["create", "off", "-i", NO_INIT, "--no-start"]).run().unwrap().success();
+    user.snug(["set", "-c", "off", "autostart=login"]).run().unwrap().success();
     let all = || {
         let mut all = containers(&bed, user.name());
         for it in &mut all {
@@ -320,8 +322,17 @@ fn a_dry_run_of_every_changing_verb_shows_a_plan_and_changes_nothing() {
         (serde_json::to_string(&all).unwrap(), configs)
     };
     let before = all();
+    let images = || answer(user.snug(["image", "list"]));
+    let images_before = images();
+    let file = user.account().home.join("root.tar");
+    fs::write(&file, "no archive, which nobody looks into yet").unwrap();
+    let file = format!("file:{}", file.display());
     for line in [
         &["create", "new", "-i", NO_INIT][..],
+        &["create", "new", "-i", &file],
+        &["cp", "/etc/hostname", "up:/tmp"],
+        &["image", "pull", "images:debian/13"],
+        &["unset", "-c", "off", "autostart"],
         &["create", "off", "-i", BUSYBOX, "--replace"],
         &["start", "off"],
         &["stop", "up"],
@@ -334,7 +345,8 @@ fn a_dry_run_of_every_changing_verb_shows_a_plan_and_changes_nothing() {
         assert!(!shown.out().trim().is_empty(), "no plan for {line:?}");
     }
     user.snug(["prune", "--dry-run"]).run().unwrap().success();
-    assert_eq!(all(), before);
+    refused(user.snug(["cp", "/no/such/file", "up:/tmp", "--dry-run"]), 1, &["/no/such/file"]);
+    assert_eq!((all(), images()), (before, images_before));
 }
 
 #[test]

@@ -42,8 +42,8 @@ pub fn read(paths: &Paths, printer: Printer) -> Result<Config, CommandError> {
 /// The default container alone, for the hot path: merging the whole configuration costs more than starting a command.
 /// Only the strongest file that names one is looked into; a broken one gets the full reading's error.
 pub fn default_container(paths: &Paths, printer: Printer) -> Result<ContainerName, CommandError> {
-    if let Some(name) = std::env::var(env_vars::SNUG_CONTAINER).ok().filter(|name| !name.is_empty()) {
-        return parse_name(&name);
+    if let Some(name) = env_vars::non_empty(env_vars::SNUG_CONTAINER) {
+        return parse_name(&name.to_string_lossy());
     }
     for directory in directories(paths).iter().rev() {
         for layer in layers_of(directory)?.iter().rev() {

@@ -68,6 +68,9 @@ pub fn execute(context: &Context, args: CpArgs) -> Result<ExitCode, CommandError
         }
     };
     let name = context.container(name.as_deref())?;
+    if inwards {
+        readable(&host)?;
+    }
     if args.dry_run.dry_run {
         let guest = format!("{name}:{}", guest_path.display());
         let (from, to) =
@@ -111,11 +114,14 @@ fn side(word: &OsStr) -> Result<Side, CommandError> {
     Ok(Side::Guest(name, path.into()))
 }
 
+fn readable(host: &Path) -> Result<(), CommandError> {
+    std::fs::metadata(host).map(drop).map_err(|error| {
+        CommandError::new(Kind::NotFound, format!("{} cannot be read: {error}", host.display()))
+    })
+}
+
 /// Whether all was copied.
 fn copy_in(context: &Context, guest: &Guest<'_>, host: &Path, path: &Path) -> Result<bool, CommandError> {
-    std::fs::metadata(host).map_err(|error| {
-        CommandError::new(Kind::NotFound, format!("{} cannot be read: {error}", host.display()))
-    })?;
     let own = std::path::absolute(host).ok().and_then(|path| path.file_name().map(OsStr::to_owned));
     // Into a directory under its own name, else under the name that was given.
     let (directory, name) = if guest.has_directory(path)? {

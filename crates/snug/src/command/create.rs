@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use clap::Args;
 use clap_complete::ArgValueCompleter;
 use snug_core::image::ImageRef;
+use snug_core::name::ContainerName;
 
 use super::arguments::{DryRunArgs, show_notices, show_plan};
 use crate::bus::Bus;
@@ -69,6 +70,11 @@ pub fn execute(context: &Context, args: CreateArgs) -> Result<ExitCode, CommandE
     config.presets.get(preset)?;
     let administrator = is_privileged(context, preset, &args.grants);
     let bus = context.bus()?;
+    if args.dry_run.dry_run
+        && let ImageRef::File(path) = &parsed
+    {
+        return plan_of_file(context, &bus, path, &name, &args);
+    }
     let image = if args.dry_run.dry_run { parsed.to_string() } else { local_image(context, &bus, image)? };
     let options = args
         .dry_run
@@ -92,6 +98,22 @@ pub fn execute(context: &Context, args: CreateArgs) -> Result<ExitCode, CommandE
         context.printer.answer_line(name.as_str())?;
     }
     context.printer.notice(&format!("container {name} is ready: `snug enter {name}`"));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What would be done with a file: until it is an image the daemon cannot tell what follows from it.
+fn plan_of_file(
+    context: &Context,
+    bus: &Bus,
+    path: &Path,
+    name: &ContainerName,
+    args: &CreateArgs,
+) -> Result<ExitCode, CommandError> {
+    let options = args.dry_run.options().descriptor("rootfs", Some(open(path)?.into()));
+    let ended = bus.change(&Change::import_image(&super::image::default_alias(path)?, options))?;
+    show_plan(context.printer, &ended.plan)?;
+    let start = if args.no_start { "" } else { " and start it" };
+    context.printer.answer_line(&format!("create the container '{name}' from it{start}"))?;
     Ok(ExitCode::SUCCESS)
 }
 
