@@ -1,7 +1,14 @@
-//! Streams of an isolated container's commands, which are relayed: the command and its caller must not notice.
+//! Streams and terminals of an isolated container's commands, which are relayed: the command and its caller must not notice.
 #![cfg(feature = "real-stack")]
 #![allow(missing_docs, reason = "a test's name is its documentation")]
 
+mod common;
+
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use common::{answer, eventually};
+use rustix::process::Signal;
 use snug_testbed::{Bed, Container};
 
 fn guest() -> &'static Container<'static> {
@@ -92,4 +99,70 @@ fn what_no_argument_names_is_neither_there_nor_read() {
 fn a_command_may_leave_a_named_descriptor_unread() {
     assert_eq!(says("snug run -w / echo <(yes) | grep -c ^/dev/fd/"), "1\n");
     assert_eq!(says("snug run -w / true >(cat); echo $?"), "0\n");
+}
+
+#[test]
+fn the_size_of_the_terminal_is_right_at_first_and_after_each_resize() {
+    let line = "old=$(stty size); echo first: $old; while :; do new=$(stty size); \
+                [ \"$new\" = \"$old\" ] || echo $new; old=$new; done";
+    let mut pty = guest().snug(["run", "-w", "/", "sh", "-c", line]).on_pty().unwrap();
+    pty.until("first: 24 80\r\n").unwrap();
+    for (rows, columns) in [(40, 100), (10, 20)] {
+        pty.resize(rows, columns).unwrap();
+        pty.until(&format!("{rows} {columns}\r\n")).unwrap();
+    }
+    pty.write("\x03").unwrap();
+    pty.ends_with(130);
+}
+
+#[test]
+fn a_signal_to_the_client_ends_the_command_and_restores_the_terminal() {
+    for signal in [Signal::TERM, Signal::HUP, Signal::QUIT, Signal::INT] {
+        let line = "ulimit -c 0; echo ready; exec sleep 1000";
+        let mut pty = guest().snug(["run", "-w", "/", "sh", "-c", line]).on_pty().unwrap();
+        let unused = guest().shell("sleep 0").on_pty().unwrap();
+        pty.until("ready\r\n").unwrap();
+        assert_ne!(common::modes(&pty), common::modes(&unused), "raw while it runs");
+        pty.signal(signal).unwrap();
+        pty.ends_with(128 + signal.as_raw());
+        assert_eq!(common::modes(&pty), common::modes(&unused), "{signal:?}");
+    }
+}
+
+#[test]
+fn ctrl_z_stops_the_command_and_fg_goes_on_with_it() {
+    let shell = guest().bed().as_user("tester", ["bash", "--norc", "--noprofile", "-i"]);
+    let mut pty = shell.env("SNUG_CONTAINER", "relayed").env("PS1", "host> ").on_pty().unwrap();
+    pty.until("host> ").unwrap();
+    pty.line("bind 'set enable-bracketed-paste off'").unwrap();
+    pty.until("host> ").unwrap();
+    pty.line("snug run -w / sh -c 'echo rea''dy; read word; echo got-$word; exit 5'").unwrap();
+    pty.until("ready\r\n").unwrap();
+    pty.write("\x1a").unwrap();
+    pty.until("Stopped").unwrap();
+    pty.until("host> ").unwrap();
+    pty.line("fg").unwrap();
+    pty.until("snug run").unwrap();
+    pty.line("it").unwrap();
+    pty.until("got-it\r\n").unwrap();
+    pty.until("host> ").unwrap();
+    pty.line("exit $?").unwrap();
+    pty.ends_with(5);
+}
+
+#[test]
+fn a_killed_client_hangs_up_its_command_and_one_that_ignores_it_is_killed() {
+    for (trap, said) in [("echo hung-up >~/said; exit", "hung-up"), ("", "")] {
+        let line = format!("rm -f ~/said; trap '{trap}' HUP; echo $$; while :; do sleep 0.1; done");
+        let run = guest().snug(["run", "-w", "/", "sh", "-c", &line]);
+        let mut client = run.spawn(Stdio::null(), Stdio::piped(), Stdio::null()).unwrap();
+        let mut pid = String::new();
+        BufReader::new(client.stdout.take().unwrap()).read_line(&mut pid).unwrap();
+        client.kill().unwrap();
+        client.wait().unwrap();
+        let alive =
+            format!("if kill -0 {}; then echo alive; fi 2>/dev/null; cat ~/said 2>/dev/null", pid.trim());
+        let look = || answer(guest().snug(["run", "-w", "/", "sh", "-c", &format!("{alive}; :")]));
+        eventually("the command ends", || look() == said);
+    }
 }
