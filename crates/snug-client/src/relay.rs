@@ -19,8 +19,11 @@ const CHUNK: usize = 1 << 20;
 /// # Errors
 /// What read, write or splice say, `EPIPE` and `ECONNRESET` of the target among them.
 pub fn copy(source: BorrowedFd<'_>, target: BorrowedFd<'_>) -> rustix::io::Result<()> {
+    // Without waiting in it: a splice that waits for a unix socket keeps what then comes until more comes, or the end
+    // (seen with Linux 6.18, every second time): what a command says would be shown when it ends.
+    let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
     loop {
-        match splice(source, None, target, None, CHUNK, SpliceFlags::MOVE) {
+        match splice(source, None, target, None, CHUNK, flags) {
             Ok(0) => return Ok(()),
             Ok(_) | Err(Errno::INTR) => {}
             Err(Errno::AGAIN) => wait_for_both(source, target),

@@ -4,7 +4,7 @@
 
 mod common;
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
 
 use common::{answer, eventually};
@@ -99,6 +99,20 @@ fn what_no_argument_names_is_neither_there_nor_read() {
 fn a_command_may_leave_a_named_descriptor_unread() {
     assert_eq!(says("snug run -w / echo <(yes) | grep -c ^/dev/fd/"), "1\n");
     assert_eq!(says("snug run -w / true >(cat); echo $?"), "0\n");
+}
+
+#[test]
+fn what_a_command_says_is_there_at_once_and_not_at_its_end() {
+    for _ in 0..6 {
+        let run = guest().snug(["run", "-w", "/", "sh", "-c", "echo said; read line; echo $line"]);
+        let mut client = run.spawn(Stdio::piped(), Stdio::piped(), Stdio::null()).unwrap();
+        let mut said = BufReader::new(client.stdout.take().unwrap()).lines();
+        // It ends only when it was heard.
+        assert_eq!(said.next().unwrap().unwrap(), "said");
+        client.stdin.take().unwrap().write_all(b"heard\n").unwrap();
+        assert_eq!(said.next().unwrap().unwrap(), "heard");
+        assert!(client.wait().unwrap().success());
+    }
 }
 
 #[test]
