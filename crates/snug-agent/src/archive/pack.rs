@@ -79,14 +79,11 @@ impl<W: Write> Packer<W> {
             Err(error) => self.left_out.push(error),
             Ok(Content::File(file, status)) => self.add_file(path, name, file, &status)?,
             Ok(Content::Link(status, target)) => {
-                let mut header = Header::new_gnu();
-                header.set_metadata_in_mode(&status, HeaderMode::Complete);
-                header.set_size(0);
+                let mut header = header_of(&status);
                 self.builder.append_link(&mut header, name, &target)?;
             }
             Ok(Content::Directory(status, entries)) => {
-                let mut header = Header::new_gnu();
-                header.set_metadata_in_mode(&status, HeaderMode::Complete);
+                let mut header = header_of(&status);
                 self.builder.append_data(&mut header, name, io::empty())?;
                 for entry in entries {
                     self.add(&entry, &name.join(entry.file_name().unwrap_or_default()))?;
@@ -97,8 +94,7 @@ impl<W: Write> Packer<W> {
     }
 
     fn add_file(&mut self, path: &Path, name: &Path, mut file: File, status: &Metadata) -> io::Result<()> {
-        let mut header = Header::new_gnu();
-        header.set_metadata_in_mode(status, HeaderMode::Complete);
+        let mut header = header_of(status);
         match made_up(&mut file, status.len(), status.blocks()).map_err(named(path)) {
             Ok(None) => {}
             Ok(Some(content)) => {
@@ -119,6 +115,13 @@ impl<W: Write> Packer<W> {
         self.left_out.extend(exact.failed().map(named(path)));
         Ok(())
     }
+}
+
+/// Of directories and links the size in it is 0.
+fn header_of(status: &Metadata) -> Header {
+    let mut header = Header::new_gnu();
+    header.set_metadata_in_mode(status, HeaderMode::Complete);
+    header
 }
 
 #[cfg(test)]
