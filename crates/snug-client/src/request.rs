@@ -68,6 +68,8 @@ pub struct Request {
     pub directory: Directory,
     /// Terminal or not.
     pub terminal: TerminalChoice,
+    /// Show no notices.
+    pub quiet: bool,
 }
 
 /// How a command ended.

@@ -475,7 +475,7 @@ impl Session<'_> {
     }
 
     fn notice(&self, text: &[u8]) {
-        if self.streams.terminals[2] {
+        if self.streams.terminals[2] && !self.request.quiet {
             let line = format!("{}\n", harmless(text));
             // A notice that cannot be shown is none.
             let _ = relay::write_all(standard(2), line.as_bytes());

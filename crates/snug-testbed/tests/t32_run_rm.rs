@@ -8,6 +8,7 @@
 
 mod common;
 
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Stdio};
 
 use common::{DEBIAN_13, NO_INIT, PATIENCE, eventually, refused};
@@ -143,6 +144,24 @@ fn a_daemon_that_restarts_goes_on_watching_the_client_of_a_fresh_container() {
     client.kill().unwrap();
     client.wait().unwrap();
     lifeline.gone();
+    all_gone(&bed);
+    leaks.assert_none();
+}
+
+#[test]
+fn a_command_that_ends_after_the_daemon_was_killed_keeps_its_status_and_its_container_goes() {
+    let bed = Bed::require();
+    let leaks = Leaks::before();
+    let (mut read, write) = (String::new(), "exit 7\n");
+    let piped = Stdio::piped;
+    let mut client = run_rm(&bed, "echo here; exec sh").spawn(piped(), piped(), piped()).unwrap();
+    let mut said = BufReader::new(client.stdout.take().unwrap());
+    said.read_line(&mut read).unwrap();
+    bed.kill_snugd();
+    client.stdin.take().unwrap().write_all(write.as_bytes()).unwrap();
+    let ended = client.wait_with_output().unwrap();
+    let errors = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!((read.as_str(), ended.status.code(), &*errors), ("here\n", Some(7), ""));
     all_gone(&bed);
     leaks.assert_none();
 }

@@ -80,6 +80,11 @@ impl Printer {
         self.answer(&format!("{line}\n"))
     }
 
+    /// Whether only the answer and errors are wanted.
+    pub fn is_quiet(&self) -> bool {
+        self.level < Level::Default
+    }
+
     /// Tells a person at a terminal what was done or will be.
     pub fn notice(&self, message: &str) {
         if self.stderr_is_terminal && self.level >= Level::Default {

@@ -10,10 +10,11 @@ use clap_complete::{ArgValueCompleter, PathCompleter};
 use snug_client::{Directory, Request, TerminalChoice, User};
 
 use super::arguments::ContainerArgs;
+use crate::bus::Bus;
 use crate::bus::change::Change;
 use crate::bus::options::Options;
 use crate::context::Context;
-use crate::error::CommandError;
+use crate::error::{CommandError, Kind};
 use crate::{completion, entry};
 
 /// Run a command in a container
@@ -135,6 +136,7 @@ impl HowArgs {
                 (_, true) => TerminalChoice::Never,
                 _ => TerminalChoice::Auto,
             },
+            quiet: context.printer.is_quiet(),
         })
     }
 }
@@ -191,14 +193,28 @@ fn execute_fresh(context: &Context, args: RunArgs) -> Result<ExitCode, CommandEr
     let name = container.as_str();
     let ensure = Change::ensure(name, Options::new());
     let outcome = entry::run(context, &request, &|bus| bus.change(&ensure).map(drop));
-    let removed = bus.change(&Change::remove(name, Options::new().switch("force", true)).uncancellable());
-    if let Err(error) = removed {
+    if let Err(error) = remove_fresh(&bus, name) {
         context.printer.error(&error);
         context
             .printer
             .warning(&format!("container {name} is left; snugd removes it when this command has ended"));
     }
     Ok(entry::finish(context, &outcome?))
+}
+
+/// Removes the container. A daemon that has just died takes along what was on its way to it, and nobody looks for this
+/// container before the next call starts another: that is made here.
+fn remove_fresh(bus: &Bus, name: &str) -> Result<(), CommandError> {
+    let remove = Change::remove(name, Options::new().switch("force", true)).uncancellable();
+    let remove = || bus.change(&remove).map(drop);
+    match remove() {
+        Err(error) if error.kind == Kind::Unavailable => match remove() {
+            // The new daemon has finished what the old one began.
+            Err(error) if error.kind == Kind::NotFound => Ok(()),
+            result => result,
+        },
+        result => result,
+    }
 }
 
 /// A name that nobody else takes: `run-` and 40 random bits.
