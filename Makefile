@@ -37,7 +37,11 @@ RUN_SUITE := $(SUDO) env INCUS_CLIENT_TEST_SOCKET=/var/lib/incus/unix.socket INC
 # Where cargo-nextest is missing, cargo's own runner does.
 NEXTEST := $(shell PATH="$(CARGO_PATH)" command -v cargo-nextest 2>/dev/null)
 
-.PHONY: help try try-config up down test test-fast test-real bench install install-tests uninstall lint tools build
+# The stack is one for the whole machine: two runs at once would find each other's containers. The lock is not passed on to
+# the daemons that a run starts.
+LOCKED := flock --close /run
+
+.PHONY: help try try-config up down test test-fast test-real suites bench install install-tests uninstall lint tools build
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -78,7 +82,11 @@ else
 endif
 	@$(CARGO) test --locked --workspace --doc --quiet
 
-test-real: install-tests ## what needs root and the real stack, one test after another (SUITE=, TEST= choose)
+test-real: tools ## what needs root and the real stack, one test after another (SUITE=, TEST= choose)
+	@$(LOCKED) --nonblock true || echo 'make: another run uses the stack: waiting for its end' >&2
+	@$(LOCKED) $(MAKE) suites
+
+suites: install-tests
 	@$(BED) up
 	@echo 'make: tests on the real stack' >&2
 	@suites=$$($(XTASK_AS_OWNER) real-stack-suites --filter '$(SUITE)'); failed=; \
@@ -87,13 +95,14 @@ test-real: install-tests ## what needs root and the real stack, one test after a
 	    echo "make: $$name" >&2; \
 	    $(RUN_SUITE) $$suite --test-threads=1 $(TEST) </dev/null || failed="$$failed $$name"; \
 	  done; \
+	  [ -z "$$failed" ] || echo "make: failed:$$failed" >&2; \
 	  if [ -z '$(SUITE)$(TEST)' ]; then \
 	    echo 'make: putting the build without failpoints in the place of the tested one' >&2; $(MAKE) install; \
 	  fi; \
-	  if [ -n "$$failed" ]; then echo "make: failed:$$failed" >&2; exit 1; fi
+	  [ -z "$$failed" ]
 
 bench: up ## measure every row of the budgets against nsenter, incus exec and the host (BENCH="--only run --quick")
-	@$(BED) bench $(BENCH) >$(TARGET)/bench.json; echo 'make: written $(TARGET)/bench.json' >&2
+	@$(LOCKED) $(BED) bench $(BENCH) >$(TARGET)/bench.json; echo 'make: written $(TARGET)/bench.json' >&2
 
 tools:
 	@$(CARGO) build --quiet --locked -p snug-testbed -p xtask --bins
