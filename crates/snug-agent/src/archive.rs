@@ -1,20 +1,36 @@
 //! `pack` and `unpack`: a tar stream out of the guest and into it, for `snug cp`. Both run as an ordinary command, with
 //! no more rights than the user whose command it is.
 
-mod pack;
-
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::path::{Component, Path, PathBuf};
 
-use pack::pack;
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
+use snug_wire::pack::Packer;
 use tar::{Archive, EntryType};
 
 use crate::sys::signal;
 
 fn named(path: &Path) -> impl Fn(io::Error) -> io::Error {
     move |error| io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+/// Writes `path`, a file or a directory with everything in it, under its own name; answers what was left out, each with
+/// its path. Links stay links.
+fn pack(path: &Path, output: impl Write) -> io::Result<Vec<io::Error>> {
+    // `dir/.` and `dir/..` have no name of their own.
+    let real;
+    let (path, name) = match path.file_name() {
+        Some(name) => (path, name),
+        None => {
+            real = fs::canonicalize(path).map_err(named(path))?;
+            (real.as_path(), real.file_name().unwrap_or(OsStr::new("root")))
+        }
+    };
+    let mut packer = Packer::new(output);
+    packer.add(path, Path::new(name))?;
+    Ok(packer.finish()?.into_iter().map(|it| named(&it.path)(it.error)).collect())
 }
 
 /// Reads a tar stream into the directory `into`; its first component becomes `name`, if one is given. Nothing is
@@ -25,7 +41,7 @@ pub fn unpack(into: &Path, name: Option<&OsStr>, input: impl Read) -> io::Result
     archive.set_preserve_mtime(true);
     archive.set_overwrite(true);
     let base = fs::canonicalize(into).map_err(named(into))?;
-    // Modes of directories are set last: one may forbid writing.
+    // Modes and times of directories are set last: a mode may forbid writing, and what is written changes the time.
     let mut directories = Vec::new();
     for entry in archive.entries()? {
         let mut entry = entry?;
@@ -34,7 +50,7 @@ pub fn unpack(into: &Path, name: Option<&OsStr>, input: impl Read) -> io::Result
         match kind {
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse | EntryType::Symlink => {}
             EntryType::Directory => {
-                directories.push((base.join(&path), entry.header().mode()?));
+                directories.push((base.join(&path), entry.header().mode()?, entry.header().mtime()?));
                 let directory = inside(&base, &path)?;
                 match fs::symlink_metadata(&directory) {
                     Ok(status) if status.is_dir() => {}
@@ -62,11 +78,15 @@ pub fn unpack(into: &Path, name: Option<&OsStr>, input: impl Read) -> io::Result
         }
         entry.unpack(&path).map_err(named(&path))?;
     }
-    for (directory, mode) in directories.into_iter().rev() {
+    for (directory, mode, modified) in directories.into_iter().rev() {
         // A later entry may have put a link in its place.
         if fs::symlink_metadata(&directory).is_ok_and(|status| status.is_dir()) {
             let mode = std::os::unix::fs::PermissionsExt::from_mode(mode & 0o7777);
             fs::set_permissions(&directory, mode).map_err(named(&directory))?;
+            let time = Timespec { tv_sec: modified.try_into().unwrap_or(i64::MAX), tv_nsec: 0 };
+            let times = Timestamps { last_access: time, last_modification: time };
+            utimensat(CWD, &directory, &times, AtFlags::SYMLINK_NOFOLLOW)
+                .map_err(|error| named(&directory)(error.into()))?;
         }
     }
     Ok(())
@@ -135,6 +155,7 @@ pub fn run(verb: &str, arguments: &[OsString]) -> Result<(), String> {
 mod tests {
     use super::*;
     use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+    use std::time::{Duration, SystemTime};
     use tar::Builder;
 
     #[test]
@@ -147,6 +168,10 @@ mod tests {
         fs::set_permissions(source.join("closed/file"), fs::Permissions::from_mode(0o640)).unwrap();
         symlink("/nonexistent", source.join("link")).unwrap();
         fs::set_permissions(source.join("closed"), fs::Permissions::from_mode(0o555)).unwrap();
+        let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+        for directory in [&source, &source.join("closed")] {
+            fs::File::open(directory).unwrap().set_modified(long_ago).unwrap();
+        }
         let mut stream = Vec::new();
         pack(&source, &mut stream).unwrap();
         for name in [None, Some(OsStr::new("other"))] {
@@ -155,6 +180,9 @@ mod tests {
             assert_eq!(fs::read_to_string(tree.join("closed/file")).unwrap(), "text");
             assert_eq!(fs::metadata(tree.join("closed/file")).unwrap().mode() & 0o777, 0o640);
             assert_eq!(fs::metadata(tree.join("closed")).unwrap().mode() & 0o777, 0o555);
+            for directory in [&tree, &tree.join("closed")] {
+                assert_eq!(fs::metadata(directory).unwrap().modified().unwrap(), long_ago);
+            }
             assert_eq!(fs::read_link(tree.join("link")).unwrap(), Path::new("/nonexistent"));
         }
     }

@@ -1,4 +1,4 @@
-//! Contents of a file for a stream that has announced their length: `snug cp` sends tar streams both ways.
+//! Contents of a file for a stream that has announced their length.
 
 use std::fs::File;
 use std::io::{self, Read};

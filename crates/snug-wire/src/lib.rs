@@ -8,7 +8,7 @@
 //! | [`socket`] | a stream socket that carries messages and file descriptors, with deadlines |
 //! | [`policy`] | the file that tells a client how far to trust a guest |
 //! | [`provision`] | the file that tells the agent whom it serves |
-//! | [`exactly`] | contents of announced length, for the tar streams of `snug cp` |
+//! | [`pack`] | files as the tar streams of `snug cp` |
 //!
 //! # The protocol
 //!
@@ -33,8 +33,9 @@
 //! A client that goes away for whatever reason (end of file on its connection) hangs up its command.
 
 pub mod codec;
-pub mod exactly;
+mod exactly;
 pub mod message;
+pub mod pack;
 pub mod policy;
 pub mod provision;
 pub mod socket;
