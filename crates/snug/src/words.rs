@@ -2,6 +2,8 @@
 
 use std::time::SystemTime;
 
+use jiff::Timestamp;
+
 /// A size as people say it: `1.4 GiB`.
 pub fn size(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
@@ -18,9 +20,9 @@ pub fn size(bytes: u64) -> String {
 
 /// How long ago an RFC 3339 time was: `3 hours ago`. Empty for what is no time, or the year 1 (Incus' "never").
 pub fn age(time: &str, now: SystemTime) -> String {
-    let Some(then) = seconds_of(time) else { return String::new() };
-    let now = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let seconds = now.saturating_sub(then);
+    let then = time.parse::<Timestamp>().ok().filter(|then| *then > Timestamp::UNIX_EPOCH);
+    let Some(then) = then.and_then(|then| SystemTime::try_from(then).ok()) else { return String::new() };
+    let seconds = now.duration_since(then).map_or(0, |since| since.as_secs());
     let (count, unit) = match seconds {
         0..60 => return "just now".to_owned(),
         60..3_600 => (seconds / 60, "minute"),
@@ -30,33 +32,6 @@ pub fn age(time: &str, now: SystemTime) -> String {
         _ => (seconds / 31_536_000, "year"),
     };
     format!("{count} {unit}{} ago", if count == 1 { "" } else { "s" })
-}
-
-/// Seconds since 1970 of an RFC 3339 time.
-fn seconds_of(time: &str) -> Option<u64> {
-    let number = |from: usize, to: usize| time.get(from..to)?.parse::<i64>().ok();
-    let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
-    let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
-    let rest = time.get(19..)?;
-    let zone = rest.find(['Z', 'z', '+', '-']).map(|at| &rest[at..])?;
-    let offset = match zone.as_bytes().first()? {
-        b'Z' | b'z' => 0,
-        sign => {
-            let of = |from: usize, to: usize| zone.get(from..to)?.parse::<i64>().ok();
-            let seconds = of(1, 3)? * 3_600 + of(4, 6)? * 60;
-            if *sign == b'-' { -seconds } else { seconds }
-        }
-    };
-    // Days from a civil date, Howard Hinnant's algorithm (https://howardhinnant.github.io/date_algorithms.html).
-    let shifted = if month <= 2 { year - 1 } else { year };
-    let era = shifted.div_euclid(400);
-    let year_of_era = shifted.rem_euclid(400);
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    let days = era * 146_097 + day_of_era - 719_468;
-    u64::try_from(days * 86_400 + hour * 3_600 + minute * 60 + second - offset)
-        .ok()
-        .filter(|seconds| *seconds > 0)
 }
 
 /// `1 container`, `2 containers`.
@@ -83,7 +58,7 @@ mod tests {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_763_856_000); // 2025-11-23T00:00:00Z
         for (time, text) in [
             ("2025-11-23T00:00:00Z", "just now"),
-            ("2025-11-22T23:59:00.123456789Z", "1 minute ago"),
+            ("2025-11-22T23:58:59.123456789Z", "1 minute ago"),
             ("2025-11-22T22:00:00+02:00", "4 hours ago"),
             ("2025-11-20T00:00:00Z", "3 days ago"),
             ("2024-02-29T00:00:00Z", "1 year ago"),

@@ -22,6 +22,7 @@ use crate::container::expected::Expected;
 use crate::container::{lookup, view};
 use crate::error::Result;
 use crate::host::subid;
+use crate::incus::pool;
 use crate::job::table::Table;
 use crate::place::{Counts, Place};
 use crate::reservation::Reservations;
@@ -61,7 +62,7 @@ impl Default for Places {
         Self {
             paths: Paths::default(),
             incus_socket: None,
-            incus_dir: "/var/lib/incus".into(),
+            incus_dir: pool::INCUS_DIR.into(),
             subids: subid::Files::default(),
         }
     }

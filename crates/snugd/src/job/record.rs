@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
+use jiff::Timestamp;
 use snug_core::name::{ContainerName, Uid};
 use snug_core::paths::Paths;
 
@@ -41,8 +41,8 @@ pub fn path(paths: &Paths, uid: Uid, name: &ContainerName, kind: Kind) -> PathBu
 /// # Errors
 /// What the system says.
 pub fn append(paths: &Paths, uid: Uid, name: &ContainerName, verb: &str, lines: &[String]) -> Result<()> {
-    let now = utc(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs());
-    let text: String = lines.iter().map(|line| format!("{now} {verb}: {line}\n")).collect();
+    let now = Timestamp::now();
+    let text: String = lines.iter().map(|line| format!("{now:.0} {verb}: {line}\n")).collect();
     append_text(paths, uid, name, Kind::Jobs, &text)
 }
 
@@ -105,32 +105,9 @@ pub fn kept(paths: &Paths) -> Result<BTreeSet<(Uid, ContainerName)>> {
     Ok(found)
 }
 
-/// `2026-11-23T01:02:03Z` (civil-from-days of Howard Hinnant).
-fn utc(seconds: u64) -> String {
-    let (days, rest) = (seconds / 86_400, seconds % 86_400);
-    let days = days + 719_468;
-    let era = days / 146_097;
-    let day_of_era = days % 146_097;
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_index = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_index + 2) / 5 + 1;
-    let month = if month_index < 10 { month_index + 3 } else { month_index - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_are_as_the_calendar_has_them() {
-        assert_eq!(utc(0), "1970-01-01T00:00:00Z");
-        assert_eq!(utc(951_782_400), "2000-02-29T00:00:00Z");
-        assert_eq!(utc(1_795_395_723), "2026-11-23T01:02:03Z");
-    }
 
     #[test]
     fn a_log_grows_to_its_bound_and_begins_with_a_whole_line() {
