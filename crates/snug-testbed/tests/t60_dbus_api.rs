@@ -8,7 +8,10 @@
 
 mod common;
 
-use common::{Doomed, NO_INIT, answer, bus_script, fresh, fresh_with, instance_exists};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+
+use common::{Doomed, HostFile, NO_INIT, answer, bus_script, fresh, fresh_with, instance_exists};
 use snug_testbed::{Bed, Leaks};
 
 const CLIENT: &str = include_str!("../../snugd/examples/client.py");
@@ -45,6 +48,48 @@ for call in (lambda: manager.List(sv(colour="red")), lambda: manager.Create("x",
 "#;
     let wanted = ["org.snug.Snug1.Error.InvalidArgument True"; 3].join("\n");
     assert_eq!(answer(bus_script(&bed, "tester", script)), wanted);
+}
+
+#[test]
+fn nobody_can_send_the_daemon_a_descriptor() {
+    let bed = Bed::require();
+    // Of a socket: to close the last one of a socket that lingers takes as long as its sender likes.
+    let script = r#"
+import socket
+mine, _ = socket.socketpair()
+def with_one(call): return refusal(lambda: call(sv(x=dbus.types.UnixFd(mine))))
+print(with_one(manager.List))
+print(with_one(lambda options: manager.ImportImage("x", options)))
+print(with_one(at("/", "org.freedesktop.DBus.Peer").Ping))
+print(len(manager.List(sv())) >= 0)
+"#;
+    let refused = "org.freedesktop.DBus.Error.NotSupported\n";
+    assert_eq!(answer(bus_script(&bed, "tester", script)), format!("{}True", refused.repeat(3)));
+}
+
+#[test]
+fn the_files_of_an_image_are_opened_with_the_callers_rights() {
+    let bed = Bed::require();
+    let secret = "/var/tmp/snug-test-secret.tar";
+    let _gone = HostFile::write(secret, "a file of root's");
+    fs::set_permissions(secret, Permissions::from_mode(0o600)).unwrap();
+    let script = r#"
+import os
+os.chdir("/etc")
+for path in (sys.argv[1], "passwd", "/etc", "/dev/null", "/proc/self/fd/0", "/proc/1/environ", "/no/such/file", ""):
+    try: manager.ImportImage("bus-stolen", sv(rootfs=path)); print("allowed", path)
+    except dbus.DBusException as error: print(error.get_dbus_name().split(".")[-1], error.get_dbus_message().split("\n")[0])
+"#;
+    let script = bus_script(&bed, "tester", script).arg(secret);
+    let said = answer(script);
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(lines.len(), 8, "{said}");
+    for line in &lines {
+        assert!(line.starts_with("InvalidArgument "), "{line}");
+    }
+    for (line, reason) in lines.iter().zip(["ermission denied", "absolute", "plain file", "plain file"]) {
+        assert!(line.contains(reason), "{line}");
+    }
 }
 
 #[test]

@@ -3,7 +3,9 @@
 
 mod support;
 
+use std::ffi::OsStr;
 use std::io::{Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::process::Stdio;
 
 use support::{Ran, TestEnv};
@@ -243,19 +245,25 @@ fn a_reader_that_goes_ends_the_command_by_sigpipe() {
 }
 
 #[test]
-fn an_image_file_is_opened_by_the_caller_and_handed_over() {
+fn an_image_file_is_named_by_its_real_path() {
     let environment = TestEnv::with_daemon(&[]);
-    let path = environment.home().join("my-root.tar.gz");
+    let path = environment.home().join("root.tar.gz");
     std::fs::write(&path, "archive").unwrap();
-    let image = format!("file:{}", path.display());
+    let link = environment.home().join("my-root.tar.gz");
+    std::os::unix::fs::symlink("root.tar.gz", &link).unwrap();
+    let image = format!("file:{}", link.display());
     assert_eq!(environment.snug(&["create", "x", "-i", &image]).status, Some(0));
     let calls: Vec<String> =
         environment.calls().into_iter().filter(|call| !call.starts_with("ListImages")).collect();
-    let alias =
-        calls[0].strip_prefix("ImportImage ").and_then(|call| call.strip_suffix(" rootfs=descriptor"));
+    let rootfs = format!(" rootfs={}", std::fs::canonicalize(&path).unwrap().display());
+    let alias = calls[0].strip_prefix("ImportImage ").and_then(|call| call.strip_suffix(&rootfs));
     let alias = alias.unwrap_or_else(|| panic!("{calls:?}"));
     assert!(alias.starts_with("my-root-"), "{alias}");
     assert_eq!(calls[1..], [format!("Create x image=local:{alias} preset=integrated")]);
+    let odd = environment.home().join(OsStr::from_bytes(b"odd-\xff.tar"));
+    std::fs::write(&odd, "archive").unwrap();
+    let ran = environment.command(&["image", "import"]).arg(&odd).arg("odd").output().unwrap();
+    assert!(String::from_utf8_lossy(&ran.stderr).contains("is not UTF-8"), "{ran:?}");
     let ran = environment.snug(&["create", "x", "-i", "file:/nowhere/x.tar"]);
     assert!(ran.stderr.starts_with("error: /nowhere/x.tar cannot be read: "), "{}", ran.stderr);
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::runtime::Builder;
 
+use crate::bus::connection;
 use crate::bus::service::{self, End};
 use crate::daemon::{Daemon, Places};
 use crate::error::{Error, ErrorKind, Result};
@@ -139,7 +140,7 @@ fn places() -> Places {
 const IDLE_SECONDS: u32 = 60;
 
 async fn serve() -> Result<ExitCode> {
-    let bus = zbus::connection::Builder::system().build().await.map_err(|error| {
+    let bus = connection::without_descriptors().await.map_err(|error| {
         Error::from(error)
             .hint("is a system bus running? snugd is usually started by it: systemctl start dbus")
     })?;

@@ -1,7 +1,6 @@
 //! `a{sv}`: options travel by name, so that names can be added.
 
 use std::collections::HashMap;
-use std::os::fd::OwnedFd;
 
 use zbus::Variant;
 
@@ -63,15 +62,6 @@ impl Options {
         }
         let values: HashMap<String, String> = values.iter().cloned().collect();
         self.with(key, Variant::from(values))
-    }
-
-    /// An open file; left out when there is none.
-    #[must_use]
-    pub fn descriptor(self, key: &'static str, file: Option<OwnedFd>) -> Self {
-        match file {
-            Some(file) => self.with(key, Variant::from(zbus::Fd::from(file))),
-            None => self,
-        }
     }
 
     fn with(mut self, key: &'static str, value: Variant<'static>) -> Self {

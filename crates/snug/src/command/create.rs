@@ -109,7 +109,7 @@ fn plan_of_file(
     name: &ContainerName,
     args: &CreateArgs,
 ) -> Result<ExitCode, CommandError> {
-    let options = args.dry_run.options().descriptor("rootfs", Some(open(path)?.into()));
+    let options = args.dry_run.options().text("rootfs", Some(&ImageFile::open(path)?.path));
     let ended = bus.change(&Change::import_image(&super::image::default_alias(path)?, options))?;
     show_plan(context.printer, &ended.plan)?;
     let start = if args.no_start { "" } else { " and start it" };
@@ -127,37 +127,53 @@ pub fn is_privileged(context: &Context, preset: &str, grants: &[String]) -> bool
     of_preset || added
 }
 
-/// The image as the daemon takes it: short names of the user's own configuration are known here alone. A file is opened
-/// here, with the user's own rights, and handed over.
+/// The image as the daemon takes it: short names of the user's own configuration are known here alone. A file is
+/// taken in first.
 pub fn local_image(context: &Context, bus: &Bus, image: &str) -> Result<String, CommandError> {
     let path = match context.config()?.images.parse(image)? {
         ImageRef::File(path) => path,
         image => return Ok(image.to_string()),
     };
-    let rootfs = open(&path)?;
-    let alias = format!("{}-{}", super::image::default_alias(&path)?, identity(&path, &rootfs)?);
+    let rootfs = ImageFile::open(&path)?;
+    let alias = format!("{}-{}", super::image::default_alias(&path)?, rootfs.identity()?);
     let image = ImageRef::Local(alias.clone()).to_string();
     // The same file, unchanged, has been taken in before.
     if bus.images(&Options::new())?.iter().any(|known| known.reference == image) {
         return Ok(image);
     }
-    let options = Options::new().descriptor("rootfs", Some(rootfs.into()));
+    let options = Options::new().text("rootfs", Some(&rootfs.path));
     bus.change(&Change::import_image(&alias, options))?;
     Ok(image)
 }
 
-/// Tells a file from others of its name, and from itself after a change.
-fn identity(path: &Path, file: &File) -> Result<String, CommandError> {
-    let status = file
-        .metadata()
-        .map_err(|error| CommandError::user(format!("{} cannot be read: {error}", path.display())))?;
-    let mut hasher = std::hash::DefaultHasher::new();
-    (status.dev(), status.ino(), status.len(), status.mtime(), status.mtime_nsec()).hash(&mut hasher);
-    Ok(format!("{:016x}", hasher.finish()))
+/// A file that an image is made from.
+pub struct ImageFile {
+    file: File,
+    /// Its absolute path without links, by which the daemon finds it, whose current directory is another.
+    pub path: String,
 }
 
-/// Opens a file of an image.
-pub fn open(path: &Path) -> Result<File, CommandError> {
-    File::open(path)
-        .map_err(|error| CommandError::user(format!("{} cannot be read: {error}", path.display())))
+impl ImageFile {
+    /// Opens it: what is wrong with it is found here, where it was named.
+    pub fn open(path: &Path) -> Result<Self, CommandError> {
+        let cannot = |error| CommandError::user(format!("{} cannot be read: {error}", path.display()));
+        let file = File::open(path).map_err(cannot)?;
+        let real = std::fs::canonicalize(path).map_err(cannot)?;
+        let path = real.into_os_string().into_string().map_err(|path| {
+            CommandError::user(format!("the path {} is not UTF-8", path.display()))
+                .hint("the daemon is told the file's path, and the bus carries text alone: rename it or its directory")
+        })?;
+        Ok(Self { file, path })
+    }
+
+    /// Tells the file from others of its name, and from itself after a change.
+    fn identity(&self) -> Result<String, CommandError> {
+        let status = self
+            .file
+            .metadata()
+            .map_err(|error| CommandError::user(format!("{} cannot be read: {error}", self.path)))?;
+        let mut hasher = std::hash::DefaultHasher::new();
+        (status.dev(), status.ino(), status.len(), status.mtime(), status.mtime_nsec()).hash(&mut hasher);
+        Ok(format!("{:016x}", hasher.finish()))
+    }
 }

@@ -149,7 +149,6 @@ fn shown(value: &Variant<'_>) -> String {
             .map(|(key, value)| format!("{}:{}", shown(key), shown(value)))
             .collect::<Vec<_>>()
             .join(","),
-        Variant::Fd(_) => "descriptor".to_owned(),
         other => format!("{other:?}"),
     }
 }

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`admission`] | how many calls of one user are taken in |
 //! | [`call`] | a method call and its caller |
+//! | [`connection`] | the connection itself, which takes no descriptors |
 //! | [`dispatch`] | from path, interface and member to what answers |
 //! | [`introspection`] | what the objects look like, as XML |
 //! | [`options`] | `a{sv}` of a call |
@@ -17,6 +18,7 @@
 
 pub mod admission;
 pub mod call;
+pub mod connection;
 pub mod dispatch;
 pub mod introspection;
 pub mod options;

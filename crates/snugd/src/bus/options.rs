@@ -56,18 +56,6 @@ impl Options {
     taker!(/// Takes a flag that may be absent.
         maybe_flag, bool, "b");
 
-    /// Takes a file descriptor.
-    ///
-    /// # Errors
-    /// [`crate::error::ErrorKind::InvalidArgument`] when it has another type.
-    pub fn descriptor(&mut self, key: &str) -> Result<Option<std::os::fd::OwnedFd>> {
-        let Some(value) = self.0.remove(key) else { return Ok(None) };
-        let fd = zbus::Fd::try_from(value).map_err(|_| wrong(key, "h"))?;
-        let fd = std::os::fd::OwnedFd::try_from(fd)
-            .map_err(|error| Error::system("take a descriptor", io(error)))?;
-        Ok(Some(fd))
-    }
-
     /// Fails when an option is left that nobody took.
     ///
     /// # Errors
@@ -80,13 +68,6 @@ impl Options {
         names.sort();
         Err(invalid(format!("unknown option '{}'", names.join("', '")))
             .hint("the client may be newer than the daemon: restart snugd, or update it"))
-    }
-}
-
-fn io(error: impl Into<zbus::Error>) -> std::io::Error {
-    match error.into() {
-        zbus::Error::InputOutput(error) => std::io::Error::new(error.kind(), error.to_string()),
-        other => std::io::Error::other(other.to_string()),
     }
 }
 

@@ -1,7 +1,6 @@
 //! The connection's life: take the name, read calls, leave when there is nothing to do, lose no call on the way out.
 
-use std::sync::mpsc::Sender;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt};
@@ -88,66 +87,28 @@ pub async fn run(daemon: &Arc<Daemon>, idle: Duration) -> Result<End> {
             // came just before: that call is served first, and those that come meanwhile (systemd.service(5), Type=dbus).
             _ = terminate.recv() => {
                 if stayed.take().is_none_or(|since| since.elapsed() >= AFTER_RETURN) {
-                    return farewell(daemon, calls).await;
+                    return farewell(daemon, messages, calls).await;
                 }
                 tracing::debug!("told to end while a late call is served");
                 ending = true;
             }
-            _ = interrupt.recv() => return farewell(daemon, calls).await,
-        }
-    }
-}
-
-/// Whose last reference to a message with descriptors is dropped elsewhere: a socket that lingers, or a file of a file system of the
-/// sender's own, holds whoever closes it for as long as the sender likes.
-struct Buried(Option<Message>);
-
-impl Buried {
-    fn of(message: &Message) -> Self {
-        Self((!message.data().fds().is_empty()).then(|| message.clone()))
-    }
-}
-
-impl Drop for Buried {
-    fn drop(&mut self) {
-        let Some(message) = self.0.take() else { return };
-        static UNDERTAKER: LazyLock<Option<Sender<Message>>> = LazyLock::new(|| {
-            let (give, take) = std::sync::mpsc::channel();
-            let work = move || take.into_iter().for_each(drop);
-            std::thread::Builder::new().name("undertaker".into()).spawn(work).ok().map(|_| give)
-        });
-        if let Some(undertaker) = &*UNDERTAKER {
-            // It never ends.
-            let _ = undertaker.send(message);
+            _ = interrupt.recv() => return farewell(daemon, messages, calls).await,
         }
     }
 }
 
 /// Whether the message is somebody's wish.
 fn take_in(daemon: &Arc<Daemon>, message: Message, calls: &mut JoinSet<()>) -> bool {
-    let mut buried = Some(Buried::of(&message));
-    let is_wish = sort(daemon, message, calls, &mut buried);
-    // After the message itself.
-    drop(buried);
-    is_wish
-}
-
-fn sort(
-    daemon: &Arc<Daemon>,
-    message: Message,
-    calls: &mut JoinSet<()>,
-    buried: &mut Option<Buried>,
-) -> bool {
     match message.message_type() {
         Type::MethodCall => {
             let Some(place) = place(daemon, &message) else {
                 refuse(daemon, &message, calls);
                 return true;
             };
-            let (daemon, buried) = (daemon.clone(), buried.take());
+            let daemon = daemon.clone();
             calls.spawn(async move {
                 answer(&daemon, message).await;
-                drop((place, buried));
+                drop(place);
             });
             true
         }
@@ -246,13 +207,22 @@ async fn take_name(bus: &Connection) -> Result<()> {
 /// its answer: they are served, and the daemon stays. What comes later starts a new daemon.
 async fn leave(daemon: &Arc<Daemon>, messages: &mut MessageStream, calls: &mut JoinSet<()>) -> Result<bool> {
     let bus = daemon.bus().clone();
-    bus.call_method(DBUS, DBUS_PATH, DBUS, "ReleaseName", &NAME).await?;
     let mut late = false;
-    while let Some(Some(message)) = messages.next().now_or_never() {
-        match message {
-            Ok(message) => late |= take_in(daemon, message, calls),
-            Err(error) => tracing::warn!("an unreadable message: {error}"),
+    let mut take = |message: zbus::Result<Message>| match message {
+        Ok(message) => late |= take_in(daemon, message, calls),
+        Err(error) => tracing::warn!("an unreadable message: {error}"),
+    };
+    let released = bus.call_method(DBUS, DBUS_PATH, DBUS, "ReleaseName", &NAME);
+    tokio::pin!(released);
+    // More may lie in front of the answer than the connection reads ahead.
+    loop {
+        tokio::select! {
+            Some(message) = messages.next() => take(message),
+            answer = &mut released => break answer.map(drop)?,
         }
+    }
+    while let Some(Some(message)) = messages.next().now_or_never() {
+        take(message);
     }
     if late || daemon.is_at_work() {
         tracing::debug!("a call came while leaving");
@@ -263,8 +233,10 @@ async fn leave(daemon: &Arc<Daemon>, messages: &mut MessageStream, calls: &mut J
 }
 
 /// Ends on request: no new call, jobs undo what they did.
-async fn farewell(daemon: &Arc<Daemon>, mut calls: JoinSet<()>) -> Result<End> {
+async fn farewell(daemon: &Arc<Daemon>, messages: MessageStream, mut calls: JoinSet<()>) -> Result<End> {
     tracing::info!("told to end");
+    // What nobody reads any more must not stand in front of the bus' own answers.
+    drop(messages);
     // The bus may have gone before: the jobs are told all the same.
     if let Err(error) = daemon.bus().call_method(DBUS, DBUS_PATH, DBUS, "ReleaseName", &NAME).await {
         tracing::warn!("the name was not given back: {error}");

@@ -1,11 +1,13 @@
-//! Files that callers hand over.
+//! Files that callers name for an image.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat, fstatfs};
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, fstatfs, openat2};
+use rustix::io::Errno;
 
 use crate::error::{Error, ErrorKind, Result, invalid};
+use crate::host::credentials::{Credentials, with};
 use crate::host::space;
 
 /// Files without holes to speak of may be this large.
@@ -13,33 +15,18 @@ const HOLE: u64 = 1 << 20;
 /// So much of the host's disk is kept free.
 pub const RESERVE: u64 = 1 << 30;
 
-/// A file that a caller handed over, checked: readable for him, a plain file, not one of a file system of his own.
-///
-/// The daemon opens it again as root through `/proc/self/fd`; a descriptor opened with `O_PATH` or for writing only
-/// would let him read what he may not.
+/// A file that a caller named, opened with his rights: a plain file, not one of a file system of his own.
 #[derive(Debug)]
 pub struct Handed(OwnedFd);
 
 impl Handed {
-    /// Checks a descriptor. Blocks, perhaps for long: whoever made the file may have made its file system.
+    /// Opens the file at `path` as the caller, whose `credentials` are given. Blocks, perhaps for long: the way there may lead
+    /// through a file system of his own.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidArgument`].
-    pub fn new(descriptor: OwnedFd, what: &str) -> Result<Self> {
-        let system = |errno| Error::system(format!("look at {what}"), errno);
-        let flags = fcntl_getfl(&descriptor).map_err(system)?;
-        if flags.contains(OFlags::PATH) || flags & OFlags::ACCMODE == OFlags::WRONLY {
-            return Err(invalid(format!("{what} must be opened for reading")));
-        }
-        let status = fstat(&descriptor).map_err(system)?;
-        if FileType::from_raw_mode(status.st_mode) != FileType::RegularFile {
-            return Err(invalid(format!("{what} must be a plain file")));
-        }
-        if !space::is_own(&fstatfs(&descriptor).map_err(system)?) {
-            return Err(invalid(format!("{what} lies on a file system that may keep its reader waiting"))
-                .hint("copy it to a local disk first: /tmp, /var/tmp or a home on one"));
-        }
-        Ok(Self(descriptor))
+    pub fn open(credentials: Credentials, path: PathBuf) -> Result<Self> {
+        with(credentials, move || open_local(&path))?
     }
 
     /// A file of the daemon's own.
@@ -100,6 +87,29 @@ impl Handed {
     }
 }
 
+/// A descriptor of the file at `path` as the calling thread may read it. No link of the kernel's own is followed: those of
+/// `/proc/self/fd` are files of the daemon.
+fn open_local(path: &Path) -> Result<Handed> {
+    let shown = path.display();
+    if !path.is_absolute() {
+        return Err(invalid(format!("{shown} is no absolute path")));
+    }
+    let cannot = |errno: Errno| invalid(format!("{shown} cannot be read: {errno}"));
+    // Opened to be looked at alone: to open a fifo or a device would do something already.
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let seen = openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_MAGICLINKS).map_err(cannot)?;
+    if FileType::from_raw_mode(fstat(&seen).map_err(cannot)?.st_mode) != FileType::RegularFile {
+        return Err(invalid(format!("{shown} must be a plain file")));
+    }
+    if !space::is_own(&fstatfs(&seen).map_err(cannot)?) {
+        return Err(invalid(format!("{shown} lies on a file system that may keep its reader waiting"))
+            .hint("copy it to a local disk first: /tmp, /var/tmp or a home on one"));
+    }
+    // What was looked at is what is opened.
+    let same = format!("/proc/self/fd/{}", seen.as_raw_fd());
+    rustix::fs::open(same, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map(Handed).map_err(cannot)
+}
+
 /// Whether a file that begins so may be a root file system: the kinds that Incus unpacks (`shared/archive`, 6.0.4).
 fn is_archive(head: &[u8]) -> bool {
     let magics: [&[u8]; 6] = [b"hsqs", b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x5d\0\0", b"\x28\xb5\x2f\xfd"];
@@ -123,24 +133,39 @@ mod tests {
     }
 
     #[test]
-    fn a_descriptor_that_grants_no_reading_is_refused() {
-        let path = rustix::fs::open("/etc/passwd", OFlags::PATH, rustix::fs::Mode::empty()).unwrap();
-        assert_eq!(Handed::new(path, "rootfs").unwrap_err().kind, ErrorKind::InvalidArgument);
-        let directory = rustix::fs::open("/etc", OFlags::RDONLY, rustix::fs::Mode::empty()).unwrap();
-        assert_eq!(Handed::new(directory, "rootfs").unwrap_err().kind, ErrorKind::InvalidArgument);
-        let file = rustix::fs::open("/etc/passwd", OFlags::RDONLY, rustix::fs::Mode::empty()).unwrap();
-        assert!(Handed::new(file, "rootfs").is_ok());
+    fn only_a_plain_file_of_this_machine_is_opened() {
+        let directory = tempfile::tempdir().unwrap();
+        let fifo = directory.path().join("fifo");
+        rustix::fs::mknodat(CWD, &fifo, FileType::Fifo, Mode::RUSR, 0).unwrap();
+        let own = std::fs::File::open("/etc/passwd").unwrap();
+        let own = PathBuf::from(format!("/proc/self/fd/{}", own.as_raw_fd()));
+        for (path, reason) in [
+            (Path::new("etc/passwd"), "absolute"),
+            (Path::new("/nonexistent"), "cannot be read"),
+            (Path::new("/etc"), "plain file"),
+            (&fifo, "plain file"),
+            (Path::new("/proc/version"), "keep its reader waiting"),
+            (&own, "cannot be read"),
+        ] {
+            let error = open_local(path).unwrap_err();
+            assert!(error.kind == ErrorKind::InvalidArgument && error.message.contains(reason), "{error}");
+        }
+        let file = directory.path().join("file");
+        std::fs::write(&file, "x").unwrap();
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink("file", &link).unwrap();
+        assert!(open_local(&file).is_ok() && open_local(&link).is_ok());
     }
 
     #[test]
     fn a_file_of_holes_is_no_image_and_one_must_fit() {
         let file = tempfile::tempfile().unwrap();
         file.set_len(100 << 30).unwrap();
-        let rootfs = Handed::new(file.into(), "rootfs").unwrap();
+        let rootfs = Handed::own(file.into());
         assert_eq!(rootfs.check_room("x", u64::MAX).unwrap_err().kind, ErrorKind::ImageBroken);
         let mut file = tempfile::tempfile().unwrap();
         std::io::Write::write_all(&mut file, &[1; 4096]).unwrap();
-        let rootfs = Handed::new(file.into(), "rootfs").unwrap();
+        let rootfs = Handed::own(file.into());
         assert!(rootfs.check_room("x", RESERVE + 8192).is_ok());
         assert_eq!(rootfs.check_room("x", RESERVE).unwrap_err().kind, ErrorKind::NoSpace);
     }

@@ -2,7 +2,7 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`handed`] | files that callers hand over |
+//! | [`handed`] | files that callers name for an image |
 //! | [`idmap`] | ranges of host ids, one for each container |
 //! | [`image`] | images of this host: resolved, imported, listed, removed |
 //! | [`image_metadata`] | what an image says of itself |

@@ -123,19 +123,21 @@ pub async fn pull(daemon: &Arc<Daemon>, call: &Call) -> Answer {
 pub async fn import(daemon: &Arc<Daemon>, call: &Call) -> Answer {
     let (alias, mut options) = referenced(call)?;
     let uid = target(daemon, call, &mut options).await?;
-    let metadata = options.descriptor("metadata")?;
-    let rootfs = options.descriptor("rootfs")?.ok_or_else(|| invalid("the option 'rootfs' is missing"))?;
+    let metadata = options.string("metadata")?;
+    let rootfs = options.string("rootfs")?.ok_or_else(|| invalid("the option 'rootfs' is missing"))?;
     let dry_run = finish(options)?;
     may_store(uid).await?;
-    // One at a time of each user: what his files do with whoever looks at them, they do with one thread of ours.
+    // One at a time of each user: what his file systems do with whoever looks at them, they do with one thread of ours.
     let turn = daemon
         .imports(uid)
         .ok_or_else(|| Error::new(ErrorKind::Busy, "an import of yours is under way").hint("wait for it"))?;
-    let checked = tokio::task::spawn_blocking(move || -> Result<_> {
-        let rootfs = Handed::new(rootfs, "rootfs")?;
-        Ok((metadata.map(|fd| Handed::new(fd, "metadata")).transpose()?, rootfs, turn))
+    // With the rights of who asks, whosever the image will be.
+    let caller = Uid(call.caller.uid);
+    let opened = tokio::task::spawn_blocking(move || -> Result<_> {
+        let open = |path: String| Handed::open(owner::find(caller)?.credentials, path.into());
+        Ok((metadata.map(open).transpose()?, open(rootfs)?, turn))
     });
-    let (metadata, rootfs, turn) = checked.await.map_err(Error::from)??;
+    let (metadata, rootfs, turn) = opened.await.map_err(Error::from)??;
     let viewer = viewer(uid).await?;
     let alias = alias.strip_prefix("local:").unwrap_or(&alias).to_owned();
     let reference: ImageRef = format!("local:{alias}").parse().map_err(Error::from)?;

@@ -8,7 +8,7 @@ use snug_core::image::ImageRef;
 
 use crate::bus::change::Change;
 use crate::command::arguments::{DryRunArgs, show_notices, show_plan};
-use crate::command::create::open;
+use crate::command::create::ImageFile;
 use crate::context::Context;
 use crate::error::CommandError;
 
@@ -30,7 +30,7 @@ pub struct ImageImportArgs {
     dry_run: DryRunArgs,
 }
 
-/// Opens the files with the user's own rights and hands them over.
+/// The daemon opens the files again, with the user's own rights.
 pub fn execute(context: &Context, args: ImageImportArgs) -> Result<ExitCode, CommandError> {
     // `file:PATH` is how a file is written where an image is meant.
     let path = args
@@ -43,13 +43,10 @@ pub fn execute(context: &Context, args: ImageImportArgs) -> Result<ExitCode, Com
         None => default_alias(&path)?,
     };
     let image: ImageRef = format!("local:{alias}").parse()?;
-    let rootfs = open(&path)?;
-    let metadata = args.metadata.as_deref().map(open).transpose()?;
-    let options = args
-        .dry_run
-        .options()
-        .descriptor("rootfs", Some(rootfs.into()))
-        .descriptor("metadata", metadata.map(Into::into));
+    let rootfs = ImageFile::open(&path)?;
+    let metadata = args.metadata.as_deref().map(ImageFile::open).transpose()?;
+    let metadata = metadata.as_ref().map(|file| file.path.as_str());
+    let options = args.dry_run.options().text("rootfs", Some(&rootfs.path)).text("metadata", metadata);
     let ended = context.bus()?.change(&Change::import_image(&alias, options))?;
     if args.dry_run.dry_run {
         show_plan(context.printer, &ended.plan)?;
