@@ -17,7 +17,7 @@ use tokio::io::unix::AsyncFd;
 use crate::error::{Error, ErrorKind, Result, failed};
 use crate::host::credentials::{self, Credentials};
 use crate::host::readiness;
-use crate::place::{Counts, Place};
+use crate::turns::Turns;
 
 /// How long an agent that accepted may take for its first message.
 const HELLO: Duration = Duration::from_secs(2);
@@ -55,11 +55,12 @@ fn greet(socket: &Path) -> Result<(Connection, Hello), WireError> {
 }
 
 /// Threads that talk to guests, by the directory of their owner.
-static TALKING: LazyLock<Counts<PathBuf>> = LazyLock::new(Counts::default);
+static TALKING: LazyLock<Turns<PathBuf>> = LazyLock::new(|| Turns::new(MOST_TALKING));
 /// As many may one owner's guests hold; ordinary talk takes milliseconds.
 const MOST_TALKING: usize = 16;
 
-/// Talks to the guest at `socket` on a thread of its own and waits for it as long as `patience` and a bit.
+/// Talks to the guest at `socket` on a thread of its own and waits for it as long as `patience` and a bit, and as long again
+/// for its turn.
 ///
 /// Deadlines hold while the thread waits, not while the kernel works for it: with a kernel before 6.16 a guest may send a
 /// descriptor whose closing takes hours. Such a thread is left to itself, and counts as its owner's until it has ended.
@@ -74,11 +75,13 @@ async fn apart<T: Send + 'static>(
 ) -> Result<T, WireError> {
     // `…/run/UID/NAME/guest/agent.sock`
     let owner = socket.ancestors().nth(3).unwrap_or(&socket).to_owned();
-    let Some(place) = Place::take(&TALKING, owner, MOST_TALKING) else { return Err(WireError::TimedOut) };
+    let Ok(turn) = tokio::time::timeout(patience + OVERDUE, TALKING.take(owner)).await else {
+        return Err(WireError::TimedOut);
+    };
     let (answer, wait) = tokio::sync::oneshot::channel();
     let path = socket.clone();
     let thread = std::thread::Builder::new().name("agent".into()).stack_size(256 << 10).spawn(move || {
-        let _place = place;
+        let _turn = turn;
         let _ = answer.send(talk(&path));
     });
     if let Err(error) = thread {
@@ -241,9 +244,6 @@ mod tests {
         assert!(matches!(more.await, Err(WireError::TimedOut)));
         assert!(apart(socket("2"), Duration::from_secs(60), |_| Ok(())).await.is_ok());
         drop(let_go);
-        while TALKING.lock().unwrap().contains_key(Path::new("/nowhere/1")) {
-            std::thread::yield_now();
-        }
         assert!(apart(socket("1"), Duration::from_secs(60), |_| Ok(())).await.is_ok());
     }
 

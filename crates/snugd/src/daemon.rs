@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use incus_client::Client;
 use snug_core::config::Config;
 use snug_core::name::{ContainerName, Uid};
 use snug_core::paths::Paths;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use zbus::{Connection, ObjectPath, Variant};
 
 use crate::agent::{self, Hello};
@@ -27,9 +27,13 @@ use crate::job::table::Table;
 use crate::place::{Counts, Place};
 use crate::reservation::Reservations;
 use crate::temporary::Temporaries;
+use crate::turns::{Turn, Turns};
 
 /// Agents of one owner that are asked at once.
 const PROBES: usize = 8;
+/// Homes of one owner that are looked at once: each by a thread of ours, for as long as the server or process behind it
+/// likes.
+const HOMES: usize = 4;
 
 /// Where the daemon finds things, for tests other than on a real host.
 #[derive(Debug, Clone)]
@@ -80,7 +84,8 @@ pub struct Daemon {
     places: Places,
     addresses: Reservations<Ipv4Addr>,
     id_bases: Reservations<u32>,
-    probes: Mutex<HashMap<Uid, Arc<Semaphore>>>,
+    probes: Turns<Uid>,
+    homes: Turns<Uid>,
     imports: Counts<Uid>,
     expected: Expected,
     foundation: tokio::sync::Mutex<()>,
@@ -103,7 +108,8 @@ impl Daemon {
             places,
             addresses: Reservations::default(),
             id_bases: Reservations::default(),
-            probes: Mutex::default(),
+            probes: Turns::new(PROBES),
+            homes: Turns::new(HOMES),
             imports: Counts::default(),
             expected: Expected::default(),
             foundation: tokio::sync::Mutex::default(),
@@ -186,13 +192,13 @@ impl Daemon {
     /// Asks a container's agent who it is. A hostile guest answers late or never, each time on a thread of ours: only so
     /// many of one owner's are asked at once.
     pub async fn probe(&self, uid: Uid, name: &ContainerName) -> Option<Hello> {
-        let turns = {
-            let mut probes = self.probes.lock().unwrap_or_else(PoisonError::into_inner);
-            probes.retain(|_, turns| Arc::strong_count(turns) > 1);
-            probes.entry(uid).or_insert_with(|| Arc::new(Semaphore::new(PROBES))).clone()
-        };
-        let _turn = turns.acquire().await.ok()?;
+        let _turn = self.probes.take(uid).await;
         agent::probe(self.paths().agent_socket(uid, name)).await
+    }
+
+    /// A turn at looking at an owner's home.
+    pub async fn home(&self, uid: Uid) -> Turn {
+        self.homes.take(uid).await
     }
 
     /// The turn of a user's import; `None` while another one of his has it.

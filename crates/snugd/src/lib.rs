@@ -18,6 +18,7 @@
 //! | [`work`] | a change to one, carried out |
 //! | [`temporary`] | those that go with their client |
 //! | [`place`] | how much one user holds at once |
+//! | [`turns`] | how much one user has at work at once |
 //! | [`reservation`] | addresses and ids that are being given away |
 //! | [`agent`] | the agent of a guest, from the host |
 //! | [`autostart`] | those that start by themselves |
@@ -48,4 +49,5 @@ pub mod place;
 pub mod reservation;
 pub mod server_list;
 pub mod temporary;
+pub mod turns;
 pub mod work;

@@ -21,13 +21,16 @@ const DBUS: Option<&str> = Some("org.freedesktop.DBus");
 const DBUS_PATH: &str = "/org/freedesktop/DBus";
 /// `DBUS_NAME_FLAG_DO_NOT_QUEUE`.
 const DO_NOT_QUEUE: u32 = 4;
-/// How long jobs get to undo what they did when the daemon is told to end; systemd kills after 90 s.
+/// How long jobs get to undo what they did when the daemon is told to end; systemd kills after 45 s
+/// (`TimeoutStopSec=` of the unit).
 const FAREWELL: Duration = Duration::from_secs(30);
 
 /// How long calls get to be answered after that.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
 /// systemd's SIGTERM follows at once when the name is given back.
 const AFTER_RETURN: Duration = Duration::from_secs(5);
+/// How long late calls may go on then: enough is left for [`FAREWELL`] and [`LAST_ANSWERS`] until systemd kills.
+const LATE: Duration = Duration::from_secs(10);
 
 /// Why the daemon ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,10 +62,10 @@ pub async fn run(daemon: &Arc<Daemon>, idle: Duration) -> Result<End> {
     let mut work = daemon.work();
     let mut calls = JoinSet::new();
     let mut quiet_since = Instant::now();
-    // When it gave its name back last, and took it again; and whether it ends as soon as it may.
-    let (mut stayed, mut ending) = (None::<Instant>, false);
+    // When it gave its name back last, and took it again; and until when it ends, as soon as it may.
+    let (mut stayed, mut ending) = (None::<Instant>, None::<Instant>);
     loop {
-        let idle = if ending { Duration::ZERO } else { idle };
+        let idle = if ending.is_some() { Duration::ZERO } else { idle };
         let busy = !calls.is_empty() || daemon.is_at_work();
         tokio::select! {
             message = messages.next() => match message {
@@ -77,7 +80,7 @@ pub async fn run(daemon: &Arc<Daemon>, idle: Duration) -> Result<End> {
             Some(_) = calls.join_next() => quiet_since = Instant::now(),
             _ = work.changed() => quiet_since = Instant::now(),
             () = tokio::time::sleep_until(quiet_since + idle), if !busy => {
-                if ending || leave(daemon, &mut messages, &mut calls).await? {
+                if leave(daemon, &mut messages, &mut calls).await? {
                     return Ok(End::Idle);
                 }
                 stayed = Some(Instant::now());
@@ -90,7 +93,10 @@ pub async fn run(daemon: &Arc<Daemon>, idle: Duration) -> Result<End> {
                     return farewell(daemon, messages, calls).await;
                 }
                 tracing::debug!("told to end while a late call is served");
-                ending = true;
+                ending.get_or_insert(Instant::now() + LATE);
+            }
+            () = tokio::time::sleep_until(ending.unwrap_or(quiet_since)), if ending.is_some() => {
+                return farewell(daemon, messages, calls).await;
             }
             _ = interrupt.recv() => return farewell(daemon, messages, calls).await,
         }
@@ -176,7 +182,7 @@ async fn answer(daemon: &Arc<Daemon>, message: Message) {
         Some(_place) => {
             // Who waits for the end of a job waits for no turn of others: he asks for nothing.
             let is_waiting = call.member() == "Wait";
-            let _turn = if is_waiting { None } else { daemon.admission().turn(uid).await };
+            let _turn = if is_waiting { None } else { Some(daemon.admission().turn(uid).await) };
             dispatch::call(daemon, &call).await
         }
         None => Err(Refusal::Bus("LimitsExceeded", "too many calls at once".to_owned())),

@@ -41,13 +41,17 @@ impl Work {
         let home_grant = spec.grants.home();
         let home_shared = home_grant == Home::Shared;
         let account = self.account(&home_grant).await?;
-        let credentials = self.owner.credentials.clone();
         let trusted = spec.grants.is_trusted(|path| account.touches_home(path));
         let private = spec.grants.islands().into_iter().map(ToOwned::to_owned).collect();
         let shares_network = spec.grants.network() == NetworkGrant::Host;
         let gateway = network.as_ref().map(|network| network.gateway);
         let hostname = self.name.to_string();
         let reserve = spec.settings.root_size().is_some();
+        let mut home_also = None;
+        if home_shared {
+            let (credentials, real) = (self.owner.credentials.clone(), account.home_real.clone());
+            home_also = self.in_home(move || home::other_spelling(credentials, &real)).await?;
+        }
         self.blocking(move || {
             Ok(Provision {
                 owner: Account {
@@ -58,9 +62,7 @@ impl Work {
                     gecos: account.gecos,
                     shell: account.shell,
                     home: account.home,
-                    home_also: home_shared
-                        .then(|| home::other_spelling(credentials, &account.home_real))
-                        .flatten(),
+                    home_also,
                     home_real: account.home_real,
                 },
                 hostname,
