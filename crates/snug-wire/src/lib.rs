@@ -39,3 +39,4 @@ pub mod pack;
 pub mod policy;
 pub mod provision;
 pub mod socket;
+mod sparse;

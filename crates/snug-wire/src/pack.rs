@@ -2,13 +2,14 @@
 //! read is left out and named, the rest is written, as `cp` does.
 
 use std::fs::{self, File, Metadata};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use tar::{Builder, EntryType, Header};
 
 use crate::exactly::{Exactly, made_up, open_plain};
+use crate::sparse::Map;
 
 /// Unit of `st_blocks` (stat(2)).
 const STAT_BLOCK: u64 = 512;
@@ -124,16 +125,25 @@ impl<W: Write> Packer<W> {
                 header.set_size(content.len() as u64);
                 self.builder.append_data(&mut header, name, content.as_slice())?;
             }
-            // Holes stay holes.
-            Content::File(mut file) if status.blocks() * STAT_BLOCK < status.len() => {
-                self.builder.append_file(name, &mut file)?;
-            }
+            // A file that changes while it is read must not break the stream. Holes stay holes.
             Content::File(file) => {
-                // A file that changes while it is read must not break the stream.
-                let mut exact = Exactly::new(file, status.len());
-                header.set_size(status.len());
-                self.builder.append_data(&mut header, name, &mut exact)?;
-                if let Some(error) = exact.failed() {
+                let may_have_holes = status.blocks() * STAT_BLOCK < status.len();
+                let failed = match may_have_holes.then(|| Map::of(&file, status.len())).flatten() {
+                    Some(map) => {
+                        let more = map.describe(&mut header);
+                        let length = map.data();
+                        let mut exact = Exactly::new(map.reader(file), length);
+                        self.builder.append_data(&mut header, name, more.chain(&mut exact))?;
+                        exact.failed()
+                    }
+                    None => {
+                        header.set_size(status.len());
+                        let mut exact = Exactly::new(file, status.len());
+                        self.builder.append_data(&mut header, name, &mut exact)?;
+                        exact.failed()
+                    }
+                };
+                if let Some(error) = failed {
                     self.leave_out(&path, name, error);
                 }
             }
@@ -169,8 +179,7 @@ fn header_of(status: &Metadata) -> Header {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Read, Seek, SeekFrom};
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{FileExt, symlink};
     use std::os::unix::net::UnixListener;
 
     use super::*;
@@ -247,18 +256,47 @@ mod tests {
         assert_eq!(entry.link_name().unwrap().unwrap(), Path::new("/etc"));
     }
 
+    /// A file of 64 MiB with `pieces` pieces of data.
+    fn with_holes(path: &Path, pieces: u64) -> File {
+        let file = File::options().read(true).write(true).create_new(true).open(path).unwrap();
+        for piece in 0..pieces {
+            file.write_all_at(format!("piece {piece}").as_bytes(), piece << 17).unwrap();
+        }
+        file.set_len(64 << 20).unwrap();
+        file
+    }
+
     #[test]
     fn holes_are_not_sent_and_are_holes_again() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("sparse");
-        let mut file = File::create(&path).unwrap();
-        file.seek(SeekFrom::Start(8 << 20)).unwrap();
-        file.write_all(b"end").unwrap();
-        drop(file);
-        let (stream, left_out) = packed(&path);
-        assert!(left_out.is_empty() && stream.len() < 1 << 20, "{left_out:?}, {}", stream.len());
-        tar::Archive::new(stream.as_slice()).unpack(directory.path()).unwrap();
-        assert_eq!(fs::read(directory.path().join("top")).unwrap(), fs::read(&path).unwrap());
-        assert!(fs::metadata(directory.path().join("top")).unwrap().blocks() * STAT_BLOCK < 1 << 20);
+        // None, those of a header, and of one, two and many blocks behind it.
+        for pieces in [0, 1, 3, 4, 25, 26, 100] {
+            let path = directory.path().join(pieces.to_string());
+            drop(with_holes(&path, pieces));
+            let (stream, left_out) = packed(&path);
+            assert!(left_out.is_empty() && stream.len() < 2 << 20, "{left_out:?}, {}", stream.len());
+            tar::Archive::new(stream.as_slice()).unpack(directory.path()).unwrap();
+            let arrived = directory.path().join("top");
+            assert!(fs::read(&arrived).unwrap() == fs::read(&path).unwrap(), "{pieces}");
+            assert!(fs::metadata(&arrived).unwrap().blocks() * STAT_BLOCK < 4 << 20);
+        }
+    }
+
+    #[test]
+    fn a_file_that_shrinks_or_grows_meanwhile_breaks_no_stream() {
+        let directory = tempfile::tempdir().unwrap();
+        for (length, is_told) in [(1 << 20, true), (0, true), (128 << 20, false)] {
+            let changes = with_holes(&directory.path().join("changes"), 100);
+            fs::write(directory.path().join("other"), "text").unwrap();
+            let entry = Entry::open(&directory.path().join("changes")).unwrap();
+            changes.set_len(length).unwrap();
+            let mut stream = Vec::new();
+            let mut packer = Packer::new(&mut stream);
+            packer.add_entry(entry, Path::new("changes")).unwrap();
+            packer.add(&directory.path().join("other"), Path::new("other")).unwrap();
+            assert_eq!(packer.finish().unwrap().len(), usize::from(is_told), "{length}");
+            assert_eq!(names(&stream), ["changes", "other"], "{length}");
+            fs::remove_file(directory.path().join("changes")).unwrap();
+        }
     }
 }
