@@ -344,6 +344,15 @@ fn a_dry_run_of_every_changing_verb_shows_a_plan_and_changes_nothing() {
         let shown = user.snug(line).arg("--dry-run").run().unwrap().success();
         assert!(!shown.out().trim().is_empty(), "no plan for {line:?}");
     }
+    let replaced = ["create", "off", "-i", &file, "--replace", "--dry-run"];
+    let plan = answer(user.snug(replaced));
+    assert!(
+        plan.contains("delete the container 'off'") && plan.contains("create the container 'off'"),
+        "{plan}"
+    );
+    refused(user.snug(["create", "off", "-i", &file, "--dry-run"]), 1, &["exists already"]);
+    let wrong = ["create", "new", "-i", &file, "--grant", "nonsense", "--dry-run"];
+    refused(user.snug(wrong), 1, &["nonsense"]);
     user.snug(["prune", "--dry-run"]).run().unwrap().success();
     refused(user.snug(["cp", "/no/such/file", "up:/tmp", "--dry-run"]), 1, &["/no/such/file"]);
     assert_eq!((all(), images()), (before, images_before));

@@ -1,6 +1,6 @@
 //! `snug create`.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::hash::{Hash, Hasher};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -8,8 +8,10 @@ use std::process::ExitCode;
 
 use clap::Args;
 use clap_complete::ArgValueCompleter;
+use snug_core::grant::GrantSet;
 use snug_core::image::ImageRef;
 use snug_core::name::ContainerName;
+use snug_core::plan::{PlanError, Step};
 
 use super::arguments::{DryRunArgs, show_notices, show_plan};
 use crate::bus::Bus;
@@ -70,12 +72,19 @@ pub fn execute(context: &Context, args: CreateArgs) -> Result<ExitCode, CommandE
     config.presets.get(preset)?;
     let administrator = is_privileged(context, preset, &args.grants);
     let bus = context.bus()?;
-    if args.dry_run.dry_run
-        && let ImageRef::File(path) = &parsed
-    {
-        return plan_of_file(context, &bus, path, &name, &args);
-    }
-    let image = if args.dry_run.dry_run { parsed.to_string() } else { local_image(context, &bus, image)? };
+    let image = match &parsed {
+        ImageRef::File(path) => {
+            let file = ImageFile::open(path)?;
+            if !file.is_known(&bus)? {
+                if args.dry_run.dry_run {
+                    return plan_of_file(context, &bus, &file, &name, &args);
+                }
+                file.take_in(&bus)?;
+            }
+            file.reference()
+        }
+        image => image.to_string(),
+    };
     let options = args
         .dry_run
         .options()
@@ -105,13 +114,26 @@ pub fn execute(context: &Context, args: CreateArgs) -> Result<ExitCode, CommandE
 fn plan_of_file(
     context: &Context,
     bus: &Bus,
-    path: &Path,
+    file: &ImageFile,
     name: &ContainerName,
     args: &CreateArgs,
 ) -> Result<ExitCode, CommandError> {
-    let options = args.dry_run.options().text("rootfs", Some(&ImageFile::open(path)?.path));
-    let ended = bus.change(&Change::import_image(&super::image::default_alias(path)?, options))?;
-    show_plan(context.printer, &ended.plan)?;
+    GrantSet::parse(&args.grants)?;
+    GrantSet::parse(&args.no_grants)?;
+    let containers = bus.list(&Options::new())?;
+    let is_there = containers.iter().any(|container| container.name == name.as_str());
+    if is_there && !args.replace {
+        return Err(PlanError::Exists(name.clone()).into());
+    }
+    let most = usize::try_from(context.config()?.max_containers).unwrap_or(usize::MAX);
+    if !is_there && containers.len() >= most {
+        return Err(PlanError::TooMany { name: name.clone(), most }.into());
+    }
+    let options = args.dry_run.options().text("rootfs", Some(&file.path));
+    show_plan(context.printer, &bus.change(&Change::import_image(&file.alias, options))?.plan)?;
+    if is_there {
+        context.printer.answer_line(&Step::DeleteInstance { name: name.clone() }.to_string())?;
+    }
     let start = if args.no_start { "" } else { " and start it" };
     context.printer.answer_line(&format!("create the container '{name}' from it{start}"))?;
     Ok(ExitCode::SUCCESS)
@@ -122,8 +144,7 @@ pub fn is_privileged(context: &Context, preset: &str, grants: &[String]) -> bool
     let of_preset = context.config().is_ok_and(|config| {
         config.presets.get(preset).is_ok_and(|preset| !preset.grants.needs_administrator().is_empty())
     });
-    let added = snug_core::grant::GrantSet::parse(grants)
-        .is_ok_and(|grants| !grants.needs_administrator().is_empty());
+    let added = GrantSet::parse(grants).is_ok_and(|grants| !grants.needs_administrator().is_empty());
     of_preset || added
 }
 
@@ -134,46 +155,54 @@ pub fn local_image(context: &Context, bus: &Bus, image: &str) -> Result<String, 
         ImageRef::File(path) => path,
         image => return Ok(image.to_string()),
     };
-    let rootfs = ImageFile::open(&path)?;
-    let alias = format!("{}-{}", super::image::default_alias(&path)?, rootfs.identity()?);
-    let image = ImageRef::Local(alias.clone()).to_string();
-    // The same file, unchanged, has been taken in before.
-    if bus.images(&Options::new())?.iter().any(|known| known.reference == image) {
-        return Ok(image);
+    let file = ImageFile::open(&path)?;
+    if !file.is_known(bus)? {
+        file.take_in(bus)?;
     }
-    let options = Options::new().text("rootfs", Some(&rootfs.path));
-    bus.change(&Change::import_image(&alias, options))?;
-    Ok(image)
+    Ok(file.reference())
 }
 
 /// A file that an image is made from.
 pub struct ImageFile {
-    file: File,
     /// Its absolute path without links, by which the daemon finds it, whose current directory is another.
     pub path: String,
+    /// What the image is called where nobody names it: after the file as it is now.
+    alias: String,
 }
 
 impl ImageFile {
     /// Opens it: what is wrong with it is found here, where it was named.
     pub fn open(path: &Path) -> Result<Self, CommandError> {
         let cannot = |error| CommandError::user(format!("{} cannot be read: {error}", path.display()));
-        let file = File::open(path).map_err(cannot)?;
+        let status = File::open(path).and_then(|file| file.metadata()).map_err(cannot)?;
+        let alias = format!("{}-{}", super::image::default_alias(path)?, identity(&status));
         let real = std::fs::canonicalize(path).map_err(cannot)?;
         let path = real.into_os_string().into_string().map_err(|path| {
             CommandError::user(format!("the path {} is not UTF-8", path.display()))
                 .hint("the daemon is told the file's path, and the bus carries text alone: rename it or its directory")
         })?;
-        Ok(Self { file, path })
+        Ok(Self { path, alias })
     }
 
-    /// Tells the file from others of its name, and from itself after a change.
-    fn identity(&self) -> Result<String, CommandError> {
-        let status = self
-            .file
-            .metadata()
-            .map_err(|error| CommandError::user(format!("{} cannot be read: {error}", self.path)))?;
-        let mut hasher = std::hash::DefaultHasher::new();
-        (status.dev(), status.ino(), status.len(), status.mtime(), status.mtime_nsec()).hash(&mut hasher);
-        Ok(format!("{:016x}", hasher.finish()))
+    fn reference(&self) -> String {
+        ImageRef::Local(self.alias.clone()).to_string()
     }
+
+    /// Whether the same file, unchanged, has been taken in before.
+    fn is_known(&self, bus: &Bus) -> Result<bool, CommandError> {
+        let reference = self.reference();
+        Ok(bus.images(&Options::new())?.iter().any(|known| known.reference == reference))
+    }
+
+    fn take_in(&self, bus: &Bus) -> Result<(), CommandError> {
+        let options = Options::new().text("rootfs", Some(&self.path));
+        bus.change(&Change::import_image(&self.alias, options)).map(drop)
+    }
+}
+
+/// Tells a file from others of its name, and from itself after a change.
+fn identity(status: &Metadata) -> String {
+    let mut hasher = std::hash::DefaultHasher::new();
+    (status.dev(), status.ino(), status.len(), status.mtime(), status.mtime_nsec()).hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
 }
