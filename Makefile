@@ -40,6 +40,8 @@ NEXTEST := $(shell PATH="$(CARGO_PATH)" command -v cargo-nextest 2>/dev/null)
 # The stack is one for the whole machine: two runs at once would find each other's containers. The lock is not passed on to
 # the daemons that a run starts.
 LOCKED := flock --close /run
+# Names of the suites that failed.
+FAILED := $(TARGET)/failed-suites
 
 .PHONY: help try try-config up down test test-fast test-real suites bench install install-tests uninstall lint tools build
 
@@ -86,20 +88,21 @@ test-real: tools ## what needs root and the real stack, one test after another (
 	@$(LOCKED) --nonblock true || echo 'make: another run uses the stack: waiting for its end' >&2
 	@$(LOCKED) $(MAKE) suites
 
+# What calls make again has a line of its own: such a line runs under `make -n` too.
 suites: install-tests
 	@$(BED) up
 	@echo 'make: tests on the real stack' >&2
-	@suites=$$($(XTASK_AS_OWNER) real-stack-suites --filter '$(SUITE)'); failed=; \
+	@rm -f $(FAILED); suites=$$($(XTASK_AS_OWNER) real-stack-suites --filter '$(SUITE)'); \
 	  for suite in $$suites; do \
 	    name=$$(basename $${suite%-*}); \
 	    echo "make: $$name" >&2; \
-	    $(RUN_SUITE) $$suite --test-threads=1 $(TEST) </dev/null || failed="$$failed $$name"; \
-	  done; \
-	  [ -z "$$failed" ] || echo "make: failed:$$failed" >&2; \
-	  if [ -z '$(SUITE)$(TEST)' ]; then \
-	    echo 'make: putting the build without failpoints in the place of the tested one' >&2; $(MAKE) install; \
-	  fi; \
-	  [ -z "$$failed" ]
+	    $(RUN_SUITE) $$suite --test-threads=1 $(TEST) </dev/null || echo "make: failed: $$name" >>$(FAILED); \
+	  done
+ifeq ($(SUITE)$(TEST),)
+	@echo 'make: putting the build without failpoints in the place of the tested one' >&2
+	@$(MAKE) install
+endif
+	@if [ -e $(FAILED) ]; then cat $(FAILED) >&2; exit 1; fi
 
 bench: up ## measure every row of the budgets against nsenter, incus exec and the host (BENCH="--only run --quick")
 	@$(LOCKED) $(BED) bench $(BENCH) >$(TARGET)/bench.json; echo 'make: written $(TARGET)/bench.json' >&2
