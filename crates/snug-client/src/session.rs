@@ -431,17 +431,21 @@ impl Session<'_> {
         let console = Console::new(self.terminal.take(), self.wiring, peer, self.guest_modes, already_read)
             .map_err(|source| Error::System { what: "cannot relay the terminal", source })?;
         self.console = Some(console);
+        // It may have changed since the request was made.
+        self.tell_size();
         Ok(())
+    }
+
+    fn tell_size(&mut self) {
+        if let Some(size) = self.console.as_ref().and_then(Console::resize) {
+            self.send(&ToAgent::Resize(size));
+        }
     }
 
     fn pass_on(&mut self, signal: i32) {
         match signal {
             // The guest's terminal tells of a new size itself.
-            libc::SIGWINCH if self.console.is_some() => {
-                if let Some(size) = self.console.as_ref().and_then(Console::resize) {
-                    self.send(&ToAgent::Resize(size));
-                }
-            }
+            libc::SIGWINCH if self.console.is_some() => self.tell_size(),
             libc::SIGCONT => self.resume(),
             // SIGTSTP among them: we stop when the command has stopped, and not when it ignores that.
             _ => self.send(&ToAgent::Signal(to_byte(signal))),
@@ -452,9 +456,7 @@ impl Session<'_> {
         if let Some(console) = &mut self.console {
             console.follow();
         }
-        if let Some(size) = self.console.as_ref().and_then(Console::resize) {
-            self.send(&ToAgent::Resize(size));
-        }
+        self.tell_size();
         self.send(&ToAgent::Resume);
     }
 

@@ -19,7 +19,7 @@ const FORWARDED: [i32; 8] = [
     libc::SIGUSR2,
     libc::SIGCONT,
 ];
-/// What is for the client alone: the terminal's size has changed.
+/// The terminal's size has changed: the client's own affair where the command has a terminal.
 const OWN: i32 = libc::SIGWINCH;
 
 /// The process' signals as a descriptor.

@@ -262,20 +262,12 @@ fn time_zone_and_resolver_are_the_hosts() {
 #[test]
 fn the_locale_of_the_host_is_that_of_a_login() {
     let bed = Bed::require();
-    let host = fs::read_to_string("/etc/locale.conf").or_else(|_| fs::read_to_string("/etc/default/locale"));
-    let wanted =
-        host.unwrap_or_default().lines().find_map(|line| line.strip_prefix("LANG=").map(str::to_owned));
-    let Some(wanted) = wanted else {
-        // This host has none; one is written for the test, which is not what the agent falls back to.
-        let file = common::HostFile::write("/etc/default/locale", "LANG=POSIX\n");
-        let dev = fresh(&bed, "tester", "prov-locale", NO_INIT);
-        let run = dev.snug(["run", "--clean-env", "sh", "-c", "echo $LANG"]);
-        assert_eq!(answer(run), "POSIX");
-        drop(file);
-        return;
-    };
-    let run = shared("tester", DEBIAN_13).snug(["run", "--clean-env", "sh", "-c", "echo $LANG"]);
-    assert_eq!(answer(run), wanted.trim_matches('"'));
+    // None of a host, nor what the agent falls back to.
+    let path = ["/etc/locale.conf", "/etc/default/locale"].into_iter().find(|path| Path::new(path).exists());
+    let _host = common::HostFile::write(path.unwrap_or("/etc/default/locale"), "LANG=POSIX\n");
+    let dev = fresh(&bed, "tester", "prov-locale", NO_INIT);
+    let run = dev.snug(["run", "--clean-env", "sh", "-c", "echo $LANG"]);
+    assert_eq!(answer(run), "POSIX");
 }
 
 #[test]

@@ -176,10 +176,11 @@ fn a_client_that_is_asked_to_stop_stops_with_its_command_and_continues_with_it()
 
 #[test]
 fn a_resize_signal_reaches_a_command_without_a_terminal_too() {
-    let (mut client, mut life) = start("trap 'exit 9' WINCH; sleep 1000 & echo ready >&9; wait");
+    let (mut client, mut life) = start("trap 'kill $!; exit 9' WINCH; sleep 1000 & echo ready >&9; wait");
     life.until("ready\n");
     signal(&client, Signal::WINCH);
     assert_eq!(client.wait().unwrap().code(), Some(9));
+    life.gone();
 }
 
 #[test]

@@ -212,12 +212,15 @@ fn converse(
             Event::Message(ToAgent::Fds(_)) if descriptors == Descriptors::Refuse => {}
             Event::Message(ToAgent::Fds(numbers)) => {
                 let Ok(fds) = session.connection.take_fds(numbers.len()) else { return Ok(()) };
-                handed.extend(numbers.into_iter().zip(fds));
-                if handed.len() > MAX_DESCRIPTORS {
-                    let text = format!("more than {MAX_DESCRIPTORS} descriptors cannot be handed over");
-                    session.tell(&FromAgent::Failed { kind: FailureKind::Other, text: text.into() }, &[]);
-                    return Ok(());
+                // The answer waits for the request: a client that still sends would not hear it.
+                if handed.len() <= MAX_DESCRIPTORS {
+                    handed.extend(numbers.into_iter().zip(fds));
                 }
+            }
+            Event::Message(ToAgent::Exec(_)) if handed.len() > MAX_DESCRIPTORS => {
+                let text = format!("more than {MAX_DESCRIPTORS} descriptors cannot be handed over");
+                session.tell(&FromAgent::Failed { kind: FailureKind::Other, text: text.into() }, &[]);
+                return Ok(());
             }
             Event::Message(ToAgent::Exec(exec)) => {
                 command::run(context, &mut session, *exec, handed, group.take());
