@@ -12,6 +12,7 @@ use std::thread;
 
 use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::io::{Errno, read, write};
+use rustix::net::{Shutdown, shutdown};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::termios::{tcgetwinsize, tcsetwinsize};
 use snug_wire::message::{TerminalModes, WindowSize};
@@ -160,7 +161,9 @@ impl Console {
             }
             None => None,
         };
-        console.screen = Some(Screen { source, target, already_read, ended: ended_reader, changes }.show()?);
+        let ends = !is_master;
+        console.screen =
+            Some(Screen { source, target, already_read, ends, ended: ended_reader, changes }.show()?);
         Ok(console)
     }
 
@@ -381,6 +384,10 @@ impl Console {
 
     /// Shows the rest of the output after the command has ended, and restores the terminal.
     pub fn finish(mut self) {
+        if !self.is_master {
+            // The agent's sign that the command has ended: it sends what is there and closes.
+            let _ = shutdown(&self.peer, Shutdown::Write);
+        }
         self.ended = None;
         // Nobody follows the guest's modes any more, so nothing is to be held back.
         drop(self.in_force);

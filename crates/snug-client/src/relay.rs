@@ -6,8 +6,9 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, read, write};
 use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, splice};
 
@@ -82,6 +83,12 @@ pub fn send(source: BorrowedFd<'static>, connection: OwnedFd) -> io::Result<Join
         // The connection is only for this direction; the agent sees its end when the process is done with it.
         std::mem::forget(connection);
     })
+}
+
+/// What is left until then, as poll(2) takes it.
+pub fn until(end: Instant) -> Timespec {
+    let left = end.saturating_duration_since(Instant::now());
+    Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() }
 }
 
 /// A stream of the agent's on its way to one of ours.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{Errno, read, write};
@@ -23,6 +23,8 @@ const SCREEN: usize = 64 << 10;
 /// As much may be on its way when the command ends: in the pty, in the agent that relays it, in the socket. Whoever still
 /// writes then, without end, is not the command.
 const AFTER_THE_END: usize = 1 << 20;
+/// How long the agent may take to send the rest.
+const THE_REST: Duration = Duration::from_secs(4);
 /// How long a question is held back until its answer will not be echoed. Another client may hold the keyboard and keep
 /// it: then the question is shown all the same.
 const HOLD_BACK: Duration = Duration::from_millis(500);
@@ -56,6 +58,9 @@ pub struct Screen {
     pub target: Option<Target>,
     /// Output that came with the connection.
     pub already_read: Vec<u8>,
+    /// Whether the source ends by itself when the command's output is all there: a connection does, whose other half the
+    /// client has closed (see the agent's `relay`).
+    pub ends: bool,
     /// Ends when the command has ended.
     pub ended: OwnedFd,
     /// Where the source is a master in packet mode.
@@ -98,19 +103,29 @@ impl Screen {
         // In packet mode a byte precedes the output.
         let mut buffer = vec![0; SCREEN + 1];
         let mut left = AFTER_THE_END;
+        let mut last = None;
         loop {
             let mut fds = [
                 PollFd::from_borrowed_fd(self.source.as_fd(), PollFlags::IN),
                 PollFd::from_borrowed_fd(self.ended.as_fd(), PollFlags::IN),
             ];
-            match poll(&mut fds, None) {
+            let patience = last.map(relay::until);
+            let watched = if last.is_some() { &mut fds[..1] } else { &mut fds[..] };
+            match poll(watched, patience.as_ref()) {
                 Err(Errno::INTR) => continue,
                 other => other?,
             };
-            if fds[0].revents().is_empty() {
+            let ended = last.is_some() || !fds[1].revents().is_empty();
+            let is_quiet = fds[0].revents().is_empty();
+            if ended && self.ends && last.is_none() {
+                last = Some(Instant::now() + THE_REST);
+                if is_quiet {
+                    continue;
+                }
+            }
+            if is_quiet {
                 return Ok(());
             }
-            let ended = !fds[1].revents().is_empty();
             match self.next(&mut buffer) {
                 Ok(Some(output)) => {
                     if ended {

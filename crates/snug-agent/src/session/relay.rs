@@ -4,7 +4,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::{Errno, read, write};
 use rustix::pipe::{SpliceFlags, fcntl_setpipe_size, splice};
@@ -123,6 +123,26 @@ impl Flow {
     }
 }
 
+/// The command has ended, the client closes its half and waits for what was written until then: a process that was left
+/// behind may keep the terminal open for ever.
+fn rest(master: &OwnedFd, socket: &OwnedFd, mut shown: Flow) -> Result<(), Errno> {
+    loop {
+        while !shown.is_empty() {
+            let [to] = wait([(socket, PollFlags::OUT)])?;
+            if to.intersects(GONE) {
+                return Ok(());
+            }
+            shown.give_to(socket)?;
+        }
+        // poll(2) waits for what the terminal's driver has under way (`n_tty_poll` in the kernel).
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        if shown.ended || poll(&mut [PollFd::new(master, PollFlags::IN)], Some(&now))? == 0 {
+            return Ok(());
+        }
+        shown.take_from(master);
+    }
+}
+
 fn terminal(master: &OwnedFd, socket: &OwnedFd, early: &[u8]) -> Result<(), Errno> {
     // Neither direction may wait for the other.
     for fd in [master, socket] {
@@ -133,7 +153,7 @@ fn terminal(master: &OwnedFd, socket: &OwnedFd, early: &[u8]) -> Result<(), Errn
         if shown.ended && shown.is_empty() {
             return Ok(());
         }
-        let mut on_socket = PollFlags::empty();
+        let mut on_socket = PollFlags::RDHUP;
         let mut on_master = PollFlags::empty();
         on_socket.set(PollFlags::IN, typed.is_empty() && !typed.ended);
         on_socket.set(PollFlags::OUT, !shown.is_empty());
@@ -150,6 +170,9 @@ fn terminal(master: &OwnedFd, socket: &OwnedFd, early: &[u8]) -> Result<(), Errn
         // The client is gone: closing the master hangs up the guest's terminal.
         if from_socket.intersects(GONE) {
             return Ok(());
+        }
+        if from_socket.contains(PollFlags::RDHUP) {
+            return rest(master, socket, shown);
         }
         if from_socket.contains(PollFlags::IN) {
             typed.take_from(socket);
