@@ -1,12 +1,10 @@
 //! A method call, its caller, and its answer.
 
-use std::collections::HashMap;
-
 use zbus::message::{Flags, Message};
-use zbus::{Connection, DynamicType, OwnedVariant};
+use zbus::{Connection, DynamicType};
 
 use super::polkit::Subject;
-use crate::error::{Error, Result, failed};
+use crate::error::{Error, Result};
 
 /// Who called, as the bus knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -153,10 +151,7 @@ impl Call {
 /// # Errors
 /// When the bus does not know it (it has left already).
 pub async fn uid_of(bus: &Connection, connection: &str) -> Result<u32> {
-    match credentials(bus, connection).await?.get("UnixUserID") {
-        Some(uid) => Ok(u32::try_from(uid)?),
-        None => Err(failed(format!("the bus does not know the uid of {connection}"))),
-    }
+    ask(bus, "GetConnectionUnixUser", connection).await
 }
 
 /// The process behind a connection, from the bus itself.
@@ -164,15 +159,13 @@ pub async fn uid_of(bus: &Connection, connection: &str) -> Result<u32> {
 /// # Errors
 /// When the bus does not know it.
 pub async fn pid_of(bus: &Connection, connection: &str) -> Result<u32> {
-    match credentials(bus, connection).await?.get("ProcessID") {
-        Some(pid) => Ok(u32::try_from(pid)?),
-        None => Err(failed(format!("the bus does not know the process of {connection}"))),
-    }
+    ask(bus, "GetConnectionUnixProcessID", connection).await
 }
 
-async fn credentials(bus: &Connection, connection: &str) -> Result<HashMap<String, OwnedVariant>> {
+/// Not `GetConnectionCredentials`: dbus-broker (34 and later) puts a pidfd into that answer, and throws a connection off the
+/// bus that takes no descriptors.
+async fn ask(bus: &Connection, question: &str, connection: &str) -> Result<u32> {
     let dbus = Some("org.freedesktop.DBus");
-    let reply =
-        bus.call_method(dbus, "/org/freedesktop/DBus", dbus, "GetConnectionCredentials", &connection).await?;
+    let reply = bus.call_method(dbus, "/org/freedesktop/DBus", dbus, question, &connection).await?;
     Ok(reply.body().deserialize()?)
 }

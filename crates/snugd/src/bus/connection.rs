@@ -1,6 +1,7 @@
 //! A connection to the system bus that takes no descriptors: nobody can then hold the daemon by one whose closing takes
-//! hours (a socket that lingers, a file of a file system of the sender's own). The bus answers a message with
-//! descriptors with `NotSupported` in the place of its receiver (D-Bus specification, `NEGOTIATE_UNIX_FD`).
+//! hours (a socket that lingers, a file of a file system of the sender's own). The bus refuses a message with descriptors in
+//! the place of its receiver (D-Bus specification, `NEGOTIATE_UNIX_FD`; dbus-daemon says `NotSupported`, dbus-broker
+//! `Failed`). The bus' own answers must carry none either.
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use snug_core::image::ImageRef;
 use snug_core::name::Uid;
@@ -21,6 +22,9 @@ use crate::incus::image;
 use crate::incus::viewer::Viewer;
 use crate::job::{self, Subject};
 use crate::work::images::Images;
+
+/// How long opening an image's files may take; what takes longer keeps its user's turn until it is done.
+const FILES_ANSWER: Duration = Duration::from_secs(30);
 
 /// `ListImages`.
 ///
@@ -137,7 +141,11 @@ pub async fn import(daemon: &Arc<Daemon>, call: &Call) -> Answer {
         let open = |path: String| Handed::open(owner::find(caller)?.credentials, path.into());
         Ok((metadata.map(open).transpose()?, open(rootfs)?, turn))
     });
-    let (metadata, rootfs, turn) = opened.await.map_err(Error::from)??;
+    let opened = tokio::time::timeout(FILES_ANSWER, opened).await.map_err(|_| {
+        Error::new(ErrorKind::Busy, "the image's file does not answer")
+            .hint("is the server or the disk that it lies on away?")
+    })?;
+    let (metadata, rootfs, turn) = opened.map_err(Error::from)??;
     let viewer = viewer(uid).await?;
     let alias = alias.strip_prefix("local:").unwrap_or(&alias).to_owned();
     let reference: ImageRef = format!("local:{alias}").parse().map_err(Error::from)?;

@@ -89,7 +89,7 @@ impl Work {
     pub(super) async fn mount_home(&self) -> Result<()> {
         let home = self.home().await?;
         let target = self.daemon.paths().home_mount(self.uid(), &self.name);
-        self.blocking(move || if home.is_at(&target) { Ok(()) } else { home.mount(&target) }).await
+        self.in_home(move || if home.is_at(&target) { Ok(()) } else { home.mount(&target) }).await?
     }
 
     pub(super) async fn unmount_all(&self) -> Result<()> {
