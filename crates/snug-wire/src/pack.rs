@@ -3,6 +3,7 @@
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +14,8 @@ use crate::sparse::Map;
 
 /// Unit of `st_blocks` (stat(2)).
 const STAT_BLOCK: u64 = 512;
+/// Bytes of a path that a header has room for.
+const IN_HEADER: usize = 100;
 
 /// What was not written, or not as it was.
 #[derive(Debug)]
@@ -108,6 +111,11 @@ impl<W: Write> Packer<W> {
     /// When the stream cannot be written.
     pub fn add_entry(&mut self, entry: Entry, name: &Path) -> io::Result<()> {
         let Entry { path, status, content } = entry;
+        if !can_be_named(name) {
+            let reason = "a path of 100 bytes or more cannot begin with one that is not UTF-8";
+            self.leave_out(&path, name, io::Error::other(reason));
+            return Ok(());
+        }
         let mut header = header_of(&status);
         match content {
             Content::Directory(entries) => {
@@ -163,6 +171,15 @@ impl<W: Write> Packer<W> {
     fn leave_out(&mut self, path: &Path, name: &Path, error: io::Error) {
         self.left_out.push(LeftOut { path: path.to_owned(), name: name.to_owned(), error });
     }
+}
+
+/// Whether tar finds something to write into the header of a long path (`prepare_header_path`, 0.4.46): what is UTF-8 of
+/// its first bytes.
+fn can_be_named(name: &Path) -> bool {
+    let bytes = name.as_os_str().as_bytes();
+    bytes
+        .get(..IN_HEADER)
+        .is_none_or(|start| start.utf8_chunks().next().is_some_and(|it| !it.valid().is_empty()))
 }
 
 /// Of a plain file without content.
@@ -226,6 +243,27 @@ mod tests {
         assert_eq!(left_out.len(), 1);
         assert_eq!(left_out[0].error.kind(), io::ErrorKind::NotFound);
         assert_eq!(names(&stream), ["top", "top/a", "top/z"]);
+    }
+
+    #[test]
+    fn odd_and_long_names_arrive_or_are_left_out_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let long = "x".repeat(120);
+        for name in [b"\xdcbung".as_slice(), b"\xdcbung".repeat(20).as_slice(), long.as_bytes(), b"z"] {
+            fs::write(directory.path().join(std::ffi::OsStr::from_bytes(name)), "text").unwrap();
+        }
+        let mut stream = Vec::new();
+        let mut packer = Packer::new(&mut stream);
+        for entry in fs::read_dir(directory.path()).unwrap() {
+            let name = entry.unwrap().file_name();
+            packer.add(&directory.path().join(&name), Path::new(&name)).unwrap();
+        }
+        assert_eq!(packer.finish().unwrap().len(), 1);
+        let mut archive = tar::Archive::new(stream.as_slice());
+        let entries = archive.entries().unwrap().map(|entry| entry.unwrap().path_bytes().into_owned());
+        let mut names: Vec<Vec<u8>> = entries.collect();
+        names.sort();
+        assert_eq!(names, [long.into_bytes(), b"z".to_vec(), b"\xdcbung".to_vec()]);
     }
 
     #[test]

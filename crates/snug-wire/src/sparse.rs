@@ -9,6 +9,8 @@ use rustix::fs::{SeekFrom, seek};
 use rustix::io::Errno;
 use tar::{EntryType, GnuExtSparseHeader, Header};
 
+/// Pieces begin and end at multiples of it, but at the file's end.
+const BLOCK: u64 = 512;
 /// More pieces than this are sent as one, holes and all: so many does a receiver remember.
 const MOST: usize = 1 << 15;
 
@@ -27,15 +29,16 @@ impl Map {
         let mut pieces = Vec::new();
         let mut at = 0;
         while at < length && pieces.len() < MOST {
-            let start = match seek(file, SeekFrom::Data(at)) {
-                Ok(start) => start.max(at),
+            let data = match seek(file, SeekFrom::Data(at)) {
+                Ok(data) => data,
                 // Nothing but a hole is left.
                 Err(Errno::NXIO) => break,
                 Err(_) => return None,
             };
-            let end = seek(file, SeekFrom::Hole(start)).ok()?.min(length);
+            let start = (data - data % BLOCK).max(at);
+            let end = seek(file, SeekFrom::Hole(data)).ok()?.next_multiple_of(BLOCK).min(length);
             if end <= start {
-                break;
+                return None;
             }
             pieces.push((start, end - start));
             at = end;
