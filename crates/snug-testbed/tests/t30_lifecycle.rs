@@ -344,7 +344,7 @@ fn a_dry_run_of_every_changing_verb_shows_a_plan_and_changes_nothing() {
         let shown = user.snug(line).arg("--dry-run").run().unwrap().success();
         assert!(!shown.out().trim().is_empty(), "no plan for {line:?}");
     }
-    let replaced = ["create", "off", "-i", &file, "--replace", "--dry-run"];
+    let replaced = ["create", "off", "-i", &file, "--replace", "--no-grant", "network", "--dry-run"];
     let plan = answer(user.snug(replaced));
     assert!(
         plan.contains("delete the container 'off'") && plan.contains("create the container 'off'"),

@@ -3,7 +3,7 @@
 use std::fs::{File, Metadata};
 use std::hash::{Hash, Hasher};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
@@ -74,7 +74,7 @@ pub fn execute(context: &Context, args: CreateArgs) -> Result<ExitCode, CommandE
     let bus = context.bus()?;
     let image = match &parsed {
         ImageRef::File(path) => {
-            let file = ImageFile::open(path)?;
+            let file = ImageFile::open(path)?.image()?;
             if !file.is_known(&bus)? {
                 if args.dry_run.dry_run {
                     return plan_of_file(context, &bus, &file, &name, &args);
@@ -114,12 +114,14 @@ pub fn execute(context: &Context, args: CreateArgs) -> Result<ExitCode, CommandE
 fn plan_of_file(
     context: &Context,
     bus: &Bus,
-    file: &ImageFile,
+    file: &FileImage,
     name: &ContainerName,
     args: &CreateArgs,
 ) -> Result<ExitCode, CommandError> {
     GrantSet::parse(&args.grants)?;
-    GrantSet::parse(&args.no_grants)?;
+    for word in &args.no_grants {
+        GrantSet::new().remove(word)?;
+    }
     let containers = bus.list(&Options::new())?;
     let is_there = containers.iter().any(|container| container.name == name.as_str());
     if is_there && !args.replace {
@@ -155,7 +157,7 @@ pub fn local_image(context: &Context, bus: &Bus, image: &str) -> Result<String, 
         ImageRef::File(path) => path,
         image => return Ok(image.to_string()),
     };
-    let file = ImageFile::open(&path)?;
+    let file = ImageFile::open(&path)?.image()?;
     if !file.is_known(bus)? {
         file.take_in(bus)?;
     }
@@ -166,8 +168,9 @@ pub fn local_image(context: &Context, bus: &Bus, image: &str) -> Result<String, 
 pub struct ImageFile {
     /// Its absolute path without links, by which the daemon finds it, whose current directory is another.
     pub path: String,
-    /// What the image is called where nobody names it: after the file as it is now.
-    alias: String,
+    /// As it was named, and what it was then.
+    named: PathBuf,
+    status: Metadata,
 }
 
 impl ImageFile {
@@ -175,15 +178,33 @@ impl ImageFile {
     pub fn open(path: &Path) -> Result<Self, CommandError> {
         let cannot = |error| CommandError::user(format!("{} cannot be read: {error}", path.display()));
         let status = File::open(path).and_then(|file| file.metadata()).map_err(cannot)?;
-        let alias = format!("{}-{}", super::image::default_alias(path)?, identity(&status));
         let real = std::fs::canonicalize(path).map_err(cannot)?;
+        let named = path.to_owned();
         let path = real.into_os_string().into_string().map_err(|path| {
             CommandError::user(format!("the path {} is not UTF-8", path.display()))
                 .hint("the daemon is told the file's path, and the bus carries text alone: rename it or its directory")
         })?;
-        Ok(Self { path, alias })
+        Ok(Self { path, named, status })
     }
 
+    /// The image that is made of it where nobody names one: called after the file, and after what tells it from others of
+    /// its name and from itself after a change.
+    fn image(&self) -> Result<FileImage, CommandError> {
+        let status = &self.status;
+        let mut hasher = std::hash::DefaultHasher::new();
+        (status.dev(), status.ino(), status.len(), status.mtime(), status.mtime_nsec()).hash(&mut hasher);
+        let alias = format!("{}-{:016x}", super::image::default_alias(&self.named)?, hasher.finish());
+        Ok(FileImage { path: self.path.clone(), alias })
+    }
+}
+
+/// The image that a file is or becomes.
+struct FileImage {
+    path: String,
+    alias: String,
+}
+
+impl FileImage {
     fn reference(&self) -> String {
         ImageRef::Local(self.alias.clone()).to_string()
     }
@@ -198,11 +219,4 @@ impl ImageFile {
         let options = Options::new().text("rootfs", Some(&self.path));
         bus.change(&Change::import_image(&self.alias, options)).map(drop)
     }
-}
-
-/// Tells a file from others of its name, and from itself after a change.
-fn identity(status: &Metadata) -> String {
-    let mut hasher = std::hash::DefaultHasher::new();
-    (status.dev(), status.ino(), status.len(), status.mtime(), status.mtime_nsec()).hash(&mut hasher);
-    format!("{:016x}", hasher.finish())
 }
