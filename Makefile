@@ -43,7 +43,7 @@ LOCKED := flock --close /run
 # Names of the suites that failed.
 FAILED := $(TARGET)/failed-suites
 
-.PHONY: help try try-config up down test test-fast test-real suites bench install install-tests uninstall lint tools build
+.PHONY: help try try-config up down test test-fast test-real suites bench measure install install-tests uninstall lint tools build
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -85,7 +85,7 @@ endif
 	@$(CARGO) test --locked --workspace --doc --quiet
 
 test-real: tools ## what needs root and the real stack, one test after another (SUITE=, TEST= choose)
-	@$(LOCKED) --nonblock true || echo 'make: another run uses the stack: waiting for its end' >&2
+	@flock --nonblock --close /run true || echo 'make: another run uses the stack: waiting for its end' >&2
 	@$(LOCKED) $(MAKE) suites
 
 # What calls make again has a line of its own: such a line runs under `make -n` too.
@@ -98,14 +98,18 @@ suites: install-tests
 	    echo "make: $$name" >&2; \
 	    $(RUN_SUITE) $$suite --test-threads=1 $(TEST) </dev/null || echo "make: failed: $$name" >>$(FAILED); \
 	  done
+	@cat $(FAILED) 2>/dev/null >&2 || true
 ifeq ($(SUITE)$(TEST),)
 	@echo 'make: putting the build without failpoints in the place of the tested one' >&2
 	@$(MAKE) install
 endif
-	@if [ -e $(FAILED) ]; then cat $(FAILED) >&2; exit 1; fi
+	@[ ! -e $(FAILED) ] || { cat $(FAILED) >&2; exit 1; }
 
-bench: up ## measure every row of the budgets against nsenter, incus exec and the host (BENCH="--only run --quick")
-	@$(LOCKED) $(BED) bench $(BENCH) >$(TARGET)/bench.json; echo 'make: written $(TARGET)/bench.json' >&2
+bench: tools ## measure every row of the budgets against nsenter, incus exec and the host (BENCH="--only run --quick")
+	@$(LOCKED) $(MAKE) measure
+
+measure: up
+	@$(BED) bench $(BENCH) >$(TARGET)/bench.json; echo 'make: written $(TARGET)/bench.json' >&2
 
 tools:
 	@$(CARGO) build --quiet --locked -p snug-testbed -p xtask --bins

@@ -8,6 +8,10 @@ use std::process::{Child, Stdio};
 use rustix::process::{Pid, Signal, WaitOptions};
 use snug_testbed::{Bed, Container, Lifeline};
 
+/// What a shell starts has the shell's traps until it is another program: a signal just then is lost, in any terminal. So the
+/// other program says that it is there.
+const SLEEPER: &str = "sh -c \"echo up >&9; exec sleep 1000\"";
+
 fn guest() -> &'static Container<'static> {
     Bed::shared("tester", "hangup", "local:debian/13")
 }
@@ -36,9 +40,8 @@ fn end(pid: &str) {
 #[test]
 fn a_killed_client_hangs_up_its_command() {
     // `wait` is ended by a trap at any time; for a signal just before it starts a program a shell first waits for that one.
-    let (mut client, mut life) =
-        start("trap 'echo hung-up >&9; exit' HUP; sleep 1000 & echo ready >&9; wait");
-    life.until("ready\n");
+    let (mut client, mut life) = start(&format!("trap 'echo hung-up >&9; exit' HUP; {SLEEPER} & wait"));
+    life.until("up\n");
     signal(&client, Signal::KILL);
     client.wait().unwrap();
     assert_eq!(life.gone(), "hung-up\n");
@@ -46,8 +49,8 @@ fn a_killed_client_hangs_up_its_command() {
 
 #[test]
 fn the_whole_process_group_is_hung_up() {
-    let (mut client, mut life) = start("sleep 1000 & sleep 1000 | cat & echo ready >&9; wait");
-    life.until("ready\n");
+    let (mut client, mut life) = start(&format!("{SLEEPER} & {SLEEPER} | cat & wait"));
+    life.until("up\nup\n");
     signal(&client, Signal::KILL);
     client.wait().unwrap();
     life.gone();
@@ -96,11 +99,11 @@ fn what_detached_itself_lives() {
 fn a_closed_terminal_hangs_up_the_command() {
     let mut life = Lifeline::new(guest().bed(), "tester");
     let line = format!(
-        "exec 9>{}; exec snug run sh -c 'trap \"echo hung-up >&9; exit\" HUP; echo ready >&9; while :; do sleep 1000; done'",
+        "exec 9>{}; exec snug run sh -c 'trap \"echo hung-up >&9; exit\" HUP; {SLEEPER} & wait'",
         life.path().display()
     );
     let mut pty = guest().shell(&line).on_pty().unwrap();
-    life.until("ready\n");
+    life.until("up\n");
     pty.close();
     let (status, _) = pty.finish().unwrap();
     assert_eq!(status.signal(), Some(1));
