@@ -123,6 +123,29 @@ fn an_ordinary_users_first_container_is_made_by_the_daemon_that_the_bus_starts()
 }
 
 #[test]
+fn the_bus_may_be_dbus_broker() {
+    let bed = Bed::require();
+    let host = host(&bed);
+    host.root("systemctl enable dbus-broker").run().unwrap().success();
+    host.reboot().unwrap();
+    assert_eq!(property(&host, "dbus", "Id"), "dbus-broker.service");
+    assert_eq!(property(&host, "dbus-broker", "ActiveState"), "active");
+    snug(&host, &format!("create --image {NO_INIT} dev")).run().unwrap().success();
+    // dbus-broker gives descriptors with its own answers, and tells a message with some from one without.
+    let script = "import dbus, socket
+bus = dbus.SystemBus()
+manager = dbus.Interface(bus.get_object('org.snug.Snug1', '/org/snug/Snug1', introspect=False), 'org.snug.Snug1.Manager')
+try: manager.List(dbus.Dictionary({'x': dbus.types.UnixFd(socket.socket())}, signature='sv')); print('taken')
+except dbus.DBusException as error: print('refused')
+print(len(manager.List(dbus.Dictionary({}, signature='sv'))))";
+    assert_eq!(answer(host.login(USER, &format!("python3 -c \"{script}\""))), "refused\n1");
+    assert_eq!(answer(snug(&host, "run --rm -w / --image local:minimal/none -- echo ran")), "ran");
+    snug(&host, "rm -f dev").run().unwrap().success();
+    assert_eq!(property(&host, "snugd", "NRestarts"), "0");
+    assert_eq!(complaints(&host), "");
+}
+
+#[test]
 fn the_idle_daemon_leaves_and_comes_back_when_it_is_called_or_was_killed() {
     let bed = Bed::require();
     let host = host(&bed);

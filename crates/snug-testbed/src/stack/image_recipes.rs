@@ -121,14 +121,23 @@ impl Recipe {
             }
             Recipe::Busybox { init } => busybox(init, rootfs),
             // Without a network: networkd would have Incus wait for it for two minutes.
-            Recipe::SystemdHost => debian(HOST_SUITE, &host_packages(), rootfs),
+            Recipe::SystemdHost => {
+                debian(HOST_SUITE, &host_packages(), rootfs)?;
+                // The other bus is for the test that wants it.
+                Tool::new("chroot")
+                    .arg(rootfs)
+                    .args(["systemctl", "--quiet", "disable", "dbus-broker"])
+                    .ok()
+                    .map(drop)
+            }
         }
     }
 }
 
-/// What Debian's images have, and what the bed needs of a host: Incus and polkit among it.
+/// What Debian's images have, and what the bed needs of a host: Incus and polkit among it; and the bus that other
+/// distributions have.
 fn host_packages() -> String {
-    packages::names().fold(DEBIAN_PACKAGES.to_owned(), |list, package| list + "," + package)
+    packages::names().fold(DEBIAN_PACKAGES.to_owned() + ",dbus-broker", |list, package| list + "," + package)
 }
 
 fn debian(suite: &str, packages: &str, rootfs: &Path) -> Result<()> {
