@@ -25,6 +25,7 @@
 //! client → Signal | Resize | Resume      at any time
 //! agent  → Stopped                       the command was stopped (Ctrl-Z); the client stops too and later sends Resume
 //! agent  → Exited | Killed               the end
+//! client closes its half of a relayed terminal: the agent sends what was shown until then, and closes
 //! ```
 //!
 //! Before a stop the owner or root sends `HangUpAll` in the place of a request; the answer is `Done` when every command is
