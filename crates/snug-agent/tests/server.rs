@@ -164,6 +164,22 @@ fn a_second_server_leaves_the_first_alone() {
 }
 
 #[test]
+fn a_second_server_has_the_first_make_its_socket_again_where_that_is_gone() {
+    let mut agent = Agent::start();
+    let mut client = agent.client();
+    client.run_until_ready("trap 'exit 4' USR1; echo ready; while :; do sleep 0.01; done");
+    fs::remove_file(agent.socket()).unwrap();
+    let pid = agent.pid();
+    assert!(agent.start_second().success());
+    agent.wait_until_it_serves();
+    assert_eq!(*agent.capture(exec(&["true"])).end(), FromAgent::Exited(0));
+    // It is the same server, and what it served goes on.
+    assert!(agent.is_alive() && agent.pid() == pid);
+    client.send(&ToAgent::Signal(10));
+    assert_eq!(client.expect(), FromAgent::Exited(4));
+}
+
+#[test]
 fn commands_outlive_a_server_that_is_killed_and_the_next_one_serves() {
     let mut agent = Agent::start();
     let mut client = agent.client();

@@ -405,7 +405,14 @@ fn a_guest_whose_agent_is_silent_is_stopped_and_removed_all_the_same() {
 fn a_guest_without_its_agent_gets_it_back_however_it_left_its_directory() {
     let bed = Bed::require();
     let dev = fresh(&bed, "tester", "evil-gone", common::BUSYBOX);
-    let kill = "rm -f /.snug/run/agent.sock; kill -9 $(pidof snug-agent)";
-    let _ = dev.snug(["run", "--root", "-w", "/", "--", "sh", "-c", kill]).run().unwrap();
-    assert_eq!(answer(dev.run(["hostname"])), "evil-gone");
+    let leave = [
+        "rm -f /.snug/run/agent.sock; kill -9 $(pidof snug-agent)",
+        // It still serves, and holds its lock, but where nobody reaches it.
+        "rm -rf /.snug/run/* /.snug/run/.[!.]*",
+    ];
+    for leave in leave {
+        let _ = dev.snug(["run", "--root", "-w", "/", "--", "sh", "-c", leave]).run().unwrap();
+        assert_eq!(answer(dev.run(["hostname"])), "evil-gone", "after {leave}");
+        assert_eq!(answer(dev.run(["id", "-un"])), "tester", "after {leave}");
+    }
 }

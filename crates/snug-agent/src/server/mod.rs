@@ -20,8 +20,11 @@ use std::time::Instant;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{FlockOperation, Mode, OFlags, chmod, fcntl_lock, open};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
+use rustix::net::{
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with,
+};
 use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Flock, FlockType, Signal, fcntl_getlk, kill_process};
 use snug_wire::provision::Provision;
 
 pub use self::probe::print_environment;
@@ -41,6 +44,8 @@ use crate::sys::{descriptor, process, signal, timespec};
 
 /// Connections that may wait to be accepted: the kernel's own default bound (`net.core.somaxconn`).
 const BACKLOG: i32 = 4096;
+/// Tells a server to make its socket again.
+const LISTEN_AGAIN: i32 = libc::SIGHUP;
 
 /// Why no server runs.
 #[derive(Debug, thiserror::Error)]
@@ -86,11 +91,17 @@ impl Server {
     /// Takes the guest's socket.
     pub fn open(places: Places, tree: Option<Tree>) -> Result<Self, ServeError> {
         fs::create_dir_all(&places.state).map_err(failed("cannot make the agent's directory"))?;
-        let lock = take_lock(&places)?;
+        let lock = match take_lock(&places) {
+            Err(ServeError::AlreadyServed) => {
+                reach_again(&places)?;
+                return Err(ServeError::AlreadyServed);
+            }
+            other => other?,
+        };
         // From here on a signal is something to read.
         signal::block_all();
         signal::ignore_children();
-        let signals = signal::Signals::new(&[libc::SIGTERM]).map_err(failed("signals"))?;
+        let signals = signal::Signals::new(&[libc::SIGTERM, LISTEN_AGAIN]).map_err(failed("signals"))?;
         let descriptor_limit = process::limit(process::OPEN_FILES);
         if let Some((_, hard)) = descriptor_limit {
             let _ = process::set_limit(process::OPEN_FILES, hard, hard);
@@ -139,8 +150,12 @@ impl Server {
                     return;
                 }
             };
-            if woken.signal && self.signals.next().is_some() {
-                self.leave();
+            if woken.signal {
+                match self.signals.next() {
+                    Some(LISTEN_AGAIN) => self.listen_again(),
+                    Some(_) => self.leave(),
+                    None => {}
+                }
             }
             if woken.settle && self.settle.look(&self.context.places) {
                 self.settled();
@@ -251,6 +266,19 @@ impl Server {
         }
     }
 
+    /// The socket that is there no more, again. Clients that wait at the old one are turned away.
+    fn listen_again(&mut self) {
+        match listen_at(&self.context.places) {
+            Ok(listener) => {
+                self.door = Door::new(listener);
+                // It waits at the old one.
+                self.spare = None;
+                self.make_spare();
+            }
+            Err(error) => console::say(format_args!("{error}")),
+        }
+    }
+
     fn accept(&mut self) {
         if let Some(client) = self.door.accept() {
             self.welcome(client);
@@ -334,6 +362,26 @@ fn take_lock(places: &Places) -> Result<OwnedFd, ServeError> {
         Ok(()) => Ok(lock),
         Err(Errno::AGAIN | Errno::ACCESS) => Err(ServeError::AlreadyServed),
         Err(error) => Err(failed("cannot take the lock")(error)),
+    }
+}
+
+/// Who serves, but at a socket that the guest's root has removed, is told to make it again: nobody can reach it, and nobody
+/// else can take its place.
+fn reach_again(places: &Places) -> Result<(), ServeError> {
+    let address = SocketAddrUnix::new(places.socket()).map_err(failed("the socket's path"))?;
+    let caller = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
+        .map_err(failed("cannot make a socket"))?;
+    if connect(&caller, &address).is_ok() {
+        return Ok(());
+    }
+    let lock = open(places.lock(), OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+        .map_err(failed("cannot open the lock"))?;
+    let holder =
+        fcntl_getlk(&lock, &Flock::from(FlockType::WriteLock)).map_err(failed("cannot ask who serves"))?;
+    match holder.and_then(|lock| lock.pid) {
+        Some(pid) => kill_process(pid, Signal::HUP).map_err(failed("cannot tell who serves")),
+        // Gone meanwhile.
+        None => Ok(()),
     }
 }
 

@@ -104,7 +104,7 @@ impl Agent {
         Self::spawn(self.directory.path()).wait().unwrap()
     }
 
-    fn wait_until_it_serves(&self) {
+    pub fn wait_until_it_serves(&self) {
         let end = Instant::now() + PATIENCE;
         // Connecting is not enough: the spare session of a server that was just killed still holds its socket.
         let greeted = || {
@@ -125,6 +125,10 @@ impl Agent {
     pub fn restart(&mut self) {
         self.process = Self::spawn(self.directory.path());
         self.wait_until_it_serves();
+    }
+
+    pub fn is_alive(&mut self) -> bool {
+        self.process.try_wait().unwrap().is_none()
     }
 
     pub fn pid(&self) -> u32 {
