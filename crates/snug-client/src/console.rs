@@ -181,6 +181,7 @@ impl Console {
     /// Does on the caller's terminal what the guest's asks for now: takes the keyboard, now or when its holder leaves it,
     /// or gives it back. Without effect in the background.
     pub fn follow(&mut self) {
+        self.take_typed_ahead();
         let wants_keyboard = self.wiring.typed.is_none() && !self.takes_lines();
         let is_free = self.terminal.as_ref().is_some_and(|terminal| {
             self.wiring.is_whole() || terminal.is_raw() || self.edits_lines(terminal)
@@ -360,6 +361,24 @@ impl Console {
         }
         self.flush();
         !self.hung_up
+    }
+
+    /// Reads what was typed before the terminal is taken over. An end of the input among it would come as a NUL after that:
+    /// the driver keeps one as such a byte with a mark, and forgets the marks when it no longer edits lines
+    /// (`n_tty_set_termios` in the kernel).
+    fn take_typed_ahead(&mut self) {
+        while self.pending.len() < KEYS && self.is_typed_ahead() {
+            if !self.read_keys() {
+                return;
+            }
+        }
+    }
+
+    fn is_typed_ahead(&self) -> bool {
+        let is_for_us = self.wiring.is_whole() && !self.is_raw() && !self.hung_up();
+        self.terminal.as_ref().is_some_and(|terminal| {
+            is_for_us && terminal.in_foreground() && terminal.claim() && ready(terminal.as_fd())
+        })
     }
 
     fn flush(&mut self) {

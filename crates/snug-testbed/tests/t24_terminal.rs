@@ -69,6 +69,19 @@ fn the_modes_are_restored_when_the_client_is_ended_by_a_signal() {
 }
 
 #[test]
+fn what_was_typed_ahead_arrives_the_end_of_the_input_too() {
+    // Nothing may read it before: not a shell that waits for a line.
+    let mut pty = guest().bash("echo ready; sleep 1; snug run cat; echo ended $?").on_pty().unwrap();
+    pty.until("ready\r\n").unwrap();
+    pty.write("ahead\n\x04").unwrap();
+    let shown = pty.ends_with(0);
+    assert!(
+        shown.ends_with("ahead\r\nended 0\r\n") && !shown.contains('\0') && !shown.contains("^@"),
+        "{shown:?}"
+    );
+}
+
+#[test]
 fn the_callers_modes_are_those_of_the_guest() {
     let line = "stty erase ^H intr ^G -ixon; snug run stty -a";
     let shown = guest().bash(line).on_pty().unwrap().ends_with(0);
