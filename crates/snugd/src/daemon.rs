@@ -27,7 +27,7 @@ use crate::job::table::Table;
 use crate::place::{Counts, Place};
 use crate::reservation::Reservations;
 use crate::temporary::Temporaries;
-use crate::turns::{Turn, Turns};
+use crate::turns::Turns;
 
 /// Agents of one owner that are asked at once.
 const PROBES: usize = 8;
@@ -196,9 +196,10 @@ impl Daemon {
         agent::probe(self.paths().agent_socket(uid, name)).await
     }
 
-    /// A turn at looking at an owner's home.
-    pub async fn home(&self, uid: Uid) -> Turn {
-        self.homes.take(uid).await
+    /// Turns at looking at an owner's home.
+    #[must_use]
+    pub fn homes(&self) -> &Turns<Uid> {
+        &self.homes
     }
 
     /// The turn of a user's import; `None` while another one of his has it.

@@ -1,9 +1,5 @@
 //! `snug create`.
 
-use std::fs::{File, Metadata};
-use std::hash::{Hash, Hasher};
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
@@ -14,6 +10,7 @@ use snug_core::name::ContainerName;
 use snug_core::plan::{PlanError, Step};
 
 use super::arguments::{DryRunArgs, show_notices, show_plan};
+use super::image::file::{FileImage, ImageFile};
 use crate::bus::Bus;
 use crate::bus::change::Change;
 use crate::bus::options::Options;
@@ -131,8 +128,8 @@ fn plan_of_file(
     if !is_there && containers.len() >= most {
         return Err(PlanError::TooMany { name: name.clone(), most }.into());
     }
-    let options = args.dry_run.options().text("rootfs", Some(&file.path));
-    show_plan(context.printer, &bus.change(&Change::import_image(&file.alias, options))?.plan)?;
+    let options = args.dry_run.options().text("rootfs", Some(file.path()));
+    show_plan(context.printer, &bus.change(&Change::import_image(file.alias(), options))?.plan)?;
     if is_there {
         context.printer.answer_line(&Step::DeleteInstance { name: name.clone() }.to_string())?;
     }
@@ -148,75 +145,4 @@ pub fn is_privileged(context: &Context, preset: &str, grants: &[String]) -> bool
     });
     let added = GrantSet::parse(grants).is_ok_and(|grants| !grants.needs_administrator().is_empty());
     of_preset || added
-}
-
-/// The image as the daemon takes it: short names of the user's own configuration are known here alone. A file is
-/// taken in first.
-pub fn local_image(context: &Context, bus: &Bus, image: &str) -> Result<String, CommandError> {
-    let path = match context.config()?.images.parse(image)? {
-        ImageRef::File(path) => path,
-        image => return Ok(image.to_string()),
-    };
-    let file = ImageFile::open(&path)?.image()?;
-    if !file.is_known(bus)? {
-        file.take_in(bus)?;
-    }
-    Ok(file.reference())
-}
-
-/// A file that an image is made from.
-pub struct ImageFile {
-    /// Its absolute path without links, by which the daemon finds it, whose current directory is another.
-    pub path: String,
-    /// As it was named, and what it was then.
-    named: PathBuf,
-    status: Metadata,
-}
-
-impl ImageFile {
-    /// Opens it: what is wrong with it is found here, where it was named.
-    pub fn open(path: &Path) -> Result<Self, CommandError> {
-        let cannot = |error| CommandError::user(format!("{} cannot be read: {error}", path.display()));
-        let status = File::open(path).and_then(|file| file.metadata()).map_err(cannot)?;
-        let real = std::fs::canonicalize(path).map_err(cannot)?;
-        let named = path.to_owned();
-        let path = real.into_os_string().into_string().map_err(|path| {
-            CommandError::user(format!("the path {} is not UTF-8", path.display()))
-                .hint("the daemon is told the file's path, and the bus carries text alone: rename it or its directory")
-        })?;
-        Ok(Self { path, named, status })
-    }
-
-    /// The image that is made of it where nobody names one: called after the file, and after what tells it from others of
-    /// its name and from itself after a change.
-    fn image(&self) -> Result<FileImage, CommandError> {
-        let status = &self.status;
-        let mut hasher = std::hash::DefaultHasher::new();
-        (status.dev(), status.ino(), status.len(), status.mtime(), status.mtime_nsec()).hash(&mut hasher);
-        let alias = format!("{}-{:016x}", super::image::default_alias(&self.named)?, hasher.finish());
-        Ok(FileImage { path: self.path.clone(), alias })
-    }
-}
-
-/// The image that a file is or becomes.
-struct FileImage {
-    path: String,
-    alias: String,
-}
-
-impl FileImage {
-    fn reference(&self) -> String {
-        ImageRef::Local(self.alias.clone()).to_string()
-    }
-
-    /// Whether the same file, unchanged, has been taken in before.
-    fn is_known(&self, bus: &Bus) -> Result<bool, CommandError> {
-        let reference = self.reference();
-        Ok(bus.images(&Options::new())?.iter().any(|known| known.reference == reference))
-    }
-
-    fn take_in(&self, bus: &Bus) -> Result<(), CommandError> {
-        let options = Options::new().text("rootfs", Some(&self.path));
-        bus.change(&Change::import_image(&self.alias, options)).map(drop)
-    }
 }

@@ -81,7 +81,7 @@ fn create(
     if !yes && !context.printer.confirm(&question, true)? {
         return Err(error);
     }
-    let image = super::create::local_image(context, bus, word)?;
+    let image = super::image::file::reference_of(context, bus, word)?;
     let options = Options::new().text("image", Some(&image)).text("preset", Some(&config.default_preset));
     let ended = bus.change(&Change::create(container.as_str(), options))?;
     show_notices(context, &ended.notices);

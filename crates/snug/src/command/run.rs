@@ -184,7 +184,7 @@ fn execute_fresh(context: &Context, args: RunArgs) -> Result<ExitCode, CommandEr
     let container = fresh_name()?;
     let request = args.how.request(context, &container, args.command, args.login, false)?;
     let bus = context.bus()?;
-    let image = super::create::local_image(context, &bus, image)?;
+    let image = super::image::file::reference_of(context, &bus, image)?;
     let options =
         Options::new().text("image", Some(&image)).text("preset", Some(preset)).switch("temporary", true);
     let create = Change::create(container.as_str(), options)

@@ -12,6 +12,7 @@
 //! | [`home`] | a home directory: opened as its owner, mounted where Incus takes it from |
 //! | [`mounts`] | the mount system calls, and what is mounted |
 //! | [`owner`] | accounts, and who may own |
+//! | [`patience`] | a bound for what looks at file systems of users |
 //! | [`process`] | a process told from another one that got its number |
 //! | [`readiness`] | descriptors that become readable |
 //! | [`rundir`] | the run directory of a container |
@@ -27,6 +28,7 @@ pub mod guest_bin;
 pub mod home;
 pub mod mounts;
 pub mod owner;
+pub mod patience;
 pub mod process;
 pub mod readiness;
 pub mod rundir;

@@ -1,8 +1,8 @@
 //! `ListImages`, `PullImage`, `ImportImage`, `RemoveImage`.
 
 use std::collections::HashMap;
+use std::future::ready;
 use std::sync::Arc;
-use std::time::Duration;
 
 use snug_core::image::ImageRef;
 use snug_core::name::Uid;
@@ -16,15 +16,12 @@ use crate::bus::options::Options;
 use crate::bus::polkit::{Action, authorise};
 use crate::daemon::Daemon;
 use crate::error::{Error, ErrorKind, Result, invalid};
-use crate::host::owner;
+use crate::host::{owner, patience};
 use crate::incus::handed::Handed;
 use crate::incus::image;
 use crate::incus::viewer::Viewer;
 use crate::job::{self, Subject};
 use crate::work::images::Images;
-
-/// How long opening an image's files may take; what takes longer keeps its user's turn until it is done.
-const FILES_ANSWER: Duration = Duration::from_secs(30);
 
 /// `ListImages`.
 ///
@@ -137,15 +134,12 @@ pub async fn import(daemon: &Arc<Daemon>, call: &Call) -> Answer {
         .ok_or_else(|| Error::new(ErrorKind::Busy, "an import of yours is under way").hint("wait for it"))?;
     // With the rights of who asks, whosever the image will be.
     let caller = Uid(call.caller.uid);
-    let opened = tokio::task::spawn_blocking(move || -> Result<_> {
+    let open = move || -> Result<_> {
         let open = |path: String| Handed::open(owner::find(caller)?.credentials, path.into());
-        Ok((metadata.map(open).transpose()?, open(rootfs)?, turn))
-    });
-    let opened = tokio::time::timeout(FILES_ANSWER, opened).await.map_err(|_| {
-        Error::new(ErrorKind::Busy, "the image's file does not answer")
-            .hint("is the server or the disk that it lies on away?")
-    })?;
-    let (metadata, rootfs, turn) = opened.map_err(Error::from)??;
+        Ok((metadata.map(open).transpose()?, open(rootfs)?))
+    };
+    let (opened, turn) = patience::within("the image's file", ready(turn), open).await?;
+    let (metadata, rootfs) = opened?;
     let viewer = viewer(uid).await?;
     let alias = alias.strip_prefix("local:").unwrap_or(&alias).to_owned();
     let reference: ImageRef = format!("local:{alias}").parse().map_err(Error::from)?;

@@ -23,7 +23,6 @@ pub mod preparation;
 pub mod provision;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use incus_client::Client;
 use snug_core::config::Config;
@@ -35,18 +34,15 @@ use self::images::Images;
 use crate::container::expected::Announcement;
 use crate::container::lookup::{self, Found, missing};
 use crate::daemon::Daemon;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::host::home::Home;
 use crate::host::owner::Owner;
-use crate::host::{home, owner};
+use crate::host::{home, owner, patience};
 use crate::incus::viewer::Viewer;
 use crate::job::Job;
 
 /// The agent's version: that of the release.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
-
-/// How long an owner's home may take; a disk that has to spin up takes ten seconds.
-const HOME_ANSWERS: Duration = Duration::from_secs(30);
 
 /// One change to one container.
 pub struct Work {
@@ -197,21 +193,10 @@ impl Work {
     /// Runs what looks at the owner's home, which may lie on a server that is away.
     ///
     /// # Errors
-    /// [`ErrorKind::Busy`] when it takes too long; it goes on by itself then.
+    /// [`crate::error::ErrorKind::Busy`] when it takes too long; it goes on by itself then.
     pub async fn in_home<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-        let looked = async {
-            let turn = self.daemon.home(self.uid()).await;
-            let work = move || {
-                let _turn = turn;
-                work()
-            };
-            Ok(tokio::task::spawn_blocking(work).await?)
-        };
-        tokio::time::timeout(HOME_ANSWERS, looked).await.unwrap_or_else(|_| {
-            let path = self.owner.account.home.display();
-            Err(Error::new(ErrorKind::Busy, format!("the home directory {path} does not answer"))
-                .hint("is the server or the disk that it lies on away?"))
-        })
+        let what = format!("the home directory {}", self.owner.account.home.display());
+        Ok(patience::within(&what, self.daemon.homes().take(self.uid()), work).await?.0)
     }
 
     /// Runs what blocks.

@@ -1,14 +1,14 @@
 //! `snug image import`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueHint};
 use snug_core::image::ImageRef;
 
+use super::file::{ImageFile, default_alias};
 use crate::bus::change::Change;
 use crate::command::arguments::{DryRunArgs, show_notices, show_plan};
-use crate::command::create::ImageFile;
 use crate::context::Context;
 use crate::error::CommandError;
 
@@ -55,13 +55,4 @@ pub fn execute(context: &Context, args: ImageImportArgs) -> Result<ExitCode, Com
         context.printer.notice(&format!("{image} is here: `snug create -i {image}`"));
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// The alias of a file that was given none: `my-root.tar.gz` → `my-root`.
-pub fn default_alias(path: &Path) -> Result<String, CommandError> {
-    let name = ImageRef::File(path.to_owned()).container_name();
-    name.map(|name| name.to_string()).ok_or_else(|| {
-        CommandError::user(format!("no name can be made from '{}'", path.display()))
-            .hint("`snug image import FILE ALIAS` takes it in under a name of yours")
-    })
 }

@@ -1,5 +1,6 @@
-//! `snug image`: one file a command.
+//! `snug image`: one file a command, and [`mod@file`] for the files that images are made from.
 
+pub mod file;
 mod import;
 mod list;
 mod pull;
@@ -11,8 +12,6 @@ use clap::{Args, Subcommand};
 
 use crate::context::Context;
 use crate::error::CommandError;
-
-pub use import::default_alias;
 
 /// List, fetch, import and remove images
 #[derive(Debug, Args)]
