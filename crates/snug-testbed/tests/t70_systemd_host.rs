@@ -229,6 +229,11 @@ fn an_administrator_agrees_at_the_terminal_and_polkits_rules_count() {
         let mut terminal = command.on_pty().unwrap();
         terminal.until("to manage the containers of other users (owner: all, List)").unwrap();
         terminal.until("Password: ").unwrap();
+        // polkit's agent asks first and then throws away what was typed (`TCSAFLUSH`) as it switches the echo off.
+        let modes = "stty -a -F /dev/$(ps -o tty= -C pkttyagent)";
+        eventually("the password is not echoed", || {
+            host.root(modes).run().unwrap().out().contains(" -echo ")
+        });
         terminal.line(password).unwrap();
         terminal.until(shown).unwrap();
         terminal.ends_with(status);
