@@ -4,35 +4,35 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | [`socket`] | its lock, and where clients find it |
+//! | [`daemon`] | how it comes to belong to nobody |
 //! | [`settle`] | when the guest's early boot is done |
 //! | [`probe`] | what the guest's login environment is |
 //! | [`sessions`] | the sessions alive, and the streams that they left here |
 
+mod daemon;
 mod probe;
 mod sessions;
 mod settle;
+mod socket;
 
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::{FlockOperation, Mode, OFlags, chmod, fcntl_lock, open};
 use rustix::io::Errno;
-use rustix::net::{
-    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with,
-};
-use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Flock, FlockType, Signal, fcntl_getlk, kill_process};
 use snug_wire::provision::Provision;
 
+pub use self::daemon::{detach, start_daemon};
 pub use self::probe::print_environment;
 pub use self::settle::{BY_OPENRC, BY_UNIT, announce};
 
 use self::probe::Probe;
 use self::sessions::Sessions;
 use self::settle::Settle;
+use self::socket::{LISTEN_AGAIN, listen_at, reach_again, take_lock};
 use crate::cgroup::Tree;
 use crate::console;
 use crate::control::{self, Order, Request};
@@ -40,12 +40,7 @@ use crate::places::{Guest, Places};
 use crate::session::{self, Context, Origin, environment, greeting};
 use crate::sys::door::Door;
 use crate::sys::process::{Fork, fork};
-use crate::sys::{descriptor, process, signal, timespec};
-
-/// Connections that may wait to be accepted: the kernel's own default bound (`net.core.somaxconn`).
-const BACKLOG: i32 = 4096;
-/// Tells a server to make its socket again.
-const LISTEN_AGAIN: i32 = libc::SIGHUP;
+use crate::sys::{process, signal, timespec};
 
 /// Why no server runs.
 #[derive(Debug, thiserror::Error)]
@@ -150,13 +145,6 @@ impl Server {
                     return;
                 }
             };
-            if woken.signal {
-                match self.signals.next() {
-                    Some(LISTEN_AGAIN) => self.listen_again(),
-                    Some(_) => self.leave(),
-                    None => {}
-                }
-            }
             if woken.settle && self.settle.look(&self.context.places) {
                 self.settled();
             }
@@ -177,6 +165,14 @@ impl Server {
             }
             if woken.client {
                 self.accept();
+            }
+            // Last: what was ready above is heard before it is given up.
+            if woken.signal {
+                match self.signals.next() {
+                    Some(LISTEN_AGAIN) => self.listen_again(),
+                    Some(_) => self.leave(),
+                    None => {}
+                }
             }
             if self.may_go() {
                 return;
@@ -353,57 +349,6 @@ fn overflow_uid() -> u32 {
     text.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(65534)
 }
 
-/// A POSIX lock: it belongs to this process alone, not to the sessions that inherit its descriptor.
-fn take_lock(places: &Places) -> Result<OwnedFd, ServeError> {
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let lock =
-        open(places.lock(), flags, Mode::from_raw_mode(0o600)).map_err(failed("cannot open the lock"))?;
-    match fcntl_lock(&lock, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(lock),
-        Err(Errno::AGAIN | Errno::ACCESS) => Err(ServeError::AlreadyServed),
-        Err(error) => Err(failed("cannot take the lock")(error)),
-    }
-}
-
-/// Who serves, but at a socket that the guest's root has removed, is told to make it again: nobody can reach it, and nobody
-/// else can take its place.
-fn reach_again(places: &Places) -> Result<(), ServeError> {
-    let address = SocketAddrUnix::new(places.socket()).map_err(failed("the socket's path"))?;
-    let caller = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
-        .map_err(failed("cannot make a socket"))?;
-    if connect(&caller, &address).is_ok() {
-        return Ok(());
-    }
-    let lock = open(places.lock(), OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
-        .map_err(failed("cannot open the lock"))?;
-    let holder =
-        fcntl_getlk(&lock, &Flock::from(FlockType::WriteLock)).map_err(failed("cannot ask who serves"))?;
-    match holder.and_then(|lock| lock.pid) {
-        Some(pid) => kill_process(pid, Signal::HUP).map_err(failed("cannot tell who serves")),
-        // Gone meanwhile.
-        None => Ok(()),
-    }
-}
-
-fn listen_at(places: &Places) -> Result<OwnedFd, ServeError> {
-    let path = places.socket();
-    match fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(failed("cannot remove the old socket")(error));
-        }
-        _ => {}
-    }
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let listener = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
-        .map_err(failed("cannot make a socket"))?;
-    let address = SocketAddrUnix::new(&path).map_err(failed("the socket's path"))?;
-    bind(&listener, &address).map_err(failed("cannot bind the socket"))?;
-    // The host's directory decides who gets here, and the peer is checked.
-    chmod(&path, Mode::from_raw_mode(0o666)).map_err(failed("cannot open the socket to clients"))?;
-    listen(&listener, BACKLOG).map_err(failed("cannot listen"))?;
-    Ok(listener)
-}
-
 /// What snugd wrote; without it the guest serves its root alone.
 pub fn read_provision(places: &Places) -> Option<Provision> {
     let path = places.provision();
@@ -415,70 +360,4 @@ pub fn read_provision(places: &Places) -> Option<Provision> {
 fn container_variable() -> Vec<u8> {
     use std::os::unix::ffi::OsStringExt;
     std::env::var_os("container").map_or_else(|| b"lxc".to_vec(), OsStringExt::into_vec)
-}
-
-/// Leaves everything behind that belonged to the process that started the server.
-pub fn detach() {
-    let _ = rustix::process::setsid();
-    let _ = rustix::process::chdir("/");
-    if let Ok(null) = open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()) {
-        for number in 0..3 {
-            let _ = descriptor::place(null.as_fd(), number);
-        }
-    }
-}
-
-/// Starts a server that belongs to nobody, and waits until it serves.
-pub fn start_daemon(places: Places) -> Result<(), ServeError> {
-    let (answer, speaker) = pipe_with(PipeFlags::CLOEXEC).map_err(failed("pipe"))?;
-    match fork().map_err(failed("fork"))? {
-        Fork::Parent(_) => {}
-        Fork::Child => {
-            detach();
-            match fork() {
-                Ok(Fork::Child) => run_daemon(places, &speaker),
-                _ => process::exit(0),
-            }
-        }
-    }
-    drop(speaker);
-    let mut text = [0; 1024];
-    match rustix::io::read(&answer, &mut text) {
-        Ok(1) if text[0] == SERVES => Ok(()),
-        Ok(1) if text[0] == SERVED_ALREADY => Err(ServeError::AlreadyServed),
-        Ok(0) => Err(failed("the server")(io::Error::other("ended before it served"))),
-        Ok(count) => {
-            let text = String::from_utf8_lossy(&text[..count]).into_owned();
-            Err(failed("the server")(io::Error::other(text)))
-        }
-        Err(error) => Err(failed("the server")(error)),
-    }
-}
-
-const SERVES: u8 = 0;
-const SERVED_ALREADY: u8 = 1;
-
-fn run_daemon(places: Places, speaker: &OwnedFd) -> ! {
-    let Ok([speaker]) = descriptor::keep_only([speaker.as_raw_fd()]) else { process::exit(1) };
-    let tree = Tree::prepare();
-    if let Some(tree) = &tree
-        && let Err(error) = tree.enter_server()
-    {
-        console::say(format_args!("cannot enter the server's control group: {error}"));
-    }
-    match Server::open(places, tree) {
-        Ok(server) => {
-            let _ = rustix::io::write(&speaker, &[SERVES]);
-            drop(speaker);
-            server.run();
-            process::exit(0)
-        }
-        Err(ServeError::AlreadyServed) => {
-            let _ = rustix::io::write(&speaker, &[SERVED_ALREADY]);
-        }
-        Err(error) => {
-            let _ = rustix::io::write(&speaker, error.to_string().as_bytes());
-        }
-    }
-    process::exit(1)
 }

@@ -106,7 +106,8 @@ fn enter_directory(prepared: &Prepared, said: &mut Report) -> Result<usize, Trou
     }
 }
 
-/// Goes to the guest's directory of that path, if it is the very one that the caller is in.
+/// Goes to the guest's directory of that path, if it is the very one that the caller is in. `/` stands for itself: nobody
+/// takes the root of one system for that of another, and who is nowhere in particular is there.
 fn enter_same(path: &CStr, device: u64, inode: u64) -> Result<(), NotThere> {
     let missing = |error: Errno| match error {
         Errno::NOENT | Errno::NOTDIR => NotThere::Missing,
