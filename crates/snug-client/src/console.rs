@@ -17,7 +17,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::termios::{tcgetwinsize, tcsetwinsize};
 use snug_wire::message::{TerminalModes, WindowSize};
 
-use crate::guest_terminal::{self, GuestTerminal};
+use crate::guest_terminal::{self, GuestTerminal, VEOF};
 use crate::pipeline;
 use crate::relay;
 use crate::screen::{Changes, Screen, Target};
@@ -25,6 +25,8 @@ use crate::terminal::{Terminal, to_winsize};
 
 /// Read from the terminal at once; a paste comes in such pieces.
 const KEYS: usize = 4096;
+/// Moved at once where a pipe is typed.
+const SCREENFUL: usize = 64 << 10;
 const END_OF_FILE: u8 = 4;
 
 /// Which of the caller's descriptors take part.
@@ -119,7 +121,7 @@ impl Console {
         };
         let source = peer.as_fd().try_clone_to_owned()?;
         if let Some(typed) = wiring.typed {
-            type_all_of(typed, peer.as_fd().try_clone_to_owned()?)?;
+            type_all_of(typed, peer.as_fd().try_clone_to_owned()?, end_of_input(began_with))?;
         }
         let shared = match began_with {
             Some(modes) if is_master && guest_terminal::is_edited_elsewhere(&modes) => {
@@ -346,7 +348,10 @@ impl Console {
         let mut keys = [0; KEYS];
         match read(terminal.as_fd(), &mut keys) {
             Ok(0) if raw => self.hung_up = true,
-            Ok(0) => self.pending.push(self.shared.as_ref().map_or(END_OF_FILE, GuestTerminal::end_input)),
+            Ok(0) => {
+                let end = end_of_input(self.began_with);
+                self.pending.push(self.shared.as_ref().map_or(end, GuestTerminal::end_input));
+            }
             Ok(count) => {
                 let keys = &keys[..count];
                 let is_typed = |(key, _): &(u8, i32)| raw && *key != 0 && keys.contains(key);
@@ -420,12 +425,35 @@ impl Console {
     }
 }
 
-fn type_all_of(typed: BorrowedFd<'static>, target: OwnedFd) -> io::Result<()> {
+/// What is typed for the end of the input. A guest's terminal that begins with no modes of ours has those of every new one.
+fn end_of_input(began_with: Option<TerminalModes>) -> u8 {
+    began_with.map_or(END_OF_FILE, |modes| modes.characters[VEOF])
+}
+
+/// Types everything from `typed` into `target`, and its end with the character `end` as a person does. After a line without
+/// its end that takes two: the first hands the program the line (termios(3), `VEOF`).
+fn type_all_of(typed: BorrowedFd<'static>, target: OwnedFd, end: u8) -> io::Result<()> {
     thread::Builder::new().stack_size(256 << 10).spawn(move || {
-        if relay::copy(typed, target.as_fd()).is_ok() {
-            // A terminal that is gone has no use for the end.
-            let _ = relay::write_all(target.as_fd(), &[END_OF_FILE]);
+        let mut buffer = vec![0; SCREENFUL];
+        let mut last = b'\n';
+        loop {
+            match read(typed, &mut buffer[..]) {
+                Ok(0) => break,
+                Ok(count) => {
+                    last = buffer[count - 1];
+                    if relay::write_all(target.as_fd(), &buffer[..count]).is_err() {
+                        // A terminal that is gone has no use for the end.
+                        return;
+                    }
+                }
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => relay::wait_for(typed, PollFlags::IN),
+                Err(_) => break,
+            }
         }
+        // A terminal may have none.
+        let ends = if end == 0 { 0 } else { 1 + usize::from(last != b'\n') };
+        let _ = relay::write_all(target.as_fd(), &vec![end; ends]);
     })?;
     Ok(())
 }

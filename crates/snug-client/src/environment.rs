@@ -6,7 +6,7 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-/// Names that do not pass, each with the reason. A name that ends in `*` stands for all that begin so.
+/// Names that do not pass, each with the reason. `*` stands for any characters.
 pub const HOST_VARIABLES: &[(&str, &str)] = &[
     ("HOME", "the guest's account has its own"),
     ("USER", "the guest's account has its own"),
@@ -160,12 +160,5 @@ mod tests {
     fn an_untrusted_guest_learns_only_how_to_draw() {
         let all = variables(&[("TERM", b"xterm"), ("PATH", b"/bin"), ("AWS_SECRET", b"s"), ("LANG", b"C")]);
         assert_eq!(passed(all.into_iter(), false, false), vec![b"TERM=xterm".to_vec()]);
-    }
-
-    #[test]
-    fn every_host_variable_has_a_reason() {
-        for (name, reason) in HOST_VARIABLES {
-            assert!(!name.is_empty() && !reason.is_empty());
-        }
     }
 }

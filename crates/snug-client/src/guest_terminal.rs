@@ -26,7 +26,7 @@ use snug_wire::message::TerminalModes;
 /// The byte in front of what a master in packet mode reads, for a change of modes (include/uapi/asm-generic/ioctls.h).
 const TIOCPKT_IOCTL: u8 = 0x40;
 /// Place of the end-of-file key in `c_cc` (include/uapi/asm-generic/termbits.h).
-const VEOF: usize = 4;
+pub const VEOF: usize = 4;
 /// Flags of the driver's own, which come and go without anybody asking for them.
 const DRIVERS_OWN: LocalModes = LocalModes::FLUSHO.union(LocalModes::PENDIN);
 

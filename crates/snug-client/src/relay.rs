@@ -60,7 +60,8 @@ pub fn write_all(target: BorrowedFd<'_>, mut bytes: &[u8]) -> rustix::io::Result
     Ok(())
 }
 
-fn wait_for(fd: BorrowedFd<'_>, flags: PollFlags) {
+/// Waits until the descriptor is ready.
+pub fn wait_for(fd: BorrowedFd<'_>, flags: PollFlags) {
     // An interrupted or failed wait only means one more try.
     let _ = poll(&mut [PollFd::from_borrowed_fd(fd, flags)], None);
 }

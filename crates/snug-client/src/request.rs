@@ -23,7 +23,7 @@ pub enum User {
 /// Which directory it starts in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Directory {
-    /// The caller's own; it must be the same directory in the guest.
+    /// The caller's own; it must be the same directory in the guest. `/` alone stands for the guest's.
     Same {
         /// Go home instead, with a notice, when the guest does not have it.
         or_home: bool,

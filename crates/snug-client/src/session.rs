@@ -2,7 +2,7 @@
 
 use std::env;
 use std::fs;
-use std::os::fd::{AsFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -30,6 +30,8 @@ use crate::{directory, environment, limits, relay, startup, stream, terminfo};
 const HELLO: Duration = Duration::from_secs(5);
 /// How long a request may take to be read; it is a few megabytes at most.
 const REQUEST: Duration = Duration::from_secs(20);
+/// How long all the streams of a command may take to be connected.
+const ATTACH: Duration = Duration::from_secs(5);
 /// How long a guest that has booted may take to start a command.
 const START: Duration = Duration::from_secs(30);
 /// How long a guest may boot before its first command.
@@ -53,16 +55,13 @@ pub fn run(request: &Request) -> Result<Outcome, Error> {
     let terminal = streams.wants_terminal().then(|| open_terminal(&streams)).flatten();
     let wiring = wiring_of(&streams, request.terminal);
     let exec = exec_of(request, &streams, terminal.as_ref(), &wiring, policy.trusted)?;
-    let signals =
-        Signals::block().map_err(|source| Error::System { what: "cannot receive signals", source })?;
-
     let socket = request.container_dir.join("guest/agent.sock");
     let mut session = Session {
         request,
         trusted: policy.trusted,
         guest_modes: exec.terminal.as_ref().and_then(|terminal| terminal.modes),
         streams,
-        connection: open_connection(&socket, policy.trusted, &container)?,
+        connection: open_connection(&socket, policy.trusted, &container, Instant::now() + HELLO)?,
         terminal,
         wiring,
         console: None,
@@ -72,6 +71,10 @@ pub fn run(request: &Request) -> Result<Outcome, Error> {
         attached: false,
     };
     session.send_request(exec)?;
+    // Until now they end the client as they find it, and with it what the agent may have begun for it: a guest that takes
+    // no request must not keep a terminal.
+    let signals =
+        Signals::block().map_err(|source| Error::System { what: "cannot receive signals", source })?;
     let result = session.converse(&signals);
     match session.console.take() {
         Some(console) => {
@@ -89,9 +92,16 @@ pub fn run(request: &Request) -> Result<Outcome, Error> {
     result
 }
 
-fn open_connection(socket: &Path, trusted: bool, container: &str) -> Result<Connection, Error> {
+fn open_connection(
+    socket: &Path,
+    trusted: bool,
+    container: &str,
+    deadline: Instant,
+) -> Result<Connection, Error> {
     let descriptors = if trusted { Descriptors::Accept } else { Descriptors::Refuse };
-    connect(socket, HELLO, descriptors).map_err(|error| match &error {
+    // No time at all would be taken for an unbounded one (`SO_SNDTIMEO`, socket(7)).
+    let patience = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+    connect(socket, patience, descriptors).map_err(|error| match &error {
         WireError::System(io)
             if matches!(
                 Errno::from_io_error(io),
@@ -363,31 +373,40 @@ impl Session<'_> {
         Ok(Some(outcome))
     }
 
-    /// Opens a connection for each relayed stream.
+    /// Opens a connection for each relayed stream, all of them within [`ATTACH`]: nothing else is heard meanwhile.
     fn attach(&mut self, token: [u8; 16]) -> Result<(), Error> {
+        let deadline = Instant::now() + ATTACH;
         let standard = (0..).zip(self.streams.stdio).map(|(number, stdio)| (number, stdio, number == 0));
         for (number, stdio, read) in standard {
             if stdio == Stdio::Relayed {
-                self.relay(token, number, number.try_into().expect("0, 1 or 2"), read)?;
+                self.relay(token, number, number.try_into().expect("0, 1 or 2"), read, deadline)?;
             }
         }
         for (stream, (number, stdio)) in
             (usize::from(FIRST_FURTHER_STREAM)..).zip(self.streams.further.clone())
         {
             if matches!(stdio, Stdio::Incoming | Stdio::Outgoing) {
-                self.relay(token, stream, number.cast_signed(), stdio == Stdio::Incoming)?;
+                self.relay(token, stream, number.cast_signed(), stdio == Stdio::Incoming, deadline)?;
             }
         }
         if !self.trusted && self.streams.wants_terminal() {
-            let (connection, already_read) = self.attach_one(token, usize::from(TERMINAL_STREAM))?;
+            let (connection, already_read) =
+                self.attach_one(token, usize::from(TERMINAL_STREAM), deadline)?;
             self.join(Peer::Connection(connection), already_read)?;
         }
         Ok(())
     }
 
     /// Joins one descriptor of the caller, which the command reads or writes, to the agent's stream.
-    fn relay(&mut self, token: [u8; 16], stream: usize, number: RawFd, read: bool) -> Result<(), Error> {
-        let (connection, already_read) = self.attach_one(token, stream)?;
+    fn relay(
+        &mut self,
+        token: [u8; 16],
+        stream: usize,
+        number: RawFd,
+        read: bool,
+        deadline: Instant,
+    ) -> Result<(), Error> {
+        let (connection, already_read) = self.attach_one(token, stream, deadline)?;
         let failed = |source| Error::System { what: "cannot relay the command's streams", source };
         let descriptor = stream::borrow(number);
         if read {
@@ -400,7 +419,12 @@ impl Session<'_> {
         Ok(())
     }
 
-    fn attach_one(&self, token: [u8; 16], stream: usize) -> Result<(std::os::fd::OwnedFd, Vec<u8>), Error> {
+    fn attach_one(
+        &self,
+        token: [u8; 16],
+        stream: usize,
+        deadline: Instant,
+    ) -> Result<(OwnedFd, Vec<u8>), Error> {
         let stream = u8::try_from(stream)
             .map_err(|_| Error::system("cannot relay that many descriptors")(Errno::TOOBIG))?;
         let socket = self.request.container_dir.join("guest/agent.sock");
@@ -409,8 +433,9 @@ impl Session<'_> {
             Error::NotRunning { container } => Error::Lost { container },
             other => other,
         };
-        let mut connection = open_connection(&socket, false, &self.request.container).map_err(lost)?;
-        let deadline = Some(Instant::now() + HELLO);
+        let mut connection =
+            open_connection(&socket, false, &self.request.container, deadline).map_err(lost)?;
+        let deadline = Some(deadline);
         match connection.receive::<FromAgent>(deadline).map_err(|error| self.agent_error(error))? {
             Some(FromAgent::Hello { .. }) => {}
             _ => return Err(self.agent_error(WireError::Interrupted)),

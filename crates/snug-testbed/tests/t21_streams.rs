@@ -218,6 +218,20 @@ fn a_forced_terminal_makes_all_three_streams_one() {
 }
 
 #[test]
+fn what_a_pipe_types_into_a_forced_terminal_ends_with_the_pipe() {
+    // After a line without its end a terminal takes two characters for the end of the input.
+    for (typed, counted) in [("whole\\n", "6"), ("half", "4"), ("one\\nhalf", "8"), ("", "0")] {
+        let line = format!("printf '{typed}' | snug run -t sh -c 'stty -echo; cat | wc -c'");
+        let out = guest().bash(&line).run().unwrap().success();
+        assert!(out.out().ends_with(&format!("{counted}\r\n")), "{typed:?}: {:?}", out.out());
+    }
+    // The caller's own character for it.
+    let line = "stty eof ^X -echo; printf 'one\\nhalf' | snug run -t wc -c";
+    let shown = guest().bash(line).on_pty().unwrap().ends_with(0);
+    assert!(shown.ends_with("8\r\n"), "{shown:?}");
+}
+
+#[test]
 fn without_a_terminal_none_of_the_streams_is_one() {
     let line = format!("snug run -T sh -c '{ISATTY}' sh ~/never; cat ~/never; rm ~/never");
     assert_eq!(guest().bash(&line).on_pty().unwrap().ends_with(0), "000\r\n");

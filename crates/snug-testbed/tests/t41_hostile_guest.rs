@@ -145,6 +145,23 @@ fn an_agent_that_never_speaks_is_left_at_the_deadline() {
 }
 
 #[test]
+fn ctrl_c_ends_a_client_whose_request_nobody_takes() {
+    let bed = Bed::require();
+    let dev = fresh(&bed, "tester", "evil-deaf", NO_INIT);
+    let evil = Hostile::take_place(&bed, &dev);
+    let listener = UnixListener::bind(&evil.socket).unwrap();
+    fs::set_permissions(&evil.socket, Permissions::from_mode(0o666)).unwrap();
+    // More than a socket holds, and nobody reads: the client waits in the middle of it.
+    let line = "exec snug run -c evil-deaf -w / true $(seq 60000)";
+    let shell = bed.as_user("tester", ["bash", "-c", line]);
+    let mut pty = shell.on_pty().unwrap();
+    let (stream, _) = listener.accept().unwrap();
+    pty.write("\x03").unwrap();
+    pty.ends_with(130);
+    drop((stream, listener));
+}
+
+#[test]
 fn a_socket_on_which_nobody_accepts_is_left_at_the_deadline() {
     let bed = Bed::require();
     let dev = fresh(&bed, "tester", "evil-full", NO_INIT);

@@ -96,7 +96,7 @@ pub struct Terminal {
 /// Which directory the command starts in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Directory {
-    /// The caller's: the guest's `path` must be the same directory, by device and inode.
+    /// The caller's: the guest's `path` must be the same directory, by device and inode. `/` alone stands for itself.
     Same {
         /// Logical path.
         path: Vec<u8>,
