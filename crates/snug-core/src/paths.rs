@@ -136,10 +136,10 @@ impl Paths {
         self.mounts_dir(uid, name).join("home")
     }
 
-    /// `STATE/run/host-net`: the host's network namespace, bound to a file for `network=host`.
+    /// `STATE/host-net`: the host's network namespace, bound to a file for `network=host`.
     #[must_use]
     pub fn host_network(&self) -> PathBuf {
-        self.run().join("host-net")
+        self.state.join("host-net")
     }
 
     /// The vendor's configuration file.

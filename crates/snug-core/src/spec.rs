@@ -131,12 +131,6 @@ impl Spec {
     pub fn is_newer(&self) -> bool {
         self.version > VERSION
     }
-
-    /// The image, where its spelling is understood.
-    #[must_use]
-    pub fn image_ref(&self) -> Option<ImageRef> {
-        self.image.parse().ok()
-    }
 }
 
 /// Whose a container is: uid *and* name, so that a reused uid inherits nothing. Written `UID:NAME`; the name may hold

@@ -67,8 +67,16 @@ fn the_first_use_makes_a_bridge_on_which_no_name_answers_for_another_user() {
 fn a_bridge_that_the_administrator_named_is_made_as_well() {
     let bed = Bed::require();
     let user = TemporaryUser::new(&bed, "snug-named");
+    user.snug(["create", "old", "-i", NO_INIT]).run().unwrap().success();
     let config = common::HostFile::snug_config(&bed, "bridge = \"snugtest0\"\n");
     user.snug(["create", "net", "-i", NO_INIT]).run().unwrap().success();
+    // One that was made before keeps its own, and with it its address.
+    let bridge_of = |name: &str| {
+        let device = ["config", "device", "get", "--project", &user.project(), name, "eth0", "network"];
+        bed.incus(device).ok().unwrap().text().trim().to_owned()
+    };
+    let restarted = user.snug(["restart", "old"]).run().unwrap();
+    let bridges = [bridge_of("old"), bridge_of("net")];
     let made = Path::new("/sys/class/net/snugtest0/bridge").is_dir();
     let of_its_own =
         answer(user.snug(["run", "-c", "net", "-w", "/", "ip", "-4", "-o", "addr", "show", "eth0"]));
@@ -77,6 +85,8 @@ fn a_bridge_that_the_administrator_named_is_made_as_well() {
     drop(config);
     assert!(made && removed, "made: {made}, removed: {removed}");
     assert!(of_its_own.contains("inet "), "{of_its_own}");
+    restarted.success();
+    assert_eq!(bridges, ["snugbr0", "snugtest0"]);
 }
 
 #[test]

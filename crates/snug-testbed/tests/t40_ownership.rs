@@ -11,8 +11,8 @@ mod common;
 use std::time::Duration;
 
 use common::{
-    BusPolicy, DEBIAN_13, Finally, NO_INIT, TemporaryUser, answer, bus_script, containers, fresh, fresh_with,
-    instance_exists, instance_key, json, listed, refused, state,
+    BusPolicy, DEBIAN_13, Finally, NO_INIT, TemporaryUser, answer, bus_script, containers, explains, fresh,
+    fresh_with, instance_exists, instance_key, json, listed, refused, state,
 };
 use snug_testbed::stack::users::Account;
 use snug_testbed::tool::Tool;
@@ -21,6 +21,19 @@ use snug_testbed::{Bed, Container, UserCommand};
 /// `snug` as whoever has this account.
 fn snug_of(account: Account) -> UserCommand {
     UserCommand::for_account(account, vec!["/usr/bin/snug".into()])
+}
+
+#[test]
+fn a_home_that_cannot_be_used_costs_nobody_the_container_that_was_to_be_replaced() {
+    let bed = Bed::require();
+    let user = TemporaryUser::new(&bed, "snug-homeless");
+    user.snug(["create", "dev", "-i", NO_INIT, "--preset", "isolated"]).run().unwrap().success();
+    let (home, uid) = (user.account().home.clone(), user.account().uid);
+    std::os::unix::fs::chown(&home, Some(0), None).unwrap();
+    let replaced = user.snug(["create", "dev", "-i", NO_INIT, "--replace"]).dir("/").run().unwrap();
+    std::os::unix::fs::chown(&home, Some(uid), None).unwrap();
+    explains(&replaced, 1, &["home directory"]);
+    user.snug(["run", "-c", "dev", "-w", "/", "true"]).run().unwrap().success();
 }
 
 #[test]

@@ -28,6 +28,8 @@ const OVERDUE: Duration = Duration::from_secs(1);
 /// Between bind(2) and listen(2) a socket refuses connections and no event tells when that ends; the agent needs
 /// microseconds for it.
 const NOT_LISTENING: Duration = Duration::from_millis(2);
+/// As often is an agent asked at that pace: for a tenth of a second.
+const MOST_REFUSED: u32 = 50;
 /// Until an agent that accepted and said nothing is asked again.
 const MUTE: Duration = Duration::from_millis(250);
 
@@ -114,12 +116,15 @@ pub async fn wait(socket: &Path) -> Result<Hello> {
     let events = inotify::WatchFlags::CREATE | inotify::WatchFlags::MOVED_TO | inotify::WatchFlags::ATTRIB;
     inotify::add_watch(&watch, directory, events).map_err(|errno| system(errno.into()))?;
     let watch = readiness::register(watch).map_err(system)?;
+    let mut refused = 0;
     loop {
         let greeting = apart(socket.to_owned(), GREETING, |socket| greet(socket).map(|(_, hello)| hello));
         match greeting.await {
             Ok(hello) => return Ok(hello),
             Err(WireError::System(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                tokio::time::sleep(NOT_LISTENING).await;
+                refused += 1;
+                // A guest whose socket is bound and never listens must not keep us busy.
+                tokio::time::sleep(if refused > MOST_REFUSED { MUTE } else { NOT_LISTENING }).await;
             }
             // Somebody serves there and does not say hello: a guest must not keep us busy.
             Err(error @ (WireError::TimedOut | WireError::Interrupted)) => {

@@ -10,7 +10,7 @@ use snug_core::config::Config;
 use snug_core::name::{ContainerName, Uid};
 use snug_core::paths::Paths;
 use tokio::sync::watch;
-use zbus::{Connection, ObjectPath, Variant};
+use zbus::{Connection, Variant};
 
 use crate::agent::{self, Hello};
 use crate::bus::admission::Admission;
@@ -241,11 +241,9 @@ impl Daemon {
             match (what, &properties) {
                 ("created", Some(properties)) => {
                     let interfaces = HashMap::from([(CONTAINER, properties)]);
-                    self.object_signal(&connection, &path, "InterfacesAdded", &interfaces);
+                    self.outbox.object_added(&connection, &path, &interfaces);
                 }
-                ("removed", _) => {
-                    self.object_signal(&connection, &path, "InterfacesRemoved", &vec![CONTAINER])
-                }
+                ("removed", _) => self.outbox.object_removed(&connection, &path, CONTAINER),
                 (_, Some(properties)) => {
                     let changes: HashMap<&str, Variant<'_>> = properties
                         .iter()
@@ -255,12 +253,6 @@ impl Daemon {
                 }
                 _ => {}
             }
-        }
-    }
-
-    fn object_signal<B: serde::Serialize + zbus::Type>(&self, to: &str, path: &str, member: &str, body: &B) {
-        if let Ok(path) = ObjectPath::try_from(path) {
-            self.outbox.signal(to, bus::ROOT, "org.freedesktop.DBus.ObjectManager", member, &(path, body));
         }
     }
 }

@@ -277,7 +277,7 @@ fn eligibility(uid: Uid, files: &subid::Files) -> Check {
 async fn mounts(daemon: &Arc<Daemon>) -> Check {
     let stale = async {
         let config = daemon.config().await?;
-        let all = lookup::list(daemon.incus(), &config, None).await?;
+        let all = lookup::all(daemon.incus(), &config).await?;
         let daemon = daemon.clone();
         tokio::task::spawn_blocking(move || cleanup::stale_mounts(&daemon, &all)).await?
     };

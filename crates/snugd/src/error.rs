@@ -173,14 +173,36 @@ macro_rules! from_core {
 
 from_core! {
     snug_core::name::NameError => InvalidArgument,
-    snug_core::image::ImageError => ImageUnknown,
     snug_core::setting::SettingError => InvalidArgument,
     snug_core::owner::NotEligible => NotEligible,
-    snug_core::subid::SubidError => NotEligible,
     snug_core::preset::PresetError => InvalidArgument,
     snug_core::grant::GrantError => InvalidArgument,
     snug_core::config::ConfigError => Failed,
     snug_core::spec::SpecError => Failed,
+}
+
+impl From<snug_core::image::ImageError> for Error {
+    fn from(error: snug_core::image::ImageError) -> Self {
+        use snug_core::Explain;
+        use snug_core::image::ImageError;
+        let kind = match &error {
+            ImageError::Malformed { .. } => ErrorKind::InvalidArgument,
+            _ => ErrorKind::ImageUnknown,
+        };
+        Self { kind, message: error.to_string(), hints: error.hints() }
+    }
+}
+
+impl From<snug_core::subid::SubidError> for Error {
+    fn from(error: snug_core::subid::SubidError) -> Self {
+        use snug_core::Explain;
+        use snug_core::subid::SubidError;
+        let kind = match &error {
+            SubidError::InsideBase { .. } => ErrorKind::NotEligible,
+            _ => ErrorKind::Failed,
+        };
+        Self { kind, message: error.to_string(), hints: error.hints() }
+    }
 }
 
 impl From<snug_core::plan::PlanError> for Error {

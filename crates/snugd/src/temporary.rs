@@ -13,7 +13,8 @@ use crate::host::process::Process;
 use crate::host::readiness;
 use crate::work::cleanup;
 
-type Key = (Uid, ContainerName);
+/// One mark of one container: another container of the name has another.
+type Key = (Uid, ContainerName, TemporaryTag);
 
 /// Until a process is looked for again that could not be watched.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -59,15 +60,15 @@ pub async fn ended(tag: TemporaryTag) {
 
 /// Watches the client of a temporary container and removes the container after it.
 pub fn watch(daemon: &Arc<Daemon>, uid: Uid, name: ContainerName, tag: TemporaryTag) {
-    let key = (uid, name);
+    let key = (uid, name, tag);
     if !daemon.temporaries().begin(&key) {
         return;
     }
     let daemon = daemon.clone();
     tokio::spawn(async move {
-        ended(tag).await;
+        ended(key.2).await;
         tracing::info!(uid = key.0.0, container = %key.1, "the client of a temporary container is gone");
-        if let Err(error) = cleanup::remove_orphan(&daemon, key.0, &key.1, tag).await {
+        if let Err(error) = cleanup::remove_orphan(&daemon, key.0, &key.1, key.2).await {
             tracing::warn!(container = %key.1, "a temporary container stays for now: {error}");
         }
         daemon.temporaries().end(&key);

@@ -96,7 +96,7 @@ fn the_hosts_network_comes_without_its_cgroups_and_with_a_readonly_sys() {
     assert_eq!(
         instance.config["raw.lxc"],
         "lxc.init.cmd = /.snug/bin/snug-agent init\n\
-         lxc.namespace.share.net = /var/lib/snug/run/host-net\n\
+         lxc.namespace.share.net = /var/lib/snug/host-net\n\
          lxc.mount.auto =\n\
          lxc.mount.auto = proc:rw cgroup:rw:force\n\
          lxc.mount.auto = shmounts:/var/lib/incus/shmounts/snug-1000_dev:/dev/.incus-mounts"

@@ -9,7 +9,8 @@ use crate::setting::{Setting, SettingKey};
 use crate::spec::{Phase, Spec, TemporaryTag};
 use crate::text;
 
-/// One step. All are idempotent: carried out twice, or after a half-made first time, they end in the same state.
+/// One step. All but [`Step::CreateInstance`], which refuses a name that is taken, are idempotent: carried out twice, or after
+/// a half-made first time, they end in the same state.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Step {
@@ -46,12 +47,12 @@ pub enum Step {
         /// The client of `run --rm`.
         temporary: Option<TemporaryTag>,
     },
-    /// Bring the instance up to date with the spec: agent's version, address, limits of the owner.
+    /// Bring the instance up to date with the spec: agent's version, address, devices.
     UpdateInstance {
         /// Its name.
         name: ContainerName,
     },
-    /// The run directory with its ACL, the small tmpfs, the policy, the agent of this version.
+    /// The run directory with its ACL, the policy, the agent of this version.
     PrepareRunDirectory {
         /// Whose.
         name: ContainerName,
@@ -61,7 +62,7 @@ pub enum Step {
         /// Whose.
         name: ContainerName,
     },
-    /// `provision.json`.
+    /// The small tmpfs that the guest sees, with `provision.json` in it.
     WriteProvision {
         /// Whose.
         name: ContainerName,

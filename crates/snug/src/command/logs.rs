@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::error::CommandError;
 use crate::{completion, entry};
 
-/// How often `-f` looks. The one place where Snug asks again and again: the console is a ring buffer in the memory of the
+/// How often `-f` looks. Nothing tells when there is more: the console is a ring buffer in the memory of the
 /// guest's LXC monitor, without a file to watch and without an event of Incus when it grows (6.0.4), and attaching to the
 /// console itself would take it from whoever else is attached. It lasts as long as somebody looks on, at a person's pace.
 const INTERVAL: Duration = Duration::from_secs(1);

@@ -73,14 +73,26 @@ fn peer(call: &Call, member: &str) -> Answer {
     }
 }
 
+/// Whether a call only waits for the end of one of the caller's jobs.
+pub fn waits_for_job(daemon: &Daemon, call: &Call) -> bool {
+    call.member() == "Wait"
+        && matches!(call.interface().as_str(), job::INTERFACE | "")
+        && find_job(daemon, call, &call.path()).is_some_and(|job| job.is_some())
+}
+
+/// The job that `path` names, when it exists for the caller; nothing where the path is no job's.
+fn find_job(daemon: &Daemon, call: &Call, path: &str) -> Option<Option<Arc<Job>>> {
+    let id = path.strip_prefix(ROOT)?.strip_prefix("/job/")?;
+    Some(id.parse().ok().and_then(|id| daemon.jobs().find(id, call.caller.uid)))
+}
+
 /// The object at `path`, when it exists for the caller.
 async fn find(daemon: &Arc<Daemon>, call: &Call, path: &str) -> Result<Object, Refusal> {
     let caller = call.caller.uid;
     if path == ROOT {
         return Ok(Object::Root);
     }
-    if let Some(id) = path.strip_prefix(ROOT).and_then(|rest| rest.strip_prefix("/job/")) {
-        let job = id.parse().ok().and_then(|id| daemon.jobs().find(id, caller));
+    if let Some(job) = find_job(daemon, call, path) {
         return job.map(Object::Job).ok_or_else(|| Refusal::no_object(path));
     }
     if let Some((uid, name)) = parse_container_path(path) {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use tokio::sync::mpsc;
-use zbus::{Connection, DynamicType, Message, Variant};
+use zbus::{Connection, DynamicType, Message, ObjectPath, Variant};
 
 /// Where signals are put.
 #[derive(Clone)]
@@ -39,6 +39,22 @@ impl Outbox {
             // The receiver is gone only when the daemon ends.
             Ok(message) => drop(self.0.send(message)),
             Err(error) => tracing::error!("cannot build the signal {interface}.{member}: {error}"),
+        }
+    }
+
+    /// Tells one connection of an object that is there from now on.
+    pub fn object_added<B: serde::Serialize + zbus::Type>(&self, to: &str, path: &str, interfaces: &B) {
+        self.object_signal(to, path, "InterfacesAdded", interfaces);
+    }
+
+    /// Tells one connection that an object is gone.
+    pub fn object_removed(&self, to: &str, path: &str, interface: &str) {
+        self.object_signal(to, path, "InterfacesRemoved", &vec![interface]);
+    }
+
+    fn object_signal<B: serde::Serialize + zbus::Type>(&self, to: &str, path: &str, member: &str, body: &B) {
+        if let Ok(path) = ObjectPath::try_from(path) {
+            self.signal(to, super::ROOT, "org.freedesktop.DBus.ObjectManager", member, &(path, body));
         }
     }
 

@@ -181,8 +181,11 @@ async fn answer(daemon: &Arc<Daemon>, message: Message) {
     let answer = match daemon.admission().user(uid) {
         Some(_place) => {
             // Who waits for the end of a job waits for no turn of others: he asks for nothing.
-            let is_waiting = call.member() == "Wait";
-            let _turn = if is_waiting { None } else { Some(daemon.admission().turn(uid).await) };
+            let _turn = if dispatch::waits_for_job(daemon, &call) {
+                None
+            } else {
+                Some(daemon.admission().turn(uid).await)
+            };
             dispatch::call(daemon, &call).await
         }
         None => Err(Refusal::Bus("LimitsExceeded", "too many calls at once".to_owned())),
@@ -248,12 +251,16 @@ async fn farewell(daemon: &Arc<Daemon>, messages: MessageStream, mut calls: Join
         tracing::warn!("the name was not given back: {error}");
     }
     daemon.jobs().cancel_all();
+    let end = Instant::now() + FAREWELL;
     let answered = async { while calls.join_next().await.is_some() {} };
     let mut active = daemon.jobs().active();
-    if tokio::time::timeout(FAREWELL, active.wait_for(|count| *count == 0)).await.is_err() {
-        tracing::warn!("jobs did not end in time; the next daemon finishes or undoes them");
-    } else if tokio::time::timeout(LAST_ANSWERS, answered).await.is_err() {
+    let ended = tokio::time::timeout_at(end, active.wait_for(|count| *count == 0)).await.is_ok();
+    if ended && tokio::time::timeout(LAST_ANSWERS, answered).await.is_err() {
         tracing::debug!("a call is left without its answer");
+    }
+    // One of those calls may have begun a job that was cancelled as it began.
+    if tokio::time::timeout_at(end, active.wait_for(|count| *count == 0)).await.is_err() {
+        tracing::warn!("jobs did not end in time; the next daemon finishes or undoes them");
     }
     Ok(End::Told)
 }

@@ -114,16 +114,16 @@ async fn check(
     })
 }
 
-/// All containers of `uid`, or of everybody, without their state.
+/// All containers of `uid`, without their state.
 ///
 /// # Errors
 /// What Incus says.
-pub async fn list(client: &Client, config: &Config, uid: Option<Uid>) -> Result<Vec<Found>> {
-    let (client, options) = scope(client, config, uid);
-    owned(config, uid, client.instances().list(&options).await).await
+pub async fn list(client: &Client, config: &Config, uid: Uid) -> Result<Vec<Found>> {
+    let (client, options) = scope(client, config, Some(uid));
+    owned(config, Some(uid), client.instances().list(&options).await).await
 }
 
-/// The same with state, addresses and snapshots.
+/// All containers of `uid`, or of everybody, with state, addresses and snapshots.
 ///
 /// # Errors
 /// What Incus says.

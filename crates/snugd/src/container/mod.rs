@@ -2,10 +2,14 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | [`console`] | what a guest's console has shown |
 //! | [`expected`] | those that are being made |
 //! | [`lookup`] | whose they are: what is found for an owner and what does not exist for him |
+//! | [`record`] | what is kept of each one's past |
 //! | [`view`] | what a client sees of one |
 
+pub mod console;
 pub mod expected;
 pub mod lookup;
+pub mod record;
 pub mod view;

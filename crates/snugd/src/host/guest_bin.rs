@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use snug_core::paths::Paths;
@@ -52,12 +51,7 @@ fn same(path: &Path, content: &[u8]) -> bool {
 /// # Errors
 /// What the system says.
 pub fn versions(paths: &Paths) -> Result<BTreeSet<String>> {
-    let directory = paths.guest_versions();
-    let entries = match fs::read_dir(&directory) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
-        other => other.map_err(|error| Error::system(format!("read {}", directory.display()), error))?,
-    };
-    Ok(entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect())
+    Ok(file::names_in(&paths.guest_versions())?.into_iter().collect())
 }
 
 /// Removes every version that is not in `used`.

@@ -1,5 +1,5 @@
-//! What the daemon does on the host itself. Everything here blocks: call it through `tokio::task::spawn_blocking`.
-//! Nothing here runs a program.
+//! What the daemon does on the host itself. All of it but [`patience`] and [`readiness`] blocks, call it through
+//! `tokio::task::spawn_blocking`; what asks the kernel alone ([`process`]) is answered at once. Nothing here runs a program.
 //!
 //! | module | what |
 //! |---|---|

@@ -23,13 +23,6 @@ impl Process {
         Some(Self { pid, start: start_time(&stat)? })
     }
 
-    /// Reads `PID:STARTTIME`.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        let (pid, start) = text.split_once(':')?;
-        Some(Self { pid: pid.parse().ok()?, start: start.parse().ok()? })
-    }
-
     /// A descriptor that becomes readable when the process ends; `None` when it has ended.
     ///
     /// # Errors
@@ -54,12 +47,6 @@ impl Process {
     }
 }
 
-impl std::fmt::Display for Process {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}:{}", self.pid, self.start)
-    }
-}
-
 fn start_time(stat: &str) -> Option<u64> {
     // The name in parentheses may hold anything, also `) `.
     let (_, rest) = stat.rsplit_once(") ")?;
@@ -73,7 +60,7 @@ mod tests {
     #[test]
     fn a_process_is_found_again_and_another_start_is_another_process() {
         let me = Process::of(std::process::id()).unwrap();
-        assert_eq!(Process::parse(&me.to_string()), Some(me));
+        assert_eq!(Process::of(std::process::id()), Some(me));
         assert!(me.open().unwrap().is_some());
         assert!(Process { start: me.start + 1, ..me }.open().unwrap().is_none());
         assert!(Process { pid: u32::MAX, ..me }.open().unwrap().is_none());

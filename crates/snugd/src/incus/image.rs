@@ -7,12 +7,13 @@ use std::path::Path;
 
 use incus_client::{Client, Image, ImageImport, InstanceType};
 use snug_core::image::{ImageRef, Remote};
+use snug_core::spec::OWNER_KEY;
 use zbus::Variant;
 
 use super::handed::{Handed, RESERVE};
 use super::image_metadata::{self, Metadata};
 use super::quirks;
-use super::viewer::{OWNER, Viewer, split_alias};
+use super::viewer::{Viewer, split_alias};
 use crate::error::{Error, ErrorKind, Result, failed, invalid};
 use crate::host::space;
 
@@ -134,7 +135,7 @@ pub async fn import(
     })
     .await??;
     let options = ImageImport {
-        properties: [(OWNER.to_owned(), viewer.tag().to_string())].into(),
+        properties: [(OWNER_KEY.to_owned(), viewer.tag().to_string())].into(),
         rootfs_limit: Some(size),
         ..ImageImport::default()
     };
@@ -216,7 +217,7 @@ pub async fn remove(
     let images = client.images();
     let (image, _) = images.get(&fingerprint).await?;
     let own = |alias: &str| viewer.own(alias).is_some();
-    if !viewer.is_root() && !image.properties.contains_key(OWNER) {
+    if !viewer.is_root() && !image.properties.contains_key(OWNER_KEY) {
         return Err(Error::new(
             ErrorKind::NotAuthorized,
             format!("'{reference}' belongs to all users of this host"),

@@ -2,10 +2,9 @@
 
 use incus_client::{Client, Config, ProjectPut};
 
-use crate::error::{Error, Result};
+use snug_core::spec::OWNER_KEY;
 
-/// What marks a project as one of Snug's.
-pub const OWNER_KEY: &str = "user.snug.owner";
+use crate::error::{Error, Result};
 
 /// Makes sure that the project is there.
 ///

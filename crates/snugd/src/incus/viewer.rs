@@ -1,10 +1,7 @@
 //! For whom an image exists, and what he calls it.
 
 use incus_client::Image;
-use snug_core::spec::OwnerTag;
-
-/// Property of an imported image: whose it is.
-pub const OWNER: &str = "user.snug.owner";
+use snug_core::spec::{OWNER_KEY, OwnerTag};
 
 /// For whom images exist: those of all, and his own. For root all do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,14 +53,14 @@ impl Viewer {
     /// Whether he imported it.
     #[must_use]
     pub fn imported(&self, image: &Image) -> bool {
-        image.properties.get(OWNER).is_some_and(|owner| *owner == self.0.to_string())
+        image.properties.get(OWNER_KEY).is_some_and(|owner| *owner == self.0.to_string())
     }
 
     /// Whether the image exists for him.
     #[must_use]
     pub fn sees(&self, image: &Image) -> bool {
         self.is_root()
-            || !image.properties.contains_key(OWNER)
+            || !image.properties.contains_key(OWNER_KEY)
             || self.imported(image)
             || image.aliases.iter().any(|alias| self.own(&alias.name).is_some())
     }
@@ -100,7 +97,7 @@ mod tests {
         let mut image: Image = serde_json::from_str("{\"fingerprint\":\"abc\"}").unwrap();
         image.aliases = aliases.iter().map(|name| ImageAlias::new(*name)).collect();
         if let Some(tag) = owner {
-            image.properties.insert(OWNER.into(), tag.to_owned());
+            image.properties.insert(OWNER_KEY.into(), tag.to_owned());
         }
         image
     }

@@ -2,11 +2,9 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`record`] | logs of ended jobs, kept per container |
 //! | [`table`] | all jobs, their objects' life, and the queue of each container |
 //! | this | one job: stage, percentage, log, cancel, end |
 
-pub mod record;
 pub mod table;
 
 use std::collections::HashMap;
@@ -35,9 +33,9 @@ pub enum State {
     Running,
     /// Ended well.
     Done,
-    /// Ended badly; what it did is undone.
+    /// Ended badly; what it did is undone, where that can be ([`snug_core::plan::Step::undo`]).
     Failed,
-    /// The caller cancelled it; what it did is undone.
+    /// The caller cancelled it; what it did is undone in the same way.
     Cancelled,
 }
 

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use super::{Answer, Job, Subject, cancelled};
 use crate::bus::outbox::Outbox;
 use crate::error::{Result, failed};
+use crate::turns::{Turn, Turns};
 
 /// How long the object of an ended job can still be asked.
 const KEPT: Duration = Duration::from_secs(60);
@@ -19,18 +20,18 @@ const MOST_KEPT: usize = 512;
 /// What must wait for each other: one user's container (or image) of that name.
 pub type Key = (u32, String);
 
-type Queue = Arc<tokio::sync::Mutex<()>>;
-
 #[derive(Default)]
 struct Inner {
     jobs: HashMap<u64, Arc<Job>>,
-    queues: HashMap<Key, Queue>,
     last: u64,
+    /// The daemon ends: what begins now is cancelled as it begins.
+    closing: bool,
 }
 
 /// All jobs.
 pub struct Table {
     inner: Mutex<Inner>,
+    queues: Turns<Key>,
     active: watch::Sender<usize>,
     outbox: Outbox,
 }
@@ -54,6 +55,7 @@ impl Table {
         let last = u64::try_from(now.as_millis()).unwrap_or_default();
         Arc::new(Self {
             inner: Mutex::new(Inner { last, ..Inner::default() }),
+            queues: Turns::new(1),
             active: watch::Sender::new(0),
             outbox,
         })
@@ -88,22 +90,18 @@ impl Table {
         Active(self.clone())
     }
 
-    /// Asks every job to stop.
+    /// Asks every job to stop, those too that a call begins after this.
     pub fn cancel_all(&self) {
-        for job in self.inner().jobs.values() {
+        let mut inner = self.inner();
+        inner.closing = true;
+        for job in inner.jobs.values() {
             job.cancel();
         }
     }
 
-    fn queue(&self, key: Key) -> Queue {
-        let mut inner = self.inner();
-        inner.queues.retain(|_, queue| Arc::strong_count(queue) > 1);
-        inner.queues.entry(key).or_default().clone()
-    }
-
-    /// Waits until nothing else is at work on `key`; the guard keeps it so.
-    pub async fn reserve(&self, key: Key) -> tokio::sync::OwnedMutexGuard<()> {
-        self.queue(key).lock_owned().await
+    /// Waits until nothing else is at work on `key`; the turn keeps it so.
+    pub async fn reserve(&self, key: Key) -> Turn {
+        self.queues.take(key).await
     }
 
     fn forget_oldest(&self, uid: u32) {
@@ -112,8 +110,14 @@ impl Table {
         let mut ids: Vec<u64> = inner.jobs.values().filter(ended).map(|job| job.id()).collect();
         if let Some(excess) = ids.len().checked_sub(MOST_KEPT) {
             ids.sort_unstable();
-            ids.iter().take(excess).for_each(|id| drop(inner.jobs.remove(id)));
+            for job in ids.iter().take(excess).filter_map(|id| inner.jobs.remove(id)) {
+                self.tell_removed(&job);
+            }
         }
+    }
+
+    fn tell_removed(&self, job: &Job) {
+        self.outbox.object_removed(&job.subject().connection, &job.path(), super::INTERFACE);
     }
 
     /// Starts a job: it waits for its turn, does `work`, and ends. `repair` runs when `work` panicked, which leaves
@@ -130,14 +134,19 @@ impl Table {
             inner.last += 1;
             let job = Job::new(inner.last, subject, self.outbox.clone());
             inner.jobs.insert(job.id(), job.clone());
+            if inner.closing {
+                job.cancel();
+            }
+            // Here, so that nothing is told of it before.
+            let interfaces = HashMap::from([(super::INTERFACE, job.properties())]);
+            self.outbox.object_added(&job.subject().connection, &job.path(), &interfaces);
             job
         };
         let active = self.begin();
-        let queue = self.queue(key);
         let table = self.clone();
         let worker = job.clone();
         tokio::spawn(async move {
-            let outcome = run(&worker, queue, work, repair).await;
+            let outcome = run(&worker, table.reserve(key), work, repair).await;
             worker.finish(outcome);
             drop(active);
             let (id, uid) = (worker.id(), worker.subject().uid);
@@ -145,13 +154,20 @@ impl Table {
             drop(worker);
             table.forget_oldest(uid);
             tokio::time::sleep(KEPT).await;
-            table.inner().jobs.remove(&id);
+            if let Some(job) = table.inner().jobs.remove(&id) {
+                table.tell_removed(&job);
+            }
         });
         job
     }
 }
 
-async fn run<W, F, R, G>(job: &Arc<Job>, queue: Queue, work: W, repair: R) -> Result<Answer>
+async fn run<W, F, R, G>(
+    job: &Arc<Job>,
+    turn: impl Future<Output = Turn>,
+    work: W,
+    repair: R,
+) -> Result<Answer>
 where
     W: FnOnce(Arc<Job>) -> F + Send + 'static,
     F: Future<Output = Result<Answer>> + Send + 'static,
@@ -159,8 +175,10 @@ where
     G: Future<Output = ()> + Send + 'static,
 {
     let _turn = tokio::select! {
-        turn = queue.lock_owned() => turn,
+        // One that is cancelled already does not begin.
+        biased;
         () = job.cancelled() => return Err(cancelled()),
+        turn = turn => turn,
     };
     job.start();
     // A task of its own, so that a panic ends the job and not the daemon (release builds abort: the next daemon
@@ -244,6 +262,15 @@ mod tests {
         second.cancel();
         assert_eq!(second.ended().await, State::Cancelled);
         assert!(!ran.load(Ordering::SeqCst));
+    }
+
+    #[tokio::test]
+    async fn what_a_late_call_begins_while_the_daemon_ends_does_nothing() {
+        let table = Table::new(Outbox::discarding());
+        table.cancel_all();
+        let work = |_| async { panic!("it must not begin") };
+        let job = table.spawn(subject(1, "dev"), (1, "dev".into()), work, || async {});
+        assert_eq!(job.ended().await, State::Cancelled);
     }
 
     #[tokio::test]

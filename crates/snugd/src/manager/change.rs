@@ -12,10 +12,11 @@ use snug_core::spec::TemporaryTag;
 use zbus::{OwnedVariant, Variant};
 
 use super::creation::Request;
+use crate::container::record;
 use crate::daemon::Daemon;
 use crate::error::Result;
 use crate::host::owner;
-use crate::job::{Answer, Job, record};
+use crate::job::{Answer, Job};
 use crate::temporary;
 use crate::work::Work;
 

@@ -97,6 +97,8 @@ impl Request {
         let mut settings: Settings = work.config.settings.clone();
         self.settings.iter().for_each(|setting| settings.set(setting));
         let image_present = matches!(work.images().find(&image).await?, Found::Here(_));
+        // Here too, or a home that cannot be used would be found out after `replace` has removed what was there.
+        work.account(&resolved.grants.home()).await?;
         let spec = Spec::new(&image, &resolved.preset, resolved.grants, settings);
         if spec.to_json().len() > LONGEST_SPEC {
             return Err(invalid(format!("the grants and settings of '{}' are too long together", work.name))

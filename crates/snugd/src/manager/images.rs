@@ -20,6 +20,7 @@ use crate::host::{owner, patience};
 use crate::incus::handed::Handed;
 use crate::incus::image;
 use crate::incus::viewer::Viewer;
+use crate::job::table::Key;
 use crate::job::{self, Subject};
 use crate::work::images::Images;
 
@@ -64,6 +65,11 @@ async fn may_store(uid: Uid) -> Result<()> {
 fn referenced(call: &Call) -> std::result::Result<(String, Options), crate::bus::call::Refusal> {
     let (reference, options) = call.arguments::<(String, HashMap<String, OwnedVariant>)>()?;
     Ok((reference, Options::from(options)))
+}
+
+/// What imports and removals of one user's image wait in.
+fn queue(uid: Uid, image: &ImageRef) -> Key {
+    (uid.0, format!("image:{image}"))
 }
 
 fn subject(call: &Call, verb: &'static str, image: &str) -> Subject {
@@ -147,7 +153,7 @@ pub async fn import(daemon: &Arc<Daemon>, call: &Call) -> Answer {
     leave_room(daemon, call)?;
     let job = daemon.jobs().spawn(
         subject(call, "ImportImage", &alias),
-        (uid.0, format!("image:{alias}")),
+        queue(uid, &reference),
         move |job| async move {
             if dry_run {
                 return plan(format!("import the image '{reference}'"));
@@ -184,11 +190,11 @@ pub async fn remove(daemon: &Arc<Daemon>, call: &Call) -> Answer {
     let image = config.images.parse(&reference).map_err(Error::from)?;
     let worker = daemon.clone();
     // Root acts for all, unless he names an owner.
-    let viewer = viewer(if call.caller.uid == 0 { Uid(0) } else { uid }).await?;
+    let viewer = viewer(uid).await?;
     leave_room(daemon, call)?;
     let job = daemon.jobs().spawn(
         subject(call, "RemoveImage", &image.to_string()),
-        (uid.0, format!("image:{image}")),
+        queue(uid, &image),
         move |job| async move {
             if dry_run {
                 return plan(format!("remove the image '{image}'"));

@@ -7,11 +7,12 @@ use zbus::Variant;
 
 use super::{manage_all, named, target, unnamed};
 use crate::bus::call::{Answer, Call};
+use crate::container::console;
 use crate::container::lookup::{self, missing};
+use crate::container::record::{self, Kind};
 use crate::container::view::{self, View};
 use crate::daemon::Daemon;
 use crate::error::{Error, invalid};
-use crate::job::record::{self, Kind};
 
 /// `List`.
 ///
@@ -71,40 +72,16 @@ pub async fn log(daemon: &Arc<Daemon>, call: &Call) -> Answer {
                 .await
                 .map_err(Error::from)??
         }
-        "console" => console(daemon, &config.project(uid), uid, &found).await?,
+        "console" => {
+            let incus = daemon.incus().project(config.project(uid));
+            let running = found.instance.status_code.is_running();
+            console::read(&incus, daemon.paths(), uid, &name, running).await?
+        }
         other => {
             return Err(invalid(format!("there is no log '{other}'")).hint("there are: console, job").into());
         }
     };
     call.answer(&text)
-}
-
-/// What the console has shown, as far as it is kept. Incus gives what a running guest has written since the last time
-/// it was asked, and of a stopped one the same text each time.
-async fn console(
-    daemon: &Daemon,
-    project: &str,
-    uid: Uid,
-    found: &lookup::Found,
-) -> crate::error::Result<String> {
-    let fresh = match daemon.incus().project(project).instances().console_log(found.name.as_str()).await {
-        // A guest may write anything to its console; D-Bus strings hold no NUL and are UTF-8.
-        Ok(bytes) => String::from_utf8_lossy(&bytes).replace('\0', ""),
-        // One that never ran has none.
-        Err(error) if matches!(error.status(), Some(400 | 404)) => String::new(),
-        Err(error) => return Err(error.into()),
-    };
-    let (paths, name) = (daemon.paths().clone(), found.name.clone());
-    let running = found.instance.status_code.is_running();
-    tokio::task::spawn_blocking(move || {
-        let kept = record::read(&paths, uid, &name, Kind::Console)?;
-        if fresh.is_empty() || (!running && kept.contains(&fresh)) {
-            return Ok(kept);
-        }
-        record::append_text(&paths, uid, &name, Kind::Console, &fresh)?;
-        record::read(&paths, uid, &name, Kind::Console)
-    })
-    .await?
 }
 
 /// Everything of `uid` with its object path.

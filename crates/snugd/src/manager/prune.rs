@@ -44,7 +44,7 @@ async fn run(daemon: &Arc<Daemon>, uid: Uid, dry_run: bool, job: &Job) -> Result
     let mut plan = Vec::new();
     let mut removed = Vec::new();
     let mut failure = None;
-    for found in lookup::list(daemon.incus(), &config, Some(uid)).await? {
+    for found in lookup::list(daemon.incus(), &config, uid).await? {
         job.check()?;
         let name = found.name.clone();
         let _turn = if dry_run { None } else { Some(daemon.jobs().reserve((uid.0, name.to_string())).await) };
@@ -64,7 +64,7 @@ async fn run(daemon: &Arc<Daemon>, uid: Uid, dry_run: bool, job: &Job) -> Result
             }
         }
     }
-    let all = lookup::list(daemon.incus(), &config, None).await?;
+    let all = lookup::all(daemon.incus(), &config).await?;
     // Root, who has none of his own, looks after everybody's; a user learns nothing about others.
     let whose = (uid.0 != 0).then_some(uid);
     plan.extend(cleanup::sweep(daemon, &config, &all, whose, dry_run).await?);

@@ -12,10 +12,10 @@ use snug_core::spec::{Phase, TEMPORARY_KEY, TemporaryTag};
 use super::Work;
 use crate::agent;
 use crate::container::lookup::{self, Found};
+use crate::container::record;
 use crate::daemon::Daemon;
 use crate::error::{Error, Result};
 use crate::host::{mounts, owner, rundir};
-use crate::job::record;
 use crate::temporary;
 
 impl Work {
@@ -82,10 +82,10 @@ pub async fn begin(daemon: &Arc<Daemon>) {
 
 async fn begin_with(daemon: &Arc<Daemon>) -> Result<()> {
     let config = daemon.config().await?;
-    let all = lookup::all(daemon.incus(), &config).await?;
-    let paths = daemon.paths().clone();
-    let all = tokio::task::spawn_blocking(move || turn_strangers_away(&paths, all)).await?;
-    for found in &all {
+    let every = lookup::all(daemon.incus(), &config).await?;
+    let (paths, all) = (daemon.paths().clone(), every.clone());
+    let own = tokio::task::spawn_blocking(move || turn_strangers_away(&paths, all)).await?;
+    for found in &own {
         let (uid, name) = (found.owner.uid, found.name.clone());
         if is_unsettled(found) {
             let turn = daemon.jobs().reserve((uid.0, name.to_string())).await;
@@ -100,7 +100,7 @@ async fn begin_with(daemon: &Arc<Daemon>) -> Result<()> {
             temporary::watch(daemon, uid, name, tag);
         }
     }
-    sweep(daemon, &config, &all, None, false).await.map(|_| ())
+    sweep(daemon, &config, &every, None, false).await.map(|_| ())
 }
 
 /// Closes the way to containers whose owner's uid has somebody else now: they may be running, and the way in knows the uid
@@ -133,7 +133,7 @@ pub async fn recover(daemon: &Arc<Daemon>, uid: Uid, name: &ContainerName) -> Re
     let state = work.settled().await?;
     match state.container {
         None => {
-            work.remove_leftover_directory().await?;
+            work.remove_directory().await?;
             daemon.announce(&work.config, uid, name, "removed").await;
         }
         Some(container) => {
@@ -199,13 +199,13 @@ pub async fn sweep(
             continue;
         }
         let sentence = format!("remove the directory {}", directory.display());
-        if dry_run {
-            removed.push(sentence);
+        // A job may be about to make it just now.
+        let _turn = if dry_run { None } else { Some(daemon.jobs().reserve((uid.0, name.to_string())).await) };
+        if exists(daemon, config, uid, &name).await? {
             continue;
         }
-        // A job may be about to make it just now.
-        let _turn = daemon.jobs().reserve((uid.0, name.to_string())).await;
-        if exists(daemon, config, uid, &name).await? {
+        if dry_run {
+            removed.push(sentence);
             continue;
         }
         let paths = daemon.paths().clone();
@@ -254,9 +254,6 @@ pub fn stale_mounts(daemon: &Daemon, all: &[Found]) -> Result<Vec<std::path::Pat
     let existing: Vec<_> =
         all.iter().map(|found| daemon.paths().container_dir(found.owner.uid, &found.name)).collect();
     let mut stale = mounts::below(&run)?;
-    stale.retain(|target| {
-        *target != daemon.paths().host_network()
-            && !existing.iter().any(|directory| target.starts_with(directory))
-    });
+    stale.retain(|target| !existing.iter().any(|directory| target.starts_with(directory)));
     Ok(stale)
 }

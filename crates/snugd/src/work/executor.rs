@@ -6,14 +6,14 @@ use snug_core::spec::Phase;
 use super::Work;
 use crate::error::{Error, Result};
 use crate::failpoint;
-use crate::host::rundir;
 use crate::job::cancelled;
 
 impl Work {
-    /// Carries the plan out, or nothing of it.
+    /// Carries the plan out, or nothing of it. What has no undo stays done: an image that was fetched, a container that was
+    /// removed to be replaced.
     ///
     /// # Errors
-    /// What the failed step says; what was done is undone then.
+    /// What the failed step says; what was done is undone then, where it can be.
     pub async fn carry_out(&self, plan: &Plan) -> Result<()> {
         let mut steps = plan.steps.iter().enumerate().peekable();
         while let Some((done, step)) = steps.next() {
@@ -126,10 +126,7 @@ impl Work {
     /// An undone start leaves a whole container; an undone creation leaves no directory.
     async fn settle_after_undo(&self) -> Result<()> {
         match self.look().await? {
-            None => {
-                let (paths, uid, name) = (self.daemon.paths().clone(), self.uid(), self.name.clone());
-                self.blocking(move || rundir::remove(&paths, uid, &name)).await
-            }
+            None => self.remove_directory().await,
             Some(found) if found.phase == Phase::Starting => self.set_phase(Phase::Ready).await,
             Some(_) => Ok(()),
         }

@@ -9,6 +9,7 @@ use snug_core::paths::GUEST_AGENT;
 use super::Work;
 use super::provision::HANGUP_GRACE;
 use crate::agent;
+use crate::container::console;
 use crate::error::{Error, ErrorKind, Result, failed};
 use crate::failpoint;
 use crate::host::{bridge, readiness};
@@ -140,8 +141,13 @@ impl Work {
 
     /// Puts the end of the guest's console into the job's log.
     async fn tell_console(&self) {
-        let console = self.incus().instances().console_log(self.name.as_str()).await.unwrap_or_default();
-        let text = String::from_utf8_lossy(&console).into_owned();
+        let paths = self.daemon.paths();
+        // Whether it runs is not looked up for this: what is there already is not added again.
+        let read = console::read(&self.incus(), paths, self.uid(), &self.name, false).await;
+        let text = read.unwrap_or_else(|error| {
+            tracing::warn!(container = %self.name, "the console cannot be read: {error}");
+            String::new()
+        });
         for line in
             text.lines().filter(|line| !line.trim().is_empty()).rev().take(5).collect::<Vec<_>>().iter().rev()
         {

@@ -13,13 +13,13 @@ use snug_wire::provision::RESERVE;
 use super::images::{Followed, follow};
 use super::{VERSION, Work};
 use crate::container::lookup::{self, Found};
+use crate::container::record;
 use crate::error::{Error, ErrorKind, Result, failed};
 use crate::failpoint;
-use crate::host::{file, rundir};
+use crate::host::file;
 use crate::incus::image::{self, Found as FoundImage};
 use crate::incus::patiently;
 use crate::incus::{idmap, network, pool, quirks};
-use crate::job::record;
 use crate::reservation::Reservation;
 
 impl Work {
@@ -75,7 +75,8 @@ impl Work {
         Error::from(error).context(format!("create '{}'", self.name))
     }
 
-    /// What the host adds to a spec. An address that the instance has stays its own.
+    /// What the host adds to a spec. Pool, bridge and address that the instance has stay its own, whatever the configuration
+    /// says by now: an address is one of its bridge.
     async fn facts(&self, spec: &Spec, current: Option<&Found>) -> Result<(InstanceFacts, Reserved)> {
         use snug_core::grant::Network;
         let kept = current.and_then(|found| found.instance.devices.get("root")?.get("pool").cloned());
@@ -89,10 +90,12 @@ impl Work {
             .map(|pool| pool.name.clone())
             .ok_or_else(|| failed("there is no storage pool"))?,
         };
-        let own =
-            current.and_then(|found| found.instance.devices.get("eth0")?.get("ipv4.address")?.parse().ok());
+        let nic = current.and_then(|found| found.instance.devices.get("eth0"));
+        let bridge = nic.and_then(|nic| nic.get("network")).unwrap_or(&self.config.bridge).clone();
+        let own = nic.and_then(|nic| nic.get("ipv4.address")?.parse().ok());
         let bridged = matches!(spec.grants.network(), Network::Nat | Network::Mirror);
-        let reservation = if bridged && own.is_none() { Some(self.pick_address().await?) } else { None };
+        let reservation =
+            if bridged && own.is_none() { Some(self.pick_address(&bridge).await?) } else { None };
         let kept = current.and_then(|found| found.instance.config.get("security.idmap.base")?.parse().ok());
         let ids =
             if kept.is_none() && !spec.grants.privileged() { Some(self.pick_ids().await?) } else { None };
@@ -101,7 +104,7 @@ impl Work {
             name: self.name.clone(),
             project: self.config.project(self.uid()),
             pool,
-            bridge: self.config.bridge.clone(),
+            bridge,
             address: own.or(reservation.as_ref().map(|reservation| reservation.value)),
             version: VERSION.to_owned(),
             paths: self.daemon.paths().clone(),
@@ -132,8 +135,8 @@ impl Work {
         Ok(picked)
     }
 
-    async fn pick_address(&self) -> Result<Reservation<Ipv4Addr>> {
-        let subnet = network::ensure(self.daemon.incus(), &self.config.bridge).await?;
+    async fn pick_address(&self, bridge: &str) -> Result<Reservation<Ipv4Addr>> {
+        let subnet = network::ensure(self.daemon.incus(), bridge).await?;
         self.daemon
             .addresses()
             .take(network::taken(self.daemon.incus()), |taken, reserved| {
@@ -141,7 +144,7 @@ impl Work {
             })
             .await?
             .ok_or_else(|| {
-                failed(format!("no address is left on the bridge '{}'", self.config.bridge))
+                failed(format!("no address is left on the bridge '{bridge}'"))
                     .hint("remove containers that are not needed any more")
             })
     }
@@ -271,15 +274,6 @@ impl Work {
     async fn forget_record(&self) -> Result<()> {
         let (paths, uid, name) = (self.daemon.paths().clone(), self.uid(), self.name.clone());
         self.blocking(move || record::forget(&paths, uid, &name)).await
-    }
-
-    /// Removes the directory of a container that does not exist.
-    ///
-    /// # Errors
-    /// What the system says.
-    pub async fn remove_leftover_directory(&self) -> Result<()> {
-        let (paths, uid, name) = (self.daemon.paths().clone(), self.uid(), self.name.clone());
-        self.blocking(move || rundir::remove(&paths, uid, &name)).await
     }
 }
 

@@ -51,7 +51,6 @@ impl Work {
         let paths = self.daemon.paths().clone();
         self.blocking(move || {
             rundir::directory(&paths.state, 0o755)?;
-            rundir::directory(&paths.run(), 0o711)?;
             mounts::hold_host_network(&paths.host_network())
         })
         .await
@@ -97,9 +96,17 @@ impl Work {
         self.blocking(move || mounts::below(&own)?.iter().try_for_each(|target| mounts::detach(target))).await
     }
 
-    pub(super) async fn remove_run_directory(&self) -> Result<()> {
+    /// Removes the directory of a container that does not exist.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub async fn remove_directory(&self) -> Result<()> {
         let (paths, uid, name) = (self.daemon.paths().clone(), self.uid(), self.name.clone());
-        self.blocking(move || rundir::remove(&paths, uid, &name)).await?;
+        self.blocking(move || rundir::remove(&paths, uid, &name)).await
+    }
+
+    pub(super) async fn remove_run_directory(&self) -> Result<()> {
+        self.remove_directory().await?;
         // The container is gone, and that is what was asked for.
         if let Err(error) = self.remove_old_agents().await {
             self.notice(format!("earlier versions of the agent were not removed: {error}"));
@@ -130,7 +137,10 @@ impl Work {
     }
 
     /// The account with its home's real path, when the container shares it.
-    pub(super) async fn account(&self, home: &Home) -> Result<snug_core::owner::Account> {
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotEligible`], [`ErrorKind::Unsupported`]; [`ErrorKind::Busy`] for a home that does not answer.
+    pub async fn account(&self, home: &Home) -> Result<snug_core::owner::Account> {
         let mut account = self.owner.account.clone();
         match home {
             Home::Shared => {

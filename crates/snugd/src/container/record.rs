@@ -43,29 +43,57 @@ pub fn path(paths: &Paths, uid: Uid, name: &ContainerName, kind: Kind) -> PathBu
 pub fn append(paths: &Paths, uid: Uid, name: &ContainerName, verb: &str, lines: &[String]) -> Result<()> {
     let now = Timestamp::now();
     let text: String = lines.iter().map(|line| format!("{now:.0} {verb}: {line}\n")).collect();
-    append_text(paths, uid, name, Kind::Jobs, &text)
+    append_text(paths, uid, name, Kind::Jobs, &text).map(drop)
 }
 
-/// Adds text as it is; what is too old goes. Blocks.
+/// Adds text as it is; what is too old goes. Answers all that is kept. Blocks.
 ///
 /// # Errors
 /// What the system says.
-pub fn append_text(paths: &Paths, uid: Uid, name: &ContainerName, kind: Kind, more: &str) -> Result<()> {
+pub fn append_text(paths: &Paths, uid: Uid, name: &ContainerName, kind: Kind, more: &str) -> Result<String> {
+    change(paths, uid, name, kind, |text| text.push_str(more))
+}
+
+/// The same, unless it is there already.
+///
+/// # Errors
+/// What the system says.
+pub fn append_new(paths: &Paths, uid: Uid, name: &ContainerName, kind: Kind, more: &str) -> Result<String> {
+    change(paths, uid, name, kind, |text| {
+        if !text.contains(more) {
+            text.push_str(more);
+        }
+    })
+}
+
+fn change(
+    paths: &Paths,
+    uid: Uid,
+    name: &ContainerName,
+    kind: Kind,
+    change: impl FnOnce(&mut String),
+) -> Result<String> {
     let path = path(paths, uid, name, kind);
+    // What one adds must not be lost to another who has read before.
+    let _one = ADDING.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut text = file::read_or_empty(&path)?;
+    let before = text.len();
+    change(&mut text);
+    if text.len() == before {
+        return Ok(text);
+    }
     let directory = paths.state.join("log");
     rundir::directory(&paths.state, 0o755)?;
     rundir::directory(&directory, 0o700)?;
     rundir::directory(&directory.join(uid.to_string()), 0o700)?;
-    // What one adds must not be lost to another who has read before.
-    let _one = ADDING.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut text = file::read_or_empty(&path)?;
-    text.push_str(more);
     let over = text.len().saturating_sub(KEPT);
     let cut = match over {
         0 => 0,
         _ => text.bytes().skip(over).position(|byte| byte == b'\n').map_or(text.len(), |at| over + at + 1),
     };
-    file::replace(&path, &text.as_bytes()[cut..], 0o600)
+    text.drain(..cut);
+    file::replace(&path, text.as_bytes(), 0o600)?;
+    Ok(text)
 }
 
 /// Reads it. Blocks.
@@ -120,6 +148,9 @@ mod tests {
         let text = read(&paths, Uid(7), &name, Kind::Jobs).unwrap();
         assert!(text.len() <= KEPT && text.starts_with("20"), "{}", text.len());
         append_text(&paths, Uid(8), &name, Kind::Console, "x").unwrap();
+        for _ in 0..2 {
+            assert_eq!(append_new(&paths, Uid(8), &name, Kind::Console, "y").unwrap(), "xy");
+        }
         let all = [(Uid(7), name.clone()), (Uid(8), name.clone())];
         assert_eq!(kept(&paths).unwrap(), BTreeSet::from(all));
         forget(&paths, Uid(8), &name).unwrap();
