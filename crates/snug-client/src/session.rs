@@ -485,7 +485,9 @@ impl Session<'_> {
             FailureKind::NotFound => (127, Vec::new()),
             FailureKind::NotExecutable => (126, Vec::new()),
             FailureKind::Directory => {
-                (125, directory_hints(&self.request.directory, container, self.trusted))
+                let current = env::current_dir().ok();
+                let wanted = &self.request.directory;
+                (125, directory_hints(wanted, current.as_deref(), container, self.trusted))
             }
             FailureKind::Protocol => {
                 (125, vec![format!("`snug restart {container}` gives it the agent of this version")])

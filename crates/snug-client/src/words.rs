@@ -1,13 +1,32 @@
 //! What a person is told: hints, and a guest's own words made harmless.
 
+use std::path::Path;
+
 use crate::request::Directory;
 
-/// What would help where the container does not have a directory. Only an untrusted one shares nothing of the host.
-pub fn directory_hints(wanted: &Directory, container: &str, trusted: bool) -> Vec<String> {
-    let shared = if trusted {
-        "what is below your home is there where the container shares it".to_owned()
-    } else {
-        format!("{container} has none of the host's directories: `snug cp` brings files in and out")
+/// What the grant `places` shares. The same as `snug_core::grant::PLACES`, whose crate is too much for the hot path (a test
+/// of `snug` compares them).
+pub const PLACES: [&str; 6] = ["/mnt", "/media", "/run/media", "/srv", "/tmp", "/var/tmp"];
+
+/// What would help where the container does not have a directory: `wanted`, or `current`, the caller's own. Only an
+/// untrusted one shares nothing of the host.
+pub fn directory_hints(
+    wanted: &Directory,
+    current: Option<&Path>,
+    container: &str,
+    trusted: bool,
+) -> Vec<String> {
+    let meant = match wanted {
+        Directory::Guest(path) => Some(path.as_path()),
+        Directory::Same { .. } | Directory::Home => current,
+    };
+    let place = meant.and_then(|meant| PLACES.into_iter().find(|place| meant.starts_with(place)));
+    let shared = match place {
+        _ if !trusted => {
+            format!("{container} has none of the host's directories: `snug cp` brings files in and out")
+        }
+        Some(place) => format!("a container with the grant `places` has the host's {place}"),
+        None => "what is below your home is there where the container shares it".to_owned(),
     };
     match wanted {
         Directory::Guest(path) => {
@@ -48,11 +67,16 @@ mod tests {
 
     #[test]
     fn the_hints_for_a_missing_directory_name_what_would_help() {
-        let there = directory_hints(&Directory::Guest("/usr".into()), "dev", true);
+        let there = directory_hints(&Directory::Guest("/usr".into()), None, "dev", true);
         assert!(there[0].contains("your home") && there[1].contains("`-w`"), "{there:?}");
-        let nowhere = directory_hints(&Directory::Guest("/nowhere/at/all".into()), "dev", true);
+        let nowhere = directory_hints(&Directory::Guest("/nowhere/at/all".into()), None, "dev", true);
         assert!(!nowhere.concat().contains("your home"), "{nowhere:?}");
-        let here = directory_hints(&Directory::Same { or_home: false }, "dev", false);
+        let same = Directory::Same { or_home: false };
+        let here = directory_hints(&same, Some(Path::new("/tmp/x")), "dev", false);
         assert!(here[0].contains("snug cp") && here[1].contains("`-w DIR`"), "{here:?}");
+        for (current, word) in [("/var/tmp/x", "`places` has the host's /var/tmp"), ("/tmpfs", "your home")] {
+            let hints = directory_hints(&same, Some(Path::new(current)), "dev", true);
+            assert!(hints[0].contains(word), "{hints:?}");
+        }
     }
 }

@@ -17,6 +17,9 @@ use crate::text;
 pub use set::{GrantSet, MOST};
 pub use table::{Admin, Row, Support, Trust, ValueKind, row, table};
 
+/// Directories of the host that the grant `places` shares.
+pub const PLACES: [&str; 6] = ["/mnt", "/media", "/run/media", "/srv", "/tmp", "/var/tmp"];
+
 /// Longest grant, in bytes.
 const LONGEST: usize = 8192;
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::grant::{Home, Network};
 use crate::name::ContainerName;
 use crate::owner::Account;
-use crate::paths::{GUEST_AGENT, GUEST_BIN, GUEST_RUN, Paths};
+use crate::paths::{GUEST_AGENT, GUEST_BIN, GUEST_PLACES, GUEST_RUN, Paths};
 use crate::spec::{OWNER_KEY, OwnerTag, PHASE_KEY, Phase, SPEC_KEY, Spec, TEMPORARY_KEY, TemporaryTag};
 
 /// Ids of one container: room for nested rootless maps.
@@ -236,6 +236,10 @@ fn devices(spec: &Spec, owner: &Account, facts: &InstanceFacts) -> BTreeMap<Stri
     if spec.grants.home() != Home::Private {
         let home = mount(&paths.home_mount(uid, name), &owner.home_real, &[("recursive", "true")]);
         devices.insert("home".to_owned(), home);
+    }
+    if spec.grants.places() {
+        let places = mount(&paths.place_mounts(uid, name), Path::new(GUEST_PLACES), &[("recursive", "true")]);
+        devices.insert("snug-places".to_owned(), places);
     }
     match spec.grants.network() {
         Network::Nat | Network::Mirror => {

@@ -20,6 +20,8 @@ pub const VENDOR_DIR: &str = or(option_env!("SNUG_VENDOR_DIR"), "/usr/lib/snug")
 pub const GUEST_BIN: &str = "/.snug/bin";
 /// In the guest: the agent's run directory.
 pub const GUEST_RUN: &str = "/.snug/run";
+/// In the guest: where the host's shared places are mounted, for the agent to put each where it belongs.
+pub const GUEST_PLACES: &str = "/.snug/places";
 /// In the guest: the agent.
 pub const GUEST_AGENT: &str = "/.snug/bin/snug-agent";
 
@@ -134,6 +136,12 @@ impl Paths {
     #[must_use]
     pub fn home_mount(&self, uid: Uid, name: &ContainerName) -> PathBuf {
         self.mounts_dir(uid, name).join("home")
+    }
+
+    /// `…/NAME/mounts/places`: a directory for each of the host's places that are shared, for Incus' disk device.
+    #[must_use]
+    pub fn place_mounts(&self, uid: Uid, name: &ContainerName) -> PathBuf {
+        self.mounts_dir(uid, name).join("places")
     }
 
     /// `STATE/host-net`: the host's network namespace, bound to a file for `network=host`.

@@ -154,23 +154,33 @@ mod tests {
     fn a_request_becomes_grants() {
         let islands = ["private=.config/systemd/user", "private=.x"];
         for (preset, grants, without, wanted) in [
-            ("integrated", &[][..], &[][..], [&["home", "nesting", "network=nat"][..], &islands].concat()),
+            (
+                "integrated",
+                &[][..],
+                &[][..],
+                [&["home", "places", "nesting", "network=nat"][..], &islands].concat(),
+            ),
             (
                 "integrated",
                 &["network=host"],
                 &[],
-                [&["home", "nesting", "network=host"][..], &islands].concat(),
+                [&["home", "places", "nesting", "network=host"][..], &islands].concat(),
             ),
-            ("integrated", &[], &["nesting", "private=.x"], vec!["home", "network=nat", islands[0]]),
-            ("integrated", &[], &["private"], vec!["home", "nesting", "network=nat"]),
+            (
+                "integrated",
+                &[],
+                &["nesting", "private=.x"],
+                vec!["home", "places", "network=nat", islands[0]],
+            ),
+            ("integrated", &[], &["private"], vec!["home", "places", "nesting", "network=nat"]),
             (
                 "integrated",
                 &["private=.y"],
                 &["private"],
-                vec!["home", "nesting", "network=nat", "private=.y"],
+                vec!["home", "places", "nesting", "network=nat", "private=.y"],
             ),
-            ("integrated", &["home=private"], &[], vec!["home=private", "nesting", "network=nat"]),
-            ("integrated", &[], &["home"], vec!["nesting", "network=nat"]),
+            ("integrated", &["home=private"], &[], vec!["home=private", "places", "nesting", "network=nat"]),
+            ("integrated", &[], &["home"], vec!["places", "nesting", "network=nat"]),
             ("isolated", &[], &[], vec!["home=private", "network=nat", "nesting"]),
             ("isolated", &["home"], &[], [&["home", "network=nat", "nesting"][..], &islands].concat()),
         ] {
@@ -183,7 +193,7 @@ mod tests {
     fn what_a_preset_has_to_wait_for_is_named() {
         let waiting: Vec<String> =
             resolve("integrated", &[], &["gpu"]).unwrap().waiting.iter().map(Grant::to_string).collect();
-        assert_eq!(waiting, ["places", "session", "devices", "network=mirror", "host-exec", "host-open"]);
+        assert_eq!(waiting, ["session", "devices", "network=mirror", "host-exec", "host-open"]);
     }
 
     #[test]

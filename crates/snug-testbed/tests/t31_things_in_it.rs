@@ -11,10 +11,13 @@ mod common;
 use common::{NO_INIT, answer, fresh, fresh_with, instance_key, listed, refused};
 use snug_testbed::Bed;
 
+/// A container whose `/tmp` is not the host's: it goes with the test.
+const OWN_TMP: [&str; 2] = ["--no-grant", "places"];
+
 #[test]
 fn a_file_goes_in_and_comes_out_with_its_bytes_its_mode_and_a_sensible_owner() {
     let bed = Bed::require();
-    let dev = fresh(&bed, "tester", "copy-file", NO_INIT);
+    let dev = fresh_with(&bed, "tester", "copy-file", NO_INIT, &OWN_TMP);
     let dir = format!("copy-{}", std::process::id());
     answer(bed.shell(
         "tester",
@@ -35,7 +38,7 @@ fn a_file_goes_in_and_comes_out_with_its_bytes_its_mode_and_a_sensible_owner() {
 #[test]
 fn a_directory_goes_in_and_comes_out_whole() {
     let bed = Bed::require();
-    let dev = fresh(&bed, "tester", "copy-tree", NO_INIT);
+    let dev = fresh_with(&bed, "tester", "copy-tree", NO_INIT, &OWN_TMP);
     let dir = format!("tree-{}", std::process::id());
     let make = format!(
         "mkdir -p {dir}/sub/empty && echo one >{dir}/one && echo two >'{dir}/sub/two words' && ln -s one {dir}/link"
@@ -58,7 +61,7 @@ fn a_directory_goes_in_and_comes_out_whole() {
 #[test]
 fn what_the_user_may_not_read_is_named_and_the_rest_comes_out() {
     let bed = Bed::require();
-    let dev = fresh(&bed, "tester", "copy-part", NO_INIT);
+    let dev = fresh_with(&bed, "tester", "copy-part", NO_INIT, &OWN_TMP);
     let dir = format!("part-{}", std::process::id());
     let make = "mkdir -p /tmp/p/closed && cd /tmp/p && touch a z hidden && chmod 0 hidden closed";
     answer(dev.run(["sh", "-c", make]));
@@ -73,7 +76,7 @@ fn what_the_user_may_not_read_is_named_and_the_rest_comes_out() {
 #[test]
 fn copying_into_a_directory_keeps_the_name_and_a_stopped_container_is_started() {
     let bed = Bed::require();
-    let dev = fresh_with(&bed, "tester", "copy-into", NO_INIT, &["--no-start"]);
+    let dev = fresh_with(&bed, "tester", "copy-into", NO_INIT, &["--no-start", "--no-grant=places"]);
     let file = format!("into-{}", std::process::id());
     answer(bed.shell("tester", &format!("echo text >{file}")));
     bed.snug("tester").args(["cp", &file, "copy-into:/tmp/"]).run().unwrap().success();
@@ -84,7 +87,7 @@ fn copying_into_a_directory_keeps_the_name_and_a_stopped_container_is_started() 
 #[test]
 fn copying_refuses_what_has_no_container_or_two_and_what_does_not_exist() {
     let bed = Bed::require();
-    let _dev = fresh(&bed, "tester", "copy-wrong", NO_INIT);
+    let _dev = fresh_with(&bed, "tester", "copy-wrong", NO_INIT, &OWN_TMP);
     for (source, target, word) in [
         ("/etc/hostname", "/tmp/x", "NAME:"),
         ("copy-wrong:/etc/hostname", "copy-wrong:/tmp/x", "one"),
@@ -101,7 +104,7 @@ fn copying_refuses_what_has_no_container_or_two_and_what_does_not_exist() {
 #[test]
 fn a_hostile_archive_of_the_guest_writes_nothing_outside_the_target() {
     let bed = Bed::require();
-    let dev = fresh(&bed, "tester", "copy-evil", NO_INIT);
+    let dev = fresh_with(&bed, "tester", "copy-evil", NO_INIT, &OWN_TMP);
     let dir = format!("evil-{}", std::process::id());
     answer(bed.shell("tester", &format!("mkdir -p {dir}/out")));
     // A link first, then a file through it: what an archive may hold.

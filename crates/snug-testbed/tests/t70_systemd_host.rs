@@ -342,6 +342,22 @@ fn doctor_names_what_is_missing_and_how_to_get_it() {
 }
 
 #[test]
+fn what_is_plugged_into_the_host_is_in_its_containers_at_once() {
+    let bed = Bed::require();
+    let host = host(&bed);
+    snug(&host, &format!("create --image {NO_INIT} dev")).run().unwrap().success();
+    for place in ["/mnt/stick", "/run/media/tester/stick", "/media/stick"] {
+        let line = format!(
+            "mkdir -p {place} && mount -t tmpfs -o mode=1777 stick {place} && echo seen >{place}/file && chmod 644 {place}/file"
+        );
+        host.root(&line).run().unwrap().success();
+        assert_eq!(answer(snug(&host, &format!("run -c dev -w / -- cat {place}/file"))), "seen");
+        host.root(&format!("umount {place}")).run().unwrap().success();
+        assert_eq!(snug(&host, &format!("run -c dev -w / -- cat {place}/file")).run().unwrap().code(), 1);
+    }
+}
+
+#[test]
 fn the_hosts_time_zone_and_language_are_the_containers_from_its_next_start_on() {
     let bed = Bed::require();
     let host = host(&bed);

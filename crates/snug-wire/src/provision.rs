@@ -26,6 +26,9 @@ pub struct Provision {
     /// Addresses for `eth0`; `None` leaves the interfaces alone.
     #[serde(default)]
     pub network: Option<Network>,
+    /// Directories of the host that the guest has in the place of its own.
+    #[serde(default)]
+    pub places: Vec<Place>,
     /// Directories, relative to the owner's home or absolute, that are the container's own although the home is shared.
     #[serde(default)]
     pub private: Vec<PathBuf>,
@@ -41,6 +44,15 @@ pub struct Provision {
     /// The guest's disk is bounded: [`RESERVE`] is kept on it.
     #[serde(default)]
     pub reserve: bool,
+}
+
+/// A directory of the host that the guest has in the place of its own, such as `/tmp`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// Where it is mounted in the guest for the agent to take it from.
+    pub source: PathBuf,
+    /// Its path on the host: as it is known, and where that leads through a link (`/mnt` to `/var/mnt`) without one.
+    pub paths: Vec<PathBuf>,
 }
 
 /// A file of the guest that takes room until the daemon needs it.

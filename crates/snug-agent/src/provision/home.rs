@@ -27,7 +27,8 @@ pub fn path(guest: &Guest, provision: &Provision) -> PathBuf {
     }
 }
 
-fn same_directory(one: &Path, other: &Path) -> bool {
+/// Whether two paths lead to one directory.
+pub fn same_directory(one: &Path, other: &Path) -> bool {
     match (fs::metadata(one), fs::metadata(other)) {
         (Ok(one), Ok(other)) => one.dev() == other.dev() && one.ino() == other.ino(),
         _ => false,

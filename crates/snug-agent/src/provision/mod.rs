@@ -6,6 +6,7 @@
 //! | [`hosts`] | the texts of `hosts` and `sudoers` (pure) |
 //! | [`owner`] | the owner's account, groups, sudo |
 //! | [`home`] | his home directory |
+//! | [`host_places`] | `/tmp`, `/media` and so on of the host in the place of the guest's |
 //! | [`islands`] | the parts of a shared home that are the guest's own |
 //! | [`identity`] | host name, time zone, locale, resolver, markers of a container |
 //! | [`mounts`] | mounting |
@@ -15,6 +16,7 @@
 
 mod accounts;
 mod home;
+pub mod host_places;
 mod hosts;
 mod identity;
 mod islands;
@@ -45,7 +47,7 @@ pub fn apply(guest: &Guest, provision: &Provision, init: Kind) {
     network::bring_up(provision);
 }
 
-/// In this order: the home needs the account's numbers only, the islands need the home.
+/// In this order: the home needs the account's numbers only and may lie below a place, the islands need the home.
 fn steps(guest: &Guest, provision: &Provision, init: Kind) -> Vec<Step> {
     let mut steps = vec![
         ("host name", identity::set_host_name(guest, provision)),
@@ -55,6 +57,7 @@ fn steps(guest: &Guest, provision: &Provision, init: Kind) -> Vec<Step> {
         ("marker", identity::mark(guest, provision)),
         ("account", owner::make_account(guest, provision)),
         ("sudo", owner::allow_sudo(guest, provision)),
+        ("the host's places", host_places::make(guest, provision, init)),
         ("home", home::make(guest, provision)),
         ("reserve", reserve::keep(guest, provision)),
         ("runtime directory", owner::make_runtime_directory(guest, provision)),
@@ -94,6 +97,7 @@ pub(crate) mod tests {
             locale: Vec::new(),
             resolv_conf: None,
             network: None,
+            places: Vec::new(),
             private: Vec::new(),
             home_shared: true,
             trusted: true,

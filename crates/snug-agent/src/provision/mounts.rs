@@ -6,7 +6,9 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_bind, mount_change};
+use rustix::mount::{
+    MountFlags, MountPropagationFlags, mount, mount_bind, mount_bind_recursive, mount_change,
+};
 use snug_wire::provision::Account;
 
 use crate::places::Guest;
@@ -30,6 +32,11 @@ pub fn mount_runtime_directory(path: &Path, owner: &Account) -> io::Result<()> {
     let options = format!("mode=0700,uid={},gid={},size=10%,nr_inodes=400k", owner.uid, owner.gid);
     let options = CString::new(options).map_err(|_| io::ErrorKind::InvalidInput)?;
     Ok(mount("tmpfs", path, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, Some(options.as_c_str()))?)
+}
+
+/// Mounts one directory over another with everything below it; what is mounted there later comes, too.
+pub fn bind_all(source: &Path, target: &Path) -> io::Result<()> {
+    Ok(mount_bind_recursive(source, target)?)
 }
 
 /// Mounts one directory over another, for this guest alone.

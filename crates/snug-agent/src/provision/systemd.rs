@@ -2,13 +2,16 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use snug_wire::provision::Provision;
 
 use crate::files::{replace, replace_link};
 use crate::init::Kind;
 use crate::places::{Guest, PROGRAM, Places};
+
+/// What creates, empties and ages files (tmpfiles.d(5)) at boot and once a day.
+const CLEANERS: [&str; 2] = ["systemd-tmpfiles-setup.service", "systemd-tmpfiles-clean.service"];
 
 const SERVICE: &str = "snug-ready.service";
 const SOCKET: &str = "snug-ready.socket";
@@ -36,6 +39,49 @@ pub fn write_ready_units(guest: &Guest, places: &Places) -> io::Result<()> {
         replace_link(&wants.join(name), &Path::new("..").join(name))?;
     }
     Ok(())
+}
+
+/// Keeps systemd's cleaners (tmpfiles.d(5)) from looking at `paths`. It mounts nothing there itself: its unit `tmp.mount`
+/// finds `/tmp` mounted. (To mask that unit ends the boot: others require what is mounted.)
+///
+/// # Errors
+/// When a cleaner's unit is not understood: it would clean.
+pub fn keep_from_cleaning(guest: &Guest, paths: &[PathBuf]) -> io::Result<()> {
+    for cleaner in CLEANERS {
+        let Some(unit) = unit_file(guest, cleaner) else { continue };
+        let commands = excluding(&fs::read_to_string(&unit)?, paths)
+            .ok_or_else(|| io::Error::other(format!("{} has another form than is known", unit.display())))?;
+        let directory = guest.path("/run/systemd/system").join(format!("{cleaner}.d"));
+        fs::create_dir_all(&directory)?;
+        replace(
+            &directory.join("snug-places.conf"),
+            format!("[Service]\nExecStart=\n{commands}").as_bytes(),
+            0o644,
+        )?;
+    }
+    Ok(())
+}
+
+/// The unit's file that counts, as systemd.unit(5) orders their directories.
+fn unit_file(guest: &Guest, name: &str) -> Option<PathBuf> {
+    ["/etc", "/usr/local/lib", "/usr/lib", "/lib"]
+        .iter()
+        .map(|directory| guest.path(directory).join("systemd/system").join(name))
+        .find(|path| path.is_file())
+}
+
+/// The `ExecStart=` lines of a cleaner's unit with `paths` excluded; none where one is not such a command.
+fn excluding(unit: &str, paths: &[PathBuf]) -> Option<String> {
+    let excluded: String = paths.iter().map(|path| format!(" --exclude-prefix={}", path.display())).collect();
+    let mut lines = String::new();
+    for command in unit.lines().filter_map(|line| line.trim().strip_prefix("ExecStart=")) {
+        let program = command.split_whitespace().next()?;
+        if !program.ends_with("systemd-tmpfiles") || command.ends_with('\\') {
+            return None;
+        }
+        lines.push_str(&format!("ExecStart={command}{excluded}\n"));
+    }
+    (!lines.is_empty()).then_some(lines)
 }
 
 /// Lets the owner's user manager run from the start, so that `systemctl --user` works without a login.
@@ -86,6 +132,31 @@ mod tests {
             let read = |name| fs::read_to_string(wants.join(name)).unwrap();
             assert!(read(SERVICE).contains("ExecStart=/.snug/bin/snug-agent ready\n"));
             assert!(read(SOCKET).contains("ListenFIFO=/run/snug/sysinit\n"));
+        }
+    }
+
+    #[test]
+    fn a_cleaner_is_kept_from_places_and_one_of_another_form_is_told() {
+        let directory = tempfile::tempdir().unwrap();
+        let guest = Guest::at(directory.path());
+        let units = guest.path("/usr/lib/systemd/system");
+        fs::create_dir_all(&units).unwrap();
+        let unit = "[Service]\nType=oneshot\nExecStart=systemd-tmpfiles --clean\nIOSchedulingClass=idle\n";
+        fs::write(units.join(CLEANERS[1]), unit).unwrap();
+        let paths = [PathBuf::from("/tmp"), PathBuf::from("/var/tmp")];
+        for _ in 0..2 {
+            keep_from_cleaning(&guest, &paths).unwrap();
+        }
+        let drop_in = guest.path("/run/systemd/system/systemd-tmpfiles-clean.service.d/snug-places.conf");
+        assert_eq!(
+            fs::read_to_string(drop_in).unwrap(),
+            "[Service]\nExecStart=\nExecStart=systemd-tmpfiles --clean --exclude-prefix=/tmp --exclude-prefix=/var/tmp\n"
+        );
+        for other in
+            ["ExecStart=/opt/sweep /tmp\n", "ExecStart=systemd-tmpfiles \\\n --clean\n", "[Service]\n"]
+        {
+            fs::write(units.join(CLEANERS[1]), other).unwrap();
+            assert!(keep_from_cleaning(&guest, &paths).is_err(), "{other}");
         }
     }
 

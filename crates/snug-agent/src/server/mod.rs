@@ -128,6 +128,9 @@ impl Server {
             leaving: None,
             _lock: lock,
         };
+        if server.context.settled {
+            server.context.share_late();
+        }
         if server.context.settled && server.context.environment.is_none() {
             server.start_probe();
         }
@@ -215,6 +218,7 @@ impl Server {
 
     fn settled(&mut self) {
         self.context.settled = true;
+        self.context.share_late();
         self.tell_all(&Order::Settled);
         self.start_probe();
     }

@@ -16,6 +16,7 @@ use super::streams::{self, Streams};
 use super::{Context, Event, Session};
 use crate::cgroup::Group;
 use crate::control::Order;
+use crate::provision::host_places;
 use crate::sys::process::Child;
 use crate::sys::{process, signal, terminal};
 use crate::users::{Identity, Users};
@@ -193,6 +194,7 @@ fn plan(
         user: &identity.entry,
         shell,
         runtime_directory,
+        shares_tmp: context.provision.as_ref().is_some_and(host_places::include_tmp),
         container: &context.container,
     });
     let (program, argv) = arguments(exec.login, exec.argv, shell)?;

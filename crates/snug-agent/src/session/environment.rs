@@ -7,6 +7,9 @@ use crate::users::Entry;
 /// The PATH of a guest whose login environment says nothing.
 pub const DEFAULT_PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// Where tmux has its sockets, in the place of `/tmp` (tmux(1)).
+const TMUX_DIRECTORY: &[u8] = b"TMUX_TMPDIR";
+
 /// Directories of programs that belong to a system rather than to a person: in the caller's PATH they stand for the
 /// guest's.
 const SYSTEM_DIRECTORIES: [&[u8]; 9] = [
@@ -37,6 +40,8 @@ pub struct Sources<'a> {
     pub shell: &'a [u8],
     /// `/run/user/UID`, where it exists.
     pub runtime_directory: Option<Vec<u8>>,
+    /// `/tmp` is the host's.
+    pub shares_tmp: bool,
     /// Value of `container`.
     pub container: &'a [u8],
 }
@@ -90,6 +95,12 @@ pub fn compose(sources: &Sources<'_>) -> Vec<Vec<u8>> {
     match &sources.runtime_directory {
         Some(directory) => set(&mut environment, b"XDG_RUNTIME_DIR", directory),
         None => environment.retain(|variable| key(variable) != b"XDG_RUNTIME_DIR"),
+    }
+    // Else a guest's `tmux` joins the host's server, which is perhaps of another version and starts its programs there.
+    if let Some(directory) = sources.runtime_directory.as_ref().filter(|_| sources.shares_tmp)
+        && value(&environment, TMUX_DIRECTORY).is_none()
+    {
+        set(&mut environment, TMUX_DIRECTORY, directory);
     }
     for variable in sources.overrides {
         let key = key(variable);
@@ -147,6 +158,7 @@ mod tests {
             user: &anna(),
             shell: b"/bin/bash",
             runtime_directory: Some(b"/run/user/1000".to_vec()),
+            shares_tmp: true,
             container: b"lxc",
         })
     }
@@ -193,6 +205,7 @@ mod tests {
             ("SHELL", "/bin/bash"),
             ("XDG_RUNTIME_DIR", "/run/user/1000"),
             ("container", "lxc"),
+            ("TMUX_TMPDIR", "/run/user/1000"),
         ] {
             assert_eq!(value(&environment, wanted.as_bytes()), Some(expected.as_bytes()), "{wanted}");
         }

@@ -21,6 +21,7 @@ mod terminfo;
 
 pub use self::hangup::terminate_commands;
 
+use std::fs;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,8 @@ use snug_wire::socket::{Connection, Descriptors, Filled};
 use crate::cgroup::{Group, Tree};
 use crate::control::{self, Order, Request};
 use crate::places::{Guest, Places};
+use crate::provision::host_places;
+use crate::server;
 use crate::sys::door::Door;
 use crate::sys::{descriptor, memory, process, signal, timespec};
 
@@ -68,6 +71,14 @@ pub struct Context {
 impl Context {
     fn trusted(&self) -> bool {
         self.provision.as_ref().is_some_and(|provision| provision.trusted)
+    }
+
+    /// Puts those of the host's places into the guest that had to wait for its early boot, which is done.
+    pub fn share_late(&self) {
+        let is_late = fs::read_to_string(self.places.boot()).is_ok_and(|boot| boot == server::BY_OPENRC);
+        if let Some(provision) = self.provision.as_ref().filter(|_| is_late) {
+            host_places::make_late(&self.guest, provision);
+        }
     }
 
     /// How long a command that was hung up may go on.

@@ -71,6 +71,7 @@ impl Agent {
             locale: Vec::new(),
             resolv_conf: None,
             network: None,
+            places: Vec::new(),
             private: Vec::new(),
             home_shared: true,
             trusted: options.trusted,

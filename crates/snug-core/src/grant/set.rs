@@ -147,6 +147,12 @@ impl GrantSet {
         }
     }
 
+    /// The host's places: see [`super::PLACES`].
+    #[must_use]
+    pub fn places(&self) -> bool {
+        self.contains(&Grant::Places)
+    }
+
     /// The islands in a shared home.
     #[must_use]
     pub fn islands(&self) -> Vec<&Path> {

@@ -132,7 +132,7 @@ const TABLE: &[Row] = rows! {
     "home" ["PATH"]         Home,     false, IfWritableHome, IfUnreachable, later(Some("home=private")), "a directory as home";
     "private"               Island,   true,  No,             No,            Support::Now, "an island in a shared home: this path is the container's own";
     "path"                  Mapping,  true,  IfWritableHome, IfUnreachable, later(None), "one directory or file of the host";
-    "places"                None,     false, No,             No,            later(None), "/mnt, /media, /run/media, /srv, /tmp and /var/tmp of the host";
+    "places"                None,     false, Yes,            No,            Support::Now, "/mnt, /media, /run/media, /srv, /tmp and /var/tmp of the host";
     "host"                  ReadOnly, false, Yes,            IfWritable,    later(None), "the host's root at /run/host";
     "session"               None,     true,  Yes,            No,            later(None), "the owner's session: display, sound, bus, agents";
     "wayland"               None,     true,  No,             No,            later(None), "Wayland windows";

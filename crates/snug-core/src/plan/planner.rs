@@ -221,6 +221,9 @@ fn boot(name: &ContainerName, spec: &Spec, steps: &mut Vec<Step>) {
     if spec.grants.home() != Home::Private {
         steps.push(Step::MountHome { name: name() });
     }
+    if spec.grants.places() {
+        steps.push(Step::MountPlaces { name: name() });
+    }
     steps.push(Step::WriteProvision { name: name() });
     steps.push(Step::StartInstance { name: name() });
     steps.push(Step::WaitForAgent { name: name() });

@@ -62,6 +62,11 @@ pub enum Step {
         /// Whose.
         name: ContainerName,
     },
+    /// The host's places (`/tmp`, `/media`, …), mounted where Incus' device has its source.
+    MountPlaces {
+        /// Whose.
+        name: ContainerName,
+    },
     /// The small tmpfs that the guest sees, with `provision.json` in it.
     WriteProvision {
         /// Whose.
@@ -147,7 +152,9 @@ impl Step {
         match self {
             Self::CreateInstance { name, .. } => Some(Self::DeleteInstance { name: name.clone() }),
             Self::PrepareRunDirectory { name } => Some(Self::RemoveRunDirectory { name: name.clone() }),
-            Self::MountHome { name } => Some(Self::UnmountAll { name: name.clone() }),
+            Self::MountHome { name } | Self::MountPlaces { name } => {
+                Some(Self::UnmountAll { name: name.clone() })
+            }
             Self::StartInstance { name } => {
                 Some(Self::StopInstance { name: name.clone(), force: true, timeout: 0 })
             }
@@ -197,6 +204,7 @@ impl Step {
             Self::UpdateInstance { .. } => "update-instance",
             Self::PrepareRunDirectory { .. } => "prepare-run-directory",
             Self::MountHome { .. } => "mount-home",
+            Self::MountPlaces { .. } => "mount-places",
             Self::WriteProvision { .. } => "write-provision",
             Self::StartInstance { .. } => "start-instance",
             Self::Unfreeze { .. } => "unfreeze",
@@ -230,6 +238,7 @@ impl fmt::Display for Step {
             Self::UpdateInstance { name } => write!(f, "bring '{name}' up to date"),
             Self::PrepareRunDirectory { name } => write!(f, "prepare the run directory of '{name}'"),
             Self::MountHome { name } => write!(f, "mount the home for '{name}'"),
+            Self::MountPlaces { name } => write!(f, "mount the host's places for '{name}'"),
             Self::WriteProvision { name } => write!(f, "write down for '{name}' whom it serves"),
             Self::StartInstance { name } => write!(f, "start '{name}'"),
             Self::Unfreeze { name } => write!(f, "thaw '{name}'"),

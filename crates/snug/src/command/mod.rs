@@ -73,6 +73,11 @@ mod tests {
     }
 
     #[test]
+    fn the_hot_path_names_the_same_places() {
+        assert_eq!(snug_client::words::PLACES, snug_core::grant::PLACES);
+    }
+
+    #[test]
     fn the_hot_path_takes_the_same_characters_for_unsafe() {
         for c in '\0'..=char::MAX {
             assert_eq!(snug_client::words::is_unsafe(c), is_unsafe(c), "{c:?}");

@@ -10,6 +10,7 @@
 //! | [`mod@file`] | files written as a whole or not at all |
 //! | [`guest_bin`] | the agent's versions that guests see |
 //! | [`home`] | a home directory: opened as its owner, mounted where Incus takes it from |
+//! | [`host_places`] | `/tmp`, `/media` and so on, mounted where Incus takes them from |
 //! | [`mounts`] | the mount system calls, and what is mounted |
 //! | [`owner`] | accounts, and who may own |
 //! | [`patience`] | a bound for what looks at file systems of users |
@@ -26,6 +27,7 @@ pub mod environment;
 pub mod file;
 pub mod guest_bin;
 pub mod home;
+pub mod host_places;
 pub mod mounts;
 pub mod owner;
 pub mod patience;

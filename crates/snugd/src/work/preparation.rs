@@ -9,7 +9,7 @@ use snug_wire::policy::{Entry, Policy};
 use super::{VERSION, Work};
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::subid::Outcome;
-use crate::host::{guest_bin, mounts, rundir, subid};
+use crate::host::{guest_bin, host_places, mounts, rundir, subid};
 use crate::incus::{network, pool, project};
 
 impl Work {
@@ -80,7 +80,8 @@ impl Work {
         let (paths, uid, name) = (self.daemon.paths().clone(), self.uid(), self.name.clone());
         self.blocking(move || {
             rundir::make(&paths, uid, &name)?;
-            rundir::home_target(&paths, uid, &name)
+            rundir::home_target(&paths, uid, &name)?;
+            rundir::directory(&paths.place_mounts(uid, &name), 0o755)
         })
         .await
     }
@@ -89,6 +90,11 @@ impl Work {
         let home = self.home().await?;
         let target = self.daemon.paths().home_mount(self.uid(), &self.name);
         self.in_home(move || if home.is_at(&target) { Ok(()) } else { home.mount(&target) }).await?
+    }
+
+    pub(super) async fn mount_places(&self) -> Result<()> {
+        let (paths, uid, name) = (self.daemon.paths().clone(), self.uid(), self.name.clone());
+        self.blocking(move || host_places::mount(&paths, uid, &name)).await
     }
 
     pub(super) async fn unmount_all(&self) -> Result<()> {

@@ -8,7 +8,7 @@ use snug_wire::provision::{Account, Network, Provision};
 
 use super::Work;
 use crate::error::{Result, failed};
-use crate::host::{environment, home, rundir};
+use crate::host::{environment, home, host_places, rundir};
 use crate::incus::network::Subnet;
 
 /// Milliseconds that a command that was hung up may go on.
@@ -46,6 +46,7 @@ impl Work {
         let shares_network = spec.grants.network() == NetworkGrant::Host;
         let gateway = network.as_ref().map(|network| network.gateway);
         let hostname = self.name.to_string();
+        let has_places = spec.grants.places();
         let reserve = spec.settings.root_size().is_some();
         let mut home_also = None;
         if home_shared {
@@ -73,6 +74,7 @@ impl Work {
                     false => environment::resolver(gateway),
                 },
                 network,
+                places: if has_places { host_places::provisioned() } else { Vec::new() },
                 private,
                 home_shared,
                 trusted,

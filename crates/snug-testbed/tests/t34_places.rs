@@ -1,0 +1,218 @@
+//! The grant `places`: `/tmp`, `/media` and so on are the host's, and nothing in the guest cleans them.
+#![cfg(feature = "real-stack")]
+#![allow(missing_docs, reason = "a test's name is its documentation")]
+#![allow(clippy::unwrap_used, reason = "tests, outside of #[test] functions")]
+
+mod common;
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use common::{answer, fresh, fresh_with};
+use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount};
+use snug_testbed::{Bed, Container};
+
+const SYSTEMD: [&str; 2] = [common::DEBIAN_12, common::DEBIAN_13];
+
+fn guest() -> &'static Container<'static> {
+    Bed::shared("tester", "sharing", common::DEBIAN_13)
+}
+
+/// A directory of the host that everybody may use, gone with the test.
+fn on_host(place: &str) -> tempfile::TempDir {
+    let dir = tempfile::Builder::new().prefix("snug-place").tempdir_in(place).unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o1777)).unwrap();
+    dir
+}
+
+fn owned(path: &Path, text: &str) {
+    let account = Bed::require().account("tester");
+    fs::write(path, text).unwrap();
+    chown(path, Some(account.uid), Some(account.gid)).unwrap();
+}
+
+/// Something mounted on the host for the time of a test.
+struct Mounted(PathBuf);
+
+impl Mounted {
+    fn at(path: PathBuf) -> Self {
+        fs::create_dir(&path).unwrap();
+        mount("snug-test", &path, "tmpfs", MountFlags::empty(), Some(c"mode=1777,size=64k")).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = unmount(&self.0, UnmountFlags::DETACH);
+    }
+}
+
+#[test]
+fn each_place_is_the_hosts_and_files_keep_their_owner_both_ways() {
+    for place in ["/mnt", "/media", "/run/media", "/srv", "/tmp", "/var/tmp"] {
+        let dir = on_host(place);
+        owned(&dir.path().join("from-host"), "to the guest\n");
+        let line = "cat from-host; echo to the host >from-guest; stat -c %U from-host from-guest; pwd";
+        let said = answer(guest().run(["sh", "-c", line]).dir(dir.path()));
+        assert_eq!(said, format!("to the guest\ntester\ntester\n{}", dir.path().display()));
+        let made = dir.path().join("from-guest");
+        assert_eq!(fs::read_to_string(&made).unwrap(), "to the host\n");
+        assert_eq!(fs::metadata(made).unwrap().uid(), Bed::require().account("tester").uid);
+    }
+}
+
+/// On this machine the root mount is not shared, as systemd makes it (suite `t70` has such a host): one below a place is.
+#[test]
+fn what_is_mounted_on_the_host_later_comes_and_goes_in_the_guest() {
+    let bed = Bed::require();
+    for place in ["/mnt", "/run/media", "/tmp"] {
+        let dir = on_host(place);
+        let shared = Mounted::at(dir.path().join("disk"));
+        mount_change(&shared.0, MountPropagationFlags::SHARED).unwrap();
+        let dev = fresh(&bed, "tester", "places-later", common::NO_INIT);
+        answer(dev.snug(["run", "-w", "/", "true"]));
+        let later = Mounted::at(shared.0.join("stick"));
+        let photo = later.0.join("photo");
+        owned(&photo, "seen");
+        let look = || dev.snug(["run", "-w", "/", "cat", photo.to_str().unwrap()]).run().unwrap();
+        assert_eq!(look().success().out(), "seen");
+        drop(later);
+        assert_eq!(look().code(), 1, "{place}");
+    }
+}
+
+#[test]
+fn a_guest_that_boots_or_cleans_leaves_them_alone() {
+    let bed = Bed::require();
+    for image in SYSTEMD {
+        let sockets = Path::new("/tmp/.X11-unix");
+        let was_there = sockets.exists();
+        fs::create_dir_all(sockets).unwrap();
+        fs::set_permissions(sockets, fs::Permissions::from_mode(0o1777)).unwrap();
+        // Debian 12 empties /tmp at each boot, all of them .X11-unix, and old files go once a day.
+        let (socket, old, young) = (sockets.join("X99"), on_host("/var/tmp"), on_host("/tmp"));
+        let _end = common::Finally(|| {
+            let _ = fs::remove_file(&socket);
+            if !was_there {
+                let _ = fs::remove_dir(sockets);
+            }
+        });
+        owned(&socket, "");
+        owned(&old.path().join("file"), "old");
+        owned(&young.path().join("file"), "young");
+        for dir in [&old, &young] {
+            let touch = ["-h", "-d", "400 days ago"];
+            let paths = [dir.path().join("file"), dir.path().to_owned()];
+            assert!(Command::new("touch").args(touch).args(paths).status().unwrap().success());
+        }
+        let dev = fresh(&bed, "tester", "places-clean", image);
+        let root = |line: &str| dev.snug(["run", "--root", "-w", "/", "--", "sh", "-c", line]).run().unwrap();
+        // By the time of the last change alone: the others cannot be set.
+        root(
+            "for dir in /tmp /var/tmp /var/lib/aged; do echo \"e $dir - - - mM:1d\"; done >/etc/tmpfiles.d/test.conf; \
+             mkdir /var/lib/aged",
+        )
+        .success();
+        for _ in 0..2 {
+            let states = root(
+                "touch -d '400 days ago' /var/lib/aged/file; systemctl is-system-running --wait >/dev/null; \
+                 systemctl start systemd-tmpfiles-clean.service; \
+                 systemctl is-failed systemd-tmpfiles-setup.service systemd-tmpfiles-clean.service tmp.mount; \
+                 test -e /var/lib/aged/file && echo not cleaned",
+            );
+            let said = format!("{image}: {}{}", states.out(), states.err());
+            assert!(!said.contains("failed") && !said.contains("not cleaned"), "{said}");
+            for kept in [&socket, &old.path().join("file"), &young.path().join("file")] {
+                assert!(kept.exists(), "{image}: {}", kept.display());
+            }
+            let inode = fs::metadata("/tmp").unwrap().ino().to_string();
+            assert_eq!(answer(dev.run(["stat", "-c", "%i", "/tmp"])), inode, "{image}");
+            bed.snug("tester").args(["restart", dev.name()]).run().unwrap().success();
+        }
+    }
+}
+
+#[test]
+fn the_guests_root_has_no_more_there_than_its_owner() {
+    let dir = on_host("/tmp");
+    let secret = dir.path().join("secret");
+    fs::write(&secret, "of root").unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    let root =
+        |line: &str| guest().snug(["run", "--root", "--", "sh", "-c", line]).dir(dir.path()).run().unwrap();
+    for line in ["cat secret", "rm -f secret", "chown root secret", "mv secret mine", "ln secret linked"] {
+        assert_ne!(root(line).code(), 0, "{line}");
+    }
+    assert_eq!(fs::read_to_string(&secret).unwrap(), "of root");
+    // What it makes there is nobody's on the host.
+    root("cp /bin/true tool; chown 0:0 tool; chmod 4755 tool").success();
+    assert!(fs::metadata(dir.path().join("tool")).unwrap().uid() > 65536);
+    // A link of the owner's leads where it does on the host: nowhere else.
+    symlink("/etc/shadow", dir.path().join("link")).unwrap();
+    let told = root("cat link");
+    assert!(!told.out().contains(&fs::read_to_string("/etc/shadow").unwrap()), "the host's file");
+}
+
+#[test]
+fn servers_that_listen_in_tmp_stay_the_guests_and_editors_of_the_host_get_their_file() {
+    let uid = Bed::require().account("tester").uid;
+    assert_eq!(answer(guest().run(["printenv", "TMUX_TMPDIR"])), format!("/run/user/{uid}"));
+    let own = guest().run(["printenv", "TMUX_TMPDIR"]).env("TMUX_TMPDIR", "/somewhere");
+    assert_eq!(answer(own), "/somewhere");
+    // As sudoedit and crontab do: a file below a place that its user alone may read, given to $EDITOR.
+    let line = "export EDITOR=\"snug run sed -i s/host/guest/\"; f=$(mktemp /var/tmp/edit-XXXXXX); echo host >$f; \
+                cd /; $EDITOR $f; cat $f; rm $f";
+    assert_eq!(answer(guest().shell(line)), "guest");
+}
+
+#[test]
+fn a_container_without_the_grant_has_its_own() {
+    let bed = Bed::require();
+    let dir = on_host("/tmp");
+    let known = dir.path().to_str().unwrap();
+    for (name, options, hint) in [
+        ("places-none", &["--no-grant", "places"][..], "the grant `places`"),
+        ("places-isolated", &["--preset", "isolated"], "snug cp"),
+    ] {
+        let dev = fresh_with(&bed, "tester", name, common::NO_INIT, options);
+        assert_eq!(dev.snug(["run", "-w", "/", "test", "-e", known]).run().unwrap().code(), 1, "{name}");
+        assert_eq!(answer(dev.snug(["run", "-w", "/", "ls", "/.snug"])), "bin\nrun", "{name}");
+        let here = dev.run(["true"]).dir(dir.path()).run().unwrap().ends_with(125);
+        assert!(here.err().contains(hint), "{}", here.err());
+    }
+}
+
+#[test]
+fn an_init_that_nobody_knows_keeps_its_own_tmp_and_has_the_rest() {
+    let bed = Bed::require();
+    let (tmp, srv) = (on_host("/tmp"), on_host("/srv"));
+    let dev = fresh(&bed, "tester", "places-busybox", common::BUSYBOX);
+    let exists = |dir: &tempfile::TempDir| {
+        dev.snug(["run", "-w", "/", "test", "-d", dir.path().to_str().unwrap()]).run().unwrap().code()
+    };
+    assert_eq!((exists(&tmp), exists(&srv)), (1, 0));
+    let console = bed.snug("tester").args(["logs", dev.name()]).run().unwrap().success().out();
+    assert!(console.contains("may empty /tmp"), "{console}");
+}
+
+#[test]
+fn nothing_is_left_of_them() {
+    let bed = Bed::require();
+    let dev = fresh(&bed, "tester", "places-gone", common::NO_INIT);
+    let below = bed.run_dir("tester", dev.name());
+    let mounted = || {
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        mounts.matches(&format!("{}/mounts/places", below.display())).count()
+    };
+    for _ in 0..2 {
+        answer(dev.snug(["run", "-w", "/", "true"]));
+        assert!(mounted() >= 6, "{}", mounted());
+        bed.snug("tester").args(["stop", dev.name()]).run().unwrap().success();
+        assert_eq!(mounted(), 0);
+    }
+    drop(dev);
+    assert!(!below.exists());
+}
