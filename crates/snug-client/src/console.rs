@@ -83,9 +83,9 @@ pub struct Console {
     ended: Option<OwnedFd>,
     screen: Option<thread::JoinHandle<()>>,
     hung_up: bool,
-    /// Keys that send SIGINT and SIGQUIT on the caller's terminal, and the last of them that was typed.
-    ending_keys: [(u8, i32); 2],
-    ending_key: Option<i32>,
+    /// Keys that send signals on the caller's terminal, and the signal of the last of them that was typed.
+    signal_keys: [(u8, i32); 3],
+    signal_key: Option<i32>,
 }
 
 /// The modes that the guest's terminal shall start with.
@@ -131,8 +131,9 @@ impl Console {
         };
         let (in_force, hears) = mpsc::channel();
         // Their places in `c_cc`: asm-generic/termbits.h. 0 is no key.
-        let ending_keys = began_with.map_or([(0, 0); 2], |modes| {
-            [(modes.characters[0], libc::SIGINT), (modes.characters[1], libc::SIGQUIT)]
+        let signal_keys = began_with.map_or([(0, 0); 3], |modes| {
+            let key = |place: usize, signal| (modes.characters[place], signal);
+            [key(0, libc::SIGINT), key(1, libc::SIGQUIT), key(10, libc::SIGTSTP)]
         });
         let mut console = Self {
             typing: terminal.as_ref().map(watch_typing).transpose()?,
@@ -148,8 +149,8 @@ impl Console {
             ended: Some(ended),
             screen: None,
             hung_up: false,
-            ending_keys,
-            ending_key: None,
+            signal_keys,
+            signal_key: None,
             began_with,
             shared,
         };
@@ -355,8 +356,8 @@ impl Console {
             Ok(count) => {
                 let keys = &keys[..count];
                 let is_typed = |(key, _): &(u8, i32)| raw && *key != 0 && keys.contains(key);
-                if let Some((_, signal)) = self.ending_keys.into_iter().find(is_typed) {
-                    self.ending_key = Some(signal);
+                if let Some((_, signal)) = self.signal_keys.into_iter().find(is_typed) {
+                    self.signal_key = Some(signal);
                 }
                 self.pending.extend_from_slice(keys);
             }
@@ -402,8 +403,15 @@ impl Console {
     /// had it: a script's loop goes on unless it gets the signal, too.
     #[must_use]
     pub fn was_typed(&self, signal: i32) -> bool {
-        self.ending_key == Some(signal)
+        self.signal_key == Some(signal)
             && self.terminal.as_ref().is_some_and(|terminal| terminal.in_foreground())
+    }
+
+    /// The same, once for each time that one was typed.
+    pub fn take_typed(&mut self, signal: i32) -> bool {
+        let was_typed = self.was_typed(signal);
+        self.signal_key.take_if(|_| was_typed);
+        was_typed
     }
 
     /// Shows the rest of the output after the command has ended, and restores the terminal.

@@ -17,6 +17,7 @@
 //! | [`screen`] | what the guest's terminal shows, on the caller's |
 //! | [`pipeline`] | the other programs of the caller's job that use its terminal |
 //! | [`console`] | the caller's terminal joined to the command's |
+//! | [`insistence`] | when a client ends although its command does not |
 //! | [`signals`] | signals as a descriptor, dying of one, stopping oneself |
 //! | [`relay`] | bytes between a stream of ours and one of the agent's connections |
 //! | [`session`] | the conversation with the agent |
@@ -25,6 +26,7 @@ pub mod console;
 pub mod directory;
 pub mod environment;
 pub mod guest_terminal;
+pub mod insistence;
 pub mod limits;
 pub mod pipeline;
 pub mod relay;

@@ -18,6 +18,7 @@ use snug_wire::policy::{Entry, Policy};
 use snug_wire::socket::{Connection, Descriptors, Filled, WireError, connect};
 
 use crate::console::{self, Console, Peer, Wiring};
+use crate::insistence::Insistence;
 use crate::relay::Receiving;
 use crate::request::{Error, Outcome, Request, TerminalChoice, User};
 use crate::signals::{self, Signals};
@@ -69,6 +70,7 @@ pub fn run(request: &Request) -> Result<Outcome, Error> {
         settled: true,
         started: false,
         attached: false,
+        insistence: Insistence::default(),
     };
     session.send_request(exec)?;
     // Until now they end the client as they find it, and with it what the agent may have begun for it: a guest that takes
@@ -185,6 +187,7 @@ struct Session<'a> {
     started: bool,
     /// The relayed streams are connected.
     attached: bool,
+    insistence: Insistence,
 }
 
 impl Session<'_> {
@@ -266,6 +269,12 @@ impl Session<'_> {
                     return Ok(Outcome::Killed(signal));
                 }
                 self.pass_on(signal);
+                if !self.trusted {
+                    self.insistence.heard(signal, Instant::now());
+                }
+            }
+            if let Some(signal) = self.insistence.ending(Instant::now()) {
+                return Ok(Outcome::Killed(signal));
             }
             if let Some(console) = &mut self.console {
                 console.progress();
@@ -285,7 +294,7 @@ impl Session<'_> {
         if let Some(console) = &self.console {
             console.poll_fds(&mut fds);
         }
-        let timeout = deadline.map(relay::until);
+        let timeout = [deadline, self.insistence.deadline()].into_iter().flatten().min().map(relay::until);
         match poll(&mut fds, timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(Error::system("cannot wait")(errno)),
@@ -321,12 +330,20 @@ impl Session<'_> {
                 }
                 self.join(Peer::Master(master), Vec::new())?;
             }
+            // Else the guest chose whether there is a terminal that can be hung up.
+            FromAgent::Started { .. } if self.streams.are_relayed(self.trusted) && !self.attached => {
+                return Err(self.out_of_turn());
+            }
             FromAgent::Started { .. } => self.started = true,
             // Who stops is bound by no deadline.
             FromAgent::Stopped(_) if !self.started => return Err(self.out_of_turn()),
             FromAgent::Stopped(_) => {
-                // A key typed into a raw terminal has reached the guest alone.
-                let whole_job = self.console.as_ref().is_some_and(Console::is_raw);
+                // A key typed into a raw terminal has reached the guest alone. One that is not trusted is not believed that it
+                // was typed: it would stop the caller's other programs.
+                let whole_job = self.console.as_mut().is_some_and(|console| {
+                    let was_typed = console.take_typed(libc::SIGTSTP);
+                    console.is_raw() && (self.trusted || was_typed)
+                });
                 if let Some(console) = &mut self.console {
                     console.release();
                 }

@@ -80,6 +80,16 @@ impl Streams {
         Ok(Self { stdio, terminals, passed, further })
     }
 
+    /// Whether there is one that the client has to connect before the command starts; a terminal is where the guest is not
+    /// trusted.
+    #[must_use]
+    pub fn are_relayed(&self, trusted: bool) -> bool {
+        let relayed = |stdio: &Stdio| matches!(stdio, Stdio::Relayed | Stdio::Incoming | Stdio::Outgoing);
+        self.stdio.iter().any(relayed)
+            || self.further.iter().any(|(_, stdio)| relayed(stdio))
+            || !trusted && self.wants_terminal()
+    }
+
     /// Whether the command gets a terminal.
     #[must_use]
     pub fn wants_terminal(&self) -> bool {

@@ -21,6 +21,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use common::{Finally, NO_INIT, answer, fresh, fresh_with, refused};
+use rustix::process::{Pid, Signal, kill_process};
 use snug_testbed::{Bed, Container, Leaks};
 use snug_wire::message::{FailureKind, FromAgent, ToAgent};
 use snug_wire::socket::{Connection, Descriptors};
@@ -159,6 +160,51 @@ fn ctrl_c_ends_a_client_whose_request_nobody_takes() {
     pty.write("\x03").unwrap();
     pty.ends_with(130);
     drop((stream, listener));
+}
+
+/// Its command has begun, it says, and will never end.
+fn endless(stream: UnixStream) {
+    let mut connection = Connection::new(stream.into(), Descriptors::Accept);
+    let _ = connection.send(&hello(), &[], None);
+    // The request first: `Started` is no answer before it.
+    while let Ok(Some(message)) = connection.receive::<ToAgent>(None) {
+        if matches!(message, ToAgent::Exec(_)) {
+            let _ = connection.send(&FromAgent::Started { pid: 1 }, &[], None);
+        }
+    }
+}
+
+#[test]
+fn a_client_whose_command_never_ends_obeys_its_signals() {
+    let bed = Bed::require();
+    let dev = fresh_with(&bed, "tester", "evil-endless", NO_INIT, &["--preset", "isolated"]);
+    let _evil = Hostile::answering(&bed, &dev, endless);
+    for signals in [vec![Signal::TERM], vec![Signal::HUP], vec![Signal::INT; 3]] {
+        let run = dev.snug(["run", "-w", "/", "true"]);
+        let mut client = run.spawn(Stdio::null(), Stdio::null(), Stdio::null()).unwrap();
+        std::thread::sleep(Duration::from_secs(1));
+        for signal in &signals {
+            kill_process(Pid::from_child(&client), *signal).unwrap();
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        let ended = client.wait().unwrap();
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&ended), Some(signals[0].as_raw()));
+    }
+}
+
+#[test]
+fn a_command_does_not_begin_before_its_streams_are_there() {
+    let bed = Bed::require();
+    let dev = fresh_with(&bed, "tester", "evil-early", NO_INIT, &["--preset", "isolated"]);
+    let _evil = Hostile::answering(&bed, &dev, endless);
+    // With a terminal or pipes of its own it would be the guest that chose whether they can hang up.
+    refused(
+        dev.run(["true"]).deadline(Duration::from_secs(60)),
+        125,
+        &["evil-early", "message at this point"],
+    );
+    let mut pty = dev.snug(["run", "-w", "/", "true"]).deadline(Duration::from_secs(60)).on_pty().unwrap();
+    pty.ends_with(125);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use rustix::fs::inotify;
+use snug_core::text;
 use snug_wire::message::{FromAgent, ToAgent};
 use snug_wire::socket::{Connection, Descriptors, WireError, connect};
 use tokio::io::unix::AsyncFd;
@@ -49,7 +50,7 @@ fn greet(socket: &Path) -> Result<(Connection, Hello), WireError> {
     match connection.receive::<FromAgent>(Some(deadline))? {
         Some(FromAgent::Hello { version, settled, .. }) => {
             let version =
-                String::from_utf8_lossy(&version).chars().filter(|c| !c.is_control()).take(64).collect();
+                String::from_utf8_lossy(&version).chars().filter(|c| !text::is_unsafe(*c)).take(64).collect();
             Ok((connection, Hello { version, settled }))
         }
         _ => Err(WireError::Interrupted),

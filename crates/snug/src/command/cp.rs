@@ -5,11 +5,13 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 
 use clap::{Args, ValueHint};
 use clap_complete::ArgValueCompleter;
+use rustix::process::{Signal, set_parent_process_death_signal};
 use snug_core::name::ContainerName;
 use snug_core::paths::GUEST_AGENT;
 
@@ -212,6 +214,10 @@ impl Guest<'_> {
             command.arg("--root");
         }
         command.args(["--", GUEST_AGENT]);
+        let with_this = || Ok(set_parent_process_death_signal(Some(Signal::TERM))?);
+        // It would go on with a guest that keeps it when this is ended.
+        // SAFETY: one system call between fork and exec, without memory or locks.
+        unsafe { command.pre_exec(with_this) };
         Ok(command)
     }
 

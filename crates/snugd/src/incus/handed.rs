@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, fstatfs, openat2};
 use rustix::io::Errno;
+use snug_core::text;
 
 use crate::error::{Error, ErrorKind, Result, invalid};
 use crate::host::credentials::{Credentials, with};
@@ -90,7 +91,7 @@ impl Handed {
 /// A descriptor of the file at `path` as the calling thread may read it. No link of the kernel's own is followed: those of
 /// `/proc/self/fd` are files of the daemon.
 fn open_local(path: &Path) -> Result<Handed> {
-    let shown = path.display();
+    let shown = text::shown(&path.to_string_lossy());
     if !path.is_absolute() {
         return Err(invalid(format!("{shown} is no absolute path")));
     }
