@@ -1,5 +1,6 @@
 //! Grants: the named holes in a container. One table says all about their words; sets of them know what excludes what.
 
+pub mod origin;
 mod parse;
 mod set;
 mod table;

@@ -186,6 +186,31 @@ fn a_container_without_the_grant_has_its_own() {
 }
 
 #[test]
+fn grants_tells_what_a_container_has_and_who_gave_it() {
+    let bed = Bed::require();
+    let options = ["--no-start", "--no-grant", "places", "--grant", "network=none"];
+    let dev = fresh_with(&bed, "tester", "places-grants", common::NO_INIT, &options);
+    let ask = |more: &[&str]| {
+        let asked = bed.snug("tester").args(["grants", "-c", dev.name()]).args(more);
+        asked.run().unwrap().success()
+    };
+    let all = common::json(&ask(&["--json"]));
+    let line = |grant: &str| {
+        let lines = all["grants"].as_array().unwrap();
+        let line =
+            lines.iter().find(|line| line["grant"] == grant).unwrap_or_else(|| panic!("{grant}: {all}"));
+        format!("{} {}", line["state"].as_str().unwrap(), line["from"].as_str().unwrap())
+    };
+    assert_eq!(line("home"), "given preset");
+    assert_eq!(line("network=none"), "given asked");
+    assert_eq!(line("private=.config/systemd/user"), "given configuration");
+    assert_eq!(line("places"), "off preset");
+    assert_eq!(line("session"), "later preset");
+    assert!(ask(&[]).out().contains("places"), "the table has the same");
+    common::refused(bed.snug("tester").args(["grants", "-c", "places-nowhere"]), 1, &["places-nowhere"]);
+}
+
+#[test]
 fn an_init_that_nobody_knows_keeps_its_own_tmp_and_has_the_rest() {
     let bed = Bed::require();
     let (tmp, srv) = (on_host("/tmp"), on_host("/srv"));

@@ -64,6 +64,7 @@ pub enum Command {
     #[command(visible_alias = "ls")]
     List(command::list::ListArgs),
     Info(command::info::InfoArgs),
+    Grants(command::grants::GrantsArgs),
     Start(command::start::StartArgs),
     Stop(command::stop::StopArgs),
     Restart(command::restart::RestartArgs),
@@ -99,6 +100,7 @@ impl Command {
             Self::Create(args) => command::create::execute(context, args),
             Self::List(args) => command::list::execute(context, args),
             Self::Info(args) => command::info::execute(context, args),
+            Self::Grants(args) => command::grants::execute(context, args),
             Self::Start(args) => command::start::execute(context, args),
             Self::Stop(args) => command::stop::execute(context, args),
             Self::Restart(args) => command::restart::execute(context, args),

@@ -6,6 +6,7 @@ pub mod cp;
 pub mod create;
 pub mod doctor;
 pub mod enter;
+pub mod grants;
 pub mod image;
 pub mod info;
 pub mod list;

@@ -1,0 +1,129 @@
+//! Where each grant of a container comes from, and whether it is in force: what `snug grants` shows.
+
+use std::path::Path;
+
+use super::{Grant, GrantSet, Support};
+use crate::preset::Preset;
+
+/// Who gave a grant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// The preset that the container was made with.
+    Preset,
+    /// The list of islands in the configuration.
+    Configuration,
+    /// Whoever made the container.
+    Asked,
+}
+
+/// Whether a grant is in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// The container has it while it runs.
+    Given,
+    /// The preset has it and the container has not: it was left out, or the container is older than the preset's grant.
+    Off,
+    /// It comes with a later version of Snug.
+    Later,
+}
+
+/// One line of the list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// Which grant.
+    pub grant: Grant,
+    /// Who gave it.
+    pub origin: Origin,
+    /// Whether it is in force.
+    pub standing: Standing,
+}
+
+impl Line {
+    /// What the grant gives, for people; nothing for one of a newer version.
+    #[must_use]
+    pub fn text(&self) -> &'static str {
+        self.grant.row().map_or("", |row| row.text)
+    }
+}
+
+/// The grants that a container has, in its own order, and then those of its preset that it has not. `preset` is missing
+/// where the configuration no longer knows it; `islands` are the configuration's.
+#[must_use]
+pub fn lines(given: &GrantSet, preset: Option<&Preset>, islands: &[String]) -> Vec<Line> {
+    let of_preset = preset.map(|preset| &preset.grants);
+    // What the preset gives so far, with stand-ins for what comes later.
+    let (now, _) = of_preset.map(GrantSet::part).unwrap_or_default();
+    let origin = |grant: &Grant| match grant {
+        _ if now.contains(grant) => Origin::Preset,
+        Grant::Private(path) if islands.iter().any(|island| Path::new(island) == path) => {
+            Origin::Configuration
+        }
+        _ => Origin::Asked,
+    };
+    let has = |wanted: &Grant| {
+        let replaces = |grant: &&Grant| wanted.slot().is_some() && grant.slot() == wanted.slot();
+        given.contains(wanted)
+            || given.iter().any(|grant| replaces(&grant) && wanted.support() == Support::Now)
+    };
+    let own = given.iter().map(|grant| Line {
+        grant: grant.clone(),
+        origin: origin(grant),
+        standing: if grant.support() == Support::Now { Standing::Given } else { Standing::Later },
+    });
+    let missing = of_preset.into_iter().flatten().filter(|grant| !has(grant)).map(|grant| Line {
+        grant: grant.clone(),
+        origin: Origin::Preset,
+        standing: if grant.support() == Support::Now { Standing::Off } else { Standing::Later },
+    });
+    own.chain(missing).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn shown(given: &[&str], preset: &str) -> Vec<String> {
+        let config = Config::built_in();
+        let given = GrantSet::parse(given).unwrap();
+        lines(&given, config.presets.get(preset).ok(), &[".config/systemd/user".to_owned()])
+            .iter()
+            .map(|line| format!("{} {:?} {:?}", line.grant, line.origin, line.standing))
+            .collect()
+    }
+
+    #[test]
+    fn each_grant_is_shown_with_who_gave_it_and_what_the_preset_lacks_after_it() {
+        let given = ["home", "nesting", "network=nat", "private=.config/systemd/user", "private=.x"];
+        assert_eq!(
+            shown(&given, "integrated"),
+            [
+                "home Preset Given",
+                "nesting Preset Given",
+                "network=nat Preset Given",
+                "private=.config/systemd/user Configuration Given",
+                "private=.x Asked Given",
+                "places Preset Off",
+                "session Preset Later",
+                "gpu Preset Later",
+                "devices Preset Later",
+                "network=mirror Preset Later",
+                "host-exec Preset Later",
+                "host-open Preset Later",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_replaces_a_presets_grant_was_asked_for_and_the_replaced_one_is_not_off() {
+        assert_eq!(
+            shown(&["home", "network=none", "nesting"], "isolated"),
+            ["home Asked Given", "network=none Asked Given", "nesting Preset Given"]
+        );
+    }
+
+    #[test]
+    fn a_preset_that_is_gone_explains_nothing() {
+        assert_eq!(shown(&["nesting"], "of-yesterday"), ["nesting Asked Given"]);
+    }
+}

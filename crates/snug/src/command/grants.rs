@@ -1,0 +1,82 @@
+//! `snug grants`.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use serde::Serialize;
+use snug_core::grant::origin::{Line, Origin, Standing, lines};
+use snug_core::grant::{Grant, GrantSet};
+
+use super::arguments::{ContainerArgs, JsonArgs};
+use crate::bus::options::Options;
+use crate::context::Context;
+use crate::error::CommandError;
+use crate::{entry, table};
+
+/// Show what a container has of the host
+///
+/// Each grant, who gave it, and whether it is in force; after them what its preset is meant to have and it has not.
+#[derive(Debug, Args)]
+pub struct GrantsArgs {
+    #[command(flatten)]
+    container: ContainerArgs,
+    #[command(flatten)]
+    json: JsonArgs,
+}
+
+/// One grant as JSON shows it: `docs/reference/json.md`.
+#[derive(Debug, Serialize)]
+struct Shown {
+    grant: String,
+    from: &'static str,
+    state: &'static str,
+    text: &'static str,
+}
+
+impl From<&Line> for Shown {
+    fn from(line: &Line) -> Self {
+        Self {
+            grant: line.grant.to_string(),
+            from: match line.origin {
+                Origin::Preset => "preset",
+                Origin::Configuration => "configuration",
+                Origin::Asked => "asked",
+            },
+            state: match line.standing {
+                Standing::Given => "given",
+                Standing::Off => "off",
+                Standing::Later => "later",
+            },
+            text: line.text(),
+        }
+    }
+}
+
+/// Shows them.
+pub fn execute(context: &Context, args: GrantsArgs) -> Result<ExitCode, CommandError> {
+    let name = context.container(args.container.container.as_deref())?;
+    let bus = context.bus()?;
+    let container = bus
+        .get(name.as_str(), &Options::new())
+        .map_err(|error| entry::suggest(&bus, name.as_str(), error))?;
+    let config = context.config()?;
+    let mut given = GrantSet::new();
+    given.extend(container.grants.iter().map(|word| Grant::stored(word)));
+    let lines = lines(&given, config.presets.get(&container.preset).ok(), &config.private);
+    let shown: Vec<Shown> = lines.iter().map(Shown::from).collect();
+    if args.json.json {
+        super::print_json(context.printer, "grants", &shown)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let row = |line: &Shown| {
+        let from = match line.from {
+            "preset" => format!("preset {}", container.preset),
+            other => other.to_owned(),
+        };
+        vec![line.grant.clone(), line.state.to_owned(), from, line.text.to_owned()]
+    };
+    context
+        .printer
+        .answer(&table::render(&["GRANT", "STATE", "FROM", "WHAT"], shown.iter().map(row).collect()))?;
+    Ok(ExitCode::SUCCESS)
+}
