@@ -34,7 +34,8 @@ const MANAGED_KEYS: [&str; 13] = [
 ];
 
 /// Devices that are Snug's.
-const MANAGED_DEVICES: [&str; 6] = ["root", "snug-bin", "snug-run", "snug-sys", "home", "eth0"];
+const MANAGED_DEVICES: [&str; 7] =
+    ["root", "snug-bin", "snug-run", "snug-sys", "snug-places", "home", "eth0"];
 
 /// Keys and values of a device.
 pub type Device = BTreeMap<String, String>;

@@ -279,6 +279,9 @@ fn what_make_uninstall_leaves_is_no_unit_and_containers_that_start_without_snug(
     host.reboot().unwrap();
     host.install_snug().unwrap();
     assert_eq!(answer(snug(&host, "run -c dev -- echo back")), "back");
+    // All that it had of the host is there again.
+    let places = snug(&host, "run -c dev -w / -- stat -c %i /tmp /srv");
+    assert_eq!(answer(places), answer(host.root("stat -c %i /tmp /srv")));
     assert_eq!(property(&host, "snugd", "ActiveState"), "active");
 }
 

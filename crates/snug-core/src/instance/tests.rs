@@ -154,3 +154,15 @@ fn tags_are_added_for_creation() {
     let tagged = InstanceConfig::default().tagged(Phase::Creating, Some(tag));
     assert_eq!(lines(&tagged.config), ["user.snug.phase=creating", "user.snug.temporary=7:9"]);
 }
+
+#[test]
+fn every_device_that_a_spec_asks_for_comes_back_when_it_was_taken_away() {
+    for network in ["nat", "host", "none"] {
+        let network = format!("network={network}");
+        let spec = spec(&["home", "places", "nesting", &network], &[]);
+        let instance = wanted(&spec, &account(1000, 1000), &facts());
+        let bare = InstanceConfig { config: instance.config.clone(), devices: BTreeMap::new() };
+        let change = instance.difference(&bare);
+        assert!(change.devices.keys().eq(instance.devices.keys()), "{:?}", change.devices);
+    }
+}
