@@ -99,7 +99,7 @@ fn may_start(places: &Places) -> bool {
 fn clear(paths: &Paths, attached: &BTreeSet<(Uid, ContainerName)>) -> (String, Vec<String>) {
     let (mut done, mut failed) = (String::new(), Vec::new());
     let kept: Vec<_> = attached.iter().map(|(uid, name)| paths.container_dir(*uid, name)).collect();
-    let targets = mounts::below(&paths.run()).unwrap_or_else(|error| {
+    let targets = mounts::below(&paths.run()).map(mounts::outermost).unwrap_or_else(|error| {
         failed.push(error.to_string());
         Vec::new()
     });

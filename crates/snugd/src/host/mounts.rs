@@ -139,6 +139,34 @@ pub fn below(directory: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
+/// Takes away everything that is mounted below `directory`, each with all that lies on it. No path is walked into what was
+/// mounted: below a place of the host lie file systems of other users, which refuse root or never answer him. Goes on after
+/// an error and answers the first.
+///
+/// # Errors
+/// When `/proc/self/mountinfo` cannot be read; what the kernel says, with the path.
+pub fn detach_below(directory: &Path) -> Result<()> {
+    let mut first = Ok(());
+    for target in outermost(below(directory)?) {
+        first = first.and(detach(&target));
+    }
+    first
+}
+
+/// Those that lie on no other one.
+#[must_use]
+pub fn outermost(mut targets: Vec<PathBuf>) -> Vec<PathBuf> {
+    targets.sort();
+    // What lies on one comes after it: paths are compared component by component.
+    let mut outermost: Vec<PathBuf> = Vec::new();
+    for target in targets {
+        if outermost.last().is_none_or(|last| !target.starts_with(last)) {
+            outermost.push(target);
+        }
+    }
+    outermost
+}
+
 fn targets(mountinfo: &str) -> Vec<PathBuf> {
     mountinfo.lines().filter_map(|line| line.split(' ').nth(4)).map(unescape).collect()
 }
@@ -172,6 +200,20 @@ mod tests {
     fn targets_of_mountinfo_are_unescaped() {
         let text = "36 35 98:0 / /a\\040b rw - ext4 /dev/x rw\n37 36 0:1 / /c rw - tmpfs x rw\n";
         assert_eq!(targets(text), [PathBuf::from("/a b"), PathBuf::from("/c")]);
+    }
+
+    #[test]
+    fn what_is_mounted_on_a_mount_goes_with_it() {
+        let paths = |all: &[&str]| all.iter().map(PathBuf::from).collect::<Vec<_>>();
+        let all = [
+            "/r/places/tmp/b/in",
+            "/r/home",
+            "/r/places/tmp",
+            "/r/places/tmp-2",
+            "/r/places/tmp",
+            "/r/places/tmp/b",
+        ];
+        assert_eq!(outermost(paths(&all)), paths(&["/r/home", "/r/places/tmp", "/r/places/tmp-2"]));
     }
 
     #[test]

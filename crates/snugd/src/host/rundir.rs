@@ -158,10 +158,8 @@ pub fn remove(paths: &Paths, uid: Uid, name: &ContainerName) -> Result<()> {
     if let Err(error) = file::remove_if_there(&policy) {
         first = Some(Error::system(format!("remove {}", policy.display()), error));
     }
-    for target in mounts::below(&own)? {
-        if let Err(error) = mounts::detach(&target) {
-            first.get_or_insert(error);
-        }
+    if let Err(error) = mounts::detach_below(&own) {
+        first.get_or_insert(error);
     }
     if let Some(error) = first {
         // With a home still mounted there, nothing below may be removed.

@@ -99,7 +99,7 @@ impl Work {
 
     pub(super) async fn unmount_all(&self) -> Result<()> {
         let own = self.daemon.paths().container_dir(self.uid(), &self.name);
-        self.blocking(move || mounts::below(&own)?.iter().try_for_each(|target| mounts::detach(target))).await
+        self.blocking(move || mounts::detach_below(&own)).await
     }
 
     /// Removes the directory of a container that does not exist.
