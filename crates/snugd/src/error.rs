@@ -159,13 +159,17 @@ impl From<tokio::task::JoinError> for Error {
     }
 }
 
-/// Errors of `snug-core`, with their hints.
+/// An error of `snug-core`, with its hints.
+fn explained(kind: ErrorKind, error: &impl snug_core::Explain) -> Error {
+    Error { kind, message: error.to_string(), hints: error.hints() }
+}
+
+/// Errors of `snug-core` that are of one kind.
 macro_rules! from_core {
     ($($error:ty => $kind:ident),+ $(,)?) => {$(
         impl From<$error> for Error {
             fn from(error: $error) -> Self {
-                use snug_core::Explain;
-                Self { kind: ErrorKind::$kind, message: error.to_string(), hints: error.hints() }
+                explained(ErrorKind::$kind, &error)
             }
         }
     )+};
@@ -183,31 +187,28 @@ from_core! {
 
 impl From<snug_core::image::ImageError> for Error {
     fn from(error: snug_core::image::ImageError) -> Self {
-        use snug_core::Explain;
         use snug_core::image::ImageError;
         let kind = match &error {
             ImageError::Malformed { .. } => ErrorKind::InvalidArgument,
             _ => ErrorKind::ImageUnknown,
         };
-        Self { kind, message: error.to_string(), hints: error.hints() }
+        explained(kind, &error)
     }
 }
 
 impl From<snug_core::subid::SubidError> for Error {
     fn from(error: snug_core::subid::SubidError) -> Self {
-        use snug_core::Explain;
         use snug_core::subid::SubidError;
         let kind = match &error {
             SubidError::InsideBase { .. } => ErrorKind::NotEligible,
             _ => ErrorKind::Failed,
         };
-        Self { kind, message: error.to_string(), hints: error.hints() }
+        explained(kind, &error)
     }
 }
 
 impl From<snug_core::plan::PlanError> for Error {
     fn from(error: snug_core::plan::PlanError) -> Self {
-        use snug_core::Explain;
         use snug_core::plan::PlanError;
         let kind = match &error {
             PlanError::NotFound(_) => ErrorKind::NotFound,
@@ -217,7 +218,7 @@ impl From<snug_core::plan::PlanError> for Error {
             PlanError::Kind { .. } => ErrorKind::Unsupported,
             _ => ErrorKind::InvalidArgument,
         };
-        Self { kind, message: error.to_string(), hints: error.hints() }
+        explained(kind, &error)
     }
 }
 

@@ -128,8 +128,8 @@ fn plan_of_file(
     if !is_there && containers.len() >= most {
         return Err(PlanError::TooMany { name: name.clone(), most }.into());
     }
-    let options = args.dry_run.options().text("rootfs", Some(file.path()));
-    show_plan(context.printer, &bus.change(&Change::import_image(file.alias(), options))?.plan)?;
+    let options = args.dry_run.options().text("rootfs", Some(&file.path));
+    show_plan(context.printer, &bus.change(&Change::import_image(&file.alias, options))?.plan)?;
     if is_there {
         context.printer.answer_line(&Step::DeleteInstance { name: name.clone() }.to_string())?;
     }

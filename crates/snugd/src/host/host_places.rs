@@ -37,7 +37,7 @@ pub fn mount(paths: &Paths, uid: Uid, name: &ContainerName) -> Result<()> {
         let target = base.join(file_name(place));
         mounts::detach(&target)?;
         rundir::directory(&target, 0o755)?;
-        // Links on the way are root's alone: nobody else writes in the directories that they lie in.
+        // As root: where a place is a link, it is not yet looked at whether the container's owner may go where it leads.
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = rustix::fs::open(&real, flags, Mode::empty())
             .map_err(|errno| Error::system(format!("open {}", real.display()), errno))?;

@@ -152,19 +152,13 @@ pub fn fill_guest(
 /// What the system says.
 pub fn remove(paths: &Paths, uid: Uid, name: &ContainerName) -> Result<()> {
     let own = paths.container_dir(uid, name);
-    let mut first = None;
     // The policy goes first: without it a client trusts nothing.
     let policy = paths.policy_file(uid, name);
-    if let Err(error) = file::remove_if_there(&policy) {
-        first = Some(Error::system(format!("remove {}", policy.display()), error));
-    }
-    if let Err(error) = mounts::detach_below(&own) {
-        first.get_or_insert(error);
-    }
-    if let Some(error) = first {
-        // With a home still mounted there, nothing below may be removed.
-        return Err(error);
-    }
+    let forgotten = file::remove_if_there(&policy)
+        .map_err(|error| Error::system(format!("remove {}", policy.display()), error));
+    let detached = mounts::detach_below(&own);
+    // With a home still mounted there, nothing below may be removed.
+    forgotten.and(detached)?;
     remove_tree(&own)?;
     // The owner's directory stays while another container of his has its own in it, or is about to.
     let _alone = OWNERS.lock().unwrap_or_else(PoisonError::into_inner);

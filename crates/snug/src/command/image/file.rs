@@ -72,21 +72,13 @@ impl ImageFile {
 
 /// The image that a file is or becomes.
 pub struct FileImage {
-    path: String,
-    alias: String,
+    /// The file's absolute path.
+    pub path: String,
+    /// The image's name.
+    pub alias: String,
 }
 
 impl FileImage {
-    /// The file's absolute path.
-    pub fn path(&self) -> &str {
-        &self.path
-    }
-
-    /// The image's name.
-    pub fn alias(&self) -> &str {
-        &self.alias
-    }
-
     /// How the daemon and users name it.
     pub fn reference(&self) -> String {
         ImageRef::Local(self.alias.clone()).to_string()
