@@ -9,6 +9,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::mpsc::{self, Sender};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::io::{Errno, read, write};
@@ -28,6 +29,9 @@ const KEYS: usize = 4096;
 /// Moved at once where a pipe is typed.
 const SCREENFUL: usize = 64 << 10;
 const END_OF_FILE: u8 = 4;
+/// How long a guest that is not trusted may say that a key of the user's has stopped its command: what comes later is not
+/// what he meant.
+const KEY_COUNTS: Duration = Duration::from_secs(10);
 
 /// Which of the caller's descriptors take part.
 #[derive(Debug, Clone, Copy)]
@@ -83,9 +87,9 @@ pub struct Console {
     ended: Option<OwnedFd>,
     screen: Option<thread::JoinHandle<()>>,
     hung_up: bool,
-    /// Keys that send signals on the caller's terminal, and the signal of the last of them that was typed.
+    /// Keys that send signals on the caller's terminal, and the signal of the last of them that was typed, and when.
     signal_keys: [(u8, i32); 3],
-    signal_key: Option<i32>,
+    signal_key: Option<(i32, Instant)>,
 }
 
 /// The modes that the guest's terminal shall start with.
@@ -355,9 +359,8 @@ impl Console {
             }
             Ok(count) => {
                 let keys = &keys[..count];
-                let is_typed = |(key, _): &(u8, i32)| raw && *key != 0 && keys.contains(key);
-                if let Some((_, signal)) = self.signal_keys.into_iter().find(is_typed) {
-                    self.signal_key = Some(signal);
+                if let Some(signal) = last_signal(keys, self.signal_keys).filter(|_| raw) {
+                    self.signal_key = Some((signal, Instant::now()));
                 }
                 self.pending.extend_from_slice(keys);
             }
@@ -403,13 +406,14 @@ impl Console {
     /// had it: a script's loop goes on unless it gets the signal, too.
     #[must_use]
     pub fn was_typed(&self, signal: i32) -> bool {
-        self.signal_key == Some(signal)
+        self.signal_key.is_some_and(|(typed, _)| typed == signal)
             && self.terminal.as_ref().is_some_and(|terminal| terminal.in_foreground())
     }
 
-    /// The same, once for each time that one was typed.
+    /// The same, once for each time that one was typed, and not long after.
     pub fn take_typed(&mut self, signal: i32) -> bool {
-        let was_typed = self.was_typed(signal);
+        let is_recent = self.signal_key.is_some_and(|(_, when)| when.elapsed() < KEY_COUNTS);
+        let was_typed = is_recent && self.was_typed(signal);
         self.signal_key.take_if(|_| was_typed);
         was_typed
     }
@@ -476,4 +480,26 @@ fn watch_typing(terminal: &Terminal) -> io::Result<OwnedFd> {
 fn ready(fd: BorrowedFd<'_>) -> bool {
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
     poll(&mut [PollFd::from_borrowed_fd(fd, PollFlags::IN)], Some(&now)).is_ok_and(|count| count > 0)
+}
+
+/// The signal of that of the `keys` which was typed last.
+fn last_signal(typed: &[u8], keys: [(u8, i32); 3]) -> Option<i32> {
+    typed
+        .iter()
+        .rev()
+        .find_map(|byte| keys.into_iter().find(|(key, _)| key == byte && *key != 0).map(|(_, signal)| signal))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_key_that_was_typed_counts() {
+        let keys = [(3, libc::SIGINT), (28, libc::SIGQUIT), (0, libc::SIGTSTP)];
+        assert_eq!(last_signal(b"a\x03b", keys), Some(libc::SIGINT));
+        assert_eq!(last_signal(b"\x03\x1c.", keys), Some(libc::SIGQUIT));
+        assert_eq!(last_signal(b"\x1c\x03.", keys), Some(libc::SIGINT));
+        assert_eq!(last_signal(b"\0", keys), None, "0 is no key");
+    }
 }

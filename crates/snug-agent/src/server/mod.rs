@@ -86,6 +86,9 @@ impl Server {
     /// Takes the guest's socket.
     pub fn open(places: Places, tree: Option<Tree>) -> Result<Self, ServeError> {
         fs::create_dir_all(&places.state).map_err(failed("cannot make the agent's directory"))?;
+        // From here on a signal is something to read; whoever finds the lock taken may send one at once.
+        signal::block_all();
+        let signals = signal::Signals::new(&[libc::SIGTERM, LISTEN_AGAIN]).map_err(failed("signals"))?;
         let lock = match take_lock(&places) {
             Err(ServeError::AlreadyServed) => {
                 reach_again(&places)?;
@@ -93,10 +96,7 @@ impl Server {
             }
             other => other?,
         };
-        // From here on a signal is something to read.
-        signal::block_all();
         signal::ignore_children();
-        let signals = signal::Signals::new(&[libc::SIGTERM, LISTEN_AGAIN]).map_err(failed("signals"))?;
         let descriptor_limit = process::limit(process::OPEN_FILES);
         if let Some((_, hard)) = descriptor_limit {
             let _ = process::set_limit(process::OPEN_FILES, hard, hard);

@@ -35,10 +35,13 @@ pub fn take_lock(places: &Places) -> Result<OwnedFd, ServeError> {
 /// else can take its place.
 pub fn reach_again(places: &Places) -> Result<(), ServeError> {
     let address = SocketAddrUnix::new(places.socket()).map_err(failed("the socket's path"))?;
-    let caller = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let caller = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
         .map_err(failed("cannot make a socket"))?;
-    if connect(&caller, &address).is_ok() {
-        return Ok(());
+    match connect(&caller, &address) {
+        // Who cannot queue now will be able to.
+        Ok(()) | Err(Errno::AGAIN) => return Ok(()),
+        Err(_) => {}
     }
     let lock = open(places.lock(), OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
         .map_err(failed("cannot open the lock"))?;

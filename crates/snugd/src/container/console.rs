@@ -7,8 +7,16 @@ use snug_core::paths::Paths;
 use super::record::{self, Kind};
 use crate::error::Result;
 
-/// Asks Incus for what is new and answers all that is kept, which it is added to: Incus gives what a running guest has
-/// written since the last time that it was asked, whoever asked, and of a stopped one the same text each time.
+/// A console's text.
+pub struct Console {
+    /// All that is kept, what is new included.
+    pub kept: String,
+    /// What Incus gave this time: what a running guest has written since the last time that it was asked, whoever asked; of a
+    /// stopped one the end of its last run, the same each time.
+    pub fresh: String,
+}
+
+/// Asks Incus for what is new, and keeps it.
 ///
 /// # Errors
 /// What Incus or the system says.
@@ -18,7 +26,7 @@ pub async fn read(
     uid: Uid,
     name: &ContainerName,
     running: bool,
-) -> Result<String> {
+) -> Result<Console> {
     let fresh = match incus.instances().console_log(name.as_str()).await {
         // A guest may write anything to its console; D-Bus strings hold no NUL and are UTF-8.
         Ok(bytes) => String::from_utf8_lossy(&bytes).replace('\0', ""),
@@ -28,11 +36,9 @@ pub async fn read(
     };
     let (paths, name) = (paths.clone(), name.clone());
     tokio::task::spawn_blocking(move || {
-        if running {
-            record::append_text(&paths, uid, &name, Kind::Console, &fresh)
-        } else {
-            record::append_new(&paths, uid, &name, Kind::Console, &fresh)
-        }
+        let append = if running { record::append_text } else { record::append_new };
+        let kept = append(&paths, uid, &name, Kind::Console, &fresh)?;
+        Ok(Console { kept, fresh })
     })
     .await?
 }

@@ -75,7 +75,7 @@ pub async fn log(daemon: &Arc<Daemon>, call: &Call) -> Answer {
         "console" => {
             let incus = daemon.incus().project(config.project(uid));
             let running = found.instance.status_code.is_running();
-            console::read(&incus, daemon.paths(), uid, &name, running).await?
+            console::read(&incus, daemon.paths(), uid, &name, running).await?.kept
         }
         other => {
             return Err(invalid(format!("there is no log '{other}'")).hint("there are: console, job").into());

@@ -22,6 +22,9 @@ const AGENT: Duration = Duration::from_secs(30);
 /// After this long a running guest's agent is taken for dead: it needs less than a second even under load.
 const SILENCE: Duration = Duration::from_secs(6);
 
+/// Lines of the console that tell why a start failed.
+const CONSOLE_LINES: usize = 5;
+
 impl Work {
     async fn change_state(&self, change: &StateChange, place: &str) -> Result<(), incus_client::Error> {
         let instances = self.incus().instances();
@@ -112,7 +115,7 @@ impl Work {
             () = again => Ok(()),
             () = self.instance_ended() => Err(self.died().await),
             () = tokio::time::sleep(AGENT) => {
-                self.tell_console().await;
+                self.tell_console(true).await;
                 Err(agent::silent(self.name.as_str(), AGENT))
             }
             () = cancelled => Err(crate::job::cancelled()),
@@ -139,25 +142,24 @@ impl Work {
         }
     }
 
-    /// Puts the end of the guest's console into the job's log.
-    async fn tell_console(&self) {
-        let paths = self.daemon.paths();
-        // Whether it runs is not looked up for this: what is there already is not added again.
-        let read = console::read(&self.incus(), paths, self.uid(), &self.name, false).await;
-        let text = read.unwrap_or_else(|error| {
-            tracing::warn!(container = %self.name, "the console cannot be read: {error}");
-            String::new()
-        });
-        for line in
-            text.lines().filter(|line| !line.trim().is_empty()).rev().take(5).collect::<Vec<_>>().iter().rev()
-        {
+    /// Puts the end of what the guest's console shows of this start into the job's log.
+    async fn tell_console(&self, running: bool) {
+        let read = console::read(&self.incus(), self.daemon.paths(), self.uid(), &self.name, running).await;
+        let text = match read {
+            Ok(console) => console.fresh,
+            Err(error) => {
+                return tracing::warn!(container = %self.name, "the console cannot be read: {error}");
+            }
+        };
+        let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+        for line in lines.iter().skip(lines.len().saturating_sub(CONSOLE_LINES)) {
             self.notice(format!("console: {}", line.trim_end().escape_debug()));
         }
     }
 
     async fn died(&self) -> Error {
         self.tell_lxc_log().await;
-        self.tell_console().await;
+        self.tell_console(false).await;
         failed(format!("'{}' stopped while it was starting", self.name))
             .hint(format!("see what the guest said: snug logs {}", self.name))
     }
