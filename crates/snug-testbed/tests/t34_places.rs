@@ -5,12 +5,14 @@
 
 mod common;
 
+use std::ffi::CString;
 use std::fs;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{answer, fresh, fresh_with};
+use common::{TemporaryUser, answer, fresh, fresh_with};
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount};
 use snug_testbed::{Bed, Container};
 
@@ -48,6 +50,145 @@ impl Drop for Mounted {
     fn drop(&mut self) {
         let _ = unmount(&self.0, UnmountFlags::DETACH);
     }
+}
+
+/// A file system that answers nobody, as a server's that is away; gone with the test.
+struct Silent(PathBuf, Option<OwnedFd>);
+
+impl Silent {
+    /// A user's own, which the kernel shows to nobody else, or one for everybody.
+    fn at(path: &Path, of: &str, everybody: bool) -> Self {
+        let account = Bed::require().account(of);
+        let (device, rest) =
+            (fs::File::options().read(true).write(true).open("/dev/fuse"), ["", ",allow_other"]);
+        let device = OwnedFd::from(device.unwrap());
+        let options = format!(
+            "fd={},rootmode=40000,user_id={},group_id={}{}",
+            device.as_raw_fd(),
+            account.uid,
+            account.gid,
+            rest[usize::from(everybody)]
+        );
+        let options = CString::new(options).unwrap();
+        mount("snug-test", path, "fuse", MountFlags::empty(), Some(options.as_c_str())).unwrap();
+        Self(path.into(), Some(device))
+    }
+}
+
+impl Drop for Silent {
+    fn drop(&mut self) {
+        // Whoever waits for it is answered by the kernel from here on.
+        drop(self.1.take());
+        let _ = unmount(&self.0, UnmountFlags::DETACH);
+    }
+}
+
+#[test]
+fn one_that_does_not_answer_is_left_out_and_harms_no_start_or_stop() {
+    let bed = Bed::require();
+    let dev = fresh_with(&bed, "tester", "places-silent", common::NO_INIT, &["--no-start"]);
+    let srv = on_host("/srv");
+    let away = Silent::at(Path::new("/mnt"), "second", true);
+    let started = bed.snug("tester").args(["start", dev.name()]).run().unwrap().success();
+    assert!(started.err().contains("/mnt is not shared: /mnt does not answer"), "{}", started.err());
+    answer(dev.snug(["run", "-w", "/", "test", "-d", srv.path().to_str().unwrap()]));
+    assert_eq!(answer(dev.snug(["run", "-w", "/", "ls", "/mnt"])), "", "the container's own");
+    bed.snug("tester").args(["stop", dev.name()]).run().unwrap().success();
+    drop(away);
+    answer(dev.snug(["run", "-w", "/", "true"]));
+}
+
+#[test]
+fn file_systems_of_others_below_one_harm_no_start_or_stop() {
+    let bed = Bed::require();
+    let dir = on_host("/tmp");
+    for (name, everybody) in [("own", false), ("all", true)] {
+        let path = dir.path().join(name);
+        fs::create_dir(&path).unwrap();
+        let _silent = Silent::at(&path, "second", everybody);
+        let dev = fresh(&bed, "tester", "places-others", common::DEBIAN_13);
+        for verb in ["restart", "stop"] {
+            bed.snug("tester").args([verb, dev.name()]).run().unwrap().success();
+        }
+        answer(dev.snug(["run", "-w", "/", "true"]));
+        drop(dev);
+        assert!(!bed.run_dir("tester", "places-others").exists());
+        assert!(path.symlink_metadata().is_ok(), "the mount is the user's, and stays");
+    }
+}
+
+#[test]
+fn one_that_the_home_lies_below_is_the_containers_own_but_for_the_home() {
+    let bed = Bed::require();
+    let homes = on_host("/srv");
+    fs::set_permissions(homes.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let home = homes.path().join("placed");
+    let user = TemporaryUser::with(&bed, "placed", &["--user-group", "--home-dir", home.to_str().unwrap()]);
+    let account = user.account();
+    fs::write(home.join("of-the-host"), "seen").unwrap();
+    chown(home.join("of-the-host"), Some(account.uid), Some(account.gid)).unwrap();
+    let other = homes.path().join("other");
+    fs::write(&other, "").unwrap();
+    let look = |options: &[&str], name: &str| {
+        let created = user.snug(["create", name, "--image", common::DEBIAN_13]).args(options).run().unwrap();
+        let told = format!("/srv is not shared: {} lies below it", home.display());
+        let created = created.success().err();
+        assert!(created.contains(&told), "{created}");
+        let line = format!(
+            "ls of-the-host; test -e {} && echo shared; findmnt -no TARGET -T .config/systemd/user; pwd",
+            other.display()
+        );
+        let said =
+            user.snug(["run", "-c", name, "--", "sh", "-c", &line]).dir(&home).run().unwrap().success();
+        (said.out(), said.err())
+    };
+    let (shown, error) = look(&[], "placed-shared");
+    let island = home.join(".config/systemd/user");
+    assert_eq!(shown, format!("of-the-host\n{}\n{}", island.display(), home.display()), "{error}");
+    let (shown, _) = look(&["--grant", "home=private"], "placed-private");
+    assert!(!shown.contains("of-the-host\n") && !shown.contains("shared"), "{shown}");
+}
+
+#[test]
+fn what_services_of_a_killed_guest_had_there_goes_with_it() {
+    let bed = Bed::require();
+    let theirs = |dev: &Container<'_>| {
+        let root = answer(dev.snug(["run", "--root", "-w", "/", "cat", "/proc/self/uid_map"]));
+        let root: u32 = root.split_whitespace().nth(1).unwrap().parse().unwrap();
+        move || {
+            let entries = fs::read_dir("/var/tmp").unwrap().chain(fs::read_dir("/tmp").unwrap());
+            let names =
+                entries.flatten().filter(|entry| entry.metadata().is_ok_and(|status| status.uid() == root));
+            names.filter(|entry| entry.file_name().to_string_lossy().starts_with("systemd-private-")).count()
+        }
+    };
+    let dev = fresh(&bed, "tester", "places-killed", common::DEBIAN_13);
+    let line = "systemd-run -q -p PrivateTmp=yes --unit private -- sleep 1000";
+    for _ in 0..2 {
+        let left = theirs(&dev);
+        dev.snug(["run", "--root", "-w", "/", "--", "sh", "-c", line]).run().unwrap().success();
+        assert!(left() > 0);
+        bed.snug("tester").args(["stop", "-f", dev.name()]).run().unwrap().success();
+        assert_eq!(left(), 0);
+    }
+}
+
+#[test]
+fn a_guest_that_reboots_itself_has_them_again() {
+    let bed = Bed::require();
+    let dev = fresh(&bed, "tester", "places-reboot", common::DEBIAN_13);
+    let boot =
+        || dev.snug(["run", "-w", "/", "cat", "/proc/sys/kernel/random/boot_id", "/proc/1/stat"]).run();
+    let started = |text: &str| {
+        text.lines().nth(1).and_then(|stat| Some(stat.rsplit_once(") ")?.1.split(' ').nth(19)?.to_owned()))
+    };
+    let before = started(&boot().unwrap().success().out());
+    let _ = dev.snug(["run", "--root", "-w", "/", "systemctl", "reboot"]).run().unwrap();
+    common::eventually("it is up again", || {
+        boot().is_ok_and(|said| said.code() == 0 && started(&said.out()) != before)
+    });
+    let inode = fs::metadata("/tmp").unwrap().ino().to_string();
+    assert_eq!(answer(dev.run(["stat", "-c", "%i", "/tmp"])), inode);
 }
 
 #[test]
@@ -89,16 +230,17 @@ fn a_guest_that_boots_or_cleans_leaves_them_alone() {
     let bed = Bed::require();
     for image in SYSTEMD {
         let sockets = Path::new("/tmp/.X11-unix");
-        let was_there = sockets.exists();
+        let mode = fs::metadata(sockets).map(|status| status.permissions()).ok();
         fs::create_dir_all(sockets).unwrap();
         fs::set_permissions(sockets, fs::Permissions::from_mode(0o1777)).unwrap();
         // Debian 12 empties /tmp at each boot, all of them .X11-unix, and old files go once a day.
         let (socket, old, young) = (sockets.join("X99"), on_host("/var/tmp"), on_host("/tmp"));
         let _end = common::Finally(|| {
             let _ = fs::remove_file(&socket);
-            if !was_there {
-                let _ = fs::remove_dir(sockets);
-            }
+            let _ = match &mode {
+                Some(mode) => fs::set_permissions(sockets, mode.clone()),
+                None => fs::remove_dir(sockets),
+            };
         });
         owned(&socket, "");
         owned(&old.path().join("file"), "old");
@@ -151,9 +293,10 @@ fn the_guests_root_has_no_more_there_than_its_owner() {
     root("cp /bin/true tool; chown 0:0 tool; chmod 4755 tool").success();
     assert!(fs::metadata(dir.path().join("tool")).unwrap().uid() > 65536);
     // A link of the owner's leads where it does on the host: nowhere else.
-    symlink("/etc/shadow", dir.path().join("link")).unwrap();
-    let told = root("cat link");
-    assert!(!told.out().contains(&fs::read_to_string("/etc/shadow").unwrap()), "the host's file");
+    let canary = tempfile::Builder::new().prefix("snug-canary").tempfile_in("/etc").unwrap();
+    fs::write(canary.path(), "of the host alone").unwrap();
+    symlink(canary.path(), dir.path().join("link")).unwrap();
+    assert_ne!(root("cat link").code(), 0);
 }
 
 #[test]

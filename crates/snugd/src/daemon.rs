@@ -34,6 +34,8 @@ const PROBES: usize = 8;
 /// Homes of one owner that are looked at once: each by a thread of ours, for as long as the server or process behind it
 /// likes.
 const HOMES: usize = 4;
+/// Likewise for each of the host's places, so that one that does not answer holds up no other.
+const HOST_PLACES: usize = 2;
 
 /// Where the daemon finds things, for tests other than on a real host.
 #[derive(Debug, Clone)]
@@ -86,6 +88,7 @@ pub struct Daemon {
     id_bases: Reservations<u32>,
     probes: Turns<Uid>,
     homes: Turns<Uid>,
+    host_places: Turns<(Uid, &'static str)>,
     imports: Counts<Uid>,
     expected: Expected,
     foundation: tokio::sync::Mutex<()>,
@@ -110,6 +113,7 @@ impl Daemon {
             id_bases: Reservations::default(),
             probes: Turns::new(PROBES),
             homes: Turns::new(HOMES),
+            host_places: Turns::new(HOST_PLACES),
             imports: Counts::default(),
             expected: Expected::default(),
             foundation: tokio::sync::Mutex::default(),
@@ -200,6 +204,12 @@ impl Daemon {
     #[must_use]
     pub fn homes(&self) -> &Turns<Uid> {
         &self.homes
+    }
+
+    /// Turns to look at one of the host's places for one owner.
+    #[must_use]
+    pub fn host_places(&self) -> &Turns<(Uid, &'static str)> {
+        &self.host_places
     }
 
     /// The turn of a user's import; `None` while another one of his has it.

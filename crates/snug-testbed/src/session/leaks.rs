@@ -1,11 +1,12 @@
-//! What a test leaves over: processes, mounts, interfaces, loop devices, cgroups.
+//! What a test leaves over: processes, mounts, interfaces, loop devices, cgroups, and in `/tmp`
+//! directories of guests' services.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::process::{self, Process};
-use crate::stack::{mounts, users};
+use crate::stack::{mounts, temporaries, users};
 use crate::verbs::down;
 
 /// What ends by itself after a command has ended (a client's children, a forwarder) gets this long.
@@ -82,6 +83,9 @@ fn things() -> BTreeSet<String> {
     }
     for (device, file) in down::pool_loops() {
         things.insert(format!("loop device {device} ({file})"));
+    }
+    for path in temporaries::of_guests() {
+        things.insert(format!("directory {}", path.display()));
     }
     if let Some(unified) = mounts::of("self").into_iter().find(|mount| mount.kind == "cgroup2") {
         for entry in std::fs::read_dir(unified.point).into_iter().flatten().flatten() {

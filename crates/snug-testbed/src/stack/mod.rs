@@ -9,4 +9,5 @@ pub mod mounts;
 pub mod network;
 pub mod packages;
 pub mod sources;
+pub mod temporaries;
 pub mod users;

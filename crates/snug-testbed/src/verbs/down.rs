@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::error::{Doing, Error, Result};
 use crate::host::{self, Services};
 use crate::process::{self, Process};
-use crate::stack::{bus, images, incus, mounts, network, users};
+use crate::stack::{bus, images, incus, mounts, network, temporaries, users};
 use crate::state::{LASTING_DIR, Lock, State};
 use crate::tool::Tool;
 
@@ -42,6 +42,7 @@ pub fn down(unwanted: Unwanted) -> Result<()> {
         left.extend(network::clean());
         left.extend(detach_loops());
         remove_cgroups();
+        left.extend(temporaries::remove());
     }
     if state.bus {
         left.extend(stop_bus());

@@ -1,23 +1,15 @@
 //! A home directory: opened as its owner, mounted where Incus takes it from.
 //!
 //! What is checked is what is mounted: the descriptor that the owner could open is the one whose mounts are copied.
-//! Links on the way are followed only where root planted them (`/home` → `/var/home`), and resolved by hand, one
-//! component after the other, so that none can be swapped in between.
 
-use std::collections::VecDeque;
-use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, openat2, readlinkat};
+use rustix::fs::{Mode, OFlags, fstat};
 
 use super::credentials::{Credentials, with};
-use super::mounts;
+use super::{directory, mounts};
 use crate::error::{Error, ErrorKind, Result};
-
-/// Links that are followed on the way to a home; the kernel's own bound is 40 (path_resolution(7)).
-const LINKS: usize = 40;
 
 /// A home that its owner could open.
 pub struct Home {
@@ -34,8 +26,8 @@ pub struct Home {
 pub fn open(credentials: Credentials, path: &Path) -> Result<Home> {
     let uid = credentials.uid;
     let wanted = path.to_owned();
-    let (directory, real) =
-        with(credentials, move || walk(&wanted))?.map_err(|reason| refuse(path, &reason))?;
+    let (directory, real) = with(credentials, move || directory::open(&wanted))?
+        .map_err(|unopened| refuse(path, &unopened.to_string()))?;
     if real == Path::new("/") {
         return Err(refuse(path, "it is the root directory"));
     }
@@ -63,87 +55,6 @@ fn other_spelling_below(base: &Path, credentials: Credentials, real: &Path) -> O
 fn refuse(path: &Path, reason: &str) -> Error {
     Error::new(ErrorKind::NotEligible, format!("cannot use the home directory {}: {reason}", path.display()))
         .hint("a container with a home of its own needs none: create it with `home=private`")
-}
-
-fn walk(path: &Path) -> Result<(OwnedFd, PathBuf), String> {
-    if !path.is_absolute() {
-        return Err("it is no absolute path".into());
-    }
-    let open = |at: &OwnedFd, name: &OsStr| {
-        openat2(
-            at,
-            name,
-            OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC,
-            Mode::empty(),
-            ResolveFlags::NO_MAGICLINKS,
-        )
-    };
-    let root = || {
-        rustix::fs::open("/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-            .map_err(|errno| format!("/: {errno}"))
-    };
-    let mut trail = vec![(root()?, OsString::new())];
-    let mut rest = parts(path);
-    let mut links = 0;
-    while let Some(part) = rest.pop_front() {
-        if part == ".." {
-            if trail.len() > 1 {
-                trail.pop();
-            }
-            continue;
-        }
-        let Some((here, _)) = trail.last() else { return Err("no root directory".into()) };
-        let shown = || format!("{}/{}", spelled(&trail).display(), part.display());
-        let next = open(here, &part).map_err(|errno| format!("{}: {errno}", shown()))?;
-        let status = fstat(&next).map_err(|errno| format!("{}: {errno}", shown()))?;
-        match FileType::from_raw_mode(status.st_mode) {
-            FileType::Directory => trail.push((next, part)),
-            FileType::Symlink => {
-                links += 1;
-                if links > LINKS {
-                    return Err("too many links".into());
-                }
-                if status.st_uid != 0 {
-                    return Err(format!("{} is a link that is not root's", shown()));
-                }
-                let target = readlinkat(next.as_fd(), c"", Vec::new())
-                    .map_err(|errno| format!("{}: {errno}", shown()))?;
-                let target = PathBuf::from(OsString::from_vec(target.into_bytes()));
-                if target.is_absolute() {
-                    trail.truncate(1);
-                }
-                for part in parts(&target).into_iter().rev() {
-                    rest.push_front(part);
-                }
-            }
-            _ => return Err(format!("{} is no directory", shown())),
-        }
-    }
-    let real = spelled(&trail);
-    let (directory, _) = trail.pop().ok_or("no root directory")?;
-    Ok((directory, real))
-}
-
-fn parts(path: &Path) -> VecDeque<OsString> {
-    path.components()
-        .filter_map(|component| match component {
-            Component::Normal(name) => Some(name.to_owned()),
-            Component::ParentDir => Some("..".into()),
-            _ => None,
-        })
-        .collect()
-}
-
-fn spelled(trail: &[(OwnedFd, OsString)]) -> PathBuf {
-    let mut bytes = Vec::new();
-    for (_, name) in trail.iter().skip(1) {
-        bytes.push(b'/');
-        bytes.extend_from_slice(name.as_bytes());
-    }
-    if bytes.is_empty() {
-        bytes.push(b'/');
-    }
-    OsString::from_vec(bytes).into()
 }
 
 impl Home {

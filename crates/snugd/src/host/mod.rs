@@ -6,6 +6,7 @@
 //! | [`acl`] | an access control list that lets one user pass |
 //! | [`bridge`] | hardware addresses on a bridge |
 //! | [`credentials`] | a thread with a user's credentials |
+//! | [`directory`] | a directory, opened with the rights of the thread that asks |
 //! | [`environment`] | time zone, locale, resolver of the host |
 //! | [`mod@file`] | files written as a whole or not at all |
 //! | [`guest_bin`] | the agent's versions that guests see |
@@ -23,6 +24,7 @@
 pub mod acl;
 pub mod bridge;
 pub mod credentials;
+pub mod directory;
 pub mod environment;
 pub mod file;
 pub mod guest_bin;

@@ -54,8 +54,8 @@ impl Detached {
                 | OpenTreeFlags::AT_EMPTY_PATH
                 | OpenTreeFlags::AT_RECURSIVE,
         )
-        .map_err(|errno| Error::system("copy the mounts of a home", errno))?;
-        make_slave(tree.as_fd()).map_err(|error| Error::system("make the mounts of a home follow", error))?;
+        .map_err(|errno| Error::system("copy the mounts", errno))?;
+        make_slave(tree.as_fd()).map_err(|error| Error::system("make the mounts follow", error))?;
         Ok(Self(tree))
     }
 

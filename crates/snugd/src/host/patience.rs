@@ -21,7 +21,11 @@ pub async fn within<P: Send + 'static, T: Send + 'static>(
     within_time(PATIENCE, what, place, work).await
 }
 
-async fn within_time<P: Send + 'static, T: Send + 'static>(
+/// The same with another bound.
+///
+/// # Errors
+/// As [`within`].
+pub async fn within_time<P: Send + 'static, T: Send + 'static>(
     patience: Duration,
     what: &str,
     place: impl Future<Output = P>,

@@ -6,6 +6,7 @@
 //! | [`discovery`] | what is: the state that planners look at |
 //! | [`executor`] | steps in order, undos when one fails |
 //! | [`guest`] | steps on the running guest: agent, stop |
+//! | [`host_places`] | steps of the grant `places` |
 //! | [`images`] | images: looked for, fetched |
 //! | [`instance`] | steps on the Incus instance |
 //! | [`limits`] | settings against what the host has |
@@ -16,6 +17,7 @@ pub mod cleanup;
 pub mod discovery;
 pub mod executor;
 pub mod guest;
+pub mod host_places;
 pub mod images;
 pub mod instance;
 pub mod limits;
@@ -28,6 +30,7 @@ use incus_client::Client;
 use snug_core::config::Config;
 use snug_core::name::{ContainerName, Uid};
 use snug_core::spec::{OwnerTag, Phase};
+use snug_wire::provision::Place;
 
 use self::images::Images;
 
@@ -57,6 +60,8 @@ pub struct Work {
     /// Who is told; `None` for work that nobody asked for.
     pub job: Option<Arc<Job>>,
     home: Mutex<Option<Arc<Home>>>,
+    /// The host's places, once they are mounted.
+    places: Mutex<Option<Vec<Place>>>,
     known: Mutex<Option<Found>>,
     /// What the phase is where it could not be stored.
     phase: Mutex<Option<Phase>>,
@@ -84,6 +89,7 @@ impl Work {
             name,
             job,
             home: Mutex::default(),
+            places: Mutex::default(),
             known: Mutex::default(),
             phase: Mutex::default(),
             announcement: None,

@@ -9,7 +9,7 @@ use snug_wire::policy::{Entry, Policy};
 use super::{VERSION, Work};
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::subid::Outcome;
-use crate::host::{guest_bin, host_places, mounts, rundir, subid};
+use crate::host::{guest_bin, mounts, rundir, subid};
 use crate::incus::{network, pool, project};
 
 impl Work {
@@ -92,14 +92,11 @@ impl Work {
         self.in_home(move || if home.is_at(&target) { Ok(()) } else { home.mount(&target) }).await?
     }
 
-    pub(super) async fn mount_places(&self) -> Result<()> {
-        let (paths, uid, name) = (self.daemon.paths().clone(), self.uid(), self.name.clone());
-        self.blocking(move || host_places::mount(&paths, uid, &name)).await
-    }
-
     pub(super) async fn unmount_all(&self) -> Result<()> {
         let own = self.daemon.paths().container_dir(self.uid(), &self.name);
-        self.blocking(move || mounts::detach_below(&own)).await
+        self.blocking(move || mounts::detach_below(&own)).await?;
+        self.leave_places().await;
+        Ok(())
     }
 
     /// Removes the directory of a container that does not exist.

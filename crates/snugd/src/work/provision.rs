@@ -8,7 +8,7 @@ use snug_wire::provision::{Account, Network, Provision};
 
 use super::Work;
 use crate::error::{Result, failed};
-use crate::host::{environment, home, host_places, rundir};
+use crate::host::{environment, home, rundir};
 use crate::incus::network::Subnet;
 
 /// Milliseconds that a command that was hung up may go on.
@@ -46,7 +46,7 @@ impl Work {
         let shares_network = spec.grants.network() == NetworkGrant::Host;
         let gateway = network.as_ref().map(|network| network.gateway);
         let hostname = self.name.to_string();
-        let has_places = spec.grants.places();
+        let places = if spec.grants.places() { self.places().await? } else { Vec::new() };
         let reserve = spec.settings.root_size().is_some();
         let mut home_also = None;
         if home_shared {
@@ -74,7 +74,7 @@ impl Work {
                     false => environment::resolver(gateway),
                 },
                 network,
-                places: if has_places { host_places::provisioned() } else { Vec::new() },
+                places,
                 private,
                 home_shared,
                 trusted,
@@ -87,7 +87,7 @@ impl Work {
 }
 
 /// The host's ids of the guest's root: where the map that the next start uses puts 0.
-fn guest_root(config: &incus_client::Config) -> Result<(u32, u32)> {
+pub(super) fn guest_root(config: &incus_client::Config) -> Result<(u32, u32)> {
     if config.get("security.privileged").is_some_and(|value| value == "true") {
         return Ok((0, 0));
     }

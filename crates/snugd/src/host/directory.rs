@@ -1,0 +1,135 @@
+//! A directory of the host, opened with the rights of the thread that asks.
+//!
+//! Links on the way are followed only where root planted them (`/home` → `/var/home`), and resolved by hand, one component
+//! after the other, so that none can be swapped in between.
+
+use std::collections::VecDeque;
+use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, openat2, readlinkat};
+use rustix::io::Errno;
+
+/// Links that are followed on the way; the kernel's own bound is 40 (path_resolution(7)).
+const LINKS: usize = 40;
+
+/// Why a directory was not opened.
+#[derive(Debug, thiserror::Error)]
+pub enum Unopened {
+    /// What the kernel says about a path on the way.
+    #[error("{}: {errno}", .path.display())]
+    System {
+        /// The path.
+        path: PathBuf,
+        /// What it says.
+        errno: Errno,
+    },
+    /// A path on the way is nothing to walk through.
+    #[error("{}{what}", .path.display())]
+    Kind {
+        /// The path.
+        path: PathBuf,
+        /// What is wrong with it, to be read after the path.
+        what: &'static str,
+    },
+    /// Nothing that names a directory.
+    #[error("{0}")]
+    Path(&'static str),
+}
+
+impl Unopened {
+    /// Whether there is nothing at that path.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::System { errno: Errno::NOENT, .. })
+    }
+}
+
+const NO_ROOT: Unopened = Unopened::Path("no root directory");
+
+/// Opens the directory at an absolute `path`, as a place only (`O_PATH`), and answers its path without links, too.
+///
+/// # Errors
+/// When there is none, when the thread may not go there, or when a link that is not root's lies on the way.
+pub fn open(path: &Path) -> Result<(OwnedFd, PathBuf), Unopened> {
+    if !path.is_absolute() {
+        return Err(Unopened::Path("it is no absolute path"));
+    }
+    let open = |at: &OwnedFd, name: &OsStr| {
+        openat2(
+            at,
+            name,
+            OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+            Mode::empty(),
+            ResolveFlags::NO_MAGICLINKS,
+        )
+    };
+    let root = || {
+        rustix::fs::open("/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+            .map_err(|errno| Unopened::System { path: "/".into(), errno })
+    };
+    let mut trail = vec![(root()?, OsString::new())];
+    let mut rest = parts(path);
+    let mut links = 0;
+    while let Some(part) = rest.pop_front() {
+        if part == ".." {
+            if trail.len() > 1 {
+                trail.pop();
+            }
+            continue;
+        }
+        let Some((here, _)) = trail.last() else { return Err(NO_ROOT) };
+        let here_named = || spelled(&trail).join(&part);
+        let failed = |errno| Unopened::System { path: here_named(), errno };
+        let next = open(here, &part).map_err(failed)?;
+        let status = fstat(&next).map_err(failed)?;
+        match FileType::from_raw_mode(status.st_mode) {
+            FileType::Directory => trail.push((next, part)),
+            FileType::Symlink => {
+                links += 1;
+                if links > LINKS {
+                    return Err(Unopened::Path("too many links"));
+                }
+                if status.st_uid != 0 {
+                    return Err(Unopened::Kind { path: here_named(), what: " is a link that is not root's" });
+                }
+                let target = readlinkat(next.as_fd(), c"", Vec::new()).map_err(failed)?;
+                let target = PathBuf::from(OsString::from_vec(target.into_bytes()));
+                if target.is_absolute() {
+                    trail.truncate(1);
+                }
+                for part in parts(&target).into_iter().rev() {
+                    rest.push_front(part);
+                }
+            }
+            _ => return Err(Unopened::Kind { path: here_named(), what: " is no directory" }),
+        }
+    }
+    let real = spelled(&trail);
+    let (directory, _) = trail.pop().ok_or(NO_ROOT)?;
+    Ok((directory, real))
+}
+
+fn parts(path: &Path) -> VecDeque<OsString> {
+    path.components()
+        .filter_map(|component| match component {
+            Component::Normal(name) => Some(name.to_owned()),
+            Component::ParentDir => Some("..".into()),
+            _ => None,
+        })
+        .collect()
+}
+
+fn spelled(trail: &[(OwnedFd, OsString)]) -> PathBuf {
+    let mut bytes = Vec::new();
+    for (_, name) in trail.iter().skip(1) {
+        bytes.push(b'/');
+        bytes.extend_from_slice(name.as_bytes());
+    }
+    if bytes.is_empty() {
+        bytes.push(b'/');
+    }
+    OsString::from_vec(bytes).into()
+}
