@@ -410,7 +410,7 @@ impl Console {
             && self.terminal.as_ref().is_some_and(|terminal| terminal.in_foreground())
     }
 
-    /// The same, once for each time that one was typed, and not long after.
+    /// The same for a guest that is not trusted: once for each time that one was typed, and not long after.
     pub fn take_typed(&mut self, signal: i32) -> bool {
         let is_recent = self.signal_key.is_some_and(|(_, when)| when.elapsed() < KEY_COUNTS);
         let was_typed = is_recent && self.was_typed(signal);

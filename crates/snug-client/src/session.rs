@@ -79,9 +79,12 @@ pub fn run(request: &Request) -> Result<Outcome, Error> {
         Signals::block().map_err(|source| Error::System { what: "cannot receive signals", source })?;
     let result = session.converse(&signals);
     match session.console.take() {
-        Some(console) => {
+        Some(mut console) => {
+            let trusted = session.trusted;
+            let mut was_typed =
+                |signal| if trusted { console.was_typed(signal) } else { console.take_typed(signal) };
             let typed = match &result {
-                Ok(Outcome::Killed(signal)) if console.was_typed(*signal) => Some(*signal),
+                Ok(Outcome::Killed(signal)) if was_typed(*signal) => Some(*signal),
                 _ => None,
             };
             console.finish();

@@ -48,7 +48,10 @@ impl Plan {
     /// How to undo the first `done` steps: the last one first.
     #[must_use]
     pub fn undo(&self, done: usize) -> Self {
-        Self { steps: self.steps.iter().take(done).rev().filter_map(Step::undo).collect() }
+        let mut steps: Vec<Step> = self.steps.iter().take(done).rev().filter_map(Step::undo).collect();
+        // Several mounts are taken away at once.
+        steps.dedup();
+        Self { steps }
     }
 }
 

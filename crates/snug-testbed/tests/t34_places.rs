@@ -59,15 +59,13 @@ impl Silent {
     /// A user's own, which the kernel shows to nobody else, or one for everybody.
     fn at(path: &Path, of: &str, everybody: bool) -> Self {
         let account = Bed::require().account(of);
-        let (device, rest) =
-            (fs::File::options().read(true).write(true).open("/dev/fuse"), ["", ",allow_other"]);
-        let device = OwnedFd::from(device.unwrap());
+        let device = OwnedFd::from(fs::File::options().read(true).write(true).open("/dev/fuse").unwrap());
+        let more = if everybody { ",allow_other" } else { "" };
         let options = format!(
-            "fd={},rootmode=40000,user_id={},group_id={}{}",
+            "fd={},rootmode=40000,user_id={},group_id={}{more}",
             device.as_raw_fd(),
             account.uid,
             account.gid,
-            rest[usize::from(everybody)]
         );
         let options = CString::new(options).unwrap();
         mount("snug-test", path, "fuse", MountFlags::empty(), Some(options.as_c_str())).unwrap();
@@ -97,7 +95,8 @@ fn one_that_does_not_answer_is_left_out_and_harms_no_start_or_stop() {
     assert!(own.out().is_empty(), "the container's own, if it has one");
     bed.snug("tester").args(["stop", dev.name()]).run().unwrap().success();
     drop(away);
-    answer(dev.snug(["run", "-w", "/", "true"]));
+    let mnt = on_host("/mnt");
+    answer(dev.snug(["run", "-w", "/", "test", "-d", mnt.path().to_str().unwrap()]));
 }
 
 #[test]
@@ -133,9 +132,9 @@ fn one_that_the_home_lies_below_is_the_containers_own_but_for_the_home() {
     let other = homes.path().join("other");
     fs::write(&other, "").unwrap();
     let look = |options: &[&str], name: &str| {
-        let created = user.snug(["create", name, "--image", common::DEBIAN_13]).args(options).run().unwrap();
+        let create = user.snug(["create", name, "--image", common::DEBIAN_13]);
+        create.args(options).run().unwrap().success();
         let told = format!("/srv is not shared: {} lies below it", home.display());
-        created.success();
         let log = user.snug(["logs", "--jobs", name]).run().unwrap().success().out();
         assert!(log.contains(&told), "{log}");
         let line = format!(
@@ -150,6 +149,7 @@ fn one_that_the_home_lies_below_is_the_containers_own_but_for_the_home() {
     let island = home.join(".config/systemd/user");
     assert_eq!(shown.trim_end(), format!("of-the-host\n{}\n{}", island.display(), home.display()), "{error}");
     let (shown, _) = look(&["--grant", "home=private"], "placed-private");
+    assert_eq!(shown.lines().last(), home.to_str());
     assert!(!shown.contains("of-the-host\n") && !shown.contains("shared"), "{shown}");
 }
 
@@ -167,7 +167,9 @@ fn what_services_of_a_killed_guest_had_there_goes_with_it() {
         }
     };
     let dev = fresh(&bed, "tester", "places-killed", common::DEBIAN_13);
-    let line = "systemd-run -q -p PrivateTmp=yes --unit private -- sleep 1000";
+    let line = "systemd-run -q -p PrivateTmp=yes -p User=nobody --unit private -- \
+                sh -c 'mkdir -p /tmp/a/b /var/tmp/a/b; exec sleep 1000'; \
+                until ls -d /tmp/systemd-private-*-private.service-*/tmp/a/b; do sleep 0.1; done";
     for _ in 0..2 {
         let left = theirs(&dev);
         dev.snug(["run", "--root", "-w", "/", "--", "sh", "-c", line]).run().unwrap().success();
@@ -181,11 +183,9 @@ fn what_services_of_a_killed_guest_had_there_goes_with_it() {
 fn a_guest_that_reboots_itself_has_them_again() {
     let bed = Bed::require();
     let dev = fresh(&bed, "tester", "places-reboot", common::DEBIAN_13);
-    let boot =
-        || dev.snug(["run", "-w", "/", "cat", "/proc/sys/kernel/random/boot_id", "/proc/1/stat"]).run();
-    let started = |text: &str| {
-        text.lines().nth(1).and_then(|stat| Some(stat.rsplit_once(") ")?.1.split(' ').nth(19)?.to_owned()))
-    };
+    let boot = || dev.snug(["run", "-w", "/", "cat", "/proc/1/stat"]).run();
+    // When process 1 was started (proc(5)).
+    let started = |text: &str| Some(text.rsplit_once(") ")?.1.split(' ').nth(19)?.to_owned());
     let before = started(&boot().unwrap().success().out());
     let _ = dev.snug(["run", "--root", "-w", "/", "systemctl", "reboot"]).run().unwrap();
     common::eventually("it is up again", || {
@@ -298,9 +298,12 @@ fn the_guests_root_has_no_more_there_than_its_owner() {
     assert!(fs::metadata(dir.path().join("tool")).unwrap().uid() > 65536);
     // A link of the owner's leads where it does on the host: nowhere else.
     let canary = tempfile::Builder::new().prefix("snug-canary").tempfile_in("/etc").unwrap();
-    fs::write(canary.path(), "of the host alone").unwrap();
-    symlink(canary.path(), dir.path().join("link")).unwrap();
-    assert_ne!(root("cat link").code(), 0);
+    fs::set_permissions(canary.path(), fs::Permissions::from_mode(0o644)).unwrap();
+    let (link, owner) = (dir.path().join("link"), Bed::require().account("tester"));
+    symlink(canary.path(), &link).unwrap();
+    std::os::unix::fs::lchown(&link, Some(owner.uid), Some(owner.gid)).unwrap();
+    let told = root("cat link");
+    assert!(told.code() != 0 && told.err().contains("No such file"), "{}", told.err());
 }
 
 #[test]

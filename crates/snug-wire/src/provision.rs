@@ -55,6 +55,11 @@ pub struct Place {
     pub paths: Vec<PathBuf>,
 }
 
+/// Directories that both systems empty or age, and in which services have directories of their own.
+pub const TEMPORARY: [&str; 2] = ["/tmp", "/var/tmp"];
+/// How those are named: `systemd-private-BOOT-UNIT-RANDOM` (`PrivateTmp=` of systemd.exec(5); `setup_tmp_dirs` of systemd).
+pub const SERVICE_DIRECTORY: &str = "systemd-private-";
+
 /// A file of the guest that takes room until the daemon needs it.
 pub const RESERVE: &str = "/var/lib/snug/reserve";
 /// Its size in bytes.

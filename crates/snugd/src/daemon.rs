@@ -34,8 +34,8 @@ const PROBES: usize = 8;
 /// Homes of one owner that are looked at once: each by a thread of ours, for as long as the server or process behind it
 /// likes.
 const HOMES: usize = 4;
-/// Likewise for each of the host's places, so that one that does not answer holds up no other.
-const HOST_PLACES: usize = 2;
+/// Likewise for each of the host's directories that containers share, so that one that does not answer holds up no other.
+const DIRECTORIES: usize = 2;
 
 /// Where the daemon finds things, for tests other than on a real host.
 #[derive(Debug, Clone)]
@@ -88,7 +88,7 @@ pub struct Daemon {
     id_bases: Reservations<u32>,
     probes: Turns<Uid>,
     homes: Turns<Uid>,
-    host_places: Turns<(Uid, &'static str)>,
+    directories: Turns<(Uid, &'static str)>,
     imports: Counts<Uid>,
     expected: Expected,
     foundation: tokio::sync::Mutex<()>,
@@ -113,7 +113,7 @@ impl Daemon {
             id_bases: Reservations::default(),
             probes: Turns::new(PROBES),
             homes: Turns::new(HOMES),
-            host_places: Turns::new(HOST_PLACES),
+            directories: Turns::new(DIRECTORIES),
             imports: Counts::default(),
             expected: Expected::default(),
             foundation: tokio::sync::Mutex::default(),
@@ -206,10 +206,10 @@ impl Daemon {
         &self.homes
     }
 
-    /// Turns to look at one of the host's places for one owner.
+    /// Turns at looking at one of the host's directories for one owner.
     #[must_use]
-    pub fn host_places(&self) -> &Turns<(Uid, &'static str)> {
-        &self.host_places
+    pub fn directories(&self) -> &Turns<(Uid, &'static str)> {
+        &self.directories
     }
 
     /// The turn of a user's import; `None` while another one of his has it.

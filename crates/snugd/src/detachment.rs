@@ -15,8 +15,8 @@ use crate::configuration;
 use crate::container::lookup::{self, Found};
 use crate::daemon::Places;
 use crate::error::{Error, ErrorKind, Result};
-use crate::host::{mounts, rundir};
-use crate::incus::quirks;
+use crate::host::{mounts, rundir, service_leftovers};
+use crate::incus::{idmap, quirks};
 use crate::lock;
 
 /// Where distributions put it.
@@ -99,7 +99,7 @@ fn may_start(places: &Places) -> bool {
 fn clear(paths: &Paths, attached: &BTreeSet<(Uid, ContainerName)>) -> (String, Vec<String>) {
     let (mut done, mut failed) = (String::new(), Vec::new());
     let kept: Vec<_> = attached.iter().map(|(uid, name)| paths.container_dir(*uid, name)).collect();
-    let targets = mounts::below(&paths.run()).map(mounts::outermost).unwrap_or_else(|error| {
+    let targets = mounts::below(&paths.run()).unwrap_or_else(|error| {
         failed.push(error.to_string());
         Vec::new()
     });
@@ -141,6 +141,8 @@ async fn detach(incus: &Client, container: &Found) -> Result<()> {
             stop(StateChange::stop().force(true)).await?;
         }
     }
+    let uids = idmap::guest_roots(&container.instance.config);
+    tokio::task::spawn_blocking(move || service_leftovers::remove(&service_leftovers::of(&uids)?)).await??;
     incus.instances().update(name, without_snug).await?;
     Ok(())
 }

@@ -15,18 +15,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
-use snug_wire::provision::Provision;
+use snug_wire::provision::{Provision, TEMPORARY};
 
-use super::{home, mounts, systemd};
-use crate::console;
+use super::{home, mounts, systemd_cleaners};
 use crate::init::Kind;
 use crate::places::Guest;
 
-/// Those that inits clean.
-const CLEANED: [&str; 2] = ["/tmp", "/var/tmp"];
-
-/// Runlevels of OpenRC before a guest has booted.
-const OPENRC_BOOT: [&str; 2] = ["/etc/runlevels/sysinit", "/etc/runlevels/boot"];
+/// A directory for each runlevel of OpenRC, with a link for each service that it starts.
+const OPENRC_RUNLEVELS: &str = "/etc/runlevels";
 /// In the names of services that apply tmpfiles.d(5): `systemd-tmpfiles-setup` (Gentoo), `tmpfiles-setup` (Artix).
 const OPENRC_CLEANER: &str = "tmpfiles";
 
@@ -39,13 +35,18 @@ struct Binding {
     /// Where it shall be, without links.
     target: PathBuf,
     /// The guest's paths for it.
-    paths: [PathBuf; 2],
+    paths: Vec<PathBuf>,
 }
 
 impl Binding {
     fn is_cleaned(&self) -> bool {
-        self.paths.iter().any(|path| CLEANED.iter().any(|cleaned| path == Path::new(cleaned)))
+        self.paths.iter().any(|path| is_cleaned(path))
     }
+}
+
+/// Whether inits clean what is there.
+fn is_cleaned(path: &Path) -> bool {
+    TEMPORARY.iter().any(|cleaned| path == Path::new(cleaned))
 }
 
 /// Puts those there that no init would clean.
@@ -62,47 +63,55 @@ pub fn make(guest: &Guest, provision: &Provision, init: Kind) -> io::Result<()> 
     let keeps_own = |why: &str| Err(io::Error::other(format!("{why}: it keeps its own")));
     let cleaned = match init {
         Kind::Systemd => {
-            let paths: Vec<&Path> =
-                cleaned.iter().flat_map(|binding| binding.paths.iter().map(PathBuf::as_path)).collect();
-            systemd::keep_from_cleaning(guest, &paths).and_then(|()| mount_all(&cleaned))
+            let paths = cleaned.iter().flat_map(|binding| &binding.paths).map(PathBuf::as_path).collect();
+            systemd_cleaners::exclude(guest, &paths).and_then(|()| mount_all(&cleaned))
         }
         Kind::None => mount_all(&cleaned),
-        Kind::OpenRc if !openrc_waits(guest) => {
-            keeps_own("a service of this guest may empty /tmp at any time")
-        }
         // By `make_late`.
-        Kind::OpenRc => Ok(()),
+        Kind::OpenRc if only_bootmisc_cleans(guest)? => Ok(()),
+        Kind::OpenRc => keeps_own("a service of this guest may empty /tmp at any time"),
         Kind::Other => keeps_own("this guest's init may empty /tmp"),
     };
     all.and(cleaned)
 }
 
 /// Puts those there that had to wait for the guest's early boot.
-pub fn make_late(guest: &Guest, provision: &Provision) {
-    if !openrc_waits(guest) {
-        return;
+///
+/// # Errors
+/// As [`make`].
+pub fn make_late(guest: &Guest, provision: &Provision) -> io::Result<()> {
+    if !only_bootmisc_cleans(guest)? {
+        return Ok(());
     }
     let (bindings, found) = bindings(guest, provision);
     let cleaned: Vec<Binding> = bindings.into_iter().filter(Binding::is_cleaned).collect();
-    if let Err(error) = found.and(mount_all(&cleaned)) {
-        console::say(format_args!("the host's places: {error}"));
+    found.and(mount_all(&cleaned))
+}
+
+/// Whether no other service of OpenRC does, in any runlevel: what is started later would clean what is mounted by then.
+fn only_bootmisc_cleans(guest: &Guest) -> io::Result<bool> {
+    for level in entries(&guest.path(OPENRC_RUNLEVELS))? {
+        let services = entries(&level)?;
+        let names = services.iter().filter_map(|service| service.file_name());
+        if names.into_iter().any(|name| name.to_string_lossy().contains(OPENRC_CLEANER)) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// What is in a directory; nothing in one that is not there.
+fn entries(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    match fs::read_dir(directory) {
+        Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
     }
 }
 
-/// Whether `bootmisc` is the last that empties them.
-fn openrc_waits(guest: &Guest) -> bool {
-    let is_cleaner = |entry: io::Result<fs::DirEntry>| {
-        entry.is_ok_and(|entry| entry.file_name().to_string_lossy().contains(OPENRC_CLEANER))
-    };
-    !OPENRC_BOOT
-        .iter()
-        .any(|level| fs::read_dir(guest.path(level)).is_ok_and(|mut entries| entries.any(is_cleaner)))
-}
-
-/// Whether the guest's `/tmp` is the host's.
-pub fn include_tmp(provision: &Provision) -> bool {
-    let mut paths = provision.places.iter().flat_map(|place| &place.paths);
-    paths.any(|path| CLEANED.iter().any(|cleaned| path == Path::new(cleaned)))
+/// Whether the guest's `/tmp` may be the host's: a guest whose init is not known keeps its own.
+pub fn may_share_tmp(provision: &Provision) -> bool {
+    provision.places.iter().flat_map(|place| &place.paths).any(|path| path == Path::new(TEMPORARY[0]))
 }
 
 /// Each target once: where a guest has one place as a link to another, the first that leads there is it. With the error of
@@ -113,12 +122,15 @@ fn bindings(guest: &Guest, provision: &Provision) -> (Vec<Binding>, io::Result<(
     for place in &provision.places {
         for path in &place.paths {
             match directory(guest, path) {
-                Ok(target) if bindings.iter().any(|binding| binding.target == target) => {}
-                Ok(target) => {
-                    let inside = Path::new("/").join(target.strip_prefix(guest.path("/")).unwrap_or(&target));
-                    let source = guest.path(&place.source);
-                    bindings.push(Binding { source, target, paths: [path.clone(), inside] });
-                }
+                Ok(target) => match bindings.iter_mut().find(|binding| binding.target == target) {
+                    Some(binding) => binding.paths.push(path.clone()),
+                    None => {
+                        let inside =
+                            Path::new("/").join(target.strip_prefix(guest.path("/")).unwrap_or(&target));
+                        let source = guest.path(&place.source);
+                        bindings.push(Binding { source, target, paths: vec![inside, path.clone()] });
+                    }
+                },
                 Err(error) => {
                     all = all.and(Err(io::Error::other(format!("{}: {error}", path.display()))));
                 }
@@ -196,7 +208,9 @@ mod tests {
         let targets: Vec<&Path> = bindings.iter().map(|binding| binding.target.as_path()).collect();
         assert_eq!(targets, [guest.path("/var/mnt"), guest.path("/tmp"), guest.path("/srv")]);
         assert!(targets.iter().all(|target| target.is_dir()));
-        assert_eq!(bindings[0].paths, [PathBuf::from("/mnt"), PathBuf::from("/var/mnt")]);
+        assert_eq!(bindings[0].paths, ["/var/mnt", "/mnt", "/var/mnt"].map(PathBuf::from));
+        // Rules of tmpfiles.d for either spelling reach it.
+        assert_eq!(bindings[1].paths, ["/tmp", "/tmp", "/var/tmp"].map(PathBuf::from));
         assert!(error.unwrap_err().to_string().starts_with("/round: "));
     }
 
@@ -204,11 +218,13 @@ mod tests {
     fn a_guest_of_openrc_with_another_cleaner_keeps_its_own_tmp() {
         let directory = tempfile::tempdir().unwrap();
         let guest = Guest::at(directory.path());
-        let boot = guest.path("/etc/runlevels/boot");
-        fs::create_dir_all(&boot).unwrap();
+        let level = guest.path("/etc/runlevels/default");
+        fs::create_dir_all(&level).unwrap();
+        fs::write(level.join("bootmisc"), "").unwrap();
         let provision = sharing(&[&["/tmp"]]);
         assert!(make(&guest, &provision, Kind::OpenRc).is_ok());
-        fs::write(boot.join("systemd-tmpfiles-setup"), "").unwrap();
+        fs::write(level.join("systemd-tmpfiles-clean"), "").unwrap();
+        make_late(&guest, &provision).unwrap();
         let told = make(&guest, &provision, Kind::OpenRc).unwrap_err();
         assert!(told.to_string().contains("keeps its own"), "{told}");
         assert!(make(&guest, &provision, Kind::Other).is_err());

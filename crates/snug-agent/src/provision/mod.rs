@@ -13,6 +13,7 @@
 //! | [`network`] | the interfaces' addresses |
 //! | [`reserve`] | room that is kept on a bounded disk |
 //! | [`systemd`] | what only a guest with systemd needs |
+//! | [`systemd_cleaners`] | its cleaners, kept from the host's places |
 
 mod accounts;
 mod home;
@@ -25,6 +26,7 @@ mod network;
 mod owner;
 mod reserve;
 pub mod systemd;
+mod systemd_cleaners;
 
 use std::io;
 

@@ -1,19 +1,14 @@
 //! What only a guest with systemd needs.
 
-use std::collections::BTreeSet;
-use std::ffi::OsStr;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use snug_wire::provision::Provision;
 
 use crate::files::{replace, replace_link};
 use crate::init::Kind;
 use crate::places::{Guest, PROGRAM, Places};
-
-/// What creates, empties and ages files (tmpfiles.d(5)) at boot and once a day.
-const CLEANERS: [&str; 2] = ["systemd-tmpfiles-setup.service", "systemd-tmpfiles-clean.service"];
 
 const SERVICE: &str = "snug-ready.service";
 const SOCKET: &str = "snug-ready.socket";
@@ -41,87 +36,6 @@ pub fn write_ready_units(guest: &Guest, places: &Places) -> io::Result<()> {
         replace_link(&wants.join(name), &Path::new("..").join(name))?;
     }
     Ok(())
-}
-
-/// Keeps systemd's cleaners (tmpfiles.d(5)) from looking at `paths`. It mounts nothing there itself: its unit `tmp.mount`
-/// finds `/tmp` mounted. (To mask that unit ends the boot: others require what is mounted.)
-///
-/// # Errors
-/// When a cleaner is not understood, or not found where there is one: it would clean.
-pub fn keep_from_cleaning(guest: &Guest, paths: &[&Path]) -> io::Result<()> {
-    let other_form =
-        |path: &Path| io::Error::other(format!("{} has another form than is known", path.display()));
-    for cleaner in CLEANERS {
-        let unit = match unit_file(guest, cleaner) {
-            // Masked.
-            Some(unit) if fs::read_link(&unit).is_ok_and(|link| link == Path::new("/dev/null")) => continue,
-            Some(unit) => unit,
-            None if has_cleaner(guest) => {
-                return Err(io::Error::other(format!("the guest has no unit {cleaner}, but what it starts")));
-            }
-            None => continue,
-        };
-        let commands = excluding(&fs::read_to_string(&unit)?, paths).ok_or_else(|| other_form(&unit))?;
-        if let Some(later) = later_commands(guest, cleaner) {
-            return Err(other_form(&later));
-        }
-        let directory = guest.path("/run/systemd/system").join(format!("{cleaner}.d"));
-        fs::create_dir_all(&directory)?;
-        replace(&directory.join(DROP_IN), format!("[Service]\nExecStart=\n{commands}").as_bytes(), 0o644)?;
-    }
-    Ok(())
-}
-
-/// Where units are, as systemd.unit(5) orders them; what is in `/run` is of this boot, and so nothing yet.
-const UNIT_DIRECTORIES: [&str; 4] = ["/etc", "/usr/local/lib", "/usr/lib", "/lib"];
-/// The last one counts: drop-ins are sorted by their names, whichever directory they lie in.
-const DROP_IN: &str = "zzzz-snug-places.conf";
-
-/// The unit's file that counts.
-fn unit_file(guest: &Guest, name: &str) -> Option<PathBuf> {
-    UNIT_DIRECTORIES
-        .iter()
-        .map(|directory| guest.path(directory).join("systemd/system").join(name))
-        .find(|path| fs::symlink_metadata(path).is_ok())
-}
-
-fn has_cleaner(guest: &Guest) -> bool {
-    ["/usr/bin", "/bin"].iter().any(|directory| guest.path(directory).join("systemd-tmpfiles").exists())
-}
-
-/// A drop-in that adds commands after ours has set them.
-fn later_commands(guest: &Guest, name: &str) -> Option<PathBuf> {
-    let directories =
-        UNIT_DIRECTORIES.iter().map(|base| guest.path(base).join("systemd/system").join(format!("{name}.d")));
-    directories
-        .filter_map(|directory| fs::read_dir(directory).ok())
-        .flatten()
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .find(|path| {
-            path.file_name().is_some_and(|name| name > OsStr::new(DROP_IN))
-                && fs::read_to_string(path).is_ok_and(|text| text.lines().any(|line| command(line).is_some()))
-        })
-}
-
-/// The value of a line `ExecStart=`.
-fn command(line: &str) -> Option<&str> {
-    let (key, value) = line.split_once('=')?;
-    (key.trim() == "ExecStart").then(|| value.trim())
-}
-
-/// The `ExecStart=` lines of a cleaner's unit with `paths` excluded; none where one is not such a command.
-fn excluding(unit: &str, paths: &[&Path]) -> Option<String> {
-    let paths: BTreeSet<&Path> = paths.iter().copied().collect();
-    let excluded: String = paths.iter().map(|path| format!(" --exclude-prefix={}", path.display())).collect();
-    let mut lines = String::new();
-    for command in unit.lines().filter_map(command) {
-        let program = command.split_whitespace().next()?;
-        if !program.ends_with("systemd-tmpfiles") || command.ends_with('\\') {
-            return None;
-        }
-        lines.push_str(&format!("ExecStart={command}{excluded}\n"));
-    }
-    (!lines.is_empty()).then_some(lines)
 }
 
 /// Lets the owner's user manager run from the start, so that `systemctl --user` works without a login.
@@ -173,58 +87,6 @@ mod tests {
             assert!(read(SERVICE).contains("ExecStart=/.snug/bin/snug-agent ready\n"));
             assert!(read(SOCKET).contains("ListenFIFO=/run/snug/sysinit\n"));
         }
-    }
-
-    #[test]
-    fn a_cleaner_is_kept_from_places_and_one_of_another_form_is_told() {
-        let directory = tempfile::tempdir().unwrap();
-        let guest = Guest::at(directory.path());
-        let units = guest.path("/usr/lib/systemd/system");
-        fs::create_dir_all(&units).unwrap();
-        let unit = "[Service]\nType=oneshot\nExecStart = systemd-tmpfiles --clean\nIOSchedulingClass=idle\n";
-        fs::write(units.join(CLEANERS[1]), unit).unwrap();
-        let paths = ["/tmp", "/var/tmp", "/tmp"].map(Path::new);
-        for _ in 0..2 {
-            keep_from_cleaning(&guest, &paths).unwrap();
-        }
-        let drop_in =
-            guest.path("/run/systemd/system/systemd-tmpfiles-clean.service.d/zzzz-snug-places.conf");
-        assert_eq!(
-            fs::read_to_string(drop_in).unwrap(),
-            "[Service]\nExecStart=\nExecStart=systemd-tmpfiles --clean --exclude-prefix=/tmp --exclude-prefix=/var/tmp\n"
-        );
-        for other in
-            ["ExecStart=/opt/sweep /tmp\n", "ExecStart=systemd-tmpfiles \\\n --clean\n", "[Service]\n"]
-        {
-            fs::write(units.join(CLEANERS[1]), other).unwrap();
-            assert!(keep_from_cleaning(&guest, &paths).is_err(), "{other}");
-        }
-        fs::write(units.join(CLEANERS[1]), unit).unwrap();
-        let own = guest.path("/etc/systemd/system").join(format!("{}.d", CLEANERS[1]));
-        fs::create_dir_all(&own).unwrap();
-        fs::write(own.join("50-more.conf"), "[Service]\nExecStart=systemd-tmpfiles --clean --boot\n")
-            .unwrap();
-        keep_from_cleaning(&guest, &paths).unwrap();
-        fs::write(own.join("zzzzz.conf"), "[Service]\nExecStart=systemd-tmpfiles --clean --boot\n").unwrap();
-        assert!(keep_from_cleaning(&guest, &paths).is_err());
-    }
-
-    #[test]
-    fn a_cleaner_without_its_unit_is_told_and_a_masked_unit_is_none() {
-        let directory = tempfile::tempdir().unwrap();
-        let guest = Guest::at(directory.path());
-        let paths = [Path::new("/tmp")];
-        keep_from_cleaning(&guest, &paths).unwrap();
-        fs::create_dir_all(guest.path("/usr/bin")).unwrap();
-        fs::write(guest.path("/usr/bin/systemd-tmpfiles"), "").unwrap();
-        assert!(keep_from_cleaning(&guest, &paths).is_err());
-        let units = guest.path("/etc/systemd/system");
-        fs::create_dir_all(&units).unwrap();
-        for cleaner in CLEANERS {
-            std::os::unix::fs::symlink("/dev/null", units.join(cleaner)).unwrap();
-        }
-        keep_from_cleaning(&guest, &paths).unwrap();
-        assert!(!guest.path("/run/systemd").exists());
     }
 
     #[test]

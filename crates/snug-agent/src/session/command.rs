@@ -194,7 +194,7 @@ fn plan(
         user: &identity.entry,
         shell,
         runtime_directory,
-        shares_tmp: context.provision.as_ref().is_some_and(host_places::include_tmp),
+        shares_tmp: context.provision.as_ref().is_some_and(host_places::may_share_tmp),
         container: &context.container,
     });
     let (program, argv) = arguments(exec.login, exec.argv, shell)?;

@@ -40,7 +40,7 @@ pub struct Sources<'a> {
     pub shell: &'a [u8],
     /// `/run/user/UID`, where it exists.
     pub runtime_directory: Option<Vec<u8>>,
-    /// `/tmp` is the host's.
+    /// `/tmp` may be the host's.
     pub shares_tmp: bool,
     /// Value of `container`.
     pub container: &'a [u8],

@@ -32,6 +32,7 @@ use snug_wire::provision::Provision;
 use snug_wire::socket::{Connection, Descriptors, Filled};
 
 use crate::cgroup::{Group, Tree};
+use crate::console;
 use crate::control::{self, Order, Request};
 use crate::places::{Guest, Places};
 use crate::provision::host_places;
@@ -76,8 +77,10 @@ impl Context {
     /// Puts those of the host's places into the guest that had to wait for its early boot, which is done.
     pub fn share_late(&self) {
         let is_late = fs::read_to_string(self.places.boot()).is_ok_and(|boot| boot == server::BY_OPENRC);
-        if let Some(provision) = self.provision.as_ref().filter(|_| is_late) {
-            host_places::make_late(&self.guest, provision);
+        if let Some(provision) = self.provision.as_ref().filter(|_| is_late)
+            && let Err(error) = host_places::make_late(&self.guest, provision)
+        {
+            console::say(format_args!("the host's places: {error}"));
         }
     }
 

@@ -165,12 +165,15 @@ impl Merged {
     }
 
     fn private(&self, raw: &Raw) -> Result<Vec<String>, ConfigError> {
-        let paths = raw.private.clone().unwrap_or_default();
-        for path in &paths {
-            let grant: Result<Grant, _> = format!("private={path}").parse();
-            grant.map_err(|error| self.wrong("private", &error))?;
-        }
-        Ok(paths)
+        let paths = raw.private.iter().flatten();
+        paths
+            .map(|path| match format!("private={path}").parse() {
+                // As the containers' specs have it.
+                Ok(Grant::Private(path)) => Ok(path.to_string_lossy().into_owned()),
+                Ok(other) => Err(self.value("private", &format!("{other} is no island"))),
+                Err(error) => Err(self.wrong("private", &error)),
+            })
+            .collect()
     }
 
     fn images(&self, raw: &Raw) -> Result<ImageTable, ConfigError> {

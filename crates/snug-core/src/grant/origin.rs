@@ -14,6 +14,8 @@ pub enum Origin {
     Configuration,
     /// Whoever made the container.
     Asked,
+    /// Nothing tells: the preset that the container was made with is no longer there.
+    Unknown,
 }
 
 /// Whether a grant is in force.
@@ -46,8 +48,9 @@ impl Line {
     }
 }
 
-/// The grants that a container has, in its own order, and then those of its preset that it has not. `preset` is missing
-/// where the configuration no longer knows it; `islands` are the configuration's.
+/// The grants that a container has, in its own order, and then those of its preset that it has not. They are compared with
+/// what preset and configuration say today: `preset` is missing where the configuration no longer knows it; `islands` are the
+/// configuration's.
 #[must_use]
 pub fn lines(given: &GrantSet, preset: Option<&Preset>, islands: &[String]) -> Vec<Line> {
     let of_preset = preset.map(|preset| &preset.grants);
@@ -58,13 +61,18 @@ pub fn lines(given: &GrantSet, preset: Option<&Preset>, islands: &[String]) -> V
         Grant::Private(path) if islands.iter().any(|island| Path::new(island) == path) => {
             Origin::Configuration
         }
+        _ if of_preset.is_none() => Origin::Unknown,
         _ => Origin::Asked,
     };
-    let has = |wanted: &Grant| {
-        let replaces = |grant: &&Grant| wanted.slot().is_some() && grant.slot() == wanted.slot();
-        given.contains(wanted)
-            || given.iter().any(|grant| replaces(&grant) && wanted.support() == Support::Now)
+    // One that stands in for what comes later takes nothing's place.
+    let stands_in = |grant: &Grant, wanted: &Grant| match wanted.support() {
+        Support::Later { instead: Some(word) } => Grant::stored(word) == *grant,
+        _ => false,
     };
+    let replaces = |grant: &Grant, wanted: &Grant| {
+        wanted.slot().is_some() && grant.slot() == wanted.slot() && !stands_in(grant, wanted)
+    };
+    let has = |wanted: &Grant| given.contains(wanted) || given.iter().any(|grant| replaces(grant, wanted));
     let own = given.iter().map(|grant| Line {
         grant: grant.clone(),
         origin: origin(grant),
@@ -120,10 +128,11 @@ mod tests {
             shown(&["home", "network=none", "nesting"], "isolated"),
             ["home Asked Given", "network=none Asked Given", "nesting Preset Given"]
         );
+        assert!(!shown(&["network=none"], "integrated").concat().contains("mirror"));
     }
 
     #[test]
     fn a_preset_that_is_gone_explains_nothing() {
-        assert_eq!(shown(&["nesting"], "of-yesterday"), ["nesting Asked Given"]);
+        assert_eq!(shown(&["nesting"], "of-yesterday"), ["nesting Unknown Given"]);
     }
 }

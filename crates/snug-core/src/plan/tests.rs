@@ -214,6 +214,9 @@ fn a_failed_plan_is_undone_backwards() {
         "stop! unmount-all remove-run-directory delete-instance"
     );
     assert!(plan.undo(4).is_empty());
+    let plan = plan_create(&state(true, None), &request(&["home", "places"])).unwrap();
+    let undone = ids(&plan.undo(plan.steps.len()));
+    assert_eq!(undone.matches("unmount-all").count(), 1, "{undone}");
     let stopped = state(true, Some(container(Status::Stopped, Phase::Ready, false)));
     let plan = plan_start(&stopped).unwrap();
     assert_eq!(ids(&plan.undo(6)), "stop! unmount-all remove-run-directory =ready");

@@ -41,6 +41,7 @@ impl From<&Line> for Shown {
                 Origin::Preset => "preset",
                 Origin::Configuration => "configuration",
                 Origin::Asked => "asked",
+                Origin::Unknown => "unknown",
             },
             state: match line.standing {
                 Standing::Given => "given",
@@ -68,15 +69,16 @@ pub fn execute(context: &Context, args: GrantsArgs) -> Result<ExitCode, CommandE
         super::print_json(context.printer, "grants", &shown)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let row = |line: &Shown| {
-        let from = match line.from {
-            "preset" => format!("preset {}", container.preset),
-            other => other.to_owned(),
+    let row = |(line, shown): (&Line, Shown)| {
+        let from = match line.origin {
+            Origin::Preset => format!("preset {}", container.preset),
+            Origin::Configuration | Origin::Asked | Origin::Unknown => shown.from.to_owned(),
         };
-        vec![line.grant.clone(), line.state.to_owned(), from, line.text.to_owned()]
+        vec![shown.grant, shown.state.to_owned(), from, shown.text.to_owned()]
     };
-    context
-        .printer
-        .answer(&table::render(&["GRANT", "STATE", "FROM", "WHAT"], shown.iter().map(row).collect()))?;
+    context.printer.answer(&table::render(
+        &["GRANT", "STATE", "FROM", "WHAT"],
+        lines.iter().zip(shown).map(row).collect(),
+    ))?;
     Ok(ExitCode::SUCCESS)
 }

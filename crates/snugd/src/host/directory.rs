@@ -47,12 +47,13 @@ impl Unopened {
     }
 }
 
-const NO_ROOT: Unopened = Unopened::Path("no root directory");
-
 /// Opens the directory at an absolute `path`, as a place only (`O_PATH`), and answers its path without links, too.
 ///
 /// # Errors
 /// When there is none, when the thread may not go there, or when a link that is not root's lies on the way.
+///
+/// # Panics
+/// Never: what is walked begins with the root, which has no parent.
 pub fn open(path: &Path) -> Result<(OwnedFd, PathBuf), Unopened> {
     if !path.is_absolute() {
         return Err(Unopened::Path("it is no absolute path"));
@@ -80,7 +81,7 @@ pub fn open(path: &Path) -> Result<(OwnedFd, PathBuf), Unopened> {
             }
             continue;
         }
-        let Some((here, _)) = trail.last() else { return Err(NO_ROOT) };
+        let (here, _) = trail.last().expect("the root is never popped");
         let here_named = || spelled(&trail).join(&part);
         let failed = |errno| Unopened::System { path: here_named(), errno };
         let next = open(here, &part).map_err(failed)?;
@@ -108,7 +109,7 @@ pub fn open(path: &Path) -> Result<(OwnedFd, PathBuf), Unopened> {
         }
     }
     let real = spelled(&trail);
-    let (directory, _) = trail.pop().ok_or(NO_ROOT)?;
+    let (directory, _) = trail.pop().expect("the root is never popped");
     Ok((directory, real))
 }
 
@@ -132,4 +133,48 @@ fn spelled(trail: &[(OwnedFd, OsString)]) -> PathBuf {
         bytes.push(b'/');
     }
     OsString::from_vec(bytes).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn refused(path: &Path) -> String {
+        open(path).err().unwrap().to_string()
+    }
+
+    #[test]
+    fn what_is_no_directory_says_why() {
+        let base = tempfile::tempdir().unwrap();
+        let file = base.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        assert_eq!(refused(&file), format!("{} is no directory", file.display()));
+        assert_eq!(refused(&file.join("below")), format!("{} is no directory", file.display()));
+        assert_eq!(refused(Path::new("tmp")), "it is no absolute path");
+        let missing = open(&base.path().join("none/below")).err().unwrap();
+        assert!(missing.is_missing() && missing.to_string().contains("/none: "), "{missing}");
+    }
+
+    #[test]
+    fn nothing_lies_above_the_root() {
+        let (_, real) = open(Path::new("/../../usr/../usr")).unwrap();
+        assert_eq!(real, Path::new("/usr"));
+    }
+
+    #[test]
+    fn a_link_to_what_is_not_there_is_missing_and_one_in_a_circle_an_error() {
+        let base = tempfile::tempdir().unwrap();
+        symlink("nowhere", base.path().join("dangling")).unwrap();
+        symlink("round", base.path().join("round")).unwrap();
+        let dangling = open(&base.path().join("dangling")).err().unwrap();
+        let round = refused(&base.path().join("round"));
+        if rustix::process::geteuid().is_root() {
+            assert!(dangling.is_missing(), "{dangling}");
+            assert_eq!(round, "too many links");
+        } else {
+            assert!(round.ends_with("is a link that is not root's"), "{round}");
+        }
+    }
 }

@@ -18,6 +18,7 @@
 //! | [`process`] | a process told from another one that got its number |
 //! | [`readiness`] | descriptors that become readable |
 //! | [`rundir`] | the run directory of a container |
+//! | [`service_leftovers`] | what the services of killed guests left in `/tmp` |
 //! | [`space`] | free space |
 //! | [`subid`] | `/etc/subuid` and `/etc/subgid` |
 
@@ -36,5 +37,6 @@ pub mod patience;
 pub mod process;
 pub mod readiness;
 pub mod rundir;
+pub mod service_leftovers;
 pub mod space;
 pub mod subid;

@@ -126,7 +126,7 @@ pub fn detach(target: &Path) -> Result<()> {
     }
 }
 
-/// Everything that is mounted at or below `directory`, the newest first, and so before what it lies on.
+/// What is mounted at `directory` or below, each with all that lies on it: the outermost mounts.
 ///
 /// # Errors
 /// When `/proc/self/mountinfo` cannot be read.
@@ -135,27 +135,25 @@ pub fn below(directory: &Path) -> Result<Vec<PathBuf>> {
         .map_err(|error| Error::system("read /proc/self/mountinfo", error))?;
     let mut found = targets(&String::from_utf8_lossy(&text));
     found.retain(|target| target.starts_with(directory));
-    found.reverse();
-    Ok(found)
+    Ok(outermost(found))
 }
 
-/// Takes away everything that is mounted below `directory`, each with all that lies on it. No path is walked into what was
-/// mounted: below a place of the host lie file systems of other users, which refuse root or never answer him. Goes on after
-/// an error and answers the first.
+/// Takes away everything that is mounted at `directory` or below. No path is walked into what was mounted: below a place of
+/// the host lie file systems of other users, which refuse root or never answer him. Goes on after an error and answers the
+/// first.
 ///
 /// # Errors
 /// When `/proc/self/mountinfo` cannot be read; what the kernel says, with the path.
 pub fn detach_below(directory: &Path) -> Result<()> {
     let mut first = Ok(());
-    for target in outermost(below(directory)?) {
+    for target in below(directory)? {
         first = first.and(detach(&target));
     }
     first
 }
 
 /// Those that lie on no other one.
-#[must_use]
-pub fn outermost(mut targets: Vec<PathBuf>) -> Vec<PathBuf> {
+fn outermost(mut targets: Vec<PathBuf>) -> Vec<PathBuf> {
     targets.sort();
     // What lies on one comes after it: paths are compared component by component.
     let mut outermost: Vec<PathBuf> = Vec::new();

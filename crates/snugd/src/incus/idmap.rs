@@ -12,7 +12,7 @@ use incus_client::{Client, Config, ListOptions};
 use snug_core::instance::IDMAP_SIZE;
 use snug_core::subid::Range;
 
-use crate::error::Result;
+use crate::error::{Result, failed};
 
 /// Key of a project: first ids of the ranges that were given to its owner's containers, separated by spaces.
 const GIVEN_KEY: &str = "user.snug.id-bases";
@@ -147,6 +147,41 @@ fn ranges(config: &Config) -> Vec<(u32, u32)> {
         .collect()
 }
 
+/// The host's uid and gid of the guest's root: where the map that the next start uses puts 0.
+///
+/// # Errors
+/// When Incus has not said so in the instance's configuration.
+pub fn guest_root(config: &Config) -> Result<(u32, u32)> {
+    if config.get("security.privileged").is_some_and(|value| value == "true") {
+        return Ok((0, 0));
+    }
+    let zero = |kind: &str| {
+        root_in(config, "volatile.idmap.next", kind)
+            .or_else(|| root_in(config, "volatile.last_state.idmap", kind))
+    };
+    match (zero("Isuid"), zero("Isgid")) {
+        (Some(uid), Some(gid)) => Ok((uid, gid)),
+        _ => Err(failed("Incus does not say which ids the container gets (volatile.idmap.next)")),
+    }
+}
+
+/// The host's uids that the guest's root has had, and those it gets: with a user namespace, so never 0.
+#[must_use]
+pub fn guest_roots(config: &Config) -> Vec<u32> {
+    let maps = ["volatile.last_state.idmap", "volatile.idmap.next"];
+    maps.iter().filter_map(|map| root_in(config, map, "Isuid")).filter(|uid| *uid != 0).collect()
+}
+
+/// Where `map`, a key of the configuration, puts the uid (`Isuid`) or gid (`Isgid`) 0.
+fn root_in(config: &Config, map: &str, kind: &str) -> Option<u32> {
+    let map: Vec<serde_json::Value> = serde_json::from_str(config.get(map)?).ok()?;
+    map.iter().find_map(|entry| {
+        let field = |name: &str| entry.get(name);
+        let applies = field(kind)?.as_bool()? && field("Nsid")?.as_u64()? == 0;
+        applies.then(|| field("Hostid")?.as_u64().and_then(|id| u32::try_from(id).ok()))?
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -183,5 +218,17 @@ mod tests {
     #[test]
     fn a_small_range_of_somebody_else_is_avoided_as_a_whole() {
         assert_eq!(free_base(ROOT, &[(1_500_000, 65_536)]), Some(2_065_536));
+    }
+
+    #[test]
+    fn the_guests_root_is_where_the_next_map_puts_it() {
+        let map = r#"[{"Isuid":true,"Isgid":false,"Hostid":1065536,"Nsid":0,"Maprange":1000},
+            {"Isuid":true,"Isgid":false,"Hostid":1000,"Nsid":1000,"Maprange":1},
+            {"Isuid":false,"Isgid":true,"Hostid":1065537,"Nsid":0,"Maprange":1000}]"#;
+        let config = [("volatile.idmap.next".to_owned(), map.to_owned())].into();
+        assert_eq!(guest_root(&config).unwrap(), (1_065_536, 1_065_537));
+        assert!(guest_root(&Config::new()).is_err());
+        assert_eq!(guest_roots(&config), [1_065_536]);
+        assert!(guest_roots(&Config::new()).is_empty());
     }
 }

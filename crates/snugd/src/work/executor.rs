@@ -84,7 +84,7 @@ impl Work {
             Step::UpdateInstance { .. } => self.update_instance().await,
             Step::PrepareRunDirectory { .. } => self.prepare_run_directory().await,
             Step::MountHome { .. } => self.mount_home().await,
-            Step::MountPlaces { .. } => self.mount_places().await,
+            Step::MountPlaces { .. } => self.mount_places().await.map(drop),
             Step::WriteProvision { .. } => self.write_provision().await,
             Step::StartInstance { .. } => self.start_instance().await,
             Step::Unfreeze { .. } => self.unfreeze().await,

@@ -142,7 +142,8 @@ impl Work {
         }
     }
 
-    /// Puts the end of what the guest's console shows of this start into the job's log.
+    /// Puts the end of what the guest has written to its console since somebody last read it into the job's log: while it
+    /// starts, of this start, unless `snug logs` was faster.
     async fn tell_console(&self, running: bool) {
         let read = console::read(&self.incus(), self.daemon.paths(), self.uid(), &self.name, running).await;
         let text = match read {

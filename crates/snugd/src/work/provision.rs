@@ -7,8 +7,9 @@ use snug_core::spec::Spec;
 use snug_wire::provision::{Account, Network, Provision};
 
 use super::Work;
-use crate::error::{Result, failed};
+use crate::error::Result;
 use crate::host::{environment, home, rundir};
+use crate::incus::idmap;
 use crate::incus::network::Subnet;
 
 /// Milliseconds that a command that was hung up may go on.
@@ -18,7 +19,7 @@ impl Work {
     pub(super) async fn write_provision(&self) -> Result<()> {
         let found = self.found().await?;
         let spec = found.spec()?.clone();
-        let guest_root = guest_root(&found.instance.config)?;
+        let guest_root = idmap::guest_root(&found.instance.config)?;
         let network = match spec.grants.network() {
             NetworkGrant::Nat | NetworkGrant::Mirror => self.network_of(&found.instance.devices).await?,
             NetworkGrant::Host | NetworkGrant::None => None,
@@ -46,7 +47,7 @@ impl Work {
         let shares_network = spec.grants.network() == NetworkGrant::Host;
         let gateway = network.as_ref().map(|network| network.gateway);
         let hostname = self.name.to_string();
-        let places = if spec.grants.places() { self.places().await? } else { Vec::new() };
+        let places = if spec.grants.places() { self.mount_places().await? } else { Vec::new() };
         let reserve = spec.settings.root_size().is_some();
         let mut home_also = None;
         if home_shared {
@@ -83,41 +84,5 @@ impl Work {
             })
         })
         .await
-    }
-}
-
-/// The host's ids of the guest's root: where the map that the next start uses puts 0.
-pub(super) fn guest_root(config: &incus_client::Config) -> Result<(u32, u32)> {
-    if config.get("security.privileged").is_some_and(|value| value == "true") {
-        return Ok((0, 0));
-    }
-    let text = config.get("volatile.idmap.next").or_else(|| config.get("volatile.last_state.idmap"));
-    let map: Vec<serde_json::Value> =
-        text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-    let zero = |kind: &str| {
-        map.iter().find_map(|entry| {
-            let field = |name: &str| entry.get(name);
-            let applies = field(kind)?.as_bool()? && field("Nsid")?.as_u64()? == 0;
-            applies.then(|| field("Hostid")?.as_u64().and_then(|id| u32::try_from(id).ok()))?
-        })
-    };
-    match (zero("Isuid"), zero("Isgid")) {
-        (Some(uid), Some(gid)) => Ok((uid, gid)),
-        _ => Err(failed("Incus does not say which ids the container gets (volatile.idmap.next)")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_guests_root_is_where_the_next_map_puts_it() {
-        let map = r#"[{"Isuid":true,"Isgid":false,"Hostid":1065536,"Nsid":0,"Maprange":1000},
-            {"Isuid":true,"Isgid":false,"Hostid":1000,"Nsid":1000,"Maprange":1},
-            {"Isuid":false,"Isgid":true,"Hostid":1065537,"Nsid":0,"Maprange":1000}]"#;
-        let config = [("volatile.idmap.next".to_owned(), map.to_owned())].into();
-        assert_eq!(guest_root(&config).unwrap(), (1_065_536, 1_065_537));
-        assert!(guest_root(&incus_client::Config::new()).is_err());
     }
 }
