@@ -102,20 +102,22 @@ fn one_that_does_not_answer_is_left_out_and_harms_no_start_or_stop() {
 #[test]
 fn file_systems_of_others_below_one_harm_no_start_or_stop() {
     let bed = Bed::require();
-    let dir = on_host("/tmp");
-    for (name, everybody) in [("own", false), ("all", true)] {
-        let path = dir.path().join(name);
+    for (place, everybody) in [("/mnt", false), ("/mnt", true), ("/tmp", false), ("/tmp", true)] {
+        let dir = on_host(place);
+        let path = dir.path().join("theirs");
         fs::create_dir(&path).unwrap();
         let _silent = Silent::at(&path, "second", everybody);
+        let mounts = || fs::read_to_string("/proc/self/mountinfo").unwrap().matches("theirs").count();
         let dev = fresh(&bed, "tester", "places-others", common::DEBIAN_13);
+        // Where everybody could mount some, they are not shared.
+        assert_eq!(mounts() > 1, place == "/mnt", "{place}: {}", mounts());
         for verb in ["restart", "stop"] {
             bed.snug("tester").args([verb, dev.name()]).run().unwrap().success();
         }
         answer(dev.snug(["run", "-w", "/", "true"]));
         drop(dev);
         assert!(!bed.run_dir("tester", "places-others").exists());
-        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
-        assert!(mounts.contains(path.to_str().unwrap()), "the user's mount stays");
+        assert_eq!(mounts(), 1, "the user's mount stays");
     }
 }
 
@@ -213,7 +215,7 @@ fn each_place_is_the_hosts_and_files_keep_their_owner_both_ways() {
 #[test]
 fn what_is_mounted_on_the_host_later_comes_and_goes_in_the_guest() {
     let bed = Bed::require();
-    for place in ["/mnt", "/run/media", "/tmp"] {
+    for place in ["/mnt", "/run/media", "/srv"] {
         let dir = on_host(place);
         let shared = Mounted::at(dir.path().join("disk"));
         mount_change(&shared.0, MountPropagationFlags::SHARED).unwrap();

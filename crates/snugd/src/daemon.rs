@@ -34,8 +34,8 @@ const PROBES: usize = 8;
 /// Homes of one owner that are looked at once: each by a thread of ours, for as long as the server or process behind it
 /// likes.
 const HOMES: usize = 4;
-/// Likewise for each of the host's directories that containers share, so that one that does not answer holds up no other.
-const DIRECTORIES: usize = 2;
+/// Looks at one of the host's places at once, whoever asks: one that does not answer keeps so many threads, and no more.
+const HOST_PLACES: usize = 4;
 
 /// Where the daemon finds things, for tests other than on a real host.
 #[derive(Debug, Clone)]
@@ -88,7 +88,7 @@ pub struct Daemon {
     id_bases: Reservations<u32>,
     probes: Turns<Uid>,
     homes: Turns<Uid>,
-    directories: Turns<(Uid, &'static str)>,
+    host_places: Turns<&'static str>,
     imports: Counts<Uid>,
     expected: Expected,
     foundation: tokio::sync::Mutex<()>,
@@ -113,7 +113,7 @@ impl Daemon {
             id_bases: Reservations::default(),
             probes: Turns::new(PROBES),
             homes: Turns::new(HOMES),
-            directories: Turns::new(DIRECTORIES),
+            host_places: Turns::new(HOST_PLACES),
             imports: Counts::default(),
             expected: Expected::default(),
             foundation: tokio::sync::Mutex::default(),
@@ -206,10 +206,10 @@ impl Daemon {
         &self.homes
     }
 
-    /// Turns at looking at one of the host's directories for one owner.
+    /// Turns at looking at one of the host's places.
     #[must_use]
-    pub fn directories(&self) -> &Turns<(Uid, &'static str)> {
-        &self.directories
+    pub fn host_places(&self) -> &Turns<&'static str> {
+        &self.host_places
     }
 
     /// The turn of a user's import; `None` while another one of his has it.

@@ -141,8 +141,12 @@ async fn detach(incus: &Client, container: &Found) -> Result<()> {
             stop(StateChange::stop().force(true)).await?;
         }
     }
-    let uids = idmap::guest_roots(&container.instance.config);
-    tokio::task::spawn_blocking(move || service_leftovers::remove(&service_leftovers::of(&uids)?)).await??;
+    let ids = idmap::guest_ids(&container.instance.config);
+    let clear = move || service_leftovers::remove(&service_leftovers::of(&ids)?, &ids);
+    if let Err(error) = tokio::task::spawn_blocking(clear).await? {
+        // It starts without Snug all the same.
+        tracing::warn!(container = name, "{error}");
+    }
     incus.instances().update(name, without_snug).await?;
     Ok(())
 }

@@ -9,43 +9,47 @@ use std::path::{Path, PathBuf};
 use crate::files::replace;
 use crate::places::Guest;
 
-/// What creates, empties and ages files at boot and once a day.
+/// What creates, empties and ages files at boot and once a day: of the system, and by the same names of each user, whose
+/// rules (`user-tmpfiles.d`) lie in the home.
 const CLEANERS: [&str; 2] = ["systemd-tmpfiles-setup.service", "systemd-tmpfiles-clean.service"];
 
 /// Where units are, as systemd.unit(5) orders them; what is in `/run` is of this boot, and so nothing yet.
 const UNIT_DIRECTORIES: [&str; 4] = ["/etc", "/usr/local/lib", "/usr/lib", "/lib"];
 
-/// The program of all cleaners.
-const PROGRAMS: [&str; 2] = ["/usr/bin/systemd-tmpfiles", "/bin/systemd-tmpfiles"];
+/// The system's units, and those of users.
+const MANAGERS: [&str; 2] = ["systemd/system", "systemd/user"];
 
 const DROP_IN: &str = "snug-places.conf";
 
 /// Keeps them from looking at `paths`.
 ///
 /// # Errors
-/// When a cleaner is not understood, or not found where there is one: it would clean. Then all are left as they are.
+/// When a cleaner is not understood, or one of the system is not found: it would clean. Then all are left as they are.
 pub fn exclude(guest: &Guest, paths: &BTreeSet<&Path>) -> io::Result<()> {
     let mut drop_ins = Vec::new();
-    for cleaner in CLEANERS {
-        let unit = match unit_file(guest, cleaner) {
-            // Masked.
-            Some(unit) if fs::read_link(&unit).is_ok_and(|link| link == Path::new("/dev/null")) => continue,
-            Some(unit) => unit,
-            None if PROGRAMS.iter().any(|path| guest.path(path).exists()) => {
-                return Err(io::Error::other(format!("the guest has no unit {cleaner}, but what it starts")));
+    for manager in MANAGERS {
+        for cleaner in CLEANERS {
+            let unit = match unit_file(guest, manager, cleaner) {
+                // Masked.
+                Some(unit) if fs::read_link(&unit).is_ok_and(|link| link == Path::new("/dev/null")) => {
+                    continue;
+                }
+                Some(unit) => unit,
+                // Of users there need not be one.
+                None if manager == MANAGERS[1] => continue,
+                None => return Err(io::Error::other(format!("the guest has no unit {cleaner}"))),
+            };
+            let other_form =
+                |path: &Path| io::Error::other(format!("{} has another form than is known", path.display()));
+            let commands = excluding(&fs::read_to_string(&unit)?, paths).ok_or_else(|| other_form(&unit))?;
+            if let Some(changed) = changed_by(guest, manager, cleaner)? {
+                return Err(other_form(&changed));
             }
-            None => continue,
-        };
-        let other_form =
-            |path: &Path| io::Error::other(format!("{} has another form than is known", path.display()));
-        let commands = excluding(&fs::read_to_string(&unit)?, paths).ok_or_else(|| other_form(&unit))?;
-        if let Some(changed) = changed_by(guest, cleaner)? {
-            return Err(other_form(&changed));
+            let directory = guest.path("/run").join(manager).join(format!("{cleaner}.d"));
+            drop_ins.push((directory, format!("[Service]\nExecStart=\n{commands}")));
         }
-        drop_ins.push((cleaner, format!("[Service]\nExecStart=\n{commands}")));
     }
-    for (cleaner, text) in drop_ins {
-        let directory = guest.path("/run/systemd/system").join(format!("{cleaner}.d"));
+    for (directory, text) in drop_ins {
         fs::create_dir_all(&directory)?;
         replace(&directory.join(DROP_IN), text.as_bytes(), 0o644)?;
     }
@@ -53,21 +57,21 @@ pub fn exclude(guest: &Guest, paths: &BTreeSet<&Path>) -> io::Result<()> {
 }
 
 /// The unit's file that counts.
-fn unit_file(guest: &Guest, name: &str) -> Option<PathBuf> {
+fn unit_file(guest: &Guest, manager: &str, name: &str) -> Option<PathBuf> {
     UNIT_DIRECTORIES
         .iter()
-        .map(|directory| guest.path(directory).join("systemd/system").join(name))
+        .map(|directory| guest.path(directory).join(manager).join(name))
         .find(|path| fs::symlink_metadata(path).is_ok())
 }
 
 /// A drop-in that changes what the unit starts: of the unit itself, or of all whose names begin as its does.
-fn changed_by(guest: &Guest, name: &str) -> io::Result<Option<PathBuf>> {
+fn changed_by(guest: &Guest, manager: &str, name: &str) -> io::Result<Option<PathBuf>> {
     let prefixes = name.match_indices('-').map(|(at, _)| format!("{}-.service.d", &name[..at]));
     let directories: Vec<String> =
         [format!("{name}.d"), "service.d".to_owned()].into_iter().chain(prefixes).collect();
     for base in UNIT_DIRECTORIES {
         for directory in &directories {
-            let entries = match fs::read_dir(guest.path(base).join("systemd/system").join(directory)) {
+            let entries = match fs::read_dir(guest.path(base).join(manager).join(directory)) {
                 Ok(entries) => entries,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(error),
@@ -115,34 +119,35 @@ mod tests {
     fn guest() -> (tempfile::TempDir, Guest) {
         let directory = tempfile::tempdir().unwrap();
         let guest = Guest::at(directory.path());
-        fs::create_dir_all(guest.path("/usr/lib/systemd/system")).unwrap();
-        fs::create_dir_all(guest.path("/usr/bin")).unwrap();
-        fs::write(guest.path(PROGRAMS[0]), "").unwrap();
+        for manager in MANAGERS {
+            fs::create_dir_all(guest.path("/usr/lib").join(manager)).unwrap();
+        }
         (directory, guest)
     }
 
-    fn write_unit(guest: &Guest, cleaner: &str, text: &str) {
-        fs::write(guest.path("/usr/lib/systemd/system").join(cleaner), text).unwrap();
+    fn write_unit(guest: &Guest, manager: &str, cleaner: &str, text: &str) {
+        fs::write(guest.path("/usr/lib").join(manager).join(cleaner), text).unwrap();
     }
 
     fn paths() -> BTreeSet<&'static Path> {
         ["/tmp", "/var/tmp"].map(Path::new).into()
     }
 
-    fn drop_in(guest: &Guest, cleaner: &str) -> PathBuf {
-        guest.path("/run/systemd/system").join(format!("{cleaner}.d")).join(DROP_IN)
+    fn drop_in(guest: &Guest, manager: &str, cleaner: &str) -> PathBuf {
+        guest.path("/run").join(manager).join(format!("{cleaner}.d")).join(DROP_IN)
     }
 
     #[test]
     fn each_cleaner_is_told_where_not_to_look() {
         let (_directory, guest) = guest();
-        CLEANERS.iter().for_each(|cleaner| write_unit(&guest, cleaner, UNIT));
+        let all = MANAGERS.into_iter().flat_map(|manager| CLEANERS.map(|cleaner| (manager, cleaner)));
+        all.clone().for_each(|(manager, cleaner)| write_unit(&guest, manager, cleaner, UNIT));
         for _ in 0..2 {
             exclude(&guest, &paths()).unwrap();
         }
-        for cleaner in CLEANERS {
+        for (manager, cleaner) in all {
             assert_eq!(
-                fs::read_to_string(drop_in(&guest, cleaner)).unwrap(),
+                fs::read_to_string(drop_in(&guest, manager, cleaner)).unwrap(),
                 "[Service]\nExecStart=\nExecStart=systemd-tmpfiles --clean --exclude-prefix=/tmp --exclude-prefix=/var/tmp\n"
             );
         }
@@ -151,14 +156,14 @@ mod tests {
     #[test]
     fn one_of_another_form_is_an_error_and_then_none_is_changed() {
         let (_directory, guest) = guest();
-        write_unit(&guest, CLEANERS[0], UNIT);
+        write_unit(&guest, MANAGERS[0], CLEANERS[0], UNIT);
         for other in
             ["ExecStart=/opt/sweep /tmp\n", "ExecStart=systemd-tmpfiles \\\n --clean\n", "[Service]\n"]
         {
-            write_unit(&guest, CLEANERS[1], other);
+            write_unit(&guest, MANAGERS[0], CLEANERS[1], other);
             assert!(exclude(&guest, &paths()).is_err(), "{other}");
         }
-        write_unit(&guest, CLEANERS[1], UNIT);
+        write_unit(&guest, MANAGERS[0], CLEANERS[1], UNIT);
         for directory in ["systemd-tmpfiles-clean.service.d", "systemd-.service.d", "service.d"] {
             let own = guest.path("/etc/systemd/system").join(directory);
             fs::create_dir_all(&own).unwrap();
@@ -182,8 +187,7 @@ mod tests {
         }
         exclude(&guest, &paths()).unwrap();
         assert!(!guest.path("/run").exists());
-        fs::remove_dir_all(&units).unwrap();
-        fs::remove_file(guest.path(PROGRAMS[0])).unwrap();
-        exclude(&guest, &paths()).unwrap();
+        write_unit(&guest, MANAGERS[1], CLEANERS[0], "[Service]\nExecStart=/opt/sweep\n");
+        assert!(exclude(&guest, &paths()).is_err());
     }
 }

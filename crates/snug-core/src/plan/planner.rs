@@ -84,14 +84,16 @@ pub fn plan_start(state: &State) -> Result<Plan, PlanError> {
     Ok(Plan { steps })
 }
 
-/// Stop it; nothing to do when it is stopped.
+/// Stop it. What was mounted for one that has stopped by itself is taken away.
 ///
 /// # Errors
 /// [`PlanError::NotFound`].
 pub fn plan_stop(state: &State, request: &StopRequest) -> Result<Plan, PlanError> {
     let container = existing(state)?;
     let mut steps = Vec::new();
-    if container.status != Status::Stopped {
+    if container.status == Status::Stopped {
+        steps.push(Step::UnmountAll { name: state.name.clone() });
+    } else {
         stop(&state.name, container, *request, &mut steps);
     }
     Ok(Plan { steps })

@@ -9,7 +9,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use snug_core::paths::GUEST_PLACES;
-use snug_wire::provision::Place;
+use snug_wire::provision::{Place, TEMPORARY};
 
 use super::credentials::{Credentials, with};
 use super::{directory, mounts, rundir};
@@ -59,20 +59,31 @@ pub fn open(credentials: Credentials, path: &'static str, held: &[PathBuf]) -> R
     if let Some(held) = held.iter().find(|held| held.starts_with(path) || held.starts_with(&real)) {
         return Err(failed(format!("{} lies below it", held.display())));
     }
+    for path in held {
+        if mounts::shows(&real, path)? {
+            return Err(failed(format!("what is mounted there shows {}", path.display())));
+        }
+    }
     Ok(Some(HostPlace { path, directory, real }))
 }
 
 impl HostPlace {
-    /// Mounts it in `base`, with everything below it, following what is mounted there later, and answers what the agent is
-    /// told. Blocks.
+    /// Mounts it in `base` and answers what the agent is told: with everything below it, following what is mounted there
+    /// later, but for [`TEMPORARY`]. Blocks.
     ///
     /// # Errors
     /// What the kernel says.
     pub fn mount(self, base: &Path) -> Result<Place> {
         let name = file_name(self.path);
         let target = base.join(&name);
-        rundir::directory(&target, 0o755)?;
-        mounts::Detached::clone_of(self.directory.as_fd())?.attach(&target)?;
+        rundir::mount_target(&target)?;
+        // Where everybody may have directories, everybody may mount file systems on them: these stay the host's, or each
+        // start would copy them, and a container's processes ask a stranger's.
+        let copy = match TEMPORARY.contains(&self.path) {
+            true => mounts::Detached::clone_of_one(self.directory.as_fd())?,
+            false => mounts::Detached::clone_of(self.directory.as_fd())?,
+        };
+        copy.attach(&target)?;
         let mut paths = vec![PathBuf::from(self.path)];
         paths.extend((self.real != paths[0]).then_some(self.real));
         Ok(Place { source: Path::new(GUEST_PLACES).join(name), paths })

@@ -46,16 +46,25 @@ impl Detached {
     /// # Errors
     /// What the kernel says.
     pub fn clone_of(place: BorrowedFd<'_>) -> Result<Self> {
-        let tree = open_tree(
-            place,
-            c"",
-            OpenTreeFlags::OPEN_TREE_CLONE
-                | OpenTreeFlags::OPEN_TREE_CLOEXEC
-                | OpenTreeFlags::AT_EMPTY_PATH
-                | OpenTreeFlags::AT_RECURSIVE,
-        )
-        .map_err(|errno| Error::system("copy the mounts", errno))?;
-        make_slave(tree.as_fd()).map_err(|error| Error::system("make the mounts follow", error))?;
+        Self::clone_with(place, libc::AT_RECURSIVE, libc::MS_SLAVE)
+    }
+
+    /// A copy of what is mounted at `place` alone, without what is mounted below, now or later.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn clone_of_one(place: BorrowedFd<'_>) -> Result<Self> {
+        Self::clone_with(place, 0, libc::MS_PRIVATE)
+    }
+
+    fn clone_with(place: BorrowedFd<'_>, extent: i32, propagation: u64) -> Result<Self> {
+        let how = OpenTreeFlags::OPEN_TREE_CLONE
+            | OpenTreeFlags::OPEN_TREE_CLOEXEC
+            | OpenTreeFlags::AT_EMPTY_PATH
+            | if extent == 0 { OpenTreeFlags::empty() } else { OpenTreeFlags::AT_RECURSIVE };
+        let tree = open_tree(place, c"", how).map_err(|errno| Error::system("copy the mounts", errno))?;
+        set_propagation(tree.as_fd(), extent, propagation)
+            .map_err(|error| Error::system("make the copy follow, or not follow, the original", error))?;
         Ok(Self(tree))
     }
 
@@ -75,8 +84,8 @@ impl Detached {
     }
 }
 
-fn make_slave(tree: BorrowedFd<'_>) -> std::io::Result<()> {
-    let attributes = libc::mount_attr { attr_set: 0, attr_clr: 0, propagation: libc::MS_SLAVE, userns_fd: 0 };
+fn set_propagation(tree: BorrowedFd<'_>, extent: i32, propagation: u64) -> std::io::Result<()> {
+    let attributes = libc::mount_attr { attr_set: 0, attr_clr: 0, propagation, userns_fd: 0 };
     let empty: &CStr = c"";
     // SAFETY: `empty` and `attributes` are live, the size is that of the structure, the kernel only reads both.
     let status = unsafe {
@@ -84,7 +93,7 @@ fn make_slave(tree: BorrowedFd<'_>) -> std::io::Result<()> {
             libc::SYS_mount_setattr,
             tree.as_raw_fd(),
             empty.as_ptr(),
-            libc::AT_EMPTY_PATH | libc::AT_RECURSIVE,
+            libc::AT_EMPTY_PATH | extent,
             &raw const attributes,
             size_of::<libc::mount_attr>(),
         )
@@ -131,11 +140,52 @@ pub fn detach(target: &Path) -> Result<()> {
 /// # Errors
 /// When `/proc/self/mountinfo` cannot be read.
 pub fn below(directory: &Path) -> Result<Vec<PathBuf>> {
+    // The kernel names paths without links.
+    let directory = std::fs::canonicalize(directory).unwrap_or_else(|_| directory.to_owned());
+    let targets = table()?.into_iter().map(|mount| mount.target);
+    Ok(outermost(targets.filter(|target| target.starts_with(&directory)).collect()))
+}
+
+/// Whether what is mounted at `directory` or below shows `path`, which lies elsewhere: a second mount of its file system.
+/// Both are without links.
+///
+/// # Errors
+/// When `/proc/self/mountinfo` cannot be read.
+pub fn shows(directory: &Path, path: &Path) -> Result<bool> {
+    Ok(is_shown(&table()?, directory, path))
+}
+
+fn is_shown(table: &[Mount], directory: &Path, path: &Path) -> bool {
+    // The last one of those at one target lies on the others.
+    let holders = table.iter().filter(|mount| path.starts_with(&mount.target));
+    let Some(holder) = holders.max_by_key(|mount| mount.target.components().count()) else { return false };
+    let in_file_system = holder.root.join(path.strip_prefix(&holder.target).unwrap_or(path));
+    let mut shown = table.iter().filter(|mount| mount.target.starts_with(directory));
+    shown.any(|mount| mount.device == holder.device && in_file_system.starts_with(&mount.root))
+}
+
+/// A line of mountinfo (proc_pid_mountinfo(5)).
+struct Mount {
+    /// `major:minor` of the file system.
+    device: String,
+    /// The directory of the file system that is mounted.
+    root: PathBuf,
+    target: PathBuf,
+}
+
+fn table() -> Result<Vec<Mount>> {
     let text = std::fs::read("/proc/self/mountinfo")
         .map_err(|error| Error::system("read /proc/self/mountinfo", error))?;
-    let mut found = targets(&String::from_utf8_lossy(&text));
-    found.retain(|target| target.starts_with(directory));
-    Ok(outermost(found))
+    Ok(parse(&String::from_utf8_lossy(&text)))
+}
+
+fn parse(mountinfo: &str) -> Vec<Mount> {
+    let mount = |line: &str| {
+        let mut fields = line.split(' ').skip(2);
+        let (device, root, target) = (fields.next()?, fields.next()?, fields.next()?);
+        Some(Mount { device: device.to_owned(), root: unescape(root), target: unescape(target) })
+    };
+    mountinfo.lines().filter_map(mount).collect()
 }
 
 /// Takes away everything that is mounted at `directory` or below. No path is walked into what was mounted: below a place of
@@ -163,10 +213,6 @@ fn outermost(mut targets: Vec<PathBuf>) -> Vec<PathBuf> {
         }
     }
     outermost
-}
-
-fn targets(mountinfo: &str) -> Vec<PathBuf> {
-    mountinfo.lines().filter_map(|line| line.split(' ').nth(4)).map(unescape).collect()
 }
 
 /// `\040` and the like, as the kernel writes them (`seq_path`).
@@ -197,7 +243,8 @@ mod tests {
     #[test]
     fn targets_of_mountinfo_are_unescaped() {
         let text = "36 35 98:0 / /a\\040b rw - ext4 /dev/x rw\n37 36 0:1 / /c rw - tmpfs x rw\n";
-        assert_eq!(targets(text), [PathBuf::from("/a b"), PathBuf::from("/c")]);
+        let targets: Vec<PathBuf> = parse(text).into_iter().map(|mount| mount.target).collect();
+        assert_eq!(targets, [PathBuf::from("/a b"), PathBuf::from("/c")]);
     }
 
     #[test]
@@ -212,6 +259,21 @@ mod tests {
             "/r/places/tmp/b",
         ];
         assert_eq!(outermost(paths(&all)), paths(&["/r/home", "/r/places/tmp", "/r/places/tmp-2"]));
+    }
+
+    #[test]
+    fn a_second_mount_of_a_file_system_shows_what_lies_in_it() {
+        let table = parse(
+            "1 0 8:1 / / rw - ext4 x rw\n2 1 8:2 / /data rw - ext4 x rw\n3 1 8:1 / /mnt rw - ext4 x rw\n\
+             4 1 8:2 /home /media/homes rw - ext4 x rw\n5 1 8:3 / /srv rw - ext4 x rw\n",
+        );
+        let shows = |directory: &str, path: &str| is_shown(&table, Path::new(directory), Path::new(path));
+        assert!(shows("/mnt", "/var/lib/snug") && shows("/media", "/data/home/anna"));
+        assert!(
+            !shows("/media", "/data/other")
+                && !shows("/srv", "/var/lib/snug")
+                && !shows("/tmp", "/home/anna")
+        );
     }
 
     #[test]

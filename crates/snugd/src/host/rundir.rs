@@ -43,13 +43,7 @@ pub fn make(paths: &Paths, uid: Uid, name: &ContainerName) -> Result<()> {
     }
     acl::let_pass(open_directory(&own)?.as_fd(), uid.0)?;
     directory(&paths.container_dir(uid, name), 0o755)?;
-    // Mounted over while the guest runs: then its mode is the guest's business.
-    match fs::create_dir(paths.guest_dir(uid, name)) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            return Err(Error::system(format!("make {}", paths.guest_dir(uid, name).display()), error));
-        }
-        _ => {}
-    }
+    mount_target(&paths.guest_dir(uid, name))?;
     directory(&paths.mounts_dir(uid, name), 0o700)
 }
 
@@ -67,16 +61,15 @@ pub fn close(paths: &Paths, uid: Uid, name: &ContainerName) -> Result<()> {
     }
 }
 
-/// Makes the place where the owner's home is mounted. Left alone when something is mounted there: its mode is the
-/// owner's.
+/// Makes a directory for something to be mounted on. One that is there is left alone: what is mounted may have its mode
+/// from somebody else.
 ///
 /// # Errors
 /// What the system says.
-pub fn home_target(paths: &Paths, uid: Uid, name: &ContainerName) -> Result<()> {
-    let target = paths.home_mount(uid, name);
-    match fs::create_dir(&target) {
+pub fn mount_target(path: &Path) -> Result<()> {
+    match fs::create_dir(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        other => other.map_err(|error| Error::system(format!("make {}", target.display()), error)),
+        other => other.map_err(|error| Error::system(format!("make {}", path.display()), error)),
     }
 }
 

@@ -1,125 +1,259 @@
 //! What the services of a guest that was killed have left in the host's `/tmp` and `/var/tmp`, which were the guest's.
+//!
+//! They are the guest's own files, made by whoever is root there, and looked at with root's rights of the host: so only what
+//! belongs to an id of the guest goes, by descriptors, through no link and no mount, and so deep only.
 
-use std::fs;
+use std::ffi::CStr;
+use std::ops::Range;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use rustix::fs::{AtFlags, FileType, StatxAttributes, StatxFlags, statx};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, fstat, openat2, statat, unlinkat};
+use rustix::io::Errno;
 use snug_wire::provision::{SERVICE_DIRECTORY, TEMPORARY};
 
-use super::mounts;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, failed};
 
-/// The directories there of a guest whose root has one of these `uids` on the host, which are no other guest's. Blocks.
+/// Directories in each other that are gone into.
+const DEEPEST: usize = 64;
+/// How long removing may take.
+const LONGEST: Duration = Duration::from_secs(20);
+
+/// The host's ids of a guest.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ids {
+    /// What its root has been or will be.
+    pub roots: Vec<u32>,
+    /// All of them, its owner's own among them.
+    pub all: Vec<Range<u32>>,
+}
+
+impl Ids {
+    fn has(&self, uid: u32) -> bool {
+        self.all.iter().any(|range| range.contains(&uid))
+    }
+}
+
+/// The directories of a guest there. Blocks.
 ///
 /// # Errors
 /// When a directory cannot be read.
-pub fn of(uids: &[u32]) -> Result<Vec<PathBuf>> {
+pub fn of(ids: &Ids) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for directory in TEMPORARY.map(Path::new) {
-        of_one(directory, uids, &mut found)?;
+        of_one(directory, ids, &mut found)?;
     }
     Ok(found)
 }
 
-fn of_one(directory: &Path, uids: &[u32], found: &mut Vec<PathBuf>) -> Result<()> {
-    let failed = |error| Error::system(format!("read {}", directory.display()), error);
-    for entry in fs::read_dir(directory).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        if entry.file_name().as_encoded_bytes().starts_with(SERVICE_DIRECTORY.as_bytes())
-            && is_of(&entry.path(), uids)
+fn of_one(directory: &Path, ids: &Ids, found: &mut Vec<PathBuf>) -> Result<()> {
+    let system = |errno: Errno| Error::system(format!("read {}", directory.display()), errno);
+    let opened = open_directory(directory).map_err(system)?;
+    for entry in Dir::read_from(&opened).map_err(system)? {
+        let name = entry.map_err(system)?.file_name().to_owned();
+        // What is mounted under such a name is not asked, and one that is gone is nobody's.
+        let is_theirs = |child: OwnedFd| fstat(child).is_ok_and(|status| ids.roots.contains(&status.st_uid));
+        if name.to_bytes().starts_with(SERVICE_DIRECTORY.as_bytes())
+            && open_below(opened.as_fd(), &name, OFlags::PATH).is_ok_and(is_theirs)
         {
-            found.push(entry.path());
+            found.push(directory.join(name.to_string_lossy().as_ref()));
         }
     }
     Ok(())
 }
 
-/// Asks the kernel alone (`AT_STATX_DONT_SYNC`): under such a name a user may have mounted a file system that never answers.
-/// One that is gone is nobody's.
-fn is_of(path: &Path, uids: &[u32]) -> bool {
-    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::STATX_DONT_SYNC;
-    statx(rustix::fs::CWD, path, flags, StatxFlags::TYPE | StatxFlags::MODE | StatxFlags::UID).is_ok_and(
-        |status| {
-            FileType::from_raw_mode(status.stx_mode.into()) == FileType::Directory
-                && uids.contains(&status.stx_uid)
-                && !status.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)
-        },
-    )
+fn open_directory(path: &Path) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty())
 }
 
-/// Removes them, by descriptors and through no link. One that something is mounted in stays. Blocks, for as long as there are
-/// files. Goes on after an error and answers the first.
+/// A directory in another one, of the same mount.
+fn open_below(directory: BorrowedFd<'_>, name: &CStr, access: OFlags) -> rustix::io::Result<OwnedFd> {
+    let flags = access | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::NO_XDEV | ResolveFlags::NO_SYMLINKS | ResolveFlags::BENEATH;
+    openat2(directory, name, flags, Mode::empty(), resolve)
+}
+
+/// Removes what [`of`] has found. Blocks, for [`LONGEST`] at most.
 ///
 /// # Errors
-/// What the system says.
-pub fn remove(paths: &[PathBuf]) -> Result<()> {
+/// When something stays, with the first reason.
+pub fn remove(paths: &[PathBuf], ids: &Ids) -> Result<()> {
+    let deadline = Instant::now() + LONGEST;
     let mut all = Ok(());
     for path in paths {
-        all = all.and(remove_one(path));
+        let removed = remove_one(path, ids, deadline);
+        all = all.and(removed.map_err(|reason| failed(format!("{} stays: {reason}", path.display()))));
     }
     all
 }
 
-fn remove_one(path: &Path) -> Result<()> {
-    if !mounts::below(path)?.is_empty() {
-        return Err(crate::error::failed(format!("something is mounted in {}", path.display())));
-    }
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(Error::system(format!("remove {}", path.display()), error))
+fn remove_one(path: &Path, ids: &Ids, deadline: Instant) -> std::result::Result<(), String> {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err("it is no path of a directory".to_owned());
+    };
+    let name = std::ffi::CString::new(name.as_encoded_bytes()).map_err(|error| error.to_string())?;
+    let parent = open_directory(parent).map_err(|errno| errno.to_string())?;
+    Removal { ids, deadline }.entry(parent.as_fd(), &name, DEEPEST)
+}
+
+struct Removal<'a> {
+    ids: &'a Ids,
+    deadline: Instant,
+}
+
+impl Removal<'_> {
+    /// Removes one entry of a directory; that it is gone is what was wanted.
+    fn entry(&self, directory: BorrowedFd<'_>, name: &CStr, depth: usize) -> std::result::Result<(), String> {
+        let shown = |errno: Errno| format!("{}: {errno}", name.to_string_lossy());
+        if Instant::now() > self.deadline {
+            return Err("it takes too long".to_owned());
         }
-        _ => Ok(()),
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+        let is_directory = match open_below(directory, name, OFlags::RDONLY) {
+            Ok(opened) => {
+                let status = fstat(&opened).map_err(shown)?;
+                if !self.ids.has(status.st_uid) {
+                    return Err(format!("{} belongs to uid {}", name.to_string_lossy(), status.st_uid));
+                }
+                self.entries(&opened, depth)?;
+                true
+            }
+            Err(Errno::NOENT) => return Ok(()),
+            // No directory. A mount, which is not asked, is one.
+            Err(Errno::NOTDIR | Errno::LOOP) => {
+                let status = match statat(directory, name, flags) {
+                    Err(Errno::NOENT) => return Ok(()),
+                    status => status.map_err(shown)?,
+                };
+                if !self.ids.has(status.st_uid) {
+                    return Err(format!("{} belongs to uid {}", name.to_string_lossy(), status.st_uid));
+                }
+                FileType::from_raw_mode(status.st_mode) == FileType::Directory
+            }
+            Err(errno) => return Err(shown(errno)),
+        };
+        let how = if is_directory { AtFlags::REMOVEDIR } else { AtFlags::empty() };
+        match unlinkat(directory, name, how) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(shown(errno)),
+        }
+    }
+
+    /// All that can be removed; the first reason why something cannot.
+    fn entries(&self, directory: &OwnedFd, depth: usize) -> std::result::Result<(), String> {
+        let Some(depth) = depth.checked_sub(1) else {
+            return Err(format!("it goes down more than {DEEPEST} directories"));
+        };
+        let mut all = Ok(());
+        for entry in Dir::read_from(directory).map_err(|errno| errno.to_string())? {
+            let name = entry.map_err(|errno| errno.to_string())?.file_name().to_owned();
+            if [&b"."[..], b".."].contains(&name.to_bytes()) {
+                continue;
+            }
+            all = all.and(self.entry(directory.as_fd(), &name, depth));
+        }
+        all
     }
 }
 
 #[cfg(all(test, feature = "root-tests"))]
+#[allow(clippy::unwrap_used, reason = "tests, outside of #[test] functions")]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::{lchown, symlink};
 
+    use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+
     use super::*;
+
+    const ROOT: u32 = 3_765_536;
+
+    fn ids() -> Ids {
+        Ids { roots: vec![ROOT], all: vec![ROOT..ROOT + 1000, 4321..4322] }
+    }
+
+    fn directory(path: &Path, uid: u32) -> PathBuf {
+        fs::create_dir(path).unwrap();
+        lchown(path, Some(uid), Some(uid)).unwrap();
+        path.to_owned()
+    }
+
+    fn file(path: &Path, uid: u32) -> PathBuf {
+        fs::write(path, "").unwrap();
+        lchown(path, Some(uid), Some(uid)).unwrap();
+        path.to_owned()
+    }
+
+    fn found(base: &Path) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        of_one(base, &ids(), &mut found).unwrap();
+        found
+    }
 
     #[test]
     fn a_guests_are_found_and_removed_with_what_its_other_users_have_in_them() {
         let base = tempfile::tempdir().unwrap();
-        let (ours, other) = (3_765_536, 3_765_537);
-        let make = |name: &str, uid: u32| {
-            let path = base.path().join(name);
-            fs::create_dir(&path).unwrap();
-            lchown(&path, Some(uid), Some(uid)).unwrap();
-            path
-        };
-        let kept = [make("systemd-private-other", other), make("something-else", ours)];
-        let link = base.path().join("systemd-private-link");
-        symlink(&kept[1], &link).unwrap();
-        lchown(&link, Some(ours), Some(ours)).unwrap();
-        let gone = make("systemd-private-ours", ours);
-        let inner = gone.join("tmp");
-        fs::create_dir_all(inner.join("of-a-service")).unwrap();
-        fs::write(inner.join("of-a-service/file"), "").unwrap();
+        let base = base.path();
+        let kept = [
+            directory(&base.join("systemd-private-other"), 3_000_000),
+            directory(&base.join("systemd-private-of-its-owner"), 4321),
+            directory(&base.join("something-else"), ROOT),
+        ];
+        let link = base.join("systemd-private-link");
+        symlink(&kept[2], &link).unwrap();
+        lchown(&link, Some(ROOT), Some(ROOT)).unwrap();
+        let gone = directory(&base.join("systemd-private-ours"), ROOT);
+        let inner = directory(&gone.join("tmp"), ROOT);
+        file(&directory(&inner.join("of-a-service"), ROOT + 33).join("file"), ROOT + 33);
+        file(&inner.join("of-the-owner"), 4321);
         symlink(&kept[0], inner.join("link")).unwrap();
-        for path in [&inner.join("of-a-service"), &inner.join("of-a-service/file")] {
-            lchown(path, Some(ours + 33), Some(ours + 33)).unwrap();
-        }
-        let mut found = Vec::new();
-        of_one(base.path(), &[ours], &mut found).unwrap();
+        lchown(inner.join("link"), Some(ROOT), Some(ROOT)).unwrap();
+        let found = found(base);
         assert_eq!(found, [gone.as_path()]);
         for _ in 0..2 {
-            remove(&found).unwrap();
+            remove(&found, &ids()).unwrap();
         }
         assert!(!gone.exists() && kept.iter().all(|path| path.exists()) && link.is_symlink());
     }
 
     #[test]
-    fn what_somebody_mounted_under_such_a_name_is_not_looked_at() {
+    fn what_somebody_else_has_stays_though_a_guest_moved_it_there() {
         let base = tempfile::tempdir().unwrap();
-        let path = base.path().join("systemd-private-mounted");
-        fs::create_dir(&path).unwrap();
-        let options = Some(c"size=4k,mode=700");
-        rustix::mount::mount("snug-test", &path, "tmpfs", rustix::mount::MountFlags::empty(), options)
-            .unwrap();
-        let (seen, removed) = (is_of(&path, &[0]), remove_one(&path));
-        mounts::detach(&path).unwrap();
-        assert!(!seen && removed.is_err());
-        assert!(is_of(&path, &[0]));
+        let ours = directory(&base.path().join("systemd-private-ours"), ROOT);
+        let moved = directory(&ours.join("moved"), 4321);
+        let theirs = file(&directory(&moved.join("of-another"), 5000).join("file"), 5000);
+        let own = file(&moved.join("own"), 4321);
+        let error = remove(&found(base.path()), &ids()).unwrap_err();
+        assert!(error.message.contains("belongs to uid 5000"), "{error}");
+        assert!(theirs.exists() && !own.exists());
+    }
+
+    #[test]
+    fn nothing_is_gone_into_that_is_too_deep_or_mounted() {
+        let base = tempfile::tempdir().unwrap();
+        let ours = directory(&base.path().join("systemd-private-ours"), ROOT);
+        let mut deep = ours.clone();
+        for _ in 0..DEEPEST {
+            deep = directory(&deep.join("d"), ROOT);
+        }
+        let error = remove(&found(base.path()), &ids()).unwrap_err();
+        assert!(error.message.contains("goes down more than"), "{error}");
+        fs::remove_dir_all(ours.join("d")).unwrap();
+        for path in [ours.join("mounted"), base.path().join("systemd-private-mounted")] {
+            directory(&path, ROOT);
+            let options = Some(c"size=64k,mode=777,uid=3765536");
+            mount("snug-test", &path, "tmpfs", MountFlags::empty(), options).unwrap();
+            let inside = file(&path.join("file"), ROOT);
+            let (seen, removed) = (found(base.path()), remove(std::slice::from_ref(&path), &ids()));
+            let all = remove(&seen, &ids());
+            let kept = inside.exists();
+            unmount(&path, UnmountFlags::DETACH).unwrap();
+            assert!(!seen.contains(&path) && removed.is_err() && kept);
+            assert_eq!(all.is_err(), path.starts_with(&ours));
+        }
+        remove(&found(base.path()), &ids()).unwrap();
+        assert_eq!(fs::read_dir(base.path()).unwrap().count(), 0);
     }
 }

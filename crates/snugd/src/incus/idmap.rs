@@ -13,6 +13,7 @@ use snug_core::instance::IDMAP_SIZE;
 use snug_core::subid::Range;
 
 use crate::error::{Result, failed};
+use crate::host::service_leftovers::Ids;
 
 /// Key of a project: first ids of the ranges that were given to its owner's containers, separated by spaces.
 const GIVEN_KEY: &str = "user.snug.id-bases";
@@ -165,21 +166,38 @@ pub fn guest_root(config: &Config) -> Result<(u32, u32)> {
     }
 }
 
-/// The host's uids that the guest's root has had, and those it gets: with a user namespace, so never 0.
+/// The host's uids of the guest, as they were and as they will be: with a user namespace, so its root is never 0.
 #[must_use]
-pub fn guest_roots(config: &Config) -> Vec<u32> {
-    let maps = ["volatile.last_state.idmap", "volatile.idmap.next"];
-    maps.iter().filter_map(|map| root_in(config, map, "Isuid")).filter(|uid| *uid != 0).collect()
+pub fn guest_ids(config: &Config) -> Ids {
+    let mut ids = Ids::default();
+    for map in ["volatile.last_state.idmap", "volatile.idmap.next"] {
+        ids.roots.extend(root_in(config, map, "Isuid").filter(|uid| *uid != 0));
+        let entries = entries_of(config, map);
+        ids.all.extend(entries.iter().filter(|entry| is(entry, "Isuid")).filter_map(|entry| {
+            let first = number(entry, "Hostid").filter(|first| *first != 0)?;
+            Some(first..first.saturating_add(number(entry, "Maprange")?))
+        }));
+    }
+    ids
 }
 
 /// Where `map`, a key of the configuration, puts the uid (`Isuid`) or gid (`Isgid`) 0.
 fn root_in(config: &Config, map: &str, kind: &str) -> Option<u32> {
-    let map: Vec<serde_json::Value> = serde_json::from_str(config.get(map)?).ok()?;
-    map.iter().find_map(|entry| {
-        let field = |name: &str| entry.get(name);
-        let applies = field(kind)?.as_bool()? && field("Nsid")?.as_u64()? == 0;
-        applies.then(|| field("Hostid")?.as_u64().and_then(|id| u32::try_from(id).ok()))?
-    })
+    let entries = entries_of(config, map);
+    let entry = entries.iter().find(|entry| is(entry, kind) && number(entry, "Nsid") == Some(0))?;
+    number(entry, "Hostid")
+}
+
+fn entries_of(config: &Config, map: &str) -> Vec<serde_json::Value> {
+    config.get(map).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+}
+
+fn is(entry: &serde_json::Value, kind: &str) -> bool {
+    entry.get(kind).and_then(serde_json::Value::as_bool) == Some(true)
+}
+
+fn number(entry: &serde_json::Value, field: &str) -> Option<u32> {
+    entry.get(field)?.as_u64().and_then(|number| u32::try_from(number).ok())
 }
 
 #[cfg(test)]
@@ -228,7 +246,8 @@ mod tests {
         let config = [("volatile.idmap.next".to_owned(), map.to_owned())].into();
         assert_eq!(guest_root(&config).unwrap(), (1_065_536, 1_065_537));
         assert!(guest_root(&Config::new()).is_err());
-        assert_eq!(guest_roots(&config), [1_065_536]);
-        assert!(guest_roots(&Config::new()).is_empty());
+        let ids = Ids { roots: vec![1_065_536], all: vec![1_065_536..1_066_536, 1000..1001] };
+        assert_eq!(guest_ids(&config), ids);
+        assert_eq!(guest_ids(&Config::new()), Ids::default());
     }
 }

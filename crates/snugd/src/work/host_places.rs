@@ -50,25 +50,26 @@ impl Work {
     async fn mount_place(&self, path: &'static str, base: &Path, held: &[PathBuf]) -> Result<Option<Place>> {
         let (credentials, held) = (self.owner.credentials.clone(), held.to_vec());
         let open = move || host_places::open(credentials, path, &held);
-        let turn = self.daemon.directories().take((self.uid(), path));
+        let turn = self.daemon.host_places().take(path);
         let (opened, _) = within_time(ANSWER, path, turn, open).await?;
         let Some(opened) = opened? else { return Ok(None) };
         let base = base.to_owned();
         self.blocking(move || opened.mount(&base).map(Some)).await
     }
 
-    /// The home as both sides call it, and where Snug mounts things itself.
+    /// Where Snug and Incus mount things themselves, and the home as both sides call it.
     async fn held_below_places(&self) -> Result<Vec<PathBuf>> {
         let home = self.spec().await?.grants.home();
         let account = self.account(&home).await?;
-        let state = self.daemon.paths().state.clone();
-        let state = self.blocking(move || Ok(std::fs::canonicalize(&state).unwrap_or(state))).await?;
-        let mut held = vec![account.home.clone(), account.home_real, state];
+        let own = [self.daemon.paths().state.clone(), self.daemon.places().incus_dir.clone()];
+        let real = |path: PathBuf| std::fs::canonicalize(&path).unwrap_or(path);
+        let mut held = self.blocking(move || Ok(own.map(real).to_vec())).await?;
+        held.extend([account.home.clone(), account.home_real]);
         if home != Home::Shared {
             // It may lie elsewhere than the account says, and need not be there: the container has its own.
             let credentials = self.owner.credentials.clone();
             let open = move || with(credentials, move || directory::open(&account.home));
-            let turn = self.daemon.directories().take((self.uid(), "home"));
+            let turn = self.daemon.homes().take(self.uid());
             if let Ok((Ok(Ok((_, real))), _)) = within_time(ANSWER, "the home", turn, open).await {
                 held.push(real);
             }
@@ -89,15 +90,16 @@ impl Work {
             if found.instance.status_code != StatusCode::Stopped || !found.spec()?.grants.places() {
                 return Ok(());
             }
-            let uids = idmap::guest_roots(&found.instance.config);
+            let ids = idmap::guest_ids(&found.instance.config);
             // Named before the guest starts again: then it takes no harm where removing takes longer than it is waited for.
-            let named = self.blocking(move || service_leftovers::of(&uids)).await?;
+            let (found, its) = (ids.clone(), self.daemon.homes());
+            let of = move || service_leftovers::of(&found);
+            let named = within_time(ANSWER, "/tmp", its.take(self.uid()), of).await?.0?;
             if named.is_empty() {
                 return Ok(());
             }
-            let turn = self.daemon.directories().take((self.uid(), "leftovers"));
             let what = "the removal of what its services left in /tmp";
-            within(what, turn, move || service_leftovers::remove(&named)).await?.0
+            within(what, its.take(self.uid()), move || service_leftovers::remove(&named, &ids)).await?.0
         };
         let removed: Result<()> = removed.await;
         if let Err(error) = removed {

@@ -80,7 +80,7 @@ impl Work {
         let (paths, uid, name) = (self.daemon.paths().clone(), self.uid(), self.name.clone());
         self.blocking(move || {
             rundir::make(&paths, uid, &name)?;
-            rundir::home_target(&paths, uid, &name)?;
+            rundir::mount_target(&paths.home_mount(uid, &name))?;
             rundir::directory(&paths.place_mounts(uid, &name), 0o755)
         })
         .await
