@@ -29,9 +29,9 @@ const KEYS: usize = 4096;
 /// Moved at once where a pipe is typed.
 const SCREENFUL: usize = 64 << 10;
 const END_OF_FILE: u8 = 4;
-/// How long a guest that is not trusted may say that a key of the user's has stopped its command: what comes later is not
+/// How long a guest that is not trusted may say that a key of the user's has stopped or ended its command: what comes later is not
 /// what he meant.
-const KEY_COUNTS: Duration = Duration::from_secs(10);
+const KEY_COUNTS: Duration = Duration::from_secs(60);
 
 /// Which of the caller's descriptors take part.
 #[derive(Debug, Clone, Copy)]

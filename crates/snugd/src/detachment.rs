@@ -15,6 +15,7 @@ use crate::configuration;
 use crate::container::lookup::{self, Found};
 use crate::daemon::Places;
 use crate::error::{Error, ErrorKind, Result};
+use crate::host::mount_table::Table;
 use crate::host::{mounts, rundir, service_leftovers};
 use crate::incus::{idmap, quirks};
 use crate::lock;
@@ -99,7 +100,7 @@ fn may_start(places: &Places) -> bool {
 fn clear(paths: &Paths, attached: &BTreeSet<(Uid, ContainerName)>) -> (String, Vec<String>) {
     let (mut done, mut failed) = (String::new(), Vec::new());
     let kept: Vec<_> = attached.iter().map(|(uid, name)| paths.container_dir(*uid, name)).collect();
-    let targets = mounts::below(&paths.run()).unwrap_or_else(|error| {
+    let targets = Table::read().map(|table| table.below(&paths.run())).unwrap_or_else(|error| {
         failed.push(error.to_string());
         Vec::new()
     });

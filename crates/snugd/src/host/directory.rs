@@ -58,15 +58,12 @@ pub fn open(path: &Path) -> Result<(OwnedFd, PathBuf), Unopened> {
     if !path.is_absolute() {
         return Err(Unopened::Path("it is no absolute path"));
     }
-    let open = |at: &OwnedFd, name: &OsStr| {
-        openat2(
-            at,
-            name,
-            OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC,
-            Mode::empty(),
-            ResolveFlags::NO_MAGICLINKS,
-        )
+    let open_as = |at: &OwnedFd, name: &OsStr, more: OFlags| {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC | more;
+        openat2(at, name, flags, Mode::empty(), ResolveFlags::NO_MAGICLINKS)
     };
+    let open = |at: &OwnedFd, name: &OsStr| open_as(at, name, OFlags::empty());
+    let enter = |at: &OwnedFd, name: &OsStr| open_as(at, name, OFlags::DIRECTORY);
     let root = || {
         rustix::fs::open("/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
             .map_err(|errno| Unopened::System { path: "/".into(), errno })
@@ -87,7 +84,11 @@ pub fn open(path: &Path) -> Result<(OwnedFd, PathBuf), Unopened> {
         let next = open(here, &part).map_err(failed)?;
         let status = fstat(&next).map_err(failed)?;
         match FileType::from_raw_mode(status.st_mode) {
-            FileType::Directory => trail.push((next, part)),
+            FileType::Directory => {
+                // Again, as a directory: that has what is mounted on demand mounted, here where it is waited for.
+                let entered = enter(here, &part).map_err(failed)?;
+                trail.push((entered, part));
+            }
             FileType::Symlink => {
                 links += 1;
                 if links > LINKS {

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, OFlags, fstat};
 
 use super::credentials::{Credentials, with};
+use super::host_places::MOST_MOUNTS;
+use super::mount_table::Table;
 use super::{directory, mounts};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -58,14 +60,20 @@ fn refuse(path: &Path, reason: &str) -> Error {
 }
 
 impl Home {
-    /// Mounts it at `target`, with everything below it, following what is mounted there later. What was mounted at
-    /// `target` before is taken away.
+    /// Mounts it at `target`, with everything below it, following what is mounted there later, unless that is more than
+    /// [`MOST_MOUNTS`]: then alone. What was mounted at `target` before is taken away. Answers whether it is whole.
     ///
     /// # Errors
     /// What the kernel says.
-    pub fn mount(&self, target: &Path) -> Result<()> {
+    pub fn mount(&self, target: &Path) -> Result<bool> {
         mounts::detach(target)?;
-        mounts::Detached::clone_of(self.directory.as_fd())?.attach(target)
+        let is_whole = Table::read()?.count_below(&self.real) <= MOST_MOUNTS;
+        let copy = match is_whole {
+            true => mounts::Detached::clone_of(self.directory.as_fd())?,
+            false => mounts::Detached::clone_of_one(self.directory.as_fd())?,
+        };
+        copy.attach(target)?;
+        Ok(is_whole)
     }
 
     /// Whether it is what is mounted at `target` already.

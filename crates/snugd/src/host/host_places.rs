@@ -12,12 +12,17 @@ use snug_core::paths::GUEST_PLACES;
 use snug_wire::provision::{Place, TEMPORARY};
 
 use super::credentials::{Credentials, with};
+use super::mount_table::Table;
 use super::{directory, mounts, rundir};
 use crate::error::{Error, Result, failed};
 
 /// Where desktops mount what is plugged in: made by the first such mount (`udisks2`), so it may come later than the
 /// container, which would then never see it.
 pub const REMOVABLE_MEDIA: &str = "/run/media";
+
+/// Mounts that are copied for each container with a place: a user who has a directory there may make as many as `mount_max`
+/// of fuse.conf(5) says, and the kernel allows the host only so many (`fs.mount-max`).
+pub const MOST_MOUNTS: usize = 256;
 
 /// One of them, as the container's owner could open it.
 pub struct HostPlace {
@@ -41,13 +46,22 @@ pub fn make_removable_media() -> Result<()> {
     }
 }
 
-/// Opens one as the owner; none where the host has none. One that has something of `held` below it is left
-/// out: what is mounted there for containers would come to each of them again, and a home of the guest's own would be the
-/// host's. Blocks.
+/// What no place may hold, and what is mounted on the host.
+#[derive(Debug)]
+pub struct Held {
+    /// Where things are mounted for containers, and the home; without links.
+    pub paths: Vec<PathBuf>,
+    /// Read before.
+    pub table: Table,
+}
+
+/// Opens one as the owner; none where the host has none. One that has something of `held` below it, or shows it, is left out:
+/// what is mounted there for containers would come to each of them again, and a home of the guest's own would be the host's.
+/// So is one with more than [`MOST_MOUNTS`] below. Blocks.
 ///
 /// # Errors
 /// Why it is left out.
-pub fn open(credentials: Credentials, path: &'static str, held: &[PathBuf]) -> Result<Option<HostPlace>> {
+pub fn open(credentials: Credentials, path: &'static str, held: &Held) -> Result<Option<HostPlace>> {
     let (directory, real) = match with(credentials, move || directory::open(Path::new(path)))? {
         Ok(opened) => opened,
         Err(error) if error.is_missing() => return Ok(None),
@@ -56,13 +70,17 @@ pub fn open(credentials: Credentials, path: &'static str, held: &[PathBuf]) -> R
     if real == Path::new("/") {
         return Err(failed("it is the root directory"));
     }
-    if let Some(held) = held.iter().find(|held| held.starts_with(path) || held.starts_with(&real)) {
-        return Err(failed(format!("{} lies below it", held.display())));
-    }
-    for path in held {
-        if mounts::shows(&real, path)? {
-            return Err(failed(format!("what is mounted there shows {}", path.display())));
+    for held_path in &held.paths {
+        if held_path.starts_with(path) || held_path.starts_with(&real) {
+            return Err(failed(format!("{} lies below it", held_path.display())));
         }
+        // What is mounted below the others is not shared.
+        if !TEMPORARY.contains(&path) && held.table.shows(&real, held_path) {
+            return Err(failed(format!("it shows {}", held_path.display())));
+        }
+    }
+    if !TEMPORARY.contains(&path) && held.table.count_below(&real) > MOST_MOUNTS {
+        return Err(failed(format!("more than {MOST_MOUNTS} file systems are mounted there")));
     }
     Ok(Some(HostPlace { path, directory, real }))
 }
@@ -112,6 +130,7 @@ mod tests {
 }
 
 #[cfg(all(test, feature = "root-tests"))]
+#[allow(clippy::unwrap_used, reason = "tests, outside of #[test] functions")]
 mod root_tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
@@ -122,11 +141,14 @@ mod root_tests {
         Credentials { uid: 65534, gid: 65534, groups: vec![65534] }
     }
 
+    fn held(path: &str) -> Held {
+        Held { paths: vec![path.into()], table: Table::read().unwrap() }
+    }
+
     #[test]
     fn a_place_that_holds_what_is_mounted_for_containers_is_left_out() {
-        let open = |held: &str| open(nobody(), "/tmp", &[held.into()]);
-        assert!(open("/tmpfs/anna").unwrap().is_some());
-        let error = open("/tmp/anna").err().unwrap();
+        assert!(open(nobody(), "/tmp", &held("/tmpfs/anna")).unwrap().is_some());
+        let error = open(nobody(), "/tmp", &held("/tmp/anna")).err().unwrap();
         assert_eq!(error.message, "/tmp/anna lies below it");
     }
 
@@ -137,9 +159,9 @@ mod root_tests {
         let hidden = base.path().join("srv");
         fs::create_dir(&hidden).unwrap();
         let place: &'static str = hidden.to_str().unwrap().to_owned().leak();
-        let error = open(nobody(), place, &[]).err().unwrap();
+        let error = open(nobody(), place, &held("/nowhere")).err().unwrap();
         assert!(error.message.contains("denied"), "{error}");
         let missing: &'static str = base.path().with_extension("none").to_str().unwrap().to_owned().leak();
-        assert!(open(nobody(), missing, &[]).unwrap().is_none());
+        assert!(open(nobody(), missing, &held("/nowhere")).unwrap().is_none());
     }
 }

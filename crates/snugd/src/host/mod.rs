@@ -12,7 +12,8 @@
 //! | [`guest_bin`] | the agent's versions that guests see |
 //! | [`home`] | a home directory: opened as its owner, mounted where Incus takes it from |
 //! | [`host_places`] | `/tmp`, `/media` and so on, mounted where Incus takes them from |
-//! | [`mounts`] | the mount system calls, and what is mounted |
+//! | [`mount_table`] | what is mounted where |
+//! | [`mounts`] | the mount system calls |
 //! | [`owner`] | accounts, and who may own |
 //! | [`patience`] | a bound for what looks at file systems of users |
 //! | [`process`] | a process told from another one that got its number |
@@ -31,6 +32,7 @@ pub mod file;
 pub mod guest_bin;
 pub mod home;
 pub mod host_places;
+pub mod mount_table;
 pub mod mounts;
 pub mod owner;
 pub mod patience;

@@ -1,15 +1,16 @@
-//! The mount system calls, and what is mounted. The daemon must live in the host's own mount namespace, or nothing
+//! The mount system calls. The daemon must live in the host's own mount namespace, or nothing
 //! that it mounts is seen by Incus (its unit says so).
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, fsconfig_create,
     fsconfig_set_string, fsmount, fsopen, move_mount, open_tree, unmount,
 };
 
+use super::mount_table::Table;
 use crate::error::{Error, Result};
 
 /// A mount that hangs nowhere yet; it disappears with its descriptor.
@@ -135,59 +136,6 @@ pub fn detach(target: &Path) -> Result<()> {
     }
 }
 
-/// What is mounted at `directory` or below, each with all that lies on it: the outermost mounts.
-///
-/// # Errors
-/// When `/proc/self/mountinfo` cannot be read.
-pub fn below(directory: &Path) -> Result<Vec<PathBuf>> {
-    // The kernel names paths without links.
-    let directory = std::fs::canonicalize(directory).unwrap_or_else(|_| directory.to_owned());
-    let targets = table()?.into_iter().map(|mount| mount.target);
-    Ok(outermost(targets.filter(|target| target.starts_with(&directory)).collect()))
-}
-
-/// Whether what is mounted at `directory` or below shows `path`, which lies elsewhere: a second mount of its file system.
-/// Both are without links.
-///
-/// # Errors
-/// When `/proc/self/mountinfo` cannot be read.
-pub fn shows(directory: &Path, path: &Path) -> Result<bool> {
-    Ok(is_shown(&table()?, directory, path))
-}
-
-fn is_shown(table: &[Mount], directory: &Path, path: &Path) -> bool {
-    // The last one of those at one target lies on the others.
-    let holders = table.iter().filter(|mount| path.starts_with(&mount.target));
-    let Some(holder) = holders.max_by_key(|mount| mount.target.components().count()) else { return false };
-    let in_file_system = holder.root.join(path.strip_prefix(&holder.target).unwrap_or(path));
-    let mut shown = table.iter().filter(|mount| mount.target.starts_with(directory));
-    shown.any(|mount| mount.device == holder.device && in_file_system.starts_with(&mount.root))
-}
-
-/// A line of mountinfo (proc_pid_mountinfo(5)).
-struct Mount {
-    /// `major:minor` of the file system.
-    device: String,
-    /// The directory of the file system that is mounted.
-    root: PathBuf,
-    target: PathBuf,
-}
-
-fn table() -> Result<Vec<Mount>> {
-    let text = std::fs::read("/proc/self/mountinfo")
-        .map_err(|error| Error::system("read /proc/self/mountinfo", error))?;
-    Ok(parse(&String::from_utf8_lossy(&text)))
-}
-
-fn parse(mountinfo: &str) -> Vec<Mount> {
-    let mount = |line: &str| {
-        let mut fields = line.split(' ').skip(2);
-        let (device, root, target) = (fields.next()?, fields.next()?, fields.next()?);
-        Some(Mount { device: device.to_owned(), root: unescape(root), target: unescape(target) })
-    };
-    mountinfo.lines().filter_map(mount).collect()
-}
-
 /// Takes away everything that is mounted at `directory` or below. No path is walked into what was mounted: below a place of
 /// the host lie file systems of other users, which refuse root or never answer him. Goes on after an error and answers the
 /// first.
@@ -196,88 +144,8 @@ fn parse(mountinfo: &str) -> Vec<Mount> {
 /// When `/proc/self/mountinfo` cannot be read; what the kernel says, with the path.
 pub fn detach_below(directory: &Path) -> Result<()> {
     let mut first = Ok(());
-    for target in below(directory)? {
+    for target in Table::read()?.below(directory) {
         first = first.and(detach(&target));
     }
     first
-}
-
-/// Those that lie on no other one.
-fn outermost(mut targets: Vec<PathBuf>) -> Vec<PathBuf> {
-    targets.sort();
-    // What lies on one comes after it: paths are compared component by component.
-    let mut outermost: Vec<PathBuf> = Vec::new();
-    for target in targets {
-        if outermost.last().is_none_or(|last| !target.starts_with(last)) {
-            outermost.push(target);
-        }
-    }
-    outermost
-}
-
-/// `\040` and the like, as the kernel writes them (`seq_path`).
-fn unescape(text: &str) -> PathBuf {
-    use std::os::unix::ffi::OsStringExt;
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        if byte == b'\\'
-            && let Some(digits) = text.get(at + 1..at + 4)
-            && let Ok(value) = u8::from_str_radix(digits, 8)
-        {
-            out.push(value);
-            at += 4;
-        } else {
-            out.push(byte);
-            at += 1;
-        }
-    }
-    std::ffi::OsString::from_vec(out).into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn targets_of_mountinfo_are_unescaped() {
-        let text = "36 35 98:0 / /a\\040b rw - ext4 /dev/x rw\n37 36 0:1 / /c rw - tmpfs x rw\n";
-        let targets: Vec<PathBuf> = parse(text).into_iter().map(|mount| mount.target).collect();
-        assert_eq!(targets, [PathBuf::from("/a b"), PathBuf::from("/c")]);
-    }
-
-    #[test]
-    fn what_is_mounted_on_a_mount_goes_with_it() {
-        let paths = |all: &[&str]| all.iter().map(PathBuf::from).collect::<Vec<_>>();
-        let all = [
-            "/r/places/tmp/b/in",
-            "/r/home",
-            "/r/places/tmp",
-            "/r/places/tmp-2",
-            "/r/places/tmp",
-            "/r/places/tmp/b",
-        ];
-        assert_eq!(outermost(paths(&all)), paths(&["/r/home", "/r/places/tmp", "/r/places/tmp-2"]));
-    }
-
-    #[test]
-    fn a_second_mount_of_a_file_system_shows_what_lies_in_it() {
-        let table = parse(
-            "1 0 8:1 / / rw - ext4 x rw\n2 1 8:2 / /data rw - ext4 x rw\n3 1 8:1 / /mnt rw - ext4 x rw\n\
-             4 1 8:2 /home /media/homes rw - ext4 x rw\n5 1 8:3 / /srv rw - ext4 x rw\n",
-        );
-        let shows = |directory: &str, path: &str| is_shown(&table, Path::new(directory), Path::new(path));
-        assert!(shows("/mnt", "/var/lib/snug") && shows("/media", "/data/home/anna"));
-        assert!(
-            !shows("/media", "/data/other")
-                && !shows("/srv", "/var/lib/snug")
-                && !shows("/tmp", "/home/anna")
-        );
-    }
-
-    #[test]
-    fn the_root_is_mounted() {
-        assert!(below(Path::new("/")).unwrap().contains(&PathBuf::from("/")));
-    }
 }

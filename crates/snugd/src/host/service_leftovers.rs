@@ -3,20 +3,25 @@
 //! They are the guest's own files, made by whoever is root there, and looked at with root's rights of the host: so only what
 //! belongs to an id of the guest goes, by descriptors, through no link and no mount, and so deep only.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, OsStr};
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, fstat, openat2, statat, unlinkat};
 use rustix::io::Errno;
+use snug_core::text;
 use snug_wire::provision::{SERVICE_DIRECTORY, TEMPORARY};
 
+use super::directory;
 use crate::error::{Error, Result, failed};
 
 /// Directories in each other that are gone into.
 const DEEPEST: usize = 64;
+/// How long looking for them may take.
+const SEARCH: Duration = Duration::from_secs(3);
 /// How long removing may take.
 const LONGEST: Duration = Duration::from_secs(20);
 
@@ -35,37 +40,41 @@ impl Ids {
     }
 }
 
-/// The directories of a guest there. Blocks.
+/// The directories of a guest there. Blocks, for [`SEARCH`] at most.
 ///
 /// # Errors
-/// When a directory cannot be read.
+/// When a directory cannot be read, or holds too many of such names.
 pub fn of(ids: &Ids) -> Result<Vec<PathBuf>> {
+    let deadline = Instant::now() + SEARCH;
     let mut found = Vec::new();
     for directory in TEMPORARY.map(Path::new) {
-        of_one(directory, ids, &mut found)?;
+        of_one(directory, ids, deadline, &mut found)?;
     }
     Ok(found)
 }
 
-fn of_one(directory: &Path, ids: &Ids, found: &mut Vec<PathBuf>) -> Result<()> {
+fn of_one(directory: &Path, ids: &Ids, deadline: Instant, found: &mut Vec<PathBuf>) -> Result<()> {
     let system = |errno: Errno| Error::system(format!("read {}", directory.display()), errno);
-    let opened = open_directory(directory).map_err(system)?;
+    let (opened, real) = match directory::open(directory) {
+        Ok(opened) => opened,
+        Err(error) if error.is_missing() => return Ok(()),
+        Err(error) => return Err(failed(error.to_string())),
+    };
+    let opened = open_below(opened.as_fd(), c".", OFlags::RDONLY).map_err(system)?;
     for entry in Dir::read_from(&opened).map_err(system)? {
+        if Instant::now() > deadline {
+            return Err(failed(format!("there is too much in {}", directory.display())));
+        }
         let name = entry.map_err(system)?.file_name().to_owned();
         // What is mounted under such a name is not asked, and one that is gone is nobody's.
         let is_theirs = |child: OwnedFd| fstat(child).is_ok_and(|status| ids.roots.contains(&status.st_uid));
         if name.to_bytes().starts_with(SERVICE_DIRECTORY.as_bytes())
             && open_below(opened.as_fd(), &name, OFlags::PATH).is_ok_and(is_theirs)
         {
-            found.push(directory.join(name.to_string_lossy().as_ref()));
+            found.push(real.join(OsStr::from_bytes(name.to_bytes())));
         }
     }
     Ok(())
-}
-
-fn open_directory(path: &Path) -> rustix::io::Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rustix::fs::open(path, flags, Mode::empty())
 }
 
 /// A directory in another one, of the same mount.
@@ -84,7 +93,8 @@ pub fn remove(paths: &[PathBuf], ids: &Ids) -> Result<()> {
     let mut all = Ok(());
     for path in paths {
         let removed = remove_one(path, ids, deadline);
-        all = all.and(removed.map_err(|reason| failed(format!("{} stays: {reason}", path.display()))));
+        let shown = text::escape_bytes(path.as_os_str().as_bytes());
+        all = all.and(removed.map_err(|reason| failed(format!("{shown} stays: {reason}"))));
     }
     all
 }
@@ -94,7 +104,7 @@ fn remove_one(path: &Path, ids: &Ids, deadline: Instant) -> std::result::Result<
         return Err("it is no path of a directory".to_owned());
     };
     let name = std::ffi::CString::new(name.as_encoded_bytes()).map_err(|error| error.to_string())?;
-    let parent = open_directory(parent).map_err(|errno| errno.to_string())?;
+    let (parent, _) = directory::open(parent).map_err(|error| error.to_string())?;
     Removal { ids, deadline }.entry(parent.as_fd(), &name, DEEPEST)
 }
 
@@ -106,16 +116,14 @@ struct Removal<'a> {
 impl Removal<'_> {
     /// Removes one entry of a directory; that it is gone is what was wanted.
     fn entry(&self, directory: BorrowedFd<'_>, name: &CStr, depth: usize) -> std::result::Result<(), String> {
-        let shown = |errno: Errno| format!("{}: {errno}", name.to_string_lossy());
-        if Instant::now() > self.deadline {
-            return Err("it takes too long".to_owned());
-        }
+        let shown = |errno: Errno| format!("{}: {errno}", text::escape_bytes(name.to_bytes()));
+        let foreign = |uid: u32| format!("{} belongs to uid {uid}", text::escape_bytes(name.to_bytes()));
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
         let is_directory = match open_below(directory, name, OFlags::RDONLY) {
             Ok(opened) => {
                 let status = fstat(&opened).map_err(shown)?;
                 if !self.ids.has(status.st_uid) {
-                    return Err(format!("{} belongs to uid {}", name.to_string_lossy(), status.st_uid));
+                    return Err(foreign(status.st_uid));
                 }
                 self.entries(&opened, depth)?;
                 true
@@ -128,7 +136,7 @@ impl Removal<'_> {
                     status => status.map_err(shown)?,
                 };
                 if !self.ids.has(status.st_uid) {
-                    return Err(format!("{} belongs to uid {}", name.to_string_lossy(), status.st_uid));
+                    return Err(foreign(status.st_uid));
                 }
                 FileType::from_raw_mode(status.st_mode) == FileType::Directory
             }
@@ -148,6 +156,9 @@ impl Removal<'_> {
         };
         let mut all = Ok(());
         for entry in Dir::read_from(directory).map_err(|errno| errno.to_string())? {
+            if Instant::now() > self.deadline {
+                return Err("it takes too long".to_owned());
+            }
             let name = entry.map_err(|errno| errno.to_string())?.file_name().to_owned();
             if [&b"."[..], b".."].contains(&name.to_bytes()) {
                 continue;
@@ -188,7 +199,7 @@ mod tests {
 
     fn found(base: &Path) -> Vec<PathBuf> {
         let mut found = Vec::new();
-        of_one(base, &ids(), &mut found).unwrap();
+        of_one(base, &ids(), Instant::now() + SEARCH, &mut found).unwrap();
         found
     }
 

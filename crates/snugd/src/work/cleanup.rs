@@ -15,7 +15,8 @@ use crate::container::lookup::{self, Found};
 use crate::container::record;
 use crate::daemon::Daemon;
 use crate::error::{Error, Result};
-use crate::host::{mounts, owner, rundir};
+use crate::host::mount_table::Table;
+use crate::host::{owner, rundir};
 use crate::temporary;
 
 impl Work {
@@ -253,7 +254,7 @@ pub fn stale_mounts(daemon: &Daemon, all: &[Found]) -> Result<Vec<std::path::Pat
     let run = daemon.paths().run();
     let existing: Vec<_> =
         all.iter().map(|found| daemon.paths().container_dir(found.owner.uid, &found.name)).collect();
-    let mut stale = mounts::below(&run)?;
+    let mut stale = Table::read()?.below(&run);
     stale.retain(|target| !existing.iter().any(|directory| target.starts_with(directory)));
     Ok(stale)
 }

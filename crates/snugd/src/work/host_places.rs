@@ -1,7 +1,7 @@
 //! Steps of the grant `places`.
 
 use std::path::{Path, PathBuf};
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -12,6 +12,8 @@ use snug_wire::provision::Place;
 use super::Work;
 use crate::error::Result;
 use crate::host::credentials::with;
+use crate::host::host_places::Held;
+use crate::host::mount_table::Table;
 use crate::host::patience::{within, within_time};
 use crate::host::{directory, host_places, mounts, service_leftovers};
 use crate::incus::idmap;
@@ -19,6 +21,9 @@ use crate::incus::idmap;
 /// How long a directory of the host may take to be opened, which reads nothing of it: one on a server that is away does not
 /// hold up each start for longer.
 const ANSWER: Duration = Duration::from_secs(5);
+
+/// Whose turns those are who look for what services left.
+const LEFTOVERS: &str = "leftovers";
 
 impl Work {
     /// Mounts the host's places where Incus takes them from, and answers what the agent is told of them; once for the whole
@@ -34,7 +39,9 @@ impl Work {
         let base = self.daemon.paths().place_mounts(self.uid(), &self.name);
         let old = base.clone();
         self.blocking(move || mounts::detach_below(&old)).await?;
-        let held = self.held_below_places().await?;
+        let paths = self.held_below_places().await?;
+        let held = self.blocking(move || Ok(Held { paths, table: Table::read()? })).await?;
+        let held = Arc::new(held);
         let mounted = join_all(PLACES.map(|path| self.mount_place(path, &base, &held))).await;
         let mut places = Vec::new();
         for (path, mounted) in PLACES.into_iter().zip(mounted) {
@@ -47,8 +54,8 @@ impl Work {
         Ok(places)
     }
 
-    async fn mount_place(&self, path: &'static str, base: &Path, held: &[PathBuf]) -> Result<Option<Place>> {
-        let (credentials, held) = (self.owner.credentials.clone(), held.to_vec());
+    async fn mount_place(&self, path: &'static str, base: &Path, held: &Arc<Held>) -> Result<Option<Place>> {
+        let (credentials, held) = (self.owner.credentials.clone(), held.clone());
         let open = move || host_places::open(credentials, path, &held);
         let turn = self.daemon.host_places().take(path);
         let (opened, _) = within_time(ANSWER, path, turn, open).await?;
@@ -92,14 +99,14 @@ impl Work {
             }
             let ids = idmap::guest_ids(&found.instance.config);
             // Named before the guest starts again: then it takes no harm where removing takes longer than it is waited for.
-            let (found, its) = (ids.clone(), self.daemon.homes());
-            let of = move || service_leftovers::of(&found);
-            let named = within_time(ANSWER, "/tmp", its.take(self.uid()), of).await?.0?;
+            let (its, turns) = (ids.clone(), self.daemon.host_places());
+            let find = move || service_leftovers::of(&its);
+            let named = within_time(ANSWER, "/tmp", turns.take(LEFTOVERS), find).await?.0?;
             if named.is_empty() {
                 return Ok(());
             }
             let what = "the removal of what its services left in /tmp";
-            within(what, its.take(self.uid()), move || service_leftovers::remove(&named, &ids)).await?.0
+            within(what, turns.take(LEFTOVERS), move || service_leftovers::remove(&named, &ids)).await?.0
         };
         let removed: Result<()> = removed.await;
         if let Err(error) = removed {

@@ -8,6 +8,7 @@ use snug_wire::policy::{Entry, Policy};
 
 use super::{VERSION, Work};
 use crate::error::{Error, ErrorKind, Result};
+use crate::host::host_places::MOST_MOUNTS;
 use crate::host::subid::Outcome;
 use crate::host::{guest_bin, mounts, rundir, subid};
 use crate::incus::{network, pool, project};
@@ -89,7 +90,13 @@ impl Work {
     pub(super) async fn mount_home(&self) -> Result<()> {
         let home = self.home().await?;
         let target = self.daemon.paths().home_mount(self.uid(), &self.name);
-        self.in_home(move || if home.is_at(&target) { Ok(()) } else { home.mount(&target) }).await?
+        let mount = move || if home.is_at(&target) { Ok(true) } else { home.mount(&target) };
+        if !self.in_home(mount).await?? {
+            self.notice(format!(
+                "more than {MOST_MOUNTS} file systems are mounted below the home: they stay the host's"
+            ));
+        }
+        Ok(())
     }
 
     pub(super) async fn unmount_all(&self) -> Result<()> {

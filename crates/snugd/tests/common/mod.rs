@@ -36,9 +36,7 @@ impl Drop for Rig {
             let _ = child.wait();
         }
         // The daemon mounts below its run directory.
-        for target in snugd::host::mounts::below(self.directory.path()).unwrap_or_default() {
-            let _ = snugd::host::mounts::detach(&target);
-        }
+        let _ = snugd::host::mounts::detach_below(self.directory.path());
     }
 }
 
