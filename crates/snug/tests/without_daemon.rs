@@ -44,6 +44,8 @@ fn a_usage_error_is_2_and_125_where_a_command_has_a_status_of_its_own() {
         (&["-q", "run", "--frobnicate", "true"], 125),
         (&["enter", "a", "b"], 125),
         (&["run", "-e", "=x", "true"], 125),
+        (&["run", "-w", ".", "true"], 125),
+        (&["run", "--workdir=etc", "true"], 125),
     ] {
         let ran = environment.snug(arguments);
         assert_eq!(ran.status, Some(status), "{arguments:?}: {}", ran.stderr);

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap_complete::{ArgValueCompleter, PathCompleter};
 use snug_client::{Directory, Request, TerminalChoice, User};
 
@@ -78,8 +79,8 @@ impl RunArgs {
 /// How a command runs; the same for `run` and `enter`.
 #[derive(Debug, Default, Args)]
 pub struct HowArgs {
-    /// Directory in the container; it must exist there
-    #[arg(short = 'w', long, value_name = "DIR")]
+    /// Directory in the container, from its `/` on; it must exist there
+    #[arg(short = 'w', long, value_name = "DIR", value_parser = PathBufValueParser::new().try_map(absolute))]
     workdir: Option<PathBuf>,
     /// Set a variable, or pass yours on when there is no value; several times
     #[arg(short, long = "env", value_name = "KEY[=VALUE]")]
@@ -105,6 +106,11 @@ pub struct HowArgs {
     /// Do not wait until the container has booted far enough
     #[arg(long)]
     early: bool,
+}
+
+/// The container has no current directory that another path could begin at, and the caller's may be another one there.
+fn absolute(path: PathBuf) -> Result<PathBuf, String> {
+    if path.is_absolute() { Ok(path) } else { Err("a path in the container begins with `/`".to_owned()) }
 }
 
 impl HowArgs {
