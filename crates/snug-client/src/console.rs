@@ -9,7 +9,6 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::mpsc::{self, Sender};
 use std::thread;
-use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::io::{Errno, read, write};
@@ -22,6 +21,7 @@ use crate::guest_terminal::{self, GuestTerminal, VEOF};
 use crate::pipeline;
 use crate::relay;
 use crate::screen::{Changes, Screen, Target};
+use crate::signal_keys::SignalKeys;
 use crate::terminal::{Terminal, to_winsize};
 
 /// Read from the terminal at once; a paste comes in such pieces.
@@ -29,9 +29,6 @@ const KEYS: usize = 4096;
 /// Moved at once where a pipe is typed.
 const SCREENFUL: usize = 64 << 10;
 const END_OF_FILE: u8 = 4;
-/// How long a guest that is not trusted may say that a key of the user's has stopped or ended its command: what comes later is not
-/// what he meant.
-const KEY_COUNTS: Duration = Duration::from_secs(60);
 
 /// Which of the caller's descriptors take part.
 #[derive(Debug, Clone, Copy)]
@@ -87,9 +84,7 @@ pub struct Console {
     ended: Option<OwnedFd>,
     screen: Option<thread::JoinHandle<()>>,
     hung_up: bool,
-    /// Keys that send signals on the caller's terminal, and the signal of the last of them that was typed, and when.
-    signal_keys: [(u8, i32); 3],
-    signal_key: Option<(i32, Instant)>,
+    signal_keys: SignalKeys,
 }
 
 /// The modes that the guest's terminal shall start with.
@@ -134,11 +129,6 @@ impl Console {
             _ => None,
         };
         let (in_force, hears) = mpsc::channel();
-        // Their places in `c_cc`: asm-generic/termbits.h. 0 is no key.
-        let signal_keys = began_with.map_or([(0, 0); 3], |modes| {
-            let key = |place: usize, signal| (modes.characters[place], signal);
-            [key(0, libc::SIGINT), key(1, libc::SIGQUIT), key(10, libc::SIGTSTP)]
-        });
         let mut console = Self {
             typing: terminal.as_ref().map(watch_typing).transpose()?,
             terminal,
@@ -153,8 +143,7 @@ impl Console {
             ended: Some(ended),
             screen: None,
             hung_up: false,
-            signal_keys,
-            signal_key: None,
+            signal_keys: SignalKeys::of(began_with),
             began_with,
             shared,
         };
@@ -359,8 +348,8 @@ impl Console {
             }
             Ok(count) => {
                 let keys = &keys[..count];
-                if let Some(signal) = last_signal(keys, self.signal_keys).filter(|_| raw) {
-                    self.signal_key = Some((signal, Instant::now()));
+                if raw {
+                    self.signal_keys.hear(keys);
                 }
                 self.pending.extend_from_slice(keys);
             }
@@ -406,16 +395,13 @@ impl Console {
     /// had it: a script's loop goes on unless it gets the signal, too.
     #[must_use]
     pub fn was_typed(&self, signal: i32) -> bool {
-        self.signal_key.is_some_and(|(typed, _)| typed == signal)
+        self.signal_keys.was_typed(signal)
             && self.terminal.as_ref().is_some_and(|terminal| terminal.in_foreground())
     }
 
     /// The same for a guest that is not trusted: once for each time that one was typed, and not long after.
     pub fn take_typed(&mut self, signal: i32) -> bool {
-        let is_recent = self.signal_key.is_some_and(|(_, when)| when.elapsed() < KEY_COUNTS);
-        let was_typed = is_recent && self.was_typed(signal);
-        self.signal_key.take_if(|_| was_typed);
-        was_typed
+        self.was_typed(signal) && self.signal_keys.take_recent()
     }
 
     /// Shows the rest of the output after the command has ended, and restores the terminal.
@@ -480,26 +466,4 @@ fn watch_typing(terminal: &Terminal) -> io::Result<OwnedFd> {
 fn ready(fd: BorrowedFd<'_>) -> bool {
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
     poll(&mut [PollFd::from_borrowed_fd(fd, PollFlags::IN)], Some(&now)).is_ok_and(|count| count > 0)
-}
-
-/// The signal of that of the `keys` which was typed last.
-fn last_signal(typed: &[u8], keys: [(u8, i32); 3]) -> Option<i32> {
-    typed
-        .iter()
-        .rev()
-        .find_map(|byte| keys.into_iter().find(|(key, _)| key == byte && *key != 0).map(|(_, signal)| signal))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_last_key_that_was_typed_counts() {
-        let keys = [(3, libc::SIGINT), (28, libc::SIGQUIT), (0, libc::SIGTSTP)];
-        assert_eq!(last_signal(b"a\x03b", keys), Some(libc::SIGINT));
-        assert_eq!(last_signal(b"\x03\x1c.", keys), Some(libc::SIGQUIT));
-        assert_eq!(last_signal(b"\x1c\x03.", keys), Some(libc::SIGINT));
-        assert_eq!(last_signal(b"\0", keys), None, "0 is no key");
-    }
 }

@@ -17,14 +17,17 @@
 //! | [`screen`] | what the guest's terminal shows, on the caller's |
 //! | [`pipeline`] | the other programs of the caller's job that use its terminal |
 //! | [`console`] | the caller's terminal joined to the command's |
+//! | [`signal_keys`] | the keys that send signals, and which was typed last |
 //! | [`insistence`] | when a client ends although its command does not |
 //! | [`signals`] | signals as a descriptor, dying of one, stopping oneself |
 //! | [`relay`] | bytes between a stream of ours and one of the agent's connections |
+//! | [`exec`] | what the agent is asked: a request, with what the caller's process is and has |
 //! | [`session`] | the conversation with the agent |
 
 pub mod console;
 pub mod directory;
 pub mod environment;
+pub mod exec;
 pub mod guest_terminal;
 pub mod insistence;
 pub mod limits;
@@ -33,6 +36,7 @@ pub mod relay;
 pub mod request;
 pub mod screen;
 pub mod session;
+pub mod signal_keys;
 pub mod signals;
 pub mod startup;
 pub mod stream;

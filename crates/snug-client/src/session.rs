@@ -3,7 +3,6 @@
 use std::env;
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -11,21 +10,22 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use snug_wire::codec::DecodeError;
 use snug_wire::message::{
-    Exec, FIRST_FURTHER_STREAM, FailureKind, FromAgent, MAX_FDS, PROTOCOL, Stdio, TERMINAL_STREAM,
-    Terminal as WireTerminal, TerminalModes, ToAgent, User as WireUser,
+    Exec, FIRST_FURTHER_STREAM, FailureKind, FromAgent, MAX_FDS, Stdio, TERMINAL_STREAM, TerminalModes,
+    ToAgent,
 };
 use snug_wire::policy::{Entry, Policy};
 use snug_wire::socket::{Connection, Descriptors, Filled, WireError, connect};
 
-use crate::console::{self, Console, Peer, Wiring};
+use crate::console::{Console, Peer, Wiring};
+use crate::exec::{exec_of, open_terminal, wiring_of};
 use crate::insistence::Insistence;
 use crate::relay::Receiving;
-use crate::request::{Error, Outcome, Request, TerminalChoice, User};
+use crate::request::{Error, Outcome, Request};
 use crate::signals::{self, Signals};
 use crate::stream::Streams;
 use crate::terminal::Terminal;
 use crate::words::{directory_hints, harmless};
-use crate::{directory, environment, limits, relay, startup, stream, terminfo};
+use crate::{relay, stream};
 
 /// How long an agent may take to accept a connection and say hello: it does nothing else first.
 const HELLO: Duration = Duration::from_secs(5);
@@ -116,62 +116,6 @@ fn open_connection(
             Error::NotRunning { container: container.into() }
         }
         _ => Error::Agent { container: container.into(), source: error },
-    })
-}
-
-/// Stream 0, 1 or 2.
-fn standard(number: usize) -> BorrowedFd<'static> {
-    stream::borrow(RawFd::try_from(number).expect("0, 1 or 2"))
-}
-
-fn open_terminal(streams: &Streams) -> Option<Terminal> {
-    let stream = [0, 1, 2].into_iter().find(|number| streams.terminals[*number]).map(standard);
-    Terminal::open(stream).ok()
-}
-
-fn wiring_of(streams: &Streams, choice: TerminalChoice) -> Wiring {
-    let force = choice == TerminalChoice::Force;
-    let screen = [1, 2].into_iter().find(|number| streams.terminals[*number]);
-    Wiring {
-        input: streams.terminals[0],
-        output: streams.terminals[1],
-        screen: if force { Some(standard(1)) } else { screen.map(standard) },
-        typed: (force && !streams.terminals[0]).then(|| standard(0)),
-    }
-}
-
-fn exec_of(
-    request: &Request,
-    streams: &Streams,
-    terminal: Option<&Terminal>,
-    wiring: &Wiring,
-    trusted: bool,
-) -> Result<Exec, Error> {
-    Ok(Exec {
-        protocol: PROTOCOL,
-        argv: request.argv.iter().map(|word| word.as_bytes().to_vec()).collect(),
-        environment: environment::passed(env::vars_os(), trusted, request.clean),
-        overrides: request.overrides.iter().cloned().map(environment::joined).collect(),
-        clean: request.clean,
-        login: request.login,
-        early: request.early,
-        user: match &request.user {
-            User::Owner => WireUser::Owner,
-            User::Root => WireUser::Root,
-            User::Named(name) => WireUser::Named(name.clone().into_vec()),
-        },
-        directory: directory::to_wire(&request.directory)?,
-        stdio: streams.stdio,
-        terminal: streams.wants_terminal().then(|| WireTerminal {
-            size: terminal.map(Terminal::size).unwrap_or_default(),
-            modes: console::initial_modes(terminal, wiring),
-            terminfo: terminfo::entry(),
-            relayed: !trusted,
-        }),
-        umask: limits::umask(),
-        limits: limits::current(),
-        ignored: startup::ignored_signals(),
-        further: streams.further.clone(),
     })
 }
 
@@ -521,7 +465,7 @@ impl Session<'_> {
         if self.streams.terminals[2] && !self.request.quiet {
             let line = format!("{}\n", harmless(text));
             // A notice that cannot be shown is none.
-            let _ = relay::write_all(standard(2), line.as_bytes());
+            let _ = relay::write_all(stream::borrow(2), line.as_bytes());
         }
     }
 }
