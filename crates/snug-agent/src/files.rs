@@ -39,6 +39,15 @@ pub fn replace(path: &Path, text: &[u8], mode: u32) -> io::Result<()> {
     }
 }
 
+/// The paths in a directory; none in one that is not there.
+pub fn entries(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    match fs::read_dir(directory) {
+        Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
 /// Makes `path` a link to `target`, whatever it was before, unless it was a directory.
 pub fn replace_link(path: &Path, target: &Path) -> io::Result<()> {
     if fs::read_link(path).is_ok_and(|present| present == target) {

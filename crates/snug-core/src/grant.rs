@@ -184,6 +184,15 @@ impl Grant {
         self.row().map_or(Support::Unknown, |row| row.support)
     }
 
+    /// What a preset that has it gives in its place, as long as this version does not carry it out.
+    #[must_use]
+    pub fn stand_in(&self) -> Option<Self> {
+        match self.support() {
+            Support::Later { instead } => instead.map(Self::stored),
+            Support::Now | Support::Unknown => None,
+        }
+    }
+
     /// Whether it makes the container its owner (design, principle 1). `touches_home` says whether a path is in the owner's home.
     #[must_use]
     pub fn is_trusting(&self, touches_home: impl Fn(&Path) -> bool) -> bool {

@@ -18,6 +18,7 @@ use rustix::io::Errno;
 use snug_wire::provision::{Provision, TEMPORARY};
 
 use super::{home, mounts, systemd_cleaners};
+use crate::files::entries;
 use crate::init::Kind;
 use crate::places::Guest;
 
@@ -92,21 +93,12 @@ pub fn make_late(guest: &Guest, provision: &Provision) -> io::Result<()> {
 fn only_bootmisc_cleans(guest: &Guest) -> io::Result<bool> {
     for level in entries(&guest.path(OPENRC_RUNLEVELS))? {
         let services = entries(&level)?;
-        let names = services.iter().filter_map(|service| service.file_name());
-        if names.into_iter().any(|name| name.to_string_lossy().contains(OPENRC_CLEANER)) {
+        let mut names = services.iter().filter_map(|service| service.file_name());
+        if names.any(|name| name.to_string_lossy().contains(OPENRC_CLEANER)) {
             return Ok(false);
         }
     }
     Ok(true)
-}
-
-/// What is in a directory; nothing in one that is not there.
-fn entries(directory: &Path) -> io::Result<Vec<PathBuf>> {
-    match fs::read_dir(directory) {
-        Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(error),
-    }
 }
 
 /// Whether the guest's `/tmp` may be the host's: a guest whose init is not known keeps its own.

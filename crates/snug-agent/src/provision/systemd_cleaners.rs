@@ -6,7 +6,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::files::replace;
+use crate::files::{entries, replace};
 use crate::places::Guest;
 
 /// What creates, empties and ages files at boot and once a day: of the system, and by the same names of each user, whose
@@ -71,13 +71,7 @@ fn changed_by(guest: &Guest, manager: &str, name: &str) -> io::Result<Option<Pat
         [format!("{name}.d"), "service.d".to_owned()].into_iter().chain(prefixes).collect();
     for base in UNIT_DIRECTORIES {
         for directory in &directories {
-            let entries = match fs::read_dir(guest.path(base).join(manager).join(directory)) {
-                Ok(entries) => entries,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(error),
-            };
-            for entry in entries {
-                let path = entry?.path();
+            for path in entries(&guest.path(base).join(manager).join(directory))? {
                 if path.extension().is_some_and(|extension| extension == "conf")
                     && fs::read_to_string(&path)?.lines().any(|line| command(line).is_some())
                 {

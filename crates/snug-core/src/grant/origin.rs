@@ -65,12 +65,8 @@ pub fn lines(given: &GrantSet, preset: Option<&Preset>, islands: &[String]) -> V
         _ => Origin::Asked,
     };
     // One that stands in for what comes later takes nothing's place.
-    let stands_in = |grant: &Grant, wanted: &Grant| match wanted.support() {
-        Support::Later { instead: Some(word) } => Grant::stored(word) == *grant,
-        _ => false,
-    };
     let replaces = |grant: &Grant, wanted: &Grant| {
-        wanted.slot().is_some() && grant.slot() == wanted.slot() && !stands_in(grant, wanted)
+        wanted.slot().is_some() && grant.slot() == wanted.slot() && wanted.stand_in().as_ref() != Some(grant)
     };
     let has = |wanted: &Grant| given.contains(wanted) || given.iter().any(|grant| replaces(grant, wanted));
     let own = given.iter().map(|grant| Line {

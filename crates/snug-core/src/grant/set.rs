@@ -133,17 +133,10 @@ impl GrantSet {
     /// The network: without the grant there is none. What this version cannot do is its stand-in.
     #[must_use]
     pub fn network(&self) -> Network {
-        let network = self.0.iter().find_map(|grant| match grant {
-            Grant::Network(network) => Some((grant.support(), *network)),
-            _ => None,
-        });
-        match network {
-            None => Network::None,
-            Some((Support::Later { instead: Some(word) }, network)) => match Grant::stored(word) {
-                Grant::Network(instead) => instead,
-                _ => network,
-            },
-            Some((_, network)) => network,
+        let given = self.0.iter().find(|grant| matches!(grant, Grant::Network(_)));
+        match given.map(|grant| grant.stand_in().unwrap_or_else(|| grant.clone())) {
+            Some(Grant::Network(network)) => network,
+            _ => Network::None,
         }
     }
 
@@ -211,11 +204,10 @@ impl GrantSet {
         for grant in &self.0 {
             match grant.support() {
                 Support::Now => now.insert(grant.clone()),
-                Support::Later { instead } => {
+                Support::Later { .. } | Support::Unknown => {
                     waiting.push(grant.clone());
-                    now.extend(instead.map(Grant::stored));
+                    now.extend(grant.stand_in());
                 }
-                Support::Unknown => waiting.push(grant.clone()),
             }
         }
         (now, waiting)

@@ -8,8 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, OFlags, fstat};
 
 use super::credentials::{Credentials, with};
-use super::host_places::MOST_MOUNTS;
-use super::mount_table::Table;
+use super::mount_table::{MOST_MOUNTS, Table};
 use super::{directory, mounts};
 use crate::error::{Error, ErrorKind, Result};
 

@@ -2,27 +2,19 @@
 //!
 //! One that cannot be had is left out and told: a container does not fail for a disk that is away.
 
-use std::fs::DirBuilder;
-use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use snug_core::paths::GUEST_PLACES;
 use snug_wire::provision::{Place, TEMPORARY};
 
 use super::credentials::{Credentials, with};
-use super::mount_table::Table;
+use super::mount_table::{MOST_MOUNTS, Table};
 use super::{directory, mounts, rundir};
-use crate::error::{Error, Result, failed};
+use crate::error::{Result, failed};
 
-/// Where desktops mount what is plugged in: made by the first such mount (`udisks2`), so it may come later than the
-/// container, which would then never see it.
+/// Where desktops mount what is plugged in: made by the first such mount (`udisks2`), if it is not there.
 pub const REMOVABLE_MEDIA: &str = "/run/media";
-
-/// Mounts that are copied for each container with a place: a user who has a directory there may make as many as `mount_max`
-/// of fuse.conf(5) says, and the kernel allows the host only so many (`fs.mount-max`).
-pub const MOST_MOUNTS: usize = 256;
 
 /// One of them, as the container's owner could open it.
 pub struct HostPlace {
@@ -31,19 +23,6 @@ pub struct HostPlace {
     directory: OwnedFd,
     /// Its path without links.
     real: PathBuf,
-}
-
-/// Makes [`REMOVABLE_MEDIA`]. Blocks.
-///
-/// # Errors
-/// What the system says.
-pub fn make_removable_media() -> Result<()> {
-    match DirBuilder::new().mode(0o755).create(REMOVABLE_MEDIA) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            Err(Error::system(format!("make {REMOVABLE_MEDIA}"), error))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// What no place may hold, and what is mounted on the host.
@@ -74,12 +53,11 @@ pub fn open(credentials: Credentials, path: &'static str, held: &Held) -> Result
         if held_path.starts_with(path) || held_path.starts_with(&real) {
             return Err(failed(format!("{} lies below it", held_path.display())));
         }
-        // What is mounted below the others is not shared.
-        if !TEMPORARY.contains(&path) && held.table.shows(&real, held_path) {
+        if shares_mounts(path) && held.table.shows(&real, held_path) {
             return Err(failed(format!("it shows {}", held_path.display())));
         }
     }
-    if !TEMPORARY.contains(&path) && held.table.count_below(&real) > MOST_MOUNTS {
+    if shares_mounts(path) && held.table.count_below(&real) > MOST_MOUNTS {
         return Err(failed(format!("more than {MOST_MOUNTS} file systems are mounted there")));
     }
     Ok(Some(HostPlace { path, directory, real }))
@@ -87,7 +65,7 @@ pub fn open(credentials: Credentials, path: &'static str, held: &Held) -> Result
 
 impl HostPlace {
     /// Mounts it in `base` and answers what the agent is told: with everything below it, following what is mounted there
-    /// later, but for [`TEMPORARY`]. Blocks.
+    /// later, where it shares that. Blocks.
     ///
     /// # Errors
     /// What the kernel says.
@@ -95,17 +73,21 @@ impl HostPlace {
         let name = file_name(self.path);
         let target = base.join(&name);
         rundir::mount_target(&target)?;
-        // Where everybody may have directories, everybody may mount file systems on them: these stay the host's, or each
-        // start would copy them, and a container's processes ask a stranger's.
-        let copy = match TEMPORARY.contains(&self.path) {
-            true => mounts::Detached::clone_of_one(self.directory.as_fd())?,
-            false => mounts::Detached::clone_of(self.directory.as_fd())?,
+        let copy = match shares_mounts(self.path) {
+            true => mounts::Detached::clone_of(self.directory.as_fd())?,
+            false => mounts::Detached::clone_of_one(self.directory.as_fd())?,
         };
         copy.attach(&target)?;
         let mut paths = vec![PathBuf::from(self.path)];
         paths.extend((self.real != paths[0]).then_some(self.real));
         Ok(Place { source: Path::new(GUEST_PLACES).join(name), paths })
     }
+}
+
+/// Whether what is mounted below a place is shared with it. Where everybody may have directories, everybody may mount file
+/// systems on them: these stay the host's, or each start would copy them, and a container's processes ask a stranger's.
+fn shares_mounts(path: &str) -> bool {
+    !TEMPORARY.contains(&path)
 }
 
 /// `/var/tmp` becomes `var-tmp`.

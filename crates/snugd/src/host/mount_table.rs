@@ -4,6 +4,10 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
+/// Mounts below a directory that are copied with it: a user who has a directory there may make as many as `mount_max` of
+/// fuse.conf(5) says, and the kernel allows the host only so many (`fs.mount-max`).
+pub const MOST_MOUNTS: usize = 256;
+
 /// All mounts of the daemon's mount namespace, which is the host's, when it was read.
 #[derive(Debug)]
 pub struct Table(Vec<Mount>);

@@ -67,7 +67,7 @@ pub fn close(paths: &Paths, uid: Uid, name: &ContainerName) -> Result<()> {
 /// # Errors
 /// What the system says.
 pub fn mount_target(path: &Path) -> Result<()> {
-    match fs::create_dir(path) {
+    match DirBuilder::new().mode(0o755).create(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         other => other.map_err(|error| Error::system(format!("make {}", path.display()), error)),
     }

@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, fstat, openat2, statat, unlinkat};
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, ResolveFlags, fstat, openat2, statat, unlinkat};
 use rustix::io::Errno;
 use snug_core::text;
 use snug_wire::provision::{SERVICE_DIRECTORY, TEMPORARY};
@@ -118,31 +118,29 @@ impl Removal<'_> {
     fn entry(&self, directory: BorrowedFd<'_>, name: &CStr, depth: usize) -> std::result::Result<(), String> {
         let shown = |errno: Errno| format!("{}: {errno}", text::escape_bytes(name.to_bytes()));
         let foreign = |uid: u32| format!("{} belongs to uid {uid}", text::escape_bytes(name.to_bytes()));
-        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-        let is_directory = match open_below(directory, name, OFlags::RDONLY) {
+        let how = match open_below(directory, name, OFlags::RDONLY) {
             Ok(opened) => {
                 let status = fstat(&opened).map_err(shown)?;
                 if !self.ids.has(status.st_uid) {
                     return Err(foreign(status.st_uid));
                 }
                 self.entries(&opened, depth)?;
-                true
+                AtFlags::REMOVEDIR
             }
             Err(Errno::NOENT) => return Ok(()),
-            // No directory. A mount, which is not asked, is one.
+            // No directory, and nothing is mounted on it.
             Err(Errno::NOTDIR | Errno::LOOP) => {
-                let status = match statat(directory, name, flags) {
+                let status = match statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
                     Err(Errno::NOENT) => return Ok(()),
                     status => status.map_err(shown)?,
                 };
                 if !self.ids.has(status.st_uid) {
                     return Err(foreign(status.st_uid));
                 }
-                FileType::from_raw_mode(status.st_mode) == FileType::Directory
+                AtFlags::empty()
             }
             Err(errno) => return Err(shown(errno)),
         };
-        let how = if is_directory { AtFlags::REMOVEDIR } else { AtFlags::empty() };
         match unlinkat(directory, name, how) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(errno) => Err(shown(errno)),

@@ -148,6 +148,9 @@ fn ranges(config: &Config) -> Vec<(u32, u32)> {
         .collect()
 }
 
+/// Keys of an instance's configuration: the map that it ran with last, and the one of its next start.
+const MAPS: [&str; 2] = ["volatile.last_state.idmap", "volatile.idmap.next"];
+
 /// The host's uid and gid of the guest's root: where the map that the next start uses puts 0.
 ///
 /// # Errors
@@ -156,10 +159,7 @@ pub fn guest_root(config: &Config) -> Result<(u32, u32)> {
     if config.get("security.privileged").is_some_and(|value| value == "true") {
         return Ok((0, 0));
     }
-    let zero = |kind: &str| {
-        root_in(config, "volatile.idmap.next", kind)
-            .or_else(|| root_in(config, "volatile.last_state.idmap", kind))
-    };
+    let zero = |kind: &str| MAPS.iter().rev().find_map(|map| root_in(&entries_of(config, map), kind));
     match (zero("Isuid"), zero("Isgid")) {
         (Some(uid), Some(gid)) => Ok((uid, gid)),
         _ => Err(failed("Incus does not say which ids the container gets (volatile.idmap.next)")),
@@ -170,9 +170,9 @@ pub fn guest_root(config: &Config) -> Result<(u32, u32)> {
 #[must_use]
 pub fn guest_ids(config: &Config) -> Ids {
     let mut ids = Ids::default();
-    for map in ["volatile.last_state.idmap", "volatile.idmap.next"] {
-        ids.roots.extend(root_in(config, map, "Isuid").filter(|uid| *uid != 0));
+    for map in MAPS {
         let entries = entries_of(config, map);
+        ids.roots.extend(root_in(&entries, "Isuid").filter(|uid| *uid != 0));
         ids.all.extend(entries.iter().filter(|entry| is(entry, "Isuid")).filter_map(|entry| {
             let first = number(entry, "Hostid").filter(|first| *first != 0)?;
             Some(first..first.saturating_add(number(entry, "Maprange")?))
@@ -181,9 +181,8 @@ pub fn guest_ids(config: &Config) -> Ids {
     ids
 }
 
-/// Where `map`, a key of the configuration, puts the uid (`Isuid`) or gid (`Isgid`) 0.
-fn root_in(config: &Config, map: &str, kind: &str) -> Option<u32> {
-    let entries = entries_of(config, map);
+/// Where a map puts the uid (`Isuid`) or gid (`Isgid`) 0.
+fn root_in(entries: &[serde_json::Value], kind: &str) -> Option<u32> {
     let entry = entries.iter().find(|entry| is(entry, kind) && number(entry, "Nsid") == Some(0))?;
     number(entry, "Hostid")
 }

@@ -15,7 +15,7 @@ use crate::host::credentials::with;
 use crate::host::host_places::Held;
 use crate::host::mount_table::Table;
 use crate::host::patience::{within, within_time};
-use crate::host::{directory, host_places, mounts, service_leftovers};
+use crate::host::{directory, host_places, mounts, rundir, service_leftovers};
 use crate::incus::idmap;
 
 /// How long a directory of the host may take to be opened, which reads nothing of it: one on a server that is away does not
@@ -33,7 +33,9 @@ impl Work {
             return Ok(places);
         }
         self.remove_service_leftovers().await;
-        if let Err(error) = self.blocking(host_places::make_removable_media).await {
+        // Else the first medium may come later than the container, which would never see it.
+        let media = || rundir::mount_target(Path::new(host_places::REMOVABLE_MEDIA));
+        if let Err(error) = self.blocking(media).await {
             self.notice(error.to_string());
         }
         let base = self.daemon.paths().place_mounts(self.uid(), &self.name);

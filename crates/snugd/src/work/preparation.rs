@@ -8,7 +8,7 @@ use snug_wire::policy::{Entry, Policy};
 
 use super::{VERSION, Work};
 use crate::error::{Error, ErrorKind, Result};
-use crate::host::host_places::MOST_MOUNTS;
+use crate::host::mount_table::MOST_MOUNTS;
 use crate::host::subid::Outcome;
 use crate::host::{guest_bin, mounts, rundir, subid};
 use crate::incus::{network, pool, project};
