@@ -34,6 +34,8 @@ const PROBES: usize = 8;
 /// Homes of one owner that are looked at once: each by a thread of ours, for as long as the server or process behind it
 /// likes.
 const HOMES: usize = 4;
+/// Searches for what services of one owner's guests left, and removals of it, at once: files that he may have made a million of.
+const LEFTOVERS: usize = 1;
 /// Looks at one of the host's places at once, whoever asks: one that does not answer keeps so many threads, and no more.
 const HOST_PLACES: usize = 4;
 
@@ -89,6 +91,7 @@ pub struct Daemon {
     probes: Turns<Uid>,
     homes: Turns<Uid>,
     host_places: Turns<&'static str>,
+    leftovers: Turns<Uid>,
     imports: Counts<Uid>,
     expected: Expected,
     foundation: tokio::sync::Mutex<()>,
@@ -114,6 +117,7 @@ impl Daemon {
             probes: Turns::new(PROBES),
             homes: Turns::new(HOMES),
             host_places: Turns::new(HOST_PLACES),
+            leftovers: Turns::new(LEFTOVERS),
             imports: Counts::default(),
             expected: Expected::default(),
             foundation: tokio::sync::Mutex::default(),
@@ -204,6 +208,12 @@ impl Daemon {
     #[must_use]
     pub fn homes(&self) -> &Turns<Uid> {
         &self.homes
+    }
+
+    /// Turns at what services of an owner's guests left.
+    #[must_use]
+    pub fn leftovers(&self) -> &Turns<Uid> {
+        &self.leftovers
     }
 
     /// Turns at looking at one of the host's places.

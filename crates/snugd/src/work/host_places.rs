@@ -22,9 +22,6 @@ use crate::incus::idmap;
 /// hold up each start for longer.
 const ANSWER: Duration = Duration::from_secs(5);
 
-/// Whose turns those are who look for what services left.
-const LEFTOVERS: &str = "leftovers";
-
 impl Work {
     /// Mounts the host's places where Incus takes them from, and answers what the agent is told of them; once for the whole
     /// work, so that what is mounted is what it is told.
@@ -100,15 +97,17 @@ impl Work {
                 return Ok(());
             }
             let ids = idmap::guest_ids(&found.instance.config);
+            // The owner's own: however much others have left, it holds up nobody else.
+            let turn = || self.daemon.leftovers().take(self.uid());
             // Named before the guest starts again: then it takes no harm where removing takes longer than it is waited for.
-            let (its, turns) = (ids.clone(), self.daemon.host_places());
-            let find = move || service_leftovers::of(&its);
-            let named = within_time(ANSWER, "/tmp", turns.take(LEFTOVERS), find).await?.0?;
+            let its = ids.clone();
+            let what = "the search for what its services left in /tmp";
+            let named = within_time(ANSWER, what, turn(), move || service_leftovers::of(&its)).await?.0?;
             if named.is_empty() {
                 return Ok(());
             }
             let what = "the removal of what its services left in /tmp";
-            within(what, turns.take(LEFTOVERS), move || service_leftovers::remove(&named, &ids)).await?.0
+            within(what, turn(), move || service_leftovers::remove(&named, &ids)).await?.0
         };
         let removed: Result<()> = removed.await;
         if let Err(error) = removed {
