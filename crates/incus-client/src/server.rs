@@ -102,6 +102,8 @@ pub struct Environment {
     pub server_name: String,
     /// Whether it belongs to a cluster.
     pub server_clustered: bool,
+    /// Process id of the server.
+    pub server_pid: u32,
     /// Instance drivers: `lxc`, or `lxc | qemu` where virtual machines work.
     pub driver: String,
     /// Their versions.

@@ -4,16 +4,33 @@
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
+use std::process::ExitCode;
 
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
-use snug_wire::pack::Packer;
+use snug_wire::pack::{NO_PERMISSION, Packer};
 use tar::{Archive, EntryType};
 
+use crate::report;
 use crate::sys::signal;
 
+/// The reason alone, without the words of the crates it came through, behind the path it is about.
 fn named(path: &Path) -> impl Fn(io::Error) -> io::Error {
-    move |error| io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+    move |error| {
+        let outer: &dyn std::error::Error = &error;
+        let reason = std::iter::successors(Some(outer), |error| error.source()).last().unwrap_or(outer);
+        io::Error::new(error.kind(), format!("{}: {reason}", shown(path)))
+    }
+}
+
+/// A path for one line of a terminal.
+fn shown(path: &Path) -> String {
+    let mut text = String::new();
+    for c in path.display().to_string().chars() {
+        if c.is_control() { text.extend(c.escape_default()) } else { text.push(c) }
+    }
+    text
 }
 
 /// Writes `path`, a file or a directory with everything in it, under its own name; answers what was left out, each with
@@ -33,9 +50,26 @@ fn pack(path: &Path, output: impl Write) -> io::Result<Vec<io::Error>> {
     Ok(packer.finish()?.into_iter().map(|it| named(&it.path)(it.error)).collect())
 }
 
-/// Reads a tar stream into the directory `into`; its first component becomes `name`, if one is given. Nothing is
-/// written outside of `into`, no device, and no one else's file.
-pub fn unpack(into: &Path, name: Option<&OsStr>, input: impl Read) -> io::Result<()> {
+/// Where a copy to `path` of something called `name` goes: a directory, and the name in it (cp(1)).
+fn destination<'a>(path: &'a Path, name: &'a OsStr) -> io::Result<(&'a Path, &'a OsStr)> {
+    let named = named(path);
+    match fs::metadata(path) {
+        Ok(status) if status.is_dir() => return Ok((path, name)),
+        Ok(_) if path.as_os_str().as_bytes().ends_with(b"/") => {
+            return Err(named(io::ErrorKind::NotADirectory.into()));
+        }
+        Ok(_) => {}
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(named(error)),
+        Err(error) if path.as_os_str().as_bytes().ends_with(b"/") => return Err(named(error)),
+        Err(_) => {}
+    }
+    let name = path.file_name().ok_or_else(|| named(io::Error::other("this is no name for a copy")))?;
+    Ok((path.parent().unwrap_or(Path::new("/")), name))
+}
+
+/// Reads a tar stream into the directory `into`; its first component becomes `name`. Nothing is written outside of `into`,
+/// no device, and no one else's file.
+fn unpack(into: &Path, name: &OsStr, input: impl Read) -> io::Result<()> {
     let mut archive = Archive::new(input);
     archive.set_preserve_permissions(true);
     archive.set_preserve_mtime(true);
@@ -93,16 +127,16 @@ pub fn unpack(into: &Path, name: Option<&OsStr>, input: impl Read) -> io::Result
 }
 
 /// A path of the archive, with its first component renamed.
-fn target(path: &Path, name: Option<&OsStr>) -> io::Result<PathBuf> {
+fn target(path: &Path, name: &OsStr) -> io::Result<PathBuf> {
     let mut components = Vec::new();
     for component in path.components() {
         match component {
             Component::Normal(component) => components.push(component),
             Component::CurDir => {}
-            _ => return Err(io::Error::other(format!("{} leads out of the directory", path.display()))),
+            _ => return Err(leads_out(path)),
         }
     }
-    if let (Some(name), Some(first)) = (name, components.first_mut()) {
+    if let Some(first) = components.first_mut() {
         *first = name;
     }
     Ok(components.into_iter().collect())
@@ -117,38 +151,42 @@ fn inside(base: &Path, path: &Path) -> io::Result<PathBuf> {
         if !parent.exists() {
             fs::create_dir(&parent).map_err(named(&parent))?;
         }
-        if !fs::canonicalize(&parent)?.starts_with(base) {
-            return Err(io::Error::other(format!("{} leads out of the directory", path.display())));
+        if !fs::canonicalize(&parent).map_err(named(&parent))?.starts_with(base) {
+            return Err(leads_out(path));
         }
     }
     Ok(base.join(path))
 }
 
-/// Nothing left out; else each, a line, is the error.
-fn all(left_out: Vec<io::Error>) -> io::Result<()> {
-    if left_out.is_empty() {
-        return Ok(());
-    }
-    let lines: Vec<String> = left_out.iter().map(ToString::to_string).collect();
-    Err(io::Error::other(lines.join("\nsnug-agent: ")))
+fn leads_out(path: &Path) -> io::Error {
+    named(path)(io::Error::other("it leads out of the directory"))
 }
 
-/// `pack PATH`, `unpack DIR [--as NAME]`.
-pub fn run(verb: &str, arguments: &[OsString]) -> Result<(), String> {
+/// `pack PATH`; `unpack PATH NAME`, into `PATH` under `NAME` where that is a directory, and as `PATH` where it is none. What
+/// went wrong is told on standard error, and in the status.
+pub fn run(verb: &str, arguments: &[OsString]) -> ExitCode {
     // A reader that has seen enough (a link that it follows, a full disk) ends a writer without a word.
     signal::reset_dispositions(0);
     let result = match (verb, arguments) {
-        ("pack", [path]) => pack(Path::new(path), io::stdout().lock()).and_then(all),
-        ("unpack", [into]) => unpack(Path::new(into), None, io::stdin().lock()),
-        ("unpack", [into, option, name]) if option == "--as" => {
-            if Path::new(name).file_name() != Some(name) {
-                return Err(format!("{}: not a name", name.display()));
-            }
-            unpack(Path::new(into), Some(name), io::stdin().lock())
+        ("pack", [path]) => pack(Path::new(path), io::stdout().lock()),
+        ("unpack", [path, name]) if Path::new(name).file_name() == Some(name) => {
+            destination(Path::new(path), name)
+                .and_then(|(into, name)| unpack(into, name, io::stdin().lock()))
+                .map(|()| Vec::new())
         }
-        _ => return Err("usage: snug-agent pack PATH | unpack DIR [--as NAME]".into()),
+        _ => Err(io::Error::other("usage: snug-agent pack PATH | unpack PATH NAME")),
     };
-    result.map_err(|error| error.to_string())
+    let (word, errors) = match result {
+        Ok(left_out) => ("warning: left out", left_out),
+        Err(error) => ("error", vec![error]),
+    };
+    for error in &errors {
+        report(&format!("{word}: {error}"));
+    }
+    if errors.iter().any(|error| error.kind() == io::ErrorKind::PermissionDenied) {
+        return ExitCode::from(NO_PERMISSION);
+    }
+    ExitCode::from(u8::from(!errors.is_empty()))
 }
 
 #[cfg(test)]
@@ -174,9 +212,9 @@ mod tests {
         }
         let mut stream = Vec::new();
         pack(&source, &mut stream).unwrap();
-        for name in [None, Some(OsStr::new("other"))] {
-            unpack(&into, name, stream.as_slice()).unwrap();
-            let tree = into.join(name.unwrap_or(OsStr::new("tree")));
+        for name in ["tree", "other"] {
+            unpack(&into, OsStr::new(name), stream.as_slice()).unwrap();
+            let tree = into.join(name);
             assert_eq!(fs::read_to_string(tree.join("closed/file")).unwrap(), "text");
             assert_eq!(fs::metadata(tree.join("closed/file")).unwrap().mode() & 0o777, 0o640);
             assert_eq!(fs::metadata(tree.join("closed")).unwrap().mode() & 0o777, 0o555);
@@ -193,8 +231,48 @@ mod tests {
         fs::write(directory.path().join("a"), "text").unwrap();
         let mut stream = Vec::new();
         pack(&directory.path().join("a"), &mut stream).unwrap();
-        unpack(directory.path(), Some(OsStr::new("b")), stream.as_slice()).unwrap();
+        unpack(directory.path(), OsStr::new("b"), stream.as_slice()).unwrap();
         assert_eq!(fs::read_to_string(directory.path().join("b")).unwrap(), "text");
+    }
+
+    #[test]
+    fn a_copy_goes_into_a_directory_and_else_gets_the_name_that_was_given() {
+        let directory = tempfile::tempdir().unwrap();
+        let base = directory.path();
+        fs::create_dir(base.join("dir")).unwrap();
+        fs::write(base.join("file"), "").unwrap();
+        symlink("dir", base.join("link")).unwrap();
+        let name = OsStr::new("own");
+        for (path, into, as_name) in [
+            ("dir", "dir", "own"),
+            ("dir/", "dir/", "own"),
+            ("link", "link", "own"),
+            ("file", "", "file"),
+            ("new", "", "new"),
+            ("missing/new", "missing", "new"),
+        ] {
+            let path = base.join(path);
+            assert_eq!(destination(&path, name).unwrap(), (base.join(into).as_path(), OsStr::new(as_name)));
+        }
+        assert_eq!(destination(Path::new("/"), name).unwrap(), (Path::new("/"), name));
+        for (path, kind) in [("file/", io::ErrorKind::NotADirectory), ("new/", io::ErrorKind::NotFound)] {
+            let error = destination(&base.join(path), name).unwrap_err();
+            assert!(error.kind() == kind && error.to_string().contains(path), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_error_names_the_path_on_one_line_and_the_reason() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("a"), "text").unwrap();
+        let mut stream = Vec::new();
+        pack(&directory.path().join("a"), &mut stream).unwrap();
+        let into = directory.path().join("two\nlines");
+        let missing = unpack(&into, OsStr::new("b"), stream.as_slice()).unwrap_err();
+        assert!(missing.to_string().contains("two\\nlines: No such file"), "{missing}");
+        fs::create_dir_all(into.join("b")).unwrap();
+        let in_the_way = unpack(&into, OsStr::new("b"), stream.as_slice()).unwrap_err();
+        assert!(in_the_way.to_string().contains("two\\nlines/b: Is a directory"), "{in_the_way}");
     }
 
     #[test]
@@ -227,7 +305,7 @@ mod tests {
             &[("link", Some("..")), ("link/evil", None)],
             &[("link", Some("..")), ("link/evil/file", None)],
         ] {
-            assert!(unpack(&into, None, stream(entries).as_slice()).is_err(), "{entries:?}");
+            assert!(unpack(&into, OsStr::new("link"), stream(entries).as_slice()).is_err(), "{entries:?}");
             assert!(!directory.path().join("evil").exists());
         }
         // A directory's own name may be a link too: neither it nor what it leads to changes.
@@ -241,12 +319,12 @@ mod tests {
         header.set_mode(0o777);
         header.set_size(0);
         builder.append_data(&mut header, "dir", io::empty()).unwrap();
-        let error = unpack(&into, None, builder.into_inner().unwrap().as_slice()).unwrap_err();
+        let error = unpack(&into, OsStr::new("dir"), builder.into_inner().unwrap().as_slice()).unwrap_err();
         assert!(error.to_string().contains("no directory"), "{error}");
         assert_eq!(fs::metadata(&aside).unwrap().mode() & 0o777, 0o700);
         // A link under the file's own name is replaced, not followed.
         let entries = [("x", Some("../evil")), ("x", None)];
-        unpack(&into, None, stream(&entries).as_slice()).unwrap();
+        unpack(&into, OsStr::new("x"), stream(&entries).as_slice()).unwrap();
         assert!(!directory.path().join("evil").exists());
         assert!(fs::symlink_metadata(into.join("x")).unwrap().is_file());
     }

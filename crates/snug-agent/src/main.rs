@@ -36,6 +36,7 @@ fn main() -> ExitCode {
     let entry = arguments.next().unwrap_or_default();
     let rest: Vec<OsString> = arguments.collect();
     let result = match entry.to_str() {
+        Some(verb @ ("pack" | "unpack")) => return archive::run(verb, &rest),
         Some("init") => {
             init::run();
             Ok(())
@@ -43,13 +44,12 @@ fn main() -> ExitCode {
         Some("serve") => serve(&rest),
         Some("ready") => server::announce(&Places::default()).map_err(|error| error.to_string()),
         Some("print-env") => server::print_environment().map_err(|error| error.to_string()),
-        Some(verb @ ("pack" | "unpack")) => archive::run(verb, &rest),
-        _ => Err("usage: snug-agent init|serve|ready|print-env|pack PATH|unpack DIR".into()),
+        _ => Err("usage: snug-agent init|serve|ready|print-env|pack PATH|unpack PATH NAME".into()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(text) => {
-            report(&text);
+            report(&format!("snug-agent: {text}"));
             ExitCode::FAILURE
         }
     }
@@ -58,7 +58,7 @@ fn main() -> ExitCode {
 /// The one place that writes to a caller's stderr.
 #[expect(clippy::print_stderr, reason = "a program's own error message")]
 fn report(text: &str) {
-    eprintln!("snug-agent: {text}");
+    eprintln!("{text}");
 }
 
 /// `serve [--foreground] [--run DIR] [--state DIR]`: the options are for tests.

@@ -25,7 +25,10 @@ pub fn directory_hints(
         _ if !trusted => {
             format!("{container} has none of the host's directories: `snug cp` brings files in and out")
         }
-        Some(place) => format!("a container with the grant `places` has the host's {place}"),
+        Some(place) => format!(
+            "with the grant `places` a container has the host's {place}; what is mounted there later may need `snug restart` \
+             (`snug doctor` tells)"
+        ),
         None => "what is below your home is there where the container shares it".to_owned(),
     };
     match wanted {
@@ -74,7 +77,9 @@ mod tests {
         let same = Directory::Same { or_home: false };
         let here = directory_hints(&same, Some(Path::new("/tmp/x")), "dev", false);
         assert!(here[0].contains("snug cp") && here[1].contains("`-w DIR`"), "{here:?}");
-        for (current, word) in [("/var/tmp/x", "`places` has the host's /var/tmp"), ("/tmpfs", "your home")] {
+        for (current, word) in
+            [("/var/tmp/x", "`places` a container has the host's /var/tmp"), ("/tmpfs", "your home")]
+        {
             let hints = directory_hints(&same, Some(Path::new(current)), "dev", true);
             assert!(hints[0].contains(word), "{hints:?}");
         }

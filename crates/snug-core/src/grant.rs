@@ -369,7 +369,8 @@ impl Explain for GrantError {
             Self::Text(_) | Self::TooMany { .. } => Vec::new(),
             Self::Unknown { nearest: Some(near), .. } => vec![format!("did you mean '{near}'?")],
             Self::Unknown { .. } => {
-                let mut words: Vec<_> = table().iter().map(|row| row.word).collect();
+                let now = table().iter().filter(|row| row.support == Support::Now);
+                let mut words: Vec<_> = now.map(|row| row.word).collect();
                 words.dedup();
                 vec![format!("there are: {}", words.join(", "))]
             }

@@ -204,7 +204,9 @@ impl Explain for PlanError {
                     "--replace removes it and makes a new one".to_owned(),
                 ]
             }
-            Self::Running(name) => vec![format!("`snug stop {name}` first, or give --force")],
+            Self::Running(name) => {
+                vec![format!("`snug stop {name}` stops it; `snug rm -f {name}` removes it as it is")]
+            }
             Self::NotRunning(name) => vec![format!("`snug start {name}` starts it")],
             Self::Kind { .. } => vec!["leave the kind out, or use a newer version of Snug".to_owned()],
             Self::TooMany { .. } => vec![

@@ -61,8 +61,14 @@ impl Presets {
         self.0.get(name).ok_or_else(|| PresetError::Unknown {
             preset: name.to_owned(),
             nearest: text::nearest(name, self.0.keys().map(String::as_str)).map(str::to_owned),
-            known: self.0.keys().cloned().collect(),
+            known: self.working(),
         })
+    }
+
+    /// Names of those that this version can be true to.
+    fn working(&self) -> Vec<String> {
+        let works = |preset: &&Preset| preset.requires.part().1.is_empty();
+        self.0.values().filter(works).map(|preset| preset.name.clone()).collect()
     }
 
     /// Works out the grants of a container: the preset's, less and more what was asked for.
@@ -74,7 +80,11 @@ impl Presets {
         request.grants.check_supported()?;
         let missing = preset.requires.part().1;
         if let Some(grant) = missing.into_iter().next() {
-            return Err(PresetError::Unsupported { preset: preset.name.clone(), grant: Box::new(grant) });
+            return Err(PresetError::Unsupported {
+                preset: preset.name.clone(),
+                grant: Box::new(grant),
+                known: self.working(),
+            });
         }
         let mut wanted = preset.grants.clone();
         for word in &request.without {
@@ -102,7 +112,7 @@ pub enum PresetError {
         preset: String,
         /// What was probably meant.
         nearest: Option<String>,
-        /// All that there are.
+        /// Those that can be used.
         known: Vec<String>,
     },
     /// This version lacks what makes the preset.
@@ -114,6 +124,8 @@ pub enum PresetError {
         preset: String,
         /// What is missing.
         grant: Box<Grant>,
+        /// Those that can be used.
+        known: Vec<String>,
     },
     /// A grant that was asked for or left out.
     #[error(transparent)]
@@ -128,8 +140,9 @@ impl Explain for PresetError {
     fn hints(&self) -> Vec<String> {
         match self {
             Self::Unknown { nearest: Some(near), .. } => vec![format!("did you mean '{near}'?")],
-            Self::Unknown { known, .. } => vec![format!("there are: {}", known.join(", "))],
-            Self::Unsupported { .. } => vec!["the presets 'integrated' and 'isolated' work".to_owned()],
+            Self::Unknown { known, .. } | Self::Unsupported { known, .. } => {
+                vec![format!("there are: {}", known.join(", "))]
+            }
             Self::Grant(error) => error.hints(),
         }
     }

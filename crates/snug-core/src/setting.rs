@@ -57,10 +57,22 @@ impl SettingKey {
     pub const fn values(self) -> &'static str {
         match self {
             Self::Cpu => "a number of processors (2), or which ones (0-3,5)",
-            Self::Memory => "a size (4GiB, 512M), or a part of the host's (50%)",
-            Self::Disk => "a size (20GiB)",
-            Self::Processes => "a number (1000)",
+            Self::Memory => "a size in whole numbers (4GiB, 512M), or a part of the host's (50%)",
+            Self::Disk => "a size in whole numbers (20GiB)",
+            Self::Processes => "a whole number (1000)",
             Self::Autostart => "no, login or boot",
+        }
+    }
+
+    /// The controller of cgroup v2 that keeps it, where one does (Documentation/admin-guide/cgroup-v2.rst). Incus keeps a
+    /// number of processors with `cpuset`, too (cmd/incusd/devices.go, 6.0.4).
+    #[must_use]
+    pub const fn controller(self) -> Option<&'static str> {
+        match self {
+            Self::Cpu => Some("cpuset"),
+            Self::Memory => Some("memory"),
+            Self::Processes => Some("pids"),
+            Self::Disk | Self::Autostart => None,
         }
     }
 

@@ -313,7 +313,7 @@ fn a_dry_run_of_every_changing_verb_shows_a_plan_and_changes_nothing() {
     let all = || {
         let mut all = containers(&bed, user.name());
         for it in &mut all {
-            it.as_object_mut().unwrap().remove("last_used");
+            it.as_object_mut().unwrap().remove("last_start");
         }
         let settings = ["list", "--project", &user.project(), "--format=json"];
         let incus: serde_json::Value =

@@ -88,15 +88,25 @@ fn copying_into_a_directory_keeps_the_name_and_a_stopped_container_is_started() 
 fn copying_refuses_what_has_no_container_or_two_and_what_does_not_exist() {
     let bed = Bed::require();
     let _dev = fresh_with(&bed, "tester", "copy-wrong", NO_INIT, &OWN_TMP);
-    for (source, target, word) in [
-        ("/etc/hostname", "/tmp/x", "NAME:"),
-        ("copy-wrong:/etc/hostname", "copy-wrong:/tmp/x", "one"),
-        ("/etc/does-not-exist", "copy-wrong:/tmp/x", "does-not-exist"),
-        ("copy-wrong:/etc/does-not-exist", "/tmp/x-of-nobody", "does-not-exist"),
-        ("copy-nowhere:/etc/hostname", "/tmp/x-of-nobody", "copy-nowhere"),
+    let (root, missing) = ("hint: `--root`", "No such file");
+    for (source, target, words) in [
+        ("/etc/hostname", "/tmp/x", ["NAME:", "hint"]),
+        ("copy-wrong:/etc/hostname", "copy-wrong:/tmp/x", ["one", "hint"]),
+        ("/etc/does-not-exist", "copy-wrong:/tmp/x", ["does-not-exist", missing]),
+        ("copy-wrong:/etc/does-not-exist", "/tmp/x-of-nobody", ["does-not-exist", missing]),
+        ("copy-nowhere:/etc/hostname", "/tmp/x-of-nobody", ["copy-nowhere", "hint"]),
+        ("/etc/hostname", "copy-nowhere:/tmp/x", ["copy-nowhere", "hint"]),
+        ("/etc/hostname", "copy-wrong:/nowhere/x", ["/nowhere", missing]),
+        ("/etc/hostname", "copy-wrong:/nowhere/", ["/nowhere/", missing]),
+        ("/etc/hostname", "copy-wrong:/etc/passwd/", ["/etc/passwd/", "Not a directory"]),
+        ("/etc/hostname", "copy-wrong:/etc/x", ["/etc/x: Permission denied", root]),
+        ("/etc/hostname", "copy-wrong:/root/x", ["/root/x: Permission denied", root]),
+        ("copy-wrong:/etc/shadow", "/tmp/x-of-nobody", ["/etc/shadow: Permission denied", root]),
     ] {
-        let refusal = bed.snug("tester").args(["cp", source, target]).run().unwrap();
-        assert!(refusal.code() != 0 && refusal.err().contains(word), "{source} {target}: {}", refusal.err());
+        let refusal = bed.snug("tester").args(["cp", source, target]).run().unwrap().ends_with(1).err();
+        assert!(words.iter().all(|word| refusal.contains(word)), "{source} {target}: {refusal}");
+        // Told once: no second message names the first.
+        assert_eq!(refusal.matches("error: ").count() + refusal.matches("left out").count(), 1, "{refusal}");
     }
     assert!(!std::path::Path::new("/tmp/x-of-nobody").exists());
 }
@@ -127,6 +137,14 @@ fn settings_are_set_and_unset_live() {
     let pid = listed(&bed, "tester", dev.name()).unwrap()["pid"].clone();
     let set = ["set", "-c", dev.name(), "cpu=1", "memory=512MiB", "processes=300"];
     bed.snug("tester").args(set).run().unwrap().success();
+    let jobs = bed.snug("tester").args(["logs", "--jobs", dev.name()]).run().unwrap().success().out();
+    let controllers = answer(dev.run(["cat", "/sys/fs/cgroup/cgroup.controllers"]));
+    for (setting, controller) in [("cpu=1", "cpuset"), ("memory=512MiB", "memory"), ("processes=300", "pids")]
+    {
+        let has_effect = controllers.split(' ').any(|it| it == controller);
+        let told = jobs.contains(&format!("{setting} has no effect now"));
+        assert_eq!(told, !has_effect, "{setting}: {controllers}: {jobs}");
+    }
     for (key, value) in [("limits.cpu", "1"), ("limits.memory", "512MiB"), ("limits.processes", "300")] {
         assert_eq!(instance_key(&bed, "tester", dev.name(), key), value);
     }

@@ -17,6 +17,9 @@ const STAT_BLOCK: u64 = 512;
 /// Bytes of a path that a header has room for.
 const IN_HEADER: usize = 100;
 
+/// Status of the agent's end of a copy that was kept from something by a permission (`EX_NOPERM` of sysexits(3)).
+pub const NO_PERMISSION: u8 = 77;
+
 /// What was not written, or not as it was.
 #[derive(Debug)]
 pub struct LeftOut {

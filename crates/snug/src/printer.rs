@@ -111,6 +111,11 @@ impl Printer {
         self.complain(&render_error(&error.to_string(), &error.hints));
     }
 
+    /// What to do about an error that was told by somebody else.
+    pub fn hint(&self, hint: &str) {
+        self.complain(&format!("{HINT}hint:{HINT:#} {}\n", text::escape_lines(hint)));
+    }
+
     /// Progress of something that takes time.
     pub fn progress(&self) -> Progress {
         let dumb = std::env::var_os(env_vars::TERM).is_none_or(|term| term.is_empty() || term == "dumb");

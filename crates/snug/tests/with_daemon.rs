@@ -279,7 +279,10 @@ fn removing_asks_on_a_terminal_and_erases_its_progress() {
         assert_eq!(called, removed, "{screen:?}");
     }
     let screen = on_a_terminal(&environment, &["rm", "dev"], "");
-    assert!(screen.contains("container dev is running") && screen.contains("`snug rm -f dev`"), "{screen:?}");
+    assert!(
+        screen.contains("the container 'dev' is running") && screen.contains("`snug rm -f dev`"),
+        "{screen:?}"
+    );
     let screen = on_a_terminal(&environment, &["enter", "fedora"], "n\n");
     assert!(screen.contains("There is no container fedora. Create it from images:fedora/43?"), "{screen:?}");
 }

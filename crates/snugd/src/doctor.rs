@@ -4,13 +4,17 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use snug_core::grant::PLACES;
 use snug_core::name::Uid;
+use snug_core::setting::SettingKey;
 use zbus::Variant;
 
 use crate::bus::call::{Answer, Call};
 use crate::container::lookup;
 use crate::daemon::Daemon;
 use crate::error::{Error, Result};
+use crate::host::cgroups::Hierarchy;
+use crate::host::mount_table::Table;
 use crate::host::{guest_bin, owner, space, subid};
 use crate::incus::{pool, requirements};
 use crate::manager::unnamed;
@@ -81,7 +85,7 @@ pub async fn call(daemon: &Arc<Daemon>, call: &Call) -> Answer {
     checks.extend(incus(daemon).await);
     let places = daemon.places().clone();
     let host = tokio::task::spawn_blocking(move || {
-        let mut checks = vec![cgroups(), agent(&places.paths), state_space(&places.paths)];
+        let mut checks = vec![later_mounts(), agent(&places.paths), state_space(&places.paths)];
         if uid.0 != 0 {
             checks.push(eligibility(uid, &places.subids));
         }
@@ -134,6 +138,11 @@ async fn incus(daemon: &Arc<Daemon>) -> Vec<Check> {
         Ok(()) => Check::new("incus", Status::Ok, format!("Incus {version} answers")),
         Err(error) => Check::failed("incus", &error),
     }];
+    let pid = server.environment.server_pid;
+    checks.push(match tokio::task::spawn_blocking(move || Hierarchy::of(pid)).await {
+        Ok(hierarchy) => cgroups(hierarchy),
+        Err(error) => Check::failed("cgroups", &error.into()),
+    });
     let idmapped = server.environment.kernel_features.get("idmapped_mounts").map(String::as_str);
     checks.push(match idmapped {
         Some("true") => Check::new("idmapped-mounts", Status::Ok, "the kernel maps ids of mounts"),
@@ -220,17 +229,55 @@ async fn storage(daemon: &Daemon) -> Result<Check> {
     })
 }
 
-fn cgroups() -> Check {
-    // CGROUP2_SUPER_MAGIC (statfs(2)).
-    const CGROUP2: u64 = 0x6367_7270;
-    match rustix::fs::statfs("/sys/fs/cgroup").map(|status| space::kind(&status)) {
-        Ok(CGROUP2) => Check::new("cgroups", Status::Ok, "cgroup v2 alone is mounted"),
-        _ => Check::new(
-            "cgroups",
+/// What Incus sees of the control groups, and which settings have no effect for that.
+fn cgroups(hierarchy: std::io::Result<Hierarchy>) -> Check {
+    let unified = "boot with systemd.unified_cgroup_hierarchy=1";
+    let hierarchy = match hierarchy {
+        Ok(hierarchy) => hierarchy,
+        Err(error) => {
+            return Check::new("cgroups", Status::Notice, format!("Incus' cgroups cannot be seen: {error}"));
+        }
+    };
+    if hierarchy == Hierarchy::Other {
+        let text = "Incus does not see cgroup v2: guests with a new systemd may not boot";
+        return Check::new("cgroups", Status::Warning, text).hint(unified);
+    }
+    let without_effect: Vec<&str> = SettingKey::ALL
+        .into_iter()
+        .filter(|key| key.controller().is_some_and(|controller| hierarchy.lacks(controller)))
+        .map(SettingKey::word)
+        .collect();
+    if without_effect.is_empty() {
+        return Check::new("cgroups", Status::Ok, "Incus sees cgroup v2 with the controllers it needs");
+    }
+    let text = format!(
+        "Incus lacks controllers of cgroup v2: the settings {} have no effect",
+        without_effect.join(", ")
+    );
+    Check::new("cgroups", Status::Warning, text)
+        .hint(format!("{unified}, and without cgroup_disable=: what cgroup v1 has is missing in v2"))
+}
+
+/// Whether what is plugged in later reaches a running container that has `places`.
+fn later_mounts() -> Check {
+    let private = |table: Table| -> Vec<&str> {
+        let real = |place: &&str| std::fs::canonicalize(place).ok();
+        PLACES.into_iter().filter(|place| real(place).is_some_and(|real| !table.passes_on(&real))).collect()
+    };
+    match Table::of_the_first_process().map(private) {
+        Ok(private) if private.is_empty() => {
+            Check::new("later-mounts", Status::Ok, "what is mounted later appears in running containers")
+        }
+        Ok(private) => Check::new(
+            "later-mounts",
             Status::Warning,
-            "cgroup v2 is not what is mounted at /sys/fs/cgroup: guests with a new systemd may not boot",
+            format!(
+                "what is mounted later below {} does not appear in running containers: mounts are private there",
+                private.join(", ")
+            ),
         )
-        .hint("boot with systemd.unified_cgroup_hierarchy=1, unless incusd sees another hierarchy"),
+        .hint("mount --make-rshared / (systemd does so at boot), then restart the containers"),
+        Err(error) => Check::failed("later-mounts", &error),
     }
 }
 

@@ -267,6 +267,9 @@ impl Prepared {
             Trouble::Directory(why) => Failure::new(FailureKind::Directory, self.explain_place(why)),
             Trouble::Root(error) => Failure::system("/", error),
             Trouble::NotFound => {
+                if self.name.is_empty() {
+                    return Failure::new(FailureKind::NotFound, b"the empty name is no command".to_vec());
+                }
                 let what: &[u8] = if self.name.contains(&b'/') {
                     b": no such file in the container"
                 } else {

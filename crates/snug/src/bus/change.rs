@@ -116,7 +116,8 @@ impl Change {
     pub fn doing(&self) -> &'static str {
         match self.verb {
             Verb::Create => "creating",
-            Verb::Ensure | Verb::Start => "starting",
+            Verb::Ensure => "preparing",
+            Verb::Start => "starting",
             Verb::Stop => "stopping",
             Verb::Restart => "restarting",
             Verb::Remove | Verb::RemoveImage | Verb::Prune => "removing",

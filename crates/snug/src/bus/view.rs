@@ -40,7 +40,7 @@ pub struct Container {
     /// When it was made, RFC 3339.
     pub created: String,
     /// When it was used last, RFC 3339.
-    pub last_used: String,
+    pub last_start: String,
     /// Its first process on the host; 0 when stopped.
     pub pid: u32,
     /// Its addresses.
@@ -83,7 +83,7 @@ impl From<OwnedDict> for Container {
             privileged: switch("privileged"),
             temporary: switch("temporary"),
             created: text("created"),
-            last_used: text("last-used"),
+            last_start: text("last-start"),
             pid: small("pid"),
             addresses: texts_of(&all, "addresses"),
             agent: text_of(&all, "agent"),

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 
@@ -14,6 +14,7 @@ use clap_complete::ArgValueCompleter;
 use rustix::process::{Signal, set_parent_process_death_signal};
 use snug_core::name::ContainerName;
 use snug_core::paths::GUEST_AGENT;
+use snug_wire::pack::NO_PERMISSION;
 
 use super::arguments::DryRunArgs;
 use crate::archive::pack::pack;
@@ -124,28 +125,22 @@ fn readable(host: &Path) -> Result<(), CommandError> {
 
 /// Whether all was copied.
 fn copy_in(context: &Context, guest: &Guest<'_>, host: &Path, path: &Path) -> Result<bool, CommandError> {
-    let own = std::path::absolute(host).ok().and_then(|path| path.file_name().map(OsStr::to_owned));
-    // Into a directory under its own name, else under the name that was given.
-    let (directory, name) = if guest.has_directory(path)? {
-        (path, own)
-    } else if path.as_os_str().as_bytes().ends_with(b"/") {
-        return Err(CommandError::new(
-            Kind::NotFound,
-            format!("container {} has no directory {}", guest.name, path.display()),
-        ));
-    } else {
-        (path.parent().unwrap_or(Path::new("/")), path.file_name().map(OsStr::to_owned))
-    };
+    let name = std::path::absolute(host).ok().and_then(|path| path.file_name().map(OsStr::to_owned));
     let name =
         name.ok_or_else(|| CommandError::user(format!("{} has no name to copy under", host.display())))?;
-    let mut child = guest.agent("unpack", directory, Stdio::piped(), Stdio::null())?;
+    // Whether that is a directory, into which it goes, only its other end knows.
+    let mut child = guest.agent("unpack", &[path.as_os_str(), &name], Stdio::piped(), Stdio::null())?;
     let stdin = child.stdin.take().ok_or_else(|| CommandError::failed("no stream to the container"))?;
     let progress = context.printer.progress();
     let counted = Counted { inner: stdin, line: progress.line("copying"), total: 0, shown: 0 };
     let packed = pack(host, &name, std::io::BufWriter::with_capacity(1 << 17, counted));
     // How the guest's end failed says more than that the pipe to it broke.
-    wait(&mut child, guest)?;
-    packed.map(|skipped| tell(context, &skipped)).map_err(|error| failed(&error))
+    let taken = guest.end(context, &mut child)?;
+    match packed {
+        Ok(skipped) => Ok(tell(context, &skipped) && taken),
+        Err(ArchiveError::Stream(_)) if !taken => Ok(false),
+        Err(error) => Err(failed(&error)),
+    }
 }
 
 /// Whether all was copied.
@@ -171,28 +166,23 @@ fn copy_out(context: &Context, guest: &Guest<'_>, path: &Path, host: &Path) -> R
         let directory = directory
             .try_clone()
             .map_err(|error| CommandError::failed(format!("no descriptor is left: {error}")))?;
-        let mut child = guest.agent("pack", &path, Stdio::null(), Stdio::piped())?;
+        let mut child = guest.agent("pack", &[path.as_os_str()], Stdio::null(), Stdio::piped())?;
         let stdout =
             child.stdout.take().ok_or_else(|| CommandError::failed("no stream from the container"))?;
         let progress = context.printer.progress();
         let mut counted = Counted { inner: stdout, line: progress.line("copying"), total: 0, shown: 0 };
         let unpacked = unpack(&mut counted, directory, name);
         drop(counted);
-        let waited = wait(&mut child, guest);
+        let sent = guest.end(context, &mut child)?;
         match unpacked {
             Err(ArchiveError::Link(target)) => {
                 let target = OsString::from_vec(target);
                 path = path.parent().unwrap_or(Path::new("/")).join(target);
             }
             // What came is there; the guest said on standard error what it could not read.
-            Ok(skipped) => {
-                let whole = tell(context, &skipped);
-                return waited.map(|()| whole);
-            }
+            Ok(skipped) => return Ok(tell(context, &skipped) && sent),
             // The guest said on standard error why it sent nothing, or too little.
-            Err(error @ (ArchiveError::Empty | ArchiveError::Stream(_))) => {
-                return Err(waited.err().unwrap_or_else(|| failed(&error)));
-            }
+            Err(ArchiveError::Empty | ArchiveError::Stream(_)) if !sent => return Ok(false),
             Err(error) => return Err(failed(&error)),
         }
     }
@@ -205,61 +195,42 @@ fn failed(error: &ArchiveError) -> CommandError {
 
 impl Guest<'_> {
     /// This program again, as `snug run`: it has the streams, the starting and the errors already.
-    fn command(&self, directory: &Path) -> Result<Command, CommandError> {
+    fn agent(
+        &self,
+        verb: &str,
+        arguments: &[&OsStr],
+        stdin: Stdio,
+        stdout: Stdio,
+    ) -> Result<Child, CommandError> {
         let program = std::env::current_exe()
             .map_err(|error| CommandError::failed(format!("this program cannot be found: {error}")))?;
         let mut command = Command::new(program);
-        command.args(["run", "--container", self.name.as_str(), "--no-tty", "--workdir"]).arg(directory);
+        command.args(["run", "--container", self.name.as_str(), "--no-tty", "--workdir", "/"]);
         if self.root {
             command.arg("--root");
         }
-        command.args(["--", GUEST_AGENT]);
+        command.args(["--", GUEST_AGENT, verb]).args(arguments).stdin(stdin).stdout(stdout);
         let with_this = || Ok(set_parent_process_death_signal(Some(Signal::TERM))?);
         // It would go on with a guest that keeps it when this is ended.
         // SAFETY: one system call between fork and exec, without memory or locks.
         unsafe { command.pre_exec(with_this) };
-        Ok(command)
-    }
-
-    fn agent(&self, verb: &str, path: &Path, stdin: Stdio, stdout: Stdio) -> Result<Child, CommandError> {
-        let mut command = self.command(Path::new("/"))?;
-        command.arg(verb).arg(path).stdin(stdin).stdout(stdout);
         command.spawn().map_err(|error| CommandError::failed(format!("snug run cannot be started: {error}")))
     }
 
-    /// A command can start in a directory, and in nothing else.
-    fn has_directory(&self, path: &Path) -> Result<bool, CommandError> {
-        // The first question also starts the container: what goes wrong there is told by the second.
-        let run = |path: &Path, stderr: Stdio| {
-            let status = self
-                .command(path)?
-                .arg("print-env")
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .stderr(stderr)
-                .status();
-            status.map_err(|error| CommandError::failed(format!("snug run cannot be started: {error}")))
-        };
-        if run(path, Stdio::null())?.success() {
-            return Ok(true);
+    /// Waits for the agent's end; whether it could do all that it was to. What it could not, it has told, as `snug run` tells
+    /// why there is no agent.
+    fn end(&self, context: &Context, child: &mut Child) -> Result<bool, CommandError> {
+        let status = child
+            .wait()
+            .map_err(|error| CommandError::failed(format!("snug run cannot be waited for: {error}")))?;
+        if status.code() == Some(NO_PERMISSION.into()) && !self.root {
+            context.printer.hint("`--root` reads and writes as root of the container");
         }
-        if run(Path::new("/"), Stdio::inherit())?.success() {
-            return Ok(false);
+        if let Some(signal) = status.signal() {
+            return Err(CommandError::failed(format!("the copy was ended by signal {signal}")));
         }
-        Err(CommandError::failed(format!("container {} cannot be asked", self.name)))
+        Ok(status.success())
     }
-}
-
-fn wait(child: &mut Child, guest: &Guest<'_>) -> Result<(), CommandError> {
-    let status = child
-        .wait()
-        .map_err(|error| CommandError::failed(format!("snug run cannot be waited for: {error}")))?;
-    if status.success() {
-        return Ok(());
-    }
-    let root = if guest.root { "" } else { "; `--root` reads and writes as root of the container" };
-    Err(CommandError::failed(format!("not everything was copied: container {} refused", guest.name))
-        .hint(format!("its own message stands above{root}")))
 }
 
 /// Counts what passes, for the progress line.

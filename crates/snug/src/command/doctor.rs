@@ -45,7 +45,7 @@ pub fn execute(context: &Context, args: DoctorArgs) -> Result<ExitCode, CommandE
 fn configuration(context: &Context) -> Check {
     match context.config() {
         Ok(config) => check(
-            "configuration",
+            "your-settings",
             "ok",
             &format!("the default container is {}", config.default_container),
             "",

@@ -70,7 +70,7 @@ fn pairs_of(container: &Container) -> String {
         ("Size", container.size.map(words::size).unwrap_or_default()),
         ("Snapshots", if container.snapshots == 0 { String::new() } else { container.snapshots.to_string() }),
         ("Created", when(&container.created)),
-        ("Last used", when(&container.last_used)),
+        ("Started", when(&container.last_start)),
         ("Owner", format!("{} ({})", container.owner_name, container.owner)),
     ];
     if container.temporary {

@@ -47,7 +47,7 @@ pub fn execute(context: &Context, args: ListArgs) -> Result<ExitCode, CommandErr
 /// The table for people.
 pub fn table_of(containers: &[Container], size: bool, owner: bool) -> String {
     let now = SystemTime::now();
-    let mut headings = vec!["NAME", "STATE", "IMAGE", "PRESET", "LAST USED"];
+    let mut headings = vec!["NAME", "STATE", "IMAGE", "PRESET", "STARTED"];
     if size {
         headings.push("SIZE");
     }
@@ -60,7 +60,7 @@ pub fn table_of(containers: &[Container], size: bool, owner: bool) -> String {
             container.state.clone(),
             container.image.clone(),
             container.preset.clone(),
-            words::age(&container.last_used, now),
+            words::age(&container.last_start, now),
         ];
         if size {
             row.push(container.size.map_or_else(|| "?".to_owned(), words::size));

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use snug_core::plan::PlanError;
 
 use super::arguments::{DryRunArgs, TargetArgs, YesArgs};
 use super::several::{self, Wording};
@@ -10,7 +11,7 @@ use crate::bus::Bus;
 use crate::bus::change::Change;
 use crate::bus::options::Options;
 use crate::bus::view::Container;
-use crate::context::Context;
+use crate::context::{Context, parse_name};
 use crate::entry;
 use crate::error::CommandError;
 use crate::words;
@@ -71,9 +72,7 @@ fn agreed(context: &Context, bus: &Bus, names: Vec<String>) -> Result<Agreed, Co
             }
         };
         if container.is_running() {
-            let error = CommandError::user(format!("container {name} is running"));
-            let hint = format!("`snug stop {name}` stops it; `snug rm -f {name}` removes it as it is");
-            refused.push(error.hint(hint));
+            refused.push(PlanError::Running(parse_name(&name)?).into());
             continue;
         }
         if context.printer.confirm(&question(&container), false)? {

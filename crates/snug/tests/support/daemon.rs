@@ -169,7 +169,7 @@ fn container(name: &str) -> Options {
         ("trusted".to_owned(), owned(Variant::from(true))),
         ("size".to_owned(), owned(Variant::from(5_u64 << 30))),
         ("snapshots".to_owned(), owned(Variant::from(2_u32))),
-        ("last-used".to_owned(), owned(Variant::from("2020-01-01T00:00:00Z"))),
+        ("last-start".to_owned(), owned(Variant::from("2020-01-01T00:00:00Z"))),
     ])
 }
 

@@ -66,7 +66,7 @@ pub const CONTAINER_PROPERTIES: &[(&str, &str)] = &[
     ("privileged", "b"),
     ("temporary", "b"),
     ("created", "s"),
-    ("last-used", "s"),
+    ("last-start", "s"),
     ("pid", "u"),
     ("addresses", "as"),
     ("snapshots", "u"),

@@ -4,6 +4,7 @@
 use incus_client::{Client, ETag, Instance, ListOptions};
 use snug_core::config::Config;
 use snug_core::name::{ContainerName, Uid};
+use snug_core::plan::PlanError;
 use snug_core::spec::{OWNER_KEY, OwnerTag, PHASE_KEY, Phase, SPEC_KEY, Spec};
 
 use crate::error::{Error, ErrorKind, Result, failed};
@@ -61,9 +62,7 @@ impl Found {
 /// The error of a container that does not exist (for this caller).
 #[must_use]
 pub fn missing(name: &ContainerName) -> Error {
-    Error::new(ErrorKind::NotFound, format!("there is no container '{name}'"))
-        .hint("`snug list` shows what there is")
-        .hint(format!("make it: snug create {name}"))
+    PlanError::NotFound(name.clone()).into()
 }
 
 /// The container `name` of `uid`, without its state (which costs Incus ten times as much as the rest).

@@ -57,7 +57,7 @@ pub fn of(found: &Found, size: bool) -> View {
         ("privileged", Variant::from(privileged)),
         ("temporary", Variant::from(instance.config.contains_key(TEMPORARY_KEY))),
         ("created", Variant::from(time(instance.created_at.as_str()))),
-        ("last-used", Variant::from(time(instance.last_used_at.as_str()))),
+        ("last-start", Variant::from(time(instance.last_used_at.as_str()))),
         ("pid", Variant::from(instance.state.as_ref().and_then(|state| state.init_pid()).unwrap_or(0))),
         ("addresses", Variant::from(addresses(instance))),
         ("snapshots", Variant::from(instance.snapshots.as_ref().map_or(0, |snapshots| count(snapshots)))),

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`acl`] | an access control list that lets one user pass |
 //! | [`bridge`] | hardware addresses on a bridge |
+//! | [`cgroups`] | the cgroup hierarchy that Incus sees |
 //! | [`credentials`] | a thread with a user's credentials |
 //! | [`directory`] | a directory, opened with the rights of the thread that asks |
 //! | [`environment`] | time zone, locale, resolver of the host |
@@ -25,6 +26,7 @@
 
 pub mod acl;
 pub mod bridge;
+pub mod cgroups;
 pub mod credentials;
 pub mod directory;
 pub mod environment;

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 /// fuse.conf(5) says, and the kernel allows the host only so many (`fs.mount-max`).
 pub const MOST_MOUNTS: usize = 256;
 
-/// All mounts of the daemon's mount namespace, which is the host's, when it was read.
+/// All mounts of a mount namespace when it was read.
 #[derive(Debug)]
 pub struct Table(Vec<Mount>);
 
@@ -20,16 +20,29 @@ struct Mount {
     /// The directory of the file system that is mounted.
     root: PathBuf,
     target: PathBuf,
+    /// Whether what is mounted below it appears in copies of it, too.
+    shared: bool,
 }
 
 impl Table {
-    /// Reads it. Blocks, for the kernel alone.
+    /// The daemon's mount namespace, which is the host's. Blocks, for the kernel alone.
     ///
     /// # Errors
     /// When `/proc/self/mountinfo` cannot be read.
     pub fn read() -> Result<Self> {
-        let text = std::fs::read("/proc/self/mountinfo")
-            .map_err(|error| Error::system("read /proc/self/mountinfo", error))?;
+        Self::from("/proc/self/mountinfo")
+    }
+
+    /// That in which users and the host's services mount things: the first process'.
+    ///
+    /// # Errors
+    /// When `/proc/1/mountinfo` cannot be read.
+    pub fn of_the_first_process() -> Result<Self> {
+        Self::from("/proc/1/mountinfo")
+    }
+
+    fn from(file: &str) -> Result<Self> {
+        let text = std::fs::read(file).map_err(|error| Error::system(format!("read {file}"), error))?;
         Ok(Self::parse(&String::from_utf8_lossy(&text)))
     }
 
@@ -45,6 +58,13 @@ impl Table {
         let real = std::fs::canonicalize(directory).unwrap_or_else(|_| directory.to_owned());
         let rest = self.0.iter().filter_map(|mount| mount.target.strip_prefix(&real).ok());
         outermost(rest.map(|rest| join(directory, rest)).collect())
+    }
+
+    /// Whether what is mounted at `path`, which is without links, appears where that was copied to before
+    /// (mount_namespaces(7), shared mounts).
+    #[must_use]
+    pub fn passes_on(&self, path: &Path) -> bool {
+        self.holder(path).is_some_and(|mount| mount.shared)
     }
 
     /// How much is mounted at `directory`, which is without links, or below.
@@ -87,6 +107,7 @@ fn mount(line: &str) -> Option<Mount> {
     let (fixed, rest) = line.split_once(" - ")?;
     let mut fields = fixed.split(' ').skip(2);
     let (device, root, target) = (fields.next()?, unescape(fields.next()?), unescape(fields.next()?));
+    let shared = fields.skip(1).any(|field| field.starts_with("shared:"));
     let (kind, rest) = rest.split_once(' ')?;
     let source = unescape(rest.split(' ').next()?);
     let source = source.to_string_lossy();
@@ -95,7 +116,7 @@ fn mount(line: &str) -> Option<Mount> {
         Some((_, path)) => Path::new("/").join(path),
         None => root,
     };
-    Some(Mount { device: device.to_owned(), root, target })
+    Some(Mount { device: device.to_owned(), root, target, shared })
 }
 
 /// Those that lie on no other one.
@@ -146,6 +167,17 @@ mod tests {
             "36 35 98:0 / /a\\040b rw - ext4 /dev/x rw\n37 36 0:1 / /c rw master:1 - tmpfs x rw\n",
         );
         assert_eq!(table.below(Path::new("/")), paths(&["/a b", "/c"]));
+    }
+
+    #[test]
+    fn what_is_mounted_on_a_shared_mount_is_passed_on() {
+        let table = Table::parse(
+            "1 0 8:1 / / rw shared:1 - ext4 x rw\n2 1 0:5 / /tmp rw,nosuid - tmpfs x rw\n\
+             3 1 0:6 / /mnt rw master:9 - tmpfs x rw\n4 1 0:7 / /media rw,shared: master:2 shared:7 - tmpfs x rw\n",
+        );
+        for (path, passed_on) in [("/srv", true), ("/tmp/x", false), ("/mnt", false), ("/media", true)] {
+            assert_eq!(table.passes_on(Path::new(path)), passed_on, "{path}");
+        }
     }
 
     #[test]

@@ -51,6 +51,10 @@ impl From<incus_client::Error> for Error {
             _ if quirks::has_no_ids(&text) => Self::new(ErrorKind::Failed, text).hint(
                 "incusd reads /etc/subuid and /etc/subgid at its start: systemctl restart incus.service",
             ),
+            _ if quirks::has_ended_meanwhile(&text) => Self::new(ErrorKind::Interrupted, text)
+                .hint("the container was stopped at this moment: try again"),
+            _ if quirks::is_going_down(&text) => Self::new(ErrorKind::NoIncus, text)
+                .hint("Incus is being stopped: try again when it runs (systemctl start incus.service)"),
             _ => Self::new(ErrorKind::Failed, text),
         }
     }

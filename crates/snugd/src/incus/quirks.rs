@@ -62,6 +62,14 @@ const BUSY: &[&str] = &[
     "instance is running",        // instance_delete.go, while a failed start is being cleaned up, 6.0.4
 ];
 
+const GOING_DOWN: &[&str] = &[
+    "shutting down", // daemon.go, what is asked of a server that ends, 6.0.4
+];
+
+const ENDED_MEANWHILE: &[&str] = &[
+    "invalid pid", // the state of an instance that stopped while it was asked for, lxc/incus issue 3212, 6.0.4
+];
+
 const NO_IDS: &[&str] = &[
     "no uid/gid allocation configured", // instance/drivers/util.go findIdmap, 6.0.4
 ];
@@ -119,6 +127,18 @@ pub fn is_busy(text: &str) -> bool {
     any(BUSY, text)
 }
 
+/// The guest stopped while Incus looked at it.
+#[must_use]
+pub fn has_ended_meanwhile(text: &str) -> bool {
+    any(ENDED_MEANWHILE, text)
+}
+
+/// incusd ends, and guests with it.
+#[must_use]
+pub fn is_going_down(text: &str) -> bool {
+    any(GOING_DOWN, text)
+}
+
 /// incusd found no range of subordinate ids when it started.
 #[must_use]
 pub fn has_no_ids(text: &str) -> bool {
@@ -144,7 +164,7 @@ mod tests {
     #[test]
     fn texts_are_told_apart() {
         type Told = fn(&str) -> bool;
-        let cases: [(Told, &str, &str); 9] = [
+        let cases: [(Told, &str, &str); 11] = [
             (
                 is_full_quota,
                 "Failed to write backup file: open /x: disk quota exceeded",
@@ -173,6 +193,8 @@ mod tests {
             (is_broken_image, "Unpack failed: unsquashfs: exit status 1", "Instance is running"),
             (is_already_stopped, "The instance is already stopped", "The instance is already running"),
             (is_busy, "Instance is busy running a \"stop\" operation", "The instance is already stopped"),
+            (has_ended_meanwhile, "Instance state fetch failed: Invalid PID 0", "Shutting down"),
+            (is_going_down, "Shutting down", "The instance is already stopped"),
             (
                 has_no_ids,
                 "No uid/gid allocation configured. In this mode, only privileged containers are supported",

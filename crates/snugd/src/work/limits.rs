@@ -7,6 +7,7 @@ use snug_core::setting::{Cpu, Memory, Setting, Size};
 
 use super::Work;
 use crate::error::{Result, invalid};
+use crate::host::cgroups::Hierarchy;
 use crate::host::file;
 
 /// Processors that the kernel schedules on now, as ranges: `0-3,5` (Documentation/admin-guide/cputopology.rst).
@@ -32,6 +33,30 @@ impl Work {
                 }
                 Setting::Disk(wanted) if exists => self.check_disk(*wanted).await?,
                 _ => {}
+            }
+        }
+        self.tell_what_has_no_effect(settings).await
+    }
+
+    /// They are kept all the same: after its next boot the host may have what they need.
+    async fn tell_what_has_no_effect(&self, settings: &[Setting]) -> Result<()> {
+        if settings.iter().all(|setting| setting.key().controller().is_none()) {
+            return Ok(());
+        }
+        let server = self.daemon.incus().refresh_server().await?;
+        let hierarchy = match self.blocking(move || Ok(Hierarchy::of(server.environment.server_pid))).await? {
+            Ok(hierarchy) => hierarchy,
+            Err(error) => {
+                tracing::warn!("cannot see Incus' cgroups: {error}");
+                return Ok(());
+            }
+        };
+        for setting in settings {
+            if let Some(controller) = setting.key().controller().filter(|it| hierarchy.lacks(it)) {
+                self.notice(format!(
+                    "{setting} has no effect now: this host gives Incus no cgroup controller '{controller}' (`snug doctor` \
+                     tells more)"
+                ));
             }
         }
         Ok(())
