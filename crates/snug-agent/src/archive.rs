@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 
-use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
+use rustix::fs::{AtFlags, CWD, Mode, Timespec, Timestamps, utimensat};
 use snug_wire::pack::{NO_PERMISSION, Packer};
 use tar::{Archive, EntryType};
 
@@ -67,11 +67,14 @@ fn destination<'a>(path: &'a Path, name: &'a OsStr) -> io::Result<(&'a Path, &'a
     Ok((path.parent().unwrap_or(Path::new("/")), name))
 }
 
-/// Reads a tar stream into the directory `into`; its first component becomes `name`. Nothing is written outside of `into`,
-/// no device, and no one else's file.
+/// Reads a tar stream into the directory `into`; its first component becomes `name`, its modes are less the umask. Nothing is written outside
+/// of `into`, no device, and no one else's file.
 fn unpack(into: &Path, name: &OsStr, input: impl Read) -> io::Result<()> {
+    let umask = umask();
     let mut archive = Archive::new(input);
-    archive.set_preserve_permissions(true);
+    // Whose program it was is not whose it becomes: nothing is set for its user or group.
+    archive.set_preserve_permissions(false);
+    archive.set_mask(umask);
     archive.set_preserve_mtime(true);
     archive.set_overwrite(true);
     let base = fs::canonicalize(into).map_err(named(into))?;
@@ -96,13 +99,6 @@ fn unpack(into: &Path, name: &OsStr, input: impl Read) -> io::Result<()> {
                 }
                 continue;
             }
-            EntryType::Link => {
-                let source = entry.link_name()?.ok_or_else(|| io::Error::other("a link to nothing"))?;
-                let (source, target) = (inside(&base, &target(&source, name)?)?, inside(&base, &path)?);
-                let _ = fs::remove_file(&target);
-                fs::hard_link(source, &target).map_err(named(&target))?;
-                continue;
-            }
             _ => continue,
         }
         let path = inside(&base, &path)?;
@@ -115,7 +111,7 @@ fn unpack(into: &Path, name: &OsStr, input: impl Read) -> io::Result<()> {
     for (directory, mode, modified) in directories.into_iter().rev() {
         // A later entry may have put a link in its place.
         if fs::symlink_metadata(&directory).is_ok_and(|status| status.is_dir()) {
-            let mode = std::os::unix::fs::PermissionsExt::from_mode(mode & 0o7777);
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(mode & 0o1777 & !umask);
             fs::set_permissions(&directory, mode).map_err(named(&directory))?;
             let time = Timespec { tv_sec: modified.try_into().unwrap_or(i64::MAX), tv_nsec: 0 };
             let times = Timestamps { last_access: time, last_modification: time };
@@ -124,6 +120,13 @@ fn unpack(into: &Path, name: &OsStr, input: impl Read) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The process' mask, which can be read only by setting it.
+fn umask() -> u32 {
+    let mask = rustix::process::umask(Mode::empty());
+    rustix::process::umask(mask);
+    mask.as_raw_mode()
 }
 
 /// A path of the archive, with its first component renamed.
@@ -259,6 +262,18 @@ mod tests {
             let error = destination(&base.join(path), name).unwrap_err();
             assert!(error.kind() == kind && error.to_string().contains(path), "{error}");
         }
+    }
+
+    #[test]
+    fn nothing_keeps_the_rights_of_whose_it_was() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("a");
+        fs::write(&file, "text").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o6777)).unwrap();
+        let mut stream = Vec::new();
+        pack(&file, &mut stream).unwrap();
+        unpack(directory.path(), OsStr::new("b"), stream.as_slice()).unwrap();
+        assert_eq!(fs::metadata(directory.path().join("b")).unwrap().mode() & 0o7777, 0o777 & !umask());
     }
 
     #[test]

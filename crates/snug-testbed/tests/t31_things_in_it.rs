@@ -30,6 +30,19 @@ fn a_file_goes_in_and_comes_out_with_its_bytes_its_mode_and_a_sensible_owner() {
         format!("{sum}\n750:tester")
     );
     bed.snug("tester").args(["cp", "copy-file:/tmp/b", &format!("{dir}/c")]).run().unwrap().success();
+    // A link that was named is followed, whatever its end was doing when it was seen; more than a pipe holds is refused with the
+    // host's reason.
+    answer(dev.run(["sh", "-c", "ln -s b /tmp/link"]));
+    for _ in 0..10 {
+        bed.snug("tester").args(["cp", "copy-file:/tmp/link", &format!("{dir}/l")]).run().unwrap().success();
+    }
+    answer(bed.shell("tester", &format!("cmp {dir}/a {dir}/l")));
+    let denied =
+        bed.snug("tester").args(["cp", "copy-file:/tmp/b", "/etc/snug-x"]).run().unwrap().ends_with(1);
+    assert!(denied.err().contains("Permission denied"), "{}", denied.err());
+    answer(bed.shell("tester", &format!("chmod 6755 {dir}/l")));
+    bed.snug("tester").args(["cp", &format!("{dir}/l"), "copy-file:/tmp/s"]).run().unwrap().success();
+    assert_eq!(answer(dev.run(["stat", "-c", "%a", "/tmp/s"])), "755", "nobody else's rights come along");
     let back =
         answer(bed.shell("tester", &format!("cmp {dir}/a {dir}/c && stat -c %a:%U:%G {dir}/c; rm -r {dir}")));
     assert_eq!(back, "750:tester:tester");

@@ -182,6 +182,19 @@ fn what_services_of_a_killed_guest_had_there_goes_with_it() {
 }
 
 #[test]
+fn what_has_to_stay_of_it_is_told() {
+    let bed = Bed::require();
+    let dev = fresh(&bed, "tester", "places-deep", common::NO_INIT);
+    let name = format!("systemd-private-{}-x.service-abcdef", std::process::id());
+    let _gone = common::Finally(|| drop(fs::remove_dir_all(Path::new("/tmp").join(&name))));
+    let deep = format!("mkdir -p /tmp/{name}$(printf '/%s' $(seq 80))");
+    answer(dev.snug(["run", "--root", "-w", "/", "sh", "-c", &deep]));
+    let removed = bed.snug("tester").args(["rm", "-f", dev.name()]).run().unwrap().ends_with(0);
+    let told = removed.err();
+    assert!(told.contains("warning") && told.contains(&name) && told.contains("more than 64"), "{told}");
+}
+
+#[test]
 fn a_guest_that_reboots_itself_has_them_again() {
     let bed = Bed::require();
     let dev = fresh(&bed, "tester", "places-reboot", common::DEBIAN_13);

@@ -42,7 +42,7 @@ pub enum ArchiveError {
     #[error("the stream broke: {0}")]
     Stream(#[source] io::Error),
     /// Something that the guest's agent never writes: it is not the agent that answers.
-    #[error("the container sent an archive that is refused: {problem} ({entry})")]
+    #[error("the container sent an archive that is refused: {problem}{}", about(entry))]
     Refused {
         /// What is wrong.
         problem: &'static str,
@@ -61,6 +61,10 @@ impl ArchiveError {
     fn refused(problem: &'static str, entry: &[u8]) -> Self {
         Self::Refused { problem, entry: shown(entry) }
     }
+}
+
+fn about(entry: &str) -> String {
+    if entry.is_empty() { String::new() } else { format!(" ({entry})") }
 }
 
 fn shown(entry: &[u8]) -> String {

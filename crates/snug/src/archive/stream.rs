@@ -54,7 +54,7 @@ impl<R: Read> Entries<R> {
         loop {
             self.pass_over()?;
             let Some(header) = self.header()? else { return Ok(None) };
-            let size = header.entry_size().map_err(ArchiveError::Stream)?;
+            let size = header.entry_size().map_err(malformed)?;
             self.left = size;
             self.filling = size.next_multiple_of(BLOCK as u64).saturating_sub(size);
             match header.entry_type() {
@@ -114,7 +114,7 @@ impl<R: Read> Entries<R> {
             .map(|(at, byte)| if (148..156).contains(&at) { 32 } else { u32::from(*byte) })
             .sum();
         let header = Header::from_byte_slice(&block).clone();
-        if header.cksum().map_err(ArchiveError::Stream)? != sum {
+        if header.cksum().map_err(malformed)? != sum {
             return Err(ArchiveError::refused("a header with a wrong sum", b""));
         }
         Ok(Some(header))
@@ -137,16 +137,14 @@ impl<R: Read> Entries<R> {
     fn sparse(&mut self, header: &Header, path: &[u8]) -> Result<(Vec<Piece>, u64), ArchiveError> {
         let refused = |problem| ArchiveError::refused(problem, path);
         let gnu = header.as_gnu().ok_or_else(|| refused("a sparse file of an unknown kind"))?;
-        let length = gnu.real_size().map_err(ArchiveError::Stream)?;
+        let length = gnu.real_size().map_err(malformed)?;
         let mut pieces = Vec::new();
         let mut end = 0;
         let mut data = 0_u64;
         let mut add = |given: &[GnuSparseHeader]| {
             for piece in given.iter().filter(|piece| !piece.is_empty()) {
-                let (offset, count) = (
-                    piece.offset().map_err(ArchiveError::Stream)?,
-                    piece.length().map_err(ArchiveError::Stream)?,
-                );
+                let (offset, count) =
+                    (piece.offset().map_err(malformed)?, piece.length().map_err(malformed)?);
                 let next = offset.checked_add(count).filter(|next| *next <= length && offset >= end);
                 end = next.ok_or_else(|| refused("a sparse file whose pieces do not fit"))?;
                 data = data.saturating_add(count);
@@ -170,4 +168,9 @@ impl<R: Read> Entries<R> {
         }
         Ok((pieces, length))
     }
+}
+
+/// The words of the tar crate say nothing to a user.
+fn malformed(_: io::Error) -> ArchiveError {
+    ArchiveError::refused("a header that is none", b"")
 }

@@ -3,34 +3,41 @@
 //! The guest may be hostile. Nothing is written but below the one name that the copy gets: no absolute path, no `..`, no
 //! link is followed, none that points out of the copy is made, no device, no setuid bit.
 
-use std::collections::HashSet;
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
-use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps, fchmod, futimens, linkat, openat, symlinkat};
+use rustix::fs::{Mode, Timespec, Timestamps, fchmod, futimens, symlinkat};
 use tar::EntryType;
 
-use super::place::{Root, make_way};
+use super::place::{NewFile, Root, make_way};
 use super::stream::{Entries, Entry};
 use super::{ArchiveError, Skipped, is_plain, shown};
 
 /// Deepest directory: each component costs a descriptor's opening.
 const DEEPEST: usize = 512;
+/// Bytes of directories' names that are kept in mind: those of a million ordinary ones.
+const MOST_NAMES: usize = 128 << 20;
+/// Entries that are named because they were left out; the rest is counted.
+const MOST_NAMED: usize = 1000;
+/// Bytes of their names that are shown.
+const LONGEST_SHOWN: usize = 1024;
 
 /// Reads a stream and writes what it holds into `directory`, under the name `name` instead of the one that the guest
-/// chose.
+/// chose, with its modes less the umask. A file is there when it is whole.
 pub fn unpack(stream: impl Read, directory: OwnedFd, name: &OsStr) -> Result<Vec<Skipped>, ArchiveError> {
     let mut unpacker = Unpacker {
         root: Root::new(directory),
         name: name.to_owned(),
         top: None,
-        files: HashSet::new(),
-        directories: Vec::new(),
+        umask: umask(),
+        directories: BTreeMap::new(),
+        names: 0,
         skipped: Vec::new(),
+        unnamed: 0,
     };
     let mut entries = Entries::new(stream);
     while let Some(entry) = entries.next()? {
@@ -47,11 +54,14 @@ struct Unpacker {
     name: OsString,
     /// First component of all of the guest's paths.
     top: Option<OsString>,
-    /// Files that came in this stream: hard links may name these alone.
-    files: HashSet<Vec<OsString>>,
+    umask: u32,
     /// Directories with their final modes and times: set at the end, when nothing is written into them any more.
-    directories: Vec<(Vec<OsString>, u32, u64)>,
+    directories: BTreeMap<Vec<OsString>, (u32, u64)>,
+    /// Bytes of their names.
+    names: usize,
     skipped: Vec<Skipped>,
+    /// Of how many the names were not kept.
+    unnamed: u64,
 }
 
 impl Unpacker {
@@ -62,21 +72,19 @@ impl Unpacker {
         let Some((name, above)) = components.split_last() else {
             return Err(ArchiveError::refused("an empty path", path));
         };
-        let mode = header.mode().unwrap_or(0o600) & 0o777;
+        let mode = header.mode().unwrap_or(0o600) & 0o777 & !self.umask;
         let time = header.mtime().unwrap_or(0);
         match header.entry_type() {
             EntryType::Directory => {
                 self.root.directory(&components).map_err(host)?;
-                self.directories.push((components, mode | 0o700, time));
+                self.remember(path, components, (mode | 0o700, time))?;
             }
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
                 let directory = self.root.directory(above).map_err(host)?;
-                make_way(&directory, name).map_err(host)?;
                 write_file(entries, entry, &directory, name, mode, time).map_err(|error| match error {
                     Failure::Host(source) => host(source),
                     Failure::Stream(source) => ArchiveError::Stream(source),
                 })?;
-                self.files.insert(components);
             }
             EntryType::Symlink if above.is_empty() => return Err(ArchiveError::Link(link.clone())),
             EntryType::Symlink => match link_problem(link, above.len()) {
@@ -88,24 +96,6 @@ impl Unpacker {
                         .map_err(|error| host(error.into()))?;
                 }
             },
-            EntryType::Link => {
-                let target = self.components(link)?;
-                let Some((target_name, target_above)) = target.split_last() else {
-                    return Err(ArchiveError::refused("an empty link", path));
-                };
-                if !self.files.contains(&target) {
-                    return Err(ArchiveError::refused(
-                        "a hard link to a file that did not come with it",
-                        path,
-                    ));
-                }
-                let from = self.root.directory(target_above).map_err(host)?;
-                let to = self.root.directory(above).map_err(host)?;
-                make_way(&to, name).map_err(host)?;
-                linkat(&from, target_name.as_os_str(), &to, name.as_os_str(), AtFlags::empty())
-                    .map_err(|error| host(error.into()))?;
-                self.files.insert(components);
-            }
             EntryType::Char | EntryType::Block => self.skip(path, "a device node"),
             EntryType::Fifo => self.skip(path, "a named pipe"),
             _ => return Err(ArchiveError::refused("an entry of an unknown kind", path)),
@@ -138,12 +128,38 @@ impl Unpacker {
         Ok(components)
     }
 
-    fn skip(&mut self, path: &[u8], reason: &'static str) {
-        self.skipped.push(Skipped { entry: shown(path), reason: reason.to_owned() });
+    fn remember(
+        &mut self,
+        path: &[u8],
+        directory: Vec<OsString>,
+        what: (u32, u64),
+    ) -> Result<(), ArchiveError> {
+        let size = directory.iter().map(|name| name.len() + size_of::<OsString>()).sum::<usize>();
+        if self.directories.insert(directory, what).is_none() {
+            self.names += size;
+        }
+        if self.names > MOST_NAMES {
+            return Err(ArchiveError::refused("more directories than can be kept in mind", path));
+        }
+        Ok(())
     }
 
-    fn finish(self) -> Result<Vec<Skipped>, ArchiveError> {
-        for (components, mode, time) in self.directories.into_iter().rev() {
+    fn skip(&mut self, path: &[u8], reason: &'static str) {
+        if self.skipped.len() == MOST_NAMED {
+            self.unnamed += 1;
+            return;
+        }
+        let entry = shown(&path[..path.len().min(LONGEST_SHOWN)]);
+        self.skipped.push(Skipped { entry, reason: reason.to_owned() });
+    }
+
+    fn finish(mut self) -> Result<Vec<Skipped>, ArchiveError> {
+        if self.unnamed > 0 {
+            let entry = format!("{} more", self.unnamed);
+            self.skipped.push(Skipped { entry, reason: "too many to name them".to_owned() });
+        }
+        // What lies in one comes after it.
+        for (components, (mode, time)) in self.directories.into_iter().rev() {
             let host = |source: io::Error| ArchiveError::Host { path: components.iter().collect(), source };
             let directory = self.root.directory(&components).map_err(host)?;
             fchmod(&directory, Mode::from_raw_mode(mode)).map_err(|error| host(error.into()))?;
@@ -187,10 +203,8 @@ fn write_file<R: Read>(
     mode: u32,
     time: u64,
 ) -> Result<(), Failure> {
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = openat(directory, name, flags, Mode::RUSR | Mode::WUSR)
-        .map_err(|error| Failure::Host(error.into()))?;
-    let mut file = File::from(file);
+    let new = NewFile::create(directory, name).map_err(Failure::Host)?;
+    let mut file = &new.file;
     let mut buffer = vec![0; 128 << 10];
     for (offset, length) in &entry.pieces {
         file.seek(SeekFrom::Start(*offset)).map_err(Failure::Host)?;
@@ -204,8 +218,16 @@ fn write_file<R: Read>(
     }
     // A hole at the end, which is written as a piece without length or not at all.
     file.set_len(entry.length).map_err(Failure::Host)?;
-    fchmod(&file, Mode::from_raw_mode(mode)).map_err(|error| Failure::Host(error.into()))?;
-    set_time(&file, time).map_err(Failure::Host)
+    fchmod(file, Mode::from_raw_mode(mode)).map_err(|error| Failure::Host(error.into()))?;
+    set_time(file, time).map_err(Failure::Host)?;
+    new.appear().map_err(Failure::Host)
+}
+
+/// The process' mask, which can be read only by setting it; no other thread makes files.
+fn umask() -> u32 {
+    let mask = rustix::process::umask(Mode::empty());
+    rustix::process::umask(mask);
+    mask.as_raw_mode()
 }
 
 fn set_time(file: impl std::os::fd::AsFd, seconds: u64) -> io::Result<()> {

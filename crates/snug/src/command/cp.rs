@@ -27,8 +27,8 @@ use crate::{completion, words};
 
 /// Copy files into a container or out of it
 ///
-/// One side is NAME:/PATH (or :/PATH for the default container). Directories are copied whole. Modes and times are kept;
-/// in the container the files belong to you, or to root with --root.
+/// One side is NAME:/PATH (or :/PATH for the default container). Directories are copied whole. Modes (less the umask) and
+/// times are kept; in the container the files belong to you, or to root with --root.
 #[derive(Debug, Args)]
 pub struct CpArgs {
     /// What is copied
@@ -46,6 +46,9 @@ pub struct CpArgs {
 
 /// Links that are followed one after the other, as the kernel does (path_resolution(7)).
 const LONGEST_CHAIN: usize = 40;
+
+/// Statuses of the agent, and of `snug run` in its place, with which they have told what went wrong.
+const TOLD: [i32; 5] = [1, NO_PERMISSION as i32, 125, 126, 127];
 
 /// A side of the copy.
 #[derive(Debug, PartialEq, Eq)]
@@ -173,16 +176,19 @@ fn copy_out(context: &Context, guest: &Guest<'_>, path: &Path, host: &Path) -> R
         let mut counted = Counted { inner: stdout, line: progress.line("copying"), total: 0, shown: 0 };
         let unpacked = unpack(&mut counted, directory, name);
         drop(counted);
-        let sent = guest.end(context, &mut child)?;
+        let ended = guest.end(context, &mut child);
+        // Why nothing more was read of it comes first: the agent dies of that, or tells that nobody reads.
         match unpacked {
             Err(ArchiveError::Link(target)) => {
                 let target = OsString::from_vec(target);
                 path = path.parent().unwrap_or(Path::new("/")).join(target);
             }
             // What came is there; the guest said on standard error what it could not read.
-            Ok(skipped) => return Ok(tell(context, &skipped) && sent),
+            Ok(skipped) => return Ok(tell(context, &skipped) && ended?),
             // The guest said on standard error why it sent nothing, or too little.
-            Err(ArchiveError::Empty | ArchiveError::Stream(_)) if !sent => return Ok(false),
+            Err(error @ (ArchiveError::Empty | ArchiveError::Stream(_))) => {
+                return if ended? { Err(failed(&error)) } else { Ok(false) };
+            }
             Err(error) => return Err(failed(&error)),
         }
     }
@@ -226,10 +232,21 @@ impl Guest<'_> {
         if status.code() == Some(NO_PERMISSION.into()) && !self.root {
             context.printer.hint("`--root` reads and writes as root of the container");
         }
-        if let Some(signal) = status.signal() {
-            return Err(CommandError::failed(format!("the copy was ended by signal {signal}")));
+        match (status.code(), status.signal()) {
+            (Some(0), _) => Ok(true),
+            // It has told why, as `snug run` has.
+            (Some(code), _) if TOLD.contains(&code) => Ok(false),
+            (Some(code), _) => {
+                Err(CommandError::failed(format!("the copy's end in {} ended with status {code}", self.name)))
+            }
+            (None, signal) => {
+                let signal = signal.unwrap_or_default();
+                Err(CommandError::failed(format!(
+                    "the copy's end in {} was ended by signal {signal}",
+                    self.name
+                )))
+            }
         }
-        Ok(status.success())
     }
 }
 

@@ -52,7 +52,7 @@ pub fn execute(context: &Context, args: RmArgs) -> Result<ExitCode, CommandError
         }
     }
     let options = || args.dry_run.options().switch("force", args.force);
-    let wording = Wording { done: "removed", none: "there is no container" };
+    let wording = Wording { done: "removed", none: "there is no container", warns: true };
     let change = |name: &str| Change::remove(name, options()).uncancellable();
     let removed = several::execute(context, &bus, &names, change, &wording)?;
     Ok(if refused.is_empty() { removed } else { ExitCode::from(1) })

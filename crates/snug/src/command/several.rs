@@ -14,6 +14,8 @@ pub struct Wording {
     pub done: &'static str,
     /// What is said when there is none to do it to.
     pub none: &'static str,
+    /// Whether what the daemon wants known is told without a terminal, too: nobody can look it up later.
+    pub warns: bool,
 }
 
 /// Carries out one change a name.
@@ -49,7 +51,11 @@ pub fn execute(
                 } else {
                     show_plan(context.printer, &ended.plan)?;
                 }
-                show_notices(context, &ended.notices);
+                if wording.warns {
+                    ended.notices.iter().for_each(|notice| context.printer.warning(notice));
+                } else {
+                    show_notices(context, &ended.notices);
+                }
             }
             Err(error) => {
                 if let Kind::Cancelled(signal) = error.kind {

@@ -40,6 +40,6 @@ pub fn execute(context: &Context, args: StartArgs) -> Result<ExitCode, CommandEr
     } else {
         args.targets.resolve(&bus, |container| !container.is_running())?
     };
-    let wording = Wording { done: "started", none: "no container is to be started" };
+    let wording = Wording { done: "started", none: "no container is to be started", warns: false };
     several::execute(context, &bus, &names, |name| Change::start(name, args.dry_run.options()), &wording)
 }

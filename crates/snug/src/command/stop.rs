@@ -29,6 +29,6 @@ pub fn execute(context: &Context, args: StopArgs) -> Result<ExitCode, CommandErr
     let bus = context.bus()?;
     let names = args.targets.resolve(&bus, |container| container.state != "stopped")?;
     let options = || args.stopping.add_to(args.dry_run.options());
-    let wording = Wording { done: "stopped", none: "no container is running" };
+    let wording = Wording { done: "stopped", none: "no container is running", warns: false };
     several::execute(context, &bus, &names, |name| Change::stop(name, options()), &wording)
 }
