@@ -6,6 +6,8 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
+use crate::host_session;
+
 /// Names that do not pass, each with the reason. `*` stands for any characters.
 pub const HOST_VARIABLES: &[(&str, &str)] = &[
     ("HOME", "the guest's account has its own"),
@@ -25,7 +27,7 @@ pub const HOST_VARIABLES: &[(&str, &str)] = &[
     ("XDG_VTNR", "the host's login session"),
     ("XDG_DATA_DIRS", "the host's system directories"),
     ("XDG_CONFIG_DIRS", "the host's system directories"),
-    ("DBUS_*", "the host's buses; the grant `session` brings the session bus"),
+    ("DBUS_*", "the host's buses"),
     ("DISPLAY", "the grant `session` brings it"),
     ("WAYLAND_*", "the grant `session` brings it"),
     ("XAUTHORITY", "the grant `session` brings it"),
@@ -102,23 +104,40 @@ pub fn belongs_to_host(name: &OsStr) -> bool {
     })
 }
 
-/// The caller's environment as `KEY=VALUE`, less what belongs to the host. `clean` or an untrusted guest get only what
-/// is needed to draw on the terminal.
-pub fn passed(
-    variables: impl Iterator<Item = (OsString, OsString)>,
-    trusted: bool,
-    clean: bool,
-) -> Vec<Vec<u8>> {
+/// How much of the caller's environment a command gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// What is needed to draw on the terminal.
+    Terminal,
+    /// All that does not belong to the host.
+    Caller,
+    /// The same, and the caller's session, whose paths are the guest's.
+    Session,
+}
+
+/// The caller's environment as `KEY=VALUE`, less what belongs to the host.
+pub fn passed(variables: impl Iterator<Item = (OsString, OsString)>, extent: Extent) -> Vec<Vec<u8>> {
+    let passes = |name: &OsStr| match extent {
+        Extent::Terminal => UNTRUSTED_VARIABLES.iter().any(|known| name == *known),
+        Extent::Caller => !belongs_to_host(name),
+        Extent::Session => {
+            host_session::VARIABLES.iter().any(|known| name == *known) || !belongs_to_host(name)
+        }
+    };
     variables
-        .filter(|(name, _)| {
-            if trusted && !clean {
-                !belongs_to_host(name)
-            } else {
-                UNTRUSTED_VARIABLES.iter().any(|known| name == known)
-            }
+        .filter(|(name, _)| passes(name))
+        .map(|(name, value)| {
+            joined((name, if extent == Extent::Session { host_session::translated(value) } else { value }))
         })
-        .map(joined)
         .collect()
+}
+
+/// Sets a variable in the place of one of that name.
+pub fn set(environment: &mut Vec<Vec<u8>>, name: OsString, value: &OsStr) {
+    let variable = joined((name, value.to_owned()));
+    let name = variable.split_inclusive(|byte| *byte == b'=').next().unwrap_or_default().to_vec();
+    environment.retain(|present| !present.starts_with(&name));
+    environment.push(variable);
 }
 
 /// `KEY=VALUE`.
@@ -141,7 +160,7 @@ mod tests {
     #[test]
     fn values_pass_with_their_bytes_unchanged() {
         let odd = b"a\"b$c`d\ne\\\xff'".to_vec();
-        let passed = passed(variables(&[("ODD", &odd), ("HOME", b"/x")]).into_iter(), true, false);
+        let passed = passed(variables(&[("ODD", &odd), ("HOME", b"/x")]).into_iter(), Extent::Caller);
         assert_eq!(passed, vec![[b"ODD=".to_vec(), odd].concat()]);
     }
 
@@ -157,8 +176,20 @@ mod tests {
     }
 
     #[test]
+    fn a_session_brings_what_else_stays_with_the_paths_of_the_guest() {
+        let all = variables(&[
+            ("SSH_AUTH_SOCK", b"/run/user/7/a"),
+            ("DBUS_SYSTEM_BUS_ADDRESS", b"x"),
+            ("E", b"/run/user/7/e"),
+        ]);
+        assert_eq!(passed(all.clone().into_iter(), Extent::Caller), [b"E=/run/user/7/e"]);
+        let wanted = ["SSH_AUTH_SOCK=/var/lib/snug/session/user/7/a", "E=/var/lib/snug/session/user/7/e"];
+        assert_eq!(passed(all.into_iter(), Extent::Session), wanted.map(|text| text.as_bytes().to_vec()));
+    }
+
+    #[test]
     fn an_untrusted_guest_learns_only_how_to_draw() {
         let all = variables(&[("TERM", b"xterm"), ("PATH", b"/bin"), ("AWS_SECRET", b"s"), ("LANG", b"C")]);
-        assert_eq!(passed(all.into_iter(), false, false), vec![b"TERM=xterm".to_vec()]);
+        assert_eq!(passed(all.into_iter(), Extent::Terminal), vec![b"TERM=xterm".to_vec()]);
     }
 }

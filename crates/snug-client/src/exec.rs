@@ -5,8 +5,11 @@ use std::os::fd::{BorrowedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use snug_wire::message::{Exec, PROTOCOL, Terminal as WireTerminal, User as WireUser};
+use snug_wire::policy::Policy;
 
 use crate::console::{self, Wiring};
+use crate::environment::Extent;
+use crate::host_session::HostSession;
 use crate::request::{Error, Request, TerminalChoice, User};
 use crate::stream::{self, Streams};
 use crate::terminal::Terminal;
@@ -44,12 +47,12 @@ pub fn exec_of(
     streams: &Streams,
     terminal: Option<&Terminal>,
     wiring: &Wiring,
-    trusted: bool,
+    policy: &Policy,
 ) -> Result<Exec, Error> {
     Ok(Exec {
         protocol: PROTOCOL,
         argv: request.argv.iter().map(|word| word.as_bytes().to_vec()).collect(),
-        environment: environment::passed(env::vars_os(), trusted, request.clean),
+        environment: environment_of(request, policy),
         overrides: request.overrides.iter().cloned().map(environment::joined).collect(),
         clean: request.clean,
         login: request.login,
@@ -65,11 +68,29 @@ pub fn exec_of(
             size: terminal.map(Terminal::size).unwrap_or_default(),
             modes: console::initial_modes(terminal, wiring),
             terminfo: terminfo::entry(),
-            relayed: !trusted,
+            relayed: !policy.trusted,
         }),
         umask: limits::umask(),
         limits: limits::current(),
         ignored: startup::ignored_signals(),
         further: streams.further.clone(),
     })
+}
+
+fn environment_of(request: &Request, policy: &Policy) -> Vec<Vec<u8>> {
+    // Who is somebody else in the guest has no session of the caller's, as with sudo on the host.
+    let extent = match request.user {
+        _ if !policy.trusted || request.clean => Extent::Terminal,
+        User::Owner if policy.session => Extent::Session,
+        _ => Extent::Caller,
+    };
+    let mut passed = environment::passed(env::vars_os(), extent);
+    if extent == Extent::Session {
+        let session =
+            HostSession { variable: |name: &str| env::var_os(name), uid: rustix::process::getuid().as_raw() };
+        for (name, value) in session.variables() {
+            environment::set(&mut passed, name, &value);
+        }
+    }
+    passed
 }

@@ -7,6 +7,8 @@
 //! | [`request`] | what is to be run, and how it ended |
 //! | [`startup`] | what the process was given before Rust's runtime changed it |
 //! | [`environment`] | which variables belong to the host |
+//! | [`host_session`] | the caller's display, sound, bus and agents, as a guest finds them |
+//! | [`xauthority`] | the cookies of X displays |
 //! | [`stream`] | what each descriptor is, and what may become of it |
 //! | [`directory`] | the caller's directory and its identity |
 //! | [`limits`] | resource limits and umask |
@@ -16,6 +18,7 @@
 //! | [`guest_terminal`] | the guest's terminal, seen and steered through its master |
 //! | [`screen`] | what the guest's terminal shows, on the caller's |
 //! | [`pipeline`] | the other programs of the caller's job that use its terminal |
+//! | [`announcement`] | what the terminal emulator is told of the container |
 //! | [`console`] | the caller's terminal joined to the command's |
 //! | [`signal_keys`] | the keys that send signals, and which was typed last |
 //! | [`insistence`] | when a client ends although its command does not |
@@ -24,11 +27,13 @@
 //! | [`exec`] | what the agent is asked: a request, with what the caller's process is and has |
 //! | [`session`] | the conversation with the agent |
 
+pub mod announcement;
 pub mod console;
 pub mod directory;
 pub mod environment;
 pub mod exec;
 pub mod guest_terminal;
+pub mod host_session;
 pub mod insistence;
 pub mod limits;
 pub mod pipeline;
@@ -43,6 +48,7 @@ pub mod stream;
 pub mod terminal;
 pub mod terminfo;
 pub mod words;
+pub mod xauthority;
 
 pub use request::{Directory, Error, Outcome, Request, TerminalChoice, User, finish};
 pub use session::run;

@@ -68,6 +68,8 @@ pub struct Request {
     pub directory: Directory,
     /// Terminal or not.
     pub terminal: TerminalChoice,
+    /// The terminal is told of the container: a shell of it comes to the front.
+    pub announced: bool,
     /// Show no notices.
     pub quiet: bool,
 }

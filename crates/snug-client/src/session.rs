@@ -16,6 +16,7 @@ use snug_wire::message::{
 use snug_wire::policy::{Entry, Policy};
 use snug_wire::socket::{Connection, Descriptors, Filled, WireError, connect};
 
+use crate::announcement::Announcement;
 use crate::console::{Console, Peer, Wiring};
 use crate::exec::{exec_of, open_terminal, wiring_of};
 use crate::insistence::Insistence;
@@ -55,7 +56,7 @@ pub fn run(request: &Request) -> Result<Outcome, Error> {
     let streams = Streams::of_caller(policy.trusted, request.terminal, &request.argv)?;
     let terminal = streams.wants_terminal().then(|| open_terminal(&streams)).flatten();
     let wiring = wiring_of(&streams, request.terminal);
-    let exec = exec_of(request, &streams, terminal.as_ref(), &wiring, policy.trusted)?;
+    let exec = exec_of(request, &streams, terminal.as_ref(), &wiring, &policy)?;
     let socket = request.container_dir.join("guest/agent.sock");
     let mut session = Session {
         request,
@@ -70,6 +71,7 @@ pub fn run(request: &Request) -> Result<Outcome, Error> {
         settled: true,
         started: false,
         attached: false,
+        announcement: None,
         insistence: Insistence::default(),
     };
     session.send_request(exec)?;
@@ -77,6 +79,7 @@ pub fn run(request: &Request) -> Result<Outcome, Error> {
     // no request must not keep a terminal.
     let signals =
         Signals::block().map_err(|source| Error::System { what: "cannot receive signals", source })?;
+    session.announce();
     let result = session.converse(&signals);
     match session.console.take() {
         Some(mut console) => {
@@ -88,11 +91,16 @@ pub fn run(request: &Request) -> Result<Outcome, Error> {
                 _ => None,
             };
             console.finish();
+            // Before this process may die of the signal, too.
+            session.announcement = None;
             if let Some(signal) = typed {
                 signals::tell_job(signal);
             }
         }
-        None => drop(session.terminal.take()),
+        None => {
+            session.announcement = None;
+            drop(session.terminal.take());
+        }
     }
     result
 }
@@ -134,10 +142,25 @@ struct Session<'a> {
     started: bool,
     /// The relayed streams are connected.
     attached: bool,
+    announcement: Option<Announcement>,
     insistence: Insistence,
 }
 
 impl Session<'_> {
+    /// Where the command has the whole terminal.
+    fn announce(&mut self) {
+        let Some(terminal) = &self.terminal else { return };
+        // Such a one shows what it does not understand.
+        if env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb") {
+            return;
+        }
+        if self.request.announced && self.wiring.input && self.wiring.output && terminal.in_foreground() {
+            let terminal = terminal.as_fd().try_clone_to_owned().ok();
+            self.announcement =
+                terminal.and_then(|terminal| Announcement::new(terminal, &self.request.container));
+        }
+    }
+
     fn agent_error(&self, source: WireError) -> Error {
         Error::Agent { container: self.request.container.clone(), source }
     }
@@ -297,7 +320,13 @@ impl Session<'_> {
                 if whole_job {
                     signals.stop_others();
                 }
+                if let Some(announcement) = &self.announcement {
+                    announcement.pop();
+                }
                 signals::stop();
+                if let Some(announcement) = &self.announcement {
+                    announcement.push();
+                }
                 self.resume();
             }
             FromAgent::Exited(status) => return self.end(Outcome::Exited(status), signals),

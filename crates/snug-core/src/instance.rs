@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::grant::{Home, Network};
 use crate::name::ContainerName;
 use crate::owner::Account;
-use crate::paths::{GUEST_AGENT, GUEST_BIN, GUEST_PLACES, GUEST_RUN, Paths};
+use crate::paths::{GUEST_AGENT, GUEST_BIN, GUEST_PLACES, GUEST_RUN, GUEST_SESSION, Paths};
 use crate::spec::{OWNER_KEY, OwnerTag, PHASE_KEY, Phase, SPEC_KEY, Spec, TEMPORARY_KEY, TemporaryTag};
 
 /// Ids of one container: room for nested rootless maps.
@@ -34,8 +34,8 @@ const MANAGED_KEYS: [&str; 13] = [
 ];
 
 /// Devices that are Snug's.
-const MANAGED_DEVICES: [&str; 7] =
-    ["root", "snug-bin", "snug-run", "snug-sys", "snug-places", "home", "eth0"];
+const MANAGED_DEVICES: [&str; 8] =
+    ["root", "snug-bin", "snug-run", "snug-sys", "snug-places", "snug-session", "home", "eth0"];
 
 /// Keys and values of a device.
 pub type Device = BTreeMap<String, String>;
@@ -241,6 +241,11 @@ fn devices(spec: &Spec, owner: &Account, facts: &InstanceFacts) -> BTreeMap<Stri
     if spec.grants.places() {
         let places = mount(&paths.place_mounts(uid, name), Path::new(GUEST_PLACES), &[("recursive", "true")]);
         devices.insert("snug-places".to_owned(), places);
+    }
+    if spec.grants.session() {
+        let session =
+            mount(&paths.session_mounts(uid, name), Path::new(GUEST_SESSION), &[("recursive", "true")]);
+        devices.insert("snug-session".to_owned(), session);
     }
     match spec.grants.network() {
         Network::Nat | Network::Mirror => {

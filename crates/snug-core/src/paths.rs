@@ -20,6 +20,9 @@ pub const VENDOR_DIR: &str = or(option_env!("SNUG_VENDOR_DIR"), "/usr/lib/snug")
 pub const GUEST_BIN: &str = "/.snug/bin";
 /// In the guest: the agent's run directory.
 pub const GUEST_RUN: &str = "/.snug/run";
+/// In the guest: the host's runtime directories and X11 sockets. The same as `snug_wire::session::DIRECTORY`
+/// (a test of `snugd` compares them).
+pub const GUEST_SESSION: &str = "/.snug/session";
 /// In the guest: where the host's shared places are mounted, for the agent to put each where it belongs.
 pub const GUEST_PLACES: &str = "/.snug/places";
 /// In the guest: the agent.
@@ -142,6 +145,12 @@ impl Paths {
     #[must_use]
     pub fn place_mounts(&self, uid: Uid, name: &ContainerName) -> PathBuf {
         self.mounts_dir(uid, name).join("places")
+    }
+
+    /// `…/NAME/mounts/session`: directories for the host's runtime directories and X11 sockets, for Incus' disk device.
+    #[must_use]
+    pub fn session_mounts(&self, uid: Uid, name: &ContainerName) -> PathBuf {
+        self.mounts_dir(uid, name).join("session")
     }
 
     /// `STATE/host-net`: the host's network namespace, bound to a file for `network=host`.

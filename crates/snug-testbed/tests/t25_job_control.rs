@@ -245,3 +245,23 @@ fn enter_gives_a_login_shell_in_the_callers_directory() {
     pty.until("login-/home/tester-jobs\r\n").unwrap();
     pty.ends_with(7);
 }
+
+#[test]
+fn the_terminal_knows_while_a_containers_shell_is_in_front_and_of_no_single_command() {
+    let (push, pop) = ("\x1b]777;container;push;jobs;snug\x1b\\", "\x1b]777;container;pop;;\x1b\\");
+    let mut pty = host_shell();
+    pty.line("snug enter -- sh -c 'echo now; kill -STOP $$; echo again; read x'").unwrap();
+    let before = pty.until("now\r\n").unwrap();
+    assert!(before.contains(push) && !before.contains(pop), "{before:?}");
+    let stopped = pty.until("host> ").unwrap();
+    assert!(stopped.contains(pop), "{stopped:?}");
+    pty.line("fg").unwrap();
+    let again = pty.until("again\r\n").unwrap();
+    assert!(again.contains(push), "{again:?}");
+    pty.write("\x03").unwrap();
+    let ended = pty.until("host> ").unwrap();
+    assert!(ended.contains(pop) && !ended.contains(push), "{ended:?}");
+    pty.line("snug run true").unwrap();
+    assert!(!pty.until("host> ").unwrap().contains("777"));
+    leave(pty);
+}

@@ -361,6 +361,33 @@ fn what_is_plugged_into_the_host_is_in_its_containers_at_once() {
 }
 
 #[test]
+fn a_container_that_runs_has_each_session_of_its_owner_and_none_between_two() {
+    let bed = Bed::require();
+    let host = host(&bed);
+    let uid = answer(host.root(&format!("id -u {USER}")));
+    snug(&host, &format!("create --image {NO_INIT} dev")).run().unwrap().success();
+    let alone =
+        format!("runuser -u {USER} -- env HOME=/home/{USER} snug run -c dev -w / -- ls /.snug/session/user");
+    for _ in 0..2 {
+        // logind waits ten seconds for the next login.
+        eventually("the session ends", || {
+            host.root(&format!("! test -e /run/user/{uid}")).run().unwrap().code() == 0
+        });
+        assert_eq!(answer(host.root(&alone)), "");
+        // The path is the same on both sides.
+        let line = format!(
+            "export SSH_AUTH_SOCK=/run/user/{uid}/systemd/private; \
+             snug run -c dev -w / -- sh -c 'echo $SSH_AUTH_SOCK; stat -Lc %i $SSH_AUTH_SOCK'; \
+             stat -Lc %i /var/lib/snug/session/user/{uid}/systemd/private"
+        );
+        let said = answer(host.login(USER, &line));
+        let lines: Vec<&str> = said.lines().collect();
+        assert_eq!(lines[0], format!("/var/lib/snug/session/user/{uid}/systemd/private"));
+        assert!(lines.len() == 3 && lines[1] == lines[2], "{said}");
+    }
+}
+
+#[test]
 fn the_hosts_time_zone_and_language_are_the_containers_from_its_next_start_on() {
     let bed = Bed::require();
     let host = host(&bed);

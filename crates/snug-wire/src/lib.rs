@@ -8,6 +8,7 @@
 //! | [`socket`] | a stream socket that carries messages and file descriptors, with deadlines |
 //! | [`policy`] | the file that tells a client how far to trust a guest |
 //! | [`provision`] | the file that tells the agent whom it serves |
+//! | [`session`] | where a guest has what its owner's session on the host consists of |
 //! | [`pack`] | files as the tar streams of `snug cp` |
 //!
 //! # The protocol
@@ -39,5 +40,6 @@ pub mod message;
 pub mod pack;
 pub mod policy;
 pub mod provision;
+pub mod session;
 pub mod socket;
 mod sparse;

@@ -22,6 +22,8 @@ pub struct Policy {
     pub trusted: bool,
     /// How to get in.
     pub entry: Entry,
+    /// The container has its owner's session ([`crate::session`]).
+    pub session: bool,
 }
 
 impl Policy {
@@ -32,6 +34,7 @@ impl Policy {
         for line in text.lines() {
             match line.split_once('=') {
                 Some(("trusted", "yes")) => policy.trusted = true,
+                Some(("session", "yes")) => policy.session = true,
                 // A way that is not known here is not the short one.
                 Some(("entry", way)) if way != "direct" => policy.entry = Entry::Daemon,
                 _ => {}
@@ -45,7 +48,8 @@ impl fmt::Display for Policy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "version=1")?;
         writeln!(f, "trusted={}", if self.trusted { "yes" } else { "no" })?;
-        writeln!(f, "entry={}", if self.entry == Entry::Daemon { "daemon" } else { "direct" })
+        writeln!(f, "entry={}", if self.entry == Entry::Daemon { "daemon" } else { "direct" })?;
+        writeln!(f, "session={}", if self.session { "yes" } else { "no" })
     }
 }
 
@@ -57,8 +61,10 @@ mod tests {
     fn what_is_written_is_read_again() {
         for trusted in [false, true] {
             for entry in [Entry::Direct, Entry::Daemon] {
-                let policy = Policy { trusted, entry };
-                assert_eq!(Policy::parse(&policy.to_string()), policy);
+                for session in [false, true] {
+                    let policy = Policy { trusted, entry, session };
+                    assert_eq!(Policy::parse(&policy.to_string()), policy);
+                }
             }
         }
     }

@@ -29,6 +29,9 @@ pub struct Provision {
     /// Directories of the host that the guest has in the place of its own.
     #[serde(default)]
     pub places: Vec<Place>,
+    /// The host's session is at [`crate::session::DIRECTORY`].
+    #[serde(default)]
+    pub session: bool,
     /// Directories, relative to the owner's home or absolute, that are the container's own although the home is shared.
     #[serde(default)]
     pub private: Vec<PathBuf>,

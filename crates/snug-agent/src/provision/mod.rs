@@ -12,6 +12,7 @@
 //! | [`mounts`] | mounting |
 //! | [`network`] | the interfaces' addresses |
 //! | [`reserve`] | room that is kept on a bounded disk |
+//! | [`session`] | the host's gpg-agent and displays, where programs look for them |
 //! | [`systemd`] | what only a guest with systemd needs |
 //! | [`systemd_cleaners`] | its cleaners, kept from the host's places |
 
@@ -25,6 +26,7 @@ pub mod mounts;
 mod network;
 mod owner;
 mod reserve;
+pub mod session;
 pub mod systemd;
 mod systemd_cleaners;
 
@@ -63,6 +65,8 @@ fn steps(guest: &Guest, provision: &Provision, init: Kind) -> Vec<Step> {
         ("home", home::make(guest, provision)),
         ("reserve", reserve::keep(guest, provision)),
         ("runtime directory", owner::make_runtime_directory(guest, provision)),
+        ("session", session::make_links(guest, provision)),
+        ("gpg-agent", session::find_gpg_agent(guest, provision, init)),
     ];
     let islands = islands::make(guest, provision);
     // Without them the owner's manager would start the units of the host's session a second time.
@@ -100,6 +104,7 @@ pub(crate) mod tests {
             resolv_conf: None,
             network: None,
             places: Vec::new(),
+            session: false,
             private: Vec::new(),
             home_shared: true,
             trusted: true,

@@ -35,7 +35,7 @@ use crate::cgroup::{Group, Tree};
 use crate::console;
 use crate::control::{self, Order, Request};
 use crate::places::{Guest, Places};
-use crate::provision::host_places;
+use crate::provision::{self, host_places};
 use crate::server;
 use crate::sys::door::Door;
 use crate::sys::{descriptor, memory, process, signal, timespec};
@@ -74,13 +74,15 @@ impl Context {
         self.provision.as_ref().is_some_and(|provision| provision.trusted)
     }
 
-    /// Puts those of the host's places into the guest that had to wait for its early boot, which is done.
+    /// Puts what had to wait for the guest's early boot, which is done, into the guest.
     pub fn share_late(&self) {
+        let Some(provision) = &self.provision else { return };
         let is_late = fs::read_to_string(self.places.boot()).is_ok_and(|boot| boot == server::BY_OPENRC);
-        if let Some(provision) = self.provision.as_ref().filter(|_| is_late)
-            && let Err(error) = host_places::make_late(&self.guest, provision)
-        {
+        if is_late && let Err(error) = host_places::make_late(&self.guest, provision) {
             console::say(format_args!("the host's places: {error}"));
+        }
+        if let Err(error) = provision::session::find_displays(&self.guest, provision) {
+            console::say(format_args!("displays: {error}"));
         }
     }
 

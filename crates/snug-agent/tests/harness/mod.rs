@@ -72,6 +72,7 @@ impl Agent {
             resolv_conf: None,
             network: None,
             places: Vec::new(),
+            session: false,
             private: Vec::new(),
             home_shared: true,
             trusted: options.trusted,

@@ -108,7 +108,7 @@ mod tests {
                 "private=.config/systemd/user Configuration Given",
                 "private=.x Asked Given",
                 "places Preset Off",
-                "session Preset Later",
+                "session Preset Off",
                 "gpu Preset Later",
                 "devices Preset Later",
                 "network=mirror Preset Later",

@@ -146,6 +146,12 @@ impl GrantSet {
         self.contains(&Grant::Places)
     }
 
+    /// The owner's session on the host.
+    #[must_use]
+    pub fn session(&self) -> bool {
+        self.contains(&Grant::Session)
+    }
+
     /// The islands in a shared home.
     #[must_use]
     pub fn islands(&self) -> Vec<&Path> {

@@ -134,7 +134,7 @@ const TABLE: &[Row] = rows! {
     "path"                  Mapping,  true,  IfWritableHome, IfUnreachable, later(None), "one directory or file of the host";
     "places"                None,     false, Yes,            No,            Support::Now, "/mnt, /media, /run/media, /srv, /tmp and /var/tmp of the host";
     "host"                  ReadOnly, false, Yes,            IfWritable,    later(None), "the host's root at /run/host";
-    "session"               None,     true,  Yes,            No,            later(None), "the owner's session: display, sound, bus, agents";
+    "session"               None,     true,  Yes,            No,            Support::Now, "the owner's session: display, sound, agents";
     "wayland"               None,     true,  No,             No,            later(None), "Wayland windows";
     "x11"                   None,     true,  Yes,            No,            later(None), "X11 windows";
     "audio"                 None,     true,  No,             No,            later(None), "sound";

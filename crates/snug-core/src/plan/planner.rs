@@ -226,6 +226,9 @@ fn boot(name: &ContainerName, spec: &Spec, steps: &mut Vec<Step>) {
     if spec.grants.places() {
         steps.push(Step::MountPlaces { name: name() });
     }
+    if spec.grants.session() {
+        steps.push(Step::MountSession { name: name() });
+    }
     steps.push(Step::WriteProvision { name: name() });
     steps.push(Step::StartInstance { name: name() });
     steps.push(Step::WaitForAgent { name: name() });

@@ -67,6 +67,11 @@ pub enum Step {
         /// Whose.
         name: ContainerName,
     },
+    /// The host's runtime directories and X11 sockets, mounted where Incus' device has its source.
+    MountSession {
+        /// Whose.
+        name: ContainerName,
+    },
     /// The small tmpfs that the guest sees, with `provision.json` in it.
     WriteProvision {
         /// Whose.
@@ -152,7 +157,7 @@ impl Step {
         match self {
             Self::CreateInstance { name, .. } => Some(Self::DeleteInstance { name: name.clone() }),
             Self::PrepareRunDirectory { name } => Some(Self::RemoveRunDirectory { name: name.clone() }),
-            Self::MountHome { name } | Self::MountPlaces { name } => {
+            Self::MountHome { name } | Self::MountPlaces { name } | Self::MountSession { name } => {
                 Some(Self::UnmountAll { name: name.clone() })
             }
             Self::StartInstance { name } => {
@@ -205,6 +210,7 @@ impl Step {
             Self::PrepareRunDirectory { .. } => "prepare-run-directory",
             Self::MountHome { .. } => "mount-home",
             Self::MountPlaces { .. } => "mount-places",
+            Self::MountSession { .. } => "mount-session",
             Self::WriteProvision { .. } => "write-provision",
             Self::StartInstance { .. } => "start-instance",
             Self::Unfreeze { .. } => "unfreeze",
@@ -239,6 +245,7 @@ impl fmt::Display for Step {
             Self::PrepareRunDirectory { name } => write!(f, "prepare the run directory of '{name}'"),
             Self::MountHome { name } => write!(f, "mount the home for '{name}'"),
             Self::MountPlaces { name } => write!(f, "mount the host's places for '{name}'"),
+            Self::MountSession { name } => write!(f, "mount the host's session for '{name}'"),
             Self::WriteProvision { name } => write!(f, "write down for '{name}' whom it serves"),
             Self::StartInstance { name } => write!(f, "start '{name}'"),
             Self::Unfreeze { name } => write!(f, "thaw '{name}'"),

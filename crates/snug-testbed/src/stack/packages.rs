@@ -35,6 +35,18 @@ const NEEDED: &[(&[&str], &str)] = &[
     // Shells whose completion is tried.
     (&["zsh"], "zsh"),
     (&["fish"], "fish"),
+    // A desktop without a screen.
+    (&["weston"], "weston"),
+    (&["Xvfb"], "xvfb"),
+    (&["xauth"], "xauth"),
+    (&["pipewire"], "pipewire"),
+    (&["pipewire-pulse"], "pipewire-pulse"),
+    (&["wireplumber"], "wireplumber"),
+    (&["pactl"], "pulseaudio-utils"),
+    (&["ssh-agent"], "openssh-client"),
+    (&["gpg-agent"], "gpg-agent"),
+    (&["gpg-connect-agent"], "gpgconf"),
+    (&["gdbus"], "libglib2.0-bin"),
     // A client of the D-Bus interface that is not ours.
     (&["/usr/lib/python3/dist-packages/dbus/__init__.py"], "python3-dbus"),
     (&["/usr/lib/python3/dist-packages/gi/__init__.py"], "python3-gi"),

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "these are parts of tests: a panic fails the one that calls")]
 
 mod bus_script;
+mod desktop;
 mod host_file;
 mod temporary_user;
 mod terminal;
@@ -11,6 +12,7 @@ mod user_config;
 use std::time::{Duration, Instant};
 
 pub use bus_script::bus_script;
+pub use desktop::{Desktop, RunUser};
 pub use host_file::{BusPolicy, HostFile, SnugConfig};
 use serde_json::Value;
 use snug_testbed::session::snugd::Snugd;

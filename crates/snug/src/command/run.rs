@@ -131,6 +131,7 @@ impl HowArgs {
             clean: self.clean_env,
             login,
             early: self.early,
+            announced: or_home,
             user: match self.user {
                 Some(user) => User::Named(user),
                 None if self.root => User::Root,

@@ -21,6 +21,7 @@
 //! | [`readiness`] | descriptors that become readable |
 //! | [`rundir`] | the run directory of a container |
 //! | [`service_leftovers`] | what the services of killed guests left in `/tmp` |
+//! | [`session`] | the directories that a session has its sockets in |
 //! | [`space`] | free space |
 //! | [`subid`] | `/etc/subuid` and `/etc/subgid` |
 
@@ -42,5 +43,6 @@ pub mod process;
 pub mod readiness;
 pub mod rundir;
 pub mod service_leftovers;
+pub mod session;
 pub mod space;
 pub mod subid;

@@ -58,6 +58,14 @@ impl Detached {
         Self::clone_with(place, 0, libc::MS_PRIVATE)
     }
 
+    /// A copy of what is mounted at `place` without what is mounted below now; what is mounted there later comes.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn clone_of_one_following(place: BorrowedFd<'_>) -> Result<Self> {
+        Self::clone_with(place, 0, libc::MS_SLAVE)
+    }
+
     fn clone_with(place: BorrowedFd<'_>, extent: i32, propagation: u64) -> Result<Self> {
         let how = OpenTreeFlags::OPEN_TREE_CLONE
             | OpenTreeFlags::OPEN_TREE_CLOEXEC

@@ -181,10 +181,14 @@ pub fn stale(paths: &Paths, existing: &BTreeSet<(Uid, ContainerName)>) -> Result
 
 /// Removes the few directories that [`make`] made. Not recursive by intent: a mount that was not seen would be emptied.
 fn remove_tree(own: &Path) -> Result<()> {
-    let places = own.join("mounts/places");
-    let each_place = file::names_in(&places)?.into_iter().map(|name| places.join(name));
-    let others = ["mounts/places", "mounts/home", "mounts", "guest"].map(|name| own.join(name));
-    for path in each_place.chain(others).chain([own.to_owned()]) {
+    let mut inner = Vec::new();
+    for group in ["mounts/places", "mounts/session"] {
+        let group = own.join(group);
+        inner.extend(file::names_in(&group)?.into_iter().map(|name| group.join(name)));
+        inner.push(group);
+    }
+    let others = ["mounts/home", "mounts", "guest"].map(|name| own.join(name));
+    for path in inner.into_iter().chain(others).chain([own.to_owned()]) {
         match fs::remove_dir(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(Error::system(format!("remove {}", path.display()), error)),

@@ -85,6 +85,7 @@ impl Work {
             Step::PrepareRunDirectory { .. } => self.prepare_run_directory().await,
             Step::MountHome { .. } => self.mount_home().await,
             Step::MountPlaces { .. } => self.mount_places().await.map(drop),
+            Step::MountSession { .. } => self.mount_session().await,
             Step::WriteProvision { .. } => self.write_provision().await,
             Step::StartInstance { .. } => self.start_instance().await,
             Step::Unfreeze { .. } => self.unfreeze().await,

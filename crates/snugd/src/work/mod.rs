@@ -11,6 +11,7 @@
 //! | [`instance`] | steps on the Incus instance |
 //! | [`limits`] | settings against what the host has |
 //! | [`preparation`] | steps on the host |
+//! | [`session`] | the step of the grant `session` |
 //! | [`provision`] | what the agent is told |
 
 pub mod cleanup;
@@ -23,6 +24,7 @@ pub mod instance;
 pub mod limits;
 pub mod preparation;
 pub mod provision;
+pub mod session;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

@@ -63,6 +63,7 @@ impl Work {
         let policy = Policy {
             trusted: spec.grants.is_trusted(|path| account.touches_home(path)),
             entry: if spec.grants.privileged() { Entry::Daemon } else { Entry::Direct },
+            session: spec.grants.session(),
         };
         self.make_sources().await?;
         let (paths, uid, name) = (self.daemon.paths().clone(), self.uid(), self.name.clone());
@@ -82,7 +83,8 @@ impl Work {
         self.blocking(move || {
             rundir::make(&paths, uid, &name)?;
             rundir::mount_target(&paths.home_mount(uid, &name))?;
-            rundir::directory(&paths.place_mounts(uid, &name), 0o755)
+            rundir::directory(&paths.place_mounts(uid, &name), 0o755)?;
+            rundir::directory(&paths.session_mounts(uid, &name), 0o755)
         })
         .await
     }

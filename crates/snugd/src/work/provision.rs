@@ -48,6 +48,7 @@ impl Work {
         let gateway = network.as_ref().map(|network| network.gateway);
         let hostname = self.name.to_string();
         let places = if spec.grants.places() { self.mount_places().await? } else { Vec::new() };
+        let session = spec.grants.session();
         let reserve = spec.settings.root_size().is_some();
         let mut home_also = None;
         if home_shared {
@@ -76,6 +77,7 @@ impl Work {
                 },
                 network,
                 places,
+                session,
                 private,
                 home_shared,
                 trusted,

@@ -1,0 +1,139 @@
+//! The owner's session on the host, as far as programs look for it at fixed places: a command is told of the rest by its
+//! environment.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use snug_wire::provision::Provision;
+use snug_wire::session::{DIRECTORY, LINKS, PARTS, USERS, X11, X11_SOCKETS};
+
+use super::home;
+use crate::files::replace_link;
+use crate::init::Kind;
+use crate::places::Guest;
+
+/// The sockets of gpg-agent(1), and of the keeper of keys beside it, which gpg looks for in its user's runtime directory alone.
+const GPG_SOCKETS: [&str; 5] =
+    ["S.gpg-agent", "S.gpg-agent.extra", "S.gpg-agent.browser", "S.gpg-agent.ssh", "S.keyboxd"];
+
+/// Units of users by which a guest would serve these itself (Debian enables them for everybody).
+const GPG_UNITS: [&str; 5] = [
+    "gpg-agent.socket",
+    "gpg-agent-extra.socket",
+    "gpg-agent-browser.socket",
+    "gpg-agent-ssh.socket",
+    "keyboxd.socket",
+];
+
+/// Makes the guest's half of the paths that lead to the same on both sides.
+pub fn make_links(guest: &Guest, provision: &Provision) -> io::Result<()> {
+    if !provision.session {
+        return Ok(());
+    }
+    fs::create_dir_all(guest.path(LINKS))?;
+    PARTS
+        .iter()
+        .try_for_each(|name| replace_link(&guest.path(LINKS).join(name), &Path::new(DIRECTORY).join(name)))
+}
+
+/// Makes gpg in the guest find the host's agent. Only links in a directory of the guest's own: an agent that is started in
+/// the guest replaces them, and nothing of the host.
+pub fn find_gpg_agent(guest: &Guest, provision: &Provision, init: Kind) -> io::Result<()> {
+    if !provision.session {
+        return Ok(());
+    }
+    let owner = &provision.owner;
+    let directory = guest.path(format!("/run/user/{}/gnupg", owner.uid));
+    fs::create_dir_all(&directory)?;
+    home::give(&directory, owner, 0o700)?;
+    for socket in GPG_SOCKETS {
+        let there = Path::new(USERS).join(owner.uid.to_string()).join("gnupg").join(socket);
+        replace_link(&directory.join(socket), &there)?;
+    }
+    if init == Kind::Systemd {
+        let units = guest.path("/run/systemd/user");
+        fs::create_dir_all(&units)?;
+        for unit in GPG_UNITS {
+            replace_link(&units.join(unit), Path::new("/dev/null"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Leads X11 clients from where they look to the host's sockets, once nothing of the guest's early boot empties `/tmp` any
+/// more. Where `/tmp` is the host's there is nothing to do. A display server of the guest's own that is there already keeps its place.
+pub fn find_displays(guest: &Guest, provision: &Provision) -> io::Result<()> {
+    if !provision.session {
+        return Ok(());
+    }
+    if provision
+        .places
+        .iter()
+        .any(|place| home::same_directory(&guest.path(&place.source), &guest.path("/tmp")))
+    {
+        return Ok(());
+    }
+    let (sockets, hosts) = (guest.path(X11_SOCKETS), guest.path(DIRECTORY).join(PARTS[1]));
+    if home::same_directory(&sockets, &hosts) || !hosts.is_dir() {
+        return Ok(());
+    }
+    match fs::remove_dir(&sockets) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => return Ok(()),
+        // A link of ours to a directory that is not there now.
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {}
+        Err(error) => return Err(error),
+    }
+    replace_link(&sockets, Path::new(X11))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn guest() -> (tempfile::TempDir, Guest, Provision) {
+        let directory = tempfile::tempdir().unwrap();
+        let guest = Guest::at(directory.path());
+        let mut provision = crate::provision::tests::provision();
+        provision.session = true;
+        provision.owner.uid = rustix::process::getuid().as_raw();
+        provision.owner.gid = rustix::process::getgid().as_raw();
+        (directory, guest, provision)
+    }
+
+    #[test]
+    fn gpg_is_led_to_the_hosts_agent_and_the_guest_starts_none_by_itself() {
+        let (_directory, guest, mut provision) = guest();
+        let own = format!("/run/user/{}/gnupg", provision.owner.uid);
+        for _ in 0..2 {
+            find_gpg_agent(&guest, &provision, Kind::Systemd).unwrap();
+        }
+        assert_eq!(
+            fs::read_link(guest.path(&own).join("S.gpg-agent")).unwrap(),
+            Path::new(USERS).join(format!("{}/gnupg/S.gpg-agent", provision.owner.uid))
+        );
+        assert!(guest.path("/run/systemd/user/gpg-agent-ssh.socket").is_symlink());
+        provision.session = false;
+        fs::remove_dir_all(guest.path("/run")).unwrap();
+        find_gpg_agent(&guest, &provision, Kind::Systemd).unwrap();
+        assert!(!guest.path("/run").exists());
+    }
+
+    #[test]
+    fn displays_are_the_hosts_unless_the_guest_has_some() {
+        let (_directory, guest, provision) = guest();
+        fs::create_dir_all(guest.path(DIRECTORY).join(PARTS[1])).unwrap();
+        fs::create_dir_all(guest.path(X11_SOCKETS)).unwrap();
+        for _ in 0..2 {
+            find_displays(&guest, &provision).unwrap();
+            assert_eq!(fs::read_link(guest.path(X11_SOCKETS)).unwrap(), Path::new(X11));
+        }
+        fs::remove_file(guest.path(X11_SOCKETS)).unwrap();
+        fs::create_dir_all(guest.path(X11_SOCKETS)).unwrap();
+        fs::write(guest.path(X11_SOCKETS).join("X7"), "").unwrap();
+        find_displays(&guest, &provision).unwrap();
+        assert!(guest.path(X11_SOCKETS).join("X7").exists());
+    }
+}

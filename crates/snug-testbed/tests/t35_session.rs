@@ -1,0 +1,189 @@
+//! The grant `session`: display, sound and agents of the session that a command is called from.
+#![cfg(feature = "real-stack")]
+#![allow(missing_docs, reason = "a test's name is its documentation")]
+#![allow(clippy::unwrap_used, reason = "tests, outside of #[test] functions")]
+
+mod common;
+
+use std::fs;
+
+use common::{Desktop, RunUser, answer, eventually, fresh, fresh_with};
+use snug_testbed::{Bed, Captured, Container};
+
+/// Clients of all that a session has.
+const CLIENTS: &str = "sudo apt-get update -qq && sudo apt-get install -qq -y --no-install-recommends wayland-utils \
+                       x11-utils x11-apps pipewire-bin pulseaudio-utils libglib2.0-bin openssh-client gnupg gpg-agent";
+
+/// Asks a bus for its identity.
+const BUS_ID: &str =
+    "--dest org.freedesktop.DBus --object-path /org/freedesktop/DBus --method org.freedesktop.DBus.GetId";
+
+/// A guest with [`CLIENTS`].
+#[track_caller]
+fn with_clients<'a>(bed: &'a Bed, name: &str) -> Container<'a> {
+    let guest = fresh(bed, "tester", name, common::DEBIAN_13);
+    let installed = guest.run(["sh", "-c", CLIENTS]).env("DEBIAN_FRONTEND", "noninteractive");
+    installed.deadline(std::time::Duration::from_secs(600)).run().unwrap().success();
+    guest
+}
+
+fn in_guest(desktop: &Desktop<'_>, guest: &Container<'_>, line: &str) -> Captured {
+    desktop.in_session(guest.run(["sh", "-c", line])).run().unwrap()
+}
+
+/// All peers answer a client in the guest as they answer one on the host.
+#[track_caller]
+fn assert_whole(desktop: &Desktop<'_>, guest: &Container<'_>) {
+    let both = |line: &str, host: &str| {
+        let there = in_guest(desktop, guest, line).success().out();
+        assert!(!there.trim().is_empty(), "{line}");
+        assert_eq!(there, desktop.command(["sh", "-c", host]).run().unwrap().success().out(), "{line}");
+    };
+    let same = |line: &str| both(line, line);
+    let wayland = in_guest(desktop, guest, "wayland-info").success().out();
+    assert!(wayland.contains("wl_compositor"), "{wayland}");
+    let display = in_guest(desktop, guest, "xdpyinfo").success().out();
+    assert!(display.contains("name of display:    :77"), "{display}");
+    same("pw-cli ls Core | head -2");
+    same("pactl info | grep -E 'Cookie|Host Name'");
+    same("ssh-add -l");
+}
+
+#[test]
+fn a_guests_programs_are_in_the_callers_session_again_after_each_change_of_it() {
+    let bed = Bed::require();
+    let _run_user = RunUser::new();
+    let guest = with_clients(&bed, "session-whole");
+    for turn in 0..2 {
+        let mut desktop = Desktop::start(&bed, "tester");
+        let key = desktop.runtime().join("key");
+        let key = key.to_str().unwrap();
+        desktop
+            .command(["ssh-keygen", "-qt", "ed25519", "-N", "", "-C", "of the host", "-f", key])
+            .run()
+            .unwrap()
+            .success();
+        desktop.command(["ssh-add", "-q", key]).run().unwrap().success();
+        assert_whole(&desktop, &guest);
+        for program in ["compositor", "X server", "PulseAudio"] {
+            desktop.restart(program);
+        }
+        assert_whole(&desktop, &guest);
+        // A window, and a sound.
+        let seen = "xeyes & for i in $(seq 100); do xwininfo -root -tree | grep -q xeyes && break; sleep 0.1; done; \
+                    xwininfo -root -tree | grep -c '\"xeyes\"'; kill $!";
+        assert_ne!(in_guest(&desktop, &guest, seen).success().out().trim(), "0", "turn {turn}");
+        desktop
+            .command(["pactl", "load-module", "module-null-sink", "sink_name=test"])
+            .run()
+            .unwrap()
+            .success();
+        in_guest(&desktop, &guest, "head -c 200000 /dev/zero | pacat --playback --device=test").success();
+    }
+}
+
+#[test]
+fn gpg_asks_the_hosts_agent_and_replaces_nothing_of_it() {
+    let bed = Bed::require();
+    let _run_user = RunUser::new();
+    let guest = with_clients(&bed, "session-gpg");
+    let desktop = Desktop::log_in(&bed, "tester");
+    let ask = "gpg-connect-agent --no-autostart 'getinfo pid' /bye | grep ^D";
+    let _end = common::Finally(|| drop(desktop.command(["gpgconf", "--kill", "gpg-agent"]).run()));
+    // As the first use of gpg makes it; it is the guest's, too.
+    let home = bed.account("tester").home.join(".gnupg");
+    let _ = fs::remove_dir_all(&home);
+    desktop.command(["install", "-dm", "700", home.to_str().unwrap()]).run().unwrap().success();
+    let _gone = common::Finally(|| drop(fs::remove_dir_all(&home)));
+    desktop.command(["gpg-connect-agent", "/bye"]).run().unwrap().success();
+    let pid = desktop.command(["sh", "-c", ask]).run().unwrap().success().out();
+    assert_eq!(in_guest(&desktop, &guest, ask).success().out(), pid);
+    // One that is started in the guest, where none is on the host, has a socket of the guest's own.
+    desktop.command(["gpgconf", "--kill", "gpg-agent"]).run().unwrap().success();
+    let socket = desktop.runtime().join("gnupg/S.gpg-agent");
+    eventually("the agent ends", || !socket.exists());
+    in_guest(&desktop, &guest, "gpg-connect-agent /bye").success();
+    let own = in_guest(&desktop, &guest, ask).success().out();
+    assert!(own.starts_with("D ") && !socket.exists(), "{own}");
+    in_guest(&desktop, &guest, "gpgconf --kill gpg-agent").success();
+}
+
+#[test]
+fn the_guests_own_manager_and_buses_stay_its_own() {
+    let bed = Bed::require();
+    let _run_user = RunUser::new();
+    let guest = with_clients(&bed, "session-own");
+    let desktop = Desktop::start(&bed, "tester");
+    let id = format!("gdbus call --session {BUS_ID}");
+    let hosts = desktop.command(["sh", "-c", &id]).run().unwrap().success().out();
+    in_guest(&desktop, &guest, "systemctl --user start dbus.socket").success();
+    assert_ne!(in_guest(&desktop, &guest, &id).success().out(), hosts);
+    // Where it runs is seen by the mark of every container.
+    let waits = "systemd-run --user --wait --pipe -q test -e /run/.containerenv && echo in the guest";
+    assert_eq!(in_guest(&desktop, &guest, waits).success().out().trim(), "in the guest");
+    // The system bus, and what acts over it, is the guest's.
+    assert_eq!(in_guest(&desktop, &guest, "hostnamectl hostname").success().out().trim(), "session-own");
+    let failed =
+        in_guest(&desktop, &guest, "systemctl --user --failed --no-legend; systemctl --failed --no-legend");
+    assert_eq!(failed.success().out(), "");
+}
+
+#[test]
+fn whoever_calls_without_a_session_or_as_another_has_none() {
+    let bed = Bed::require();
+    let _run_user = RunUser::new();
+    let guest = fresh(&bed, "tester", "session-none", common::NO_INIT);
+    let desktop = Desktop::log_in(&bed, "tester");
+    let names = "env | grep -E '^(WAYLAND|DISPLAY|XAUTH|DBUS|PULSE|PIPEWIRE|SSH_AUTH|XDG_SESSION)' | cut -d= -f1 | sort";
+    let count = |said: Captured| said.out().lines().count();
+    assert_eq!(count(in_guest(&desktop, &guest, names)), 5, "{}", in_guest(&desktop, &guest, names).out());
+    // From cron, say.
+    assert_eq!(count(guest.run(["sh", "-c", names]).run().unwrap()), 0);
+    for options in [&["--root"][..], &["--clean-env"], &["-u", "nobody"]] {
+        let args = [&["run"], options, &["-w", "/", "--", "sh", "-c", names]].concat();
+        assert_eq!(count(desktop.in_session(guest.snug(args)).run().unwrap()), 0, "{options:?}");
+    }
+    for (name, options) in
+        [("session-off", &["--no-grant", "session"][..]), ("session-isolated", &["--preset", "isolated"])]
+    {
+        let other = fresh_with(&bed, "tester", name, common::NO_INIT, options);
+        let args = ["run", "-w", "/", "--", "sh", "-c", names];
+        assert_eq!(count(desktop.in_session(other.snug(args)).run().unwrap()), 0, "{name}");
+        assert!(!answer(other.snug(["run", "-w", "/", "ls", "/.snug"])).contains("session"), "{name}");
+    }
+}
+
+#[test]
+fn nothing_of_it_is_left_and_logging_out_is_not_held_up() {
+    let bed = Bed::require();
+    let _run_user = RunUser::new();
+    let desktop = Desktop::log_in(&bed, "tester");
+    let runtime = desktop.runtime().to_owned();
+    let mounts = || {
+        let text = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        text.lines().filter(|line| line.contains("mounts/session/")).count()
+    };
+    let before = mounts();
+    let guest = fresh(&bed, "tester", "session-left", common::DEBIAN_13);
+    assert!(mounts() > before);
+    let there = |guest: &Container<'_>| {
+        let path = format!("/var/lib/snug/session/user/{}", runtime.file_name().unwrap().to_str().unwrap());
+        answer(guest.snug([
+            "run",
+            "-w",
+            "/",
+            "--",
+            "sh",
+            "-c",
+            &format!("stat -c %U {path} 2>&1 | tail -c 7"),
+        ]))
+    };
+    assert_eq!(there(&guest), "tester");
+    drop(desktop);
+    assert!(!runtime.exists(), "it is nowhere in use");
+    assert_ne!(there(&guest), "tester");
+    let _again = Desktop::log_in(&bed, "tester");
+    assert_eq!(there(&guest), "tester");
+    bed.snug("tester").args(["stop", guest.name()]).run().unwrap().success();
+    assert_eq!(mounts(), before);
+}
