@@ -85,9 +85,9 @@ fn detach(place: &Place) -> Result<()> {
         return Ok(());
     }
     say("detaching Snug from its containers");
-    // It would wait for a daemon that is at work, and for one that has nothing to do until that leaves.
+    // The first would call the second. It would wait for a daemon that is at work, and for one that has nothing to do until that leaves.
     if Path::new("/run/systemd/system").is_dir() {
-        let _ = quiet(Command::new("systemctl").args(["stop", "snugd.service"]));
+        let _ = quiet(Command::new("systemctl").args(["stop", "snug-follow.service", "snugd.service"]));
     } else {
         end_programs(&daemon.to_string_lossy());
     }

@@ -60,10 +60,11 @@ fn the_units_are_valid_and_only_those_that_start_by_themselves_are_enabled() {
     let bed = Bed::require();
     let leaks = Leaks::before();
     let host = host(&bed);
-    let verify = "systemd-analyze verify snugd.service snug-autostart.service 2>&1
+    let verify = "systemd-analyze verify snugd.service snug-autostart.service snug-follow.service 2>&1
         XDG_RUNTIME_DIR=/run systemd-analyze verify --user /usr/lib/systemd/user/snug-login.service 2>&1";
     assert_eq!(answer(host.root(verify)), "");
     assert_eq!(answer(host.root("systemctl is-enabled snugd || :")), "static");
+    assert_eq!(answer(host.root("systemctl is-enabled snug-follow || :")), "static");
     assert_eq!(answer(host.root("systemctl is-enabled snug-autostart")), "enabled");
     assert_eq!(answer(host.root("systemctl --global is-enabled snug-login")), "enabled");
     // Without a container there is nothing to start, and Incus is not woken for it.
@@ -436,4 +437,32 @@ fn the_bed_uses_the_services_of_a_host_with_systemd() {
         .success();
     assert_eq!(answer(host.root("getent passwd second || :")), "");
     assert_eq!(answer(host.root(&format!("id -un {USER}"))), USER);
+}
+
+#[test]
+fn a_running_container_follows_the_hosts_time_zone_and_resolver() {
+    let bed = Bed::require();
+    let leaks = Leaks::before();
+    let host = host(&bed);
+    snug(&host, "create follow -i local:minimal/none").run().unwrap().success();
+    let zones = "mkdir -p /usr/share/zoneinfo/Asia && touch /usr/share/zoneinfo/Asia/Tokyo";
+    snug(&host, &format!("run -c follow --root -w / sh -c '{zones}'")).run().unwrap().success();
+    // A link that is not there yet is no answer.
+    let guest = |line: &str| snug(&host, &format!("run -c follow -w / {line}")).run().unwrap().out();
+    eventually("it watches", || property(&host, "snug-follow", "ActiveState") == "active");
+    answer(host.root("ln -sfn /usr/share/zoneinfo/Asia/Tokyo /etc/localtime"));
+    eventually("the time zone is the host's", || guest("readlink /etc/localtime").contains("Asia/Tokyo"));
+    // Written in place, and as a link to a file elsewhere that is replaced later.
+    answer(host.root("rm -f /etc/resolv.conf; echo nameserver 192.0.2.1 >/etc/resolv.conf"));
+    eventually("the resolver is the host's", || guest("cat /etc/resolv.conf").contains("192.0.2.1"));
+    let link = "mkdir -p /run/elsewhere; echo nameserver 192.0.2.2 >/run/elsewhere/r; ln -sfn /run/elsewhere/r /etc/resolv.conf";
+    answer(host.root(link));
+    eventually("a link is followed", || guest("cat /etc/resolv.conf").contains("192.0.2.2"));
+    let replaced = "echo nameserver 192.0.2.3 >/run/elsewhere/new; mv /run/elsewhere/new /run/elsewhere/r";
+    // The daemon has left meanwhile, as it does.
+    answer(host.root(&format!("systemctl stop snugd; {replaced}")));
+    eventually("its target is watched", || guest("cat /etc/resolv.conf").contains("192.0.2.3"));
+    assert_eq!(complaints(&host), "");
+    drop(host);
+    leaks.assert_none();
 }

@@ -30,7 +30,7 @@
 //! ```
 //!
 //! Before a stop the owner or root sends `HangUpAll` in the place of a request; the answer is `Done` when every command is
-//! gone.
+//! gone. In the same place `Follow` tells what has changed on the host; `Done` is the answer when the guest has it.
 //!
 //! A client that goes away for whatever reason (end of file on its connection) hangs up its command.
 

@@ -6,6 +6,7 @@
 mod encoding;
 
 use crate::codec::DecodeError;
+use crate::provision::Followed;
 
 /// The protocol that this version speaks.
 pub const PROTOCOL: u16 = 1;
@@ -197,6 +198,8 @@ pub enum ToAgent {
         /// Milliseconds until the kill.
         grace: u32,
     },
+    /// The host has changed (owner or root).
+    Follow(Followed),
 }
 
 /// What went wrong before a command ran.
@@ -264,7 +267,7 @@ pub enum FromAgent {
         /// For a person: what, on what, why. From the guest: print it escaped.
         text: Vec<u8>,
     },
-    /// Answer to [`ToAgent::HangUpAll`]: all commands are gone.
+    /// Answer to [`ToAgent::HangUpAll`]: all commands are gone. To [`ToAgent::Follow`]: the guest is as the host is.
     Done,
 }
 

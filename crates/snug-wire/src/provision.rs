@@ -14,15 +14,9 @@ pub struct Provision {
     pub owner: Account,
     /// Host name of the guest: the container's name.
     pub hostname: String,
-    /// Name of a time zone (`Europe/Berlin`), when the host has one.
-    #[serde(default)]
-    pub timezone: Option<String>,
-    /// `LANG` and `LC_*` of the host's `/etc/locale.conf` or `/etc/default/locale`.
-    #[serde(default)]
-    pub locale: Vec<(String, String)>,
-    /// Text of `/etc/resolv.conf` for the guest; `None` leaves the guest's alone.
-    #[serde(default)]
-    pub resolv_conf: Option<String>,
+    /// What of the host the guest follows.
+    #[serde(flatten)]
+    pub followed: Followed,
     /// Addresses for `eth0`; `None` leaves the interfaces alone.
     #[serde(default)]
     pub network: Option<Network>,
@@ -47,6 +41,20 @@ pub struct Provision {
     /// The guest's disk is bounded: [`RESERVE`] is kept on it.
     #[serde(default)]
     pub reserve: bool,
+}
+
+/// What of the host a guest takes over at its start, and again when it changes while the guest runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Followed {
+    /// Name of a time zone (`Europe/Berlin`), when the host has one.
+    #[serde(default)]
+    pub timezone: Option<String>,
+    /// `LANG` and `LC_*` of the host's `/etc/locale.conf` or `/etc/default/locale`.
+    #[serde(default)]
+    pub locale: Vec<(String, String)>,
+    /// Text of `/etc/resolv.conf` for the guest; `None` leaves the guest's alone.
+    #[serde(default)]
+    pub resolv_conf: Option<String>,
 }
 
 /// A directory of the host that the guest has in the place of its own, such as `/tmp`.

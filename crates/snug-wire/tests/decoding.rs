@@ -7,7 +7,7 @@ use snug_wire::message::{
     ToAgent, User, WindowSize,
 };
 use snug_wire::policy::Policy;
-use snug_wire::provision::Provision;
+use snug_wire::provision::{Followed, Provision};
 
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
     vec(any::<u8>(), 0..40)
@@ -106,7 +106,17 @@ fn to_agent() -> impl Strategy<Value = ToAgent> {
         size().prop_map(ToAgent::Resize),
         Just(ToAgent::Resume),
         any::<u32>().prop_map(|grace| ToAgent::HangUpAll { grace }),
+        followed().prop_map(ToAgent::Follow),
     ]
+}
+
+fn followed() -> impl Strategy<Value = Followed> {
+    let text = || prop::option::of(".{0,60}");
+    (text(), vec((".{0,20}", ".{0,20}"), 0..4), text()).prop_map(|(timezone, locale, resolv_conf)| Followed {
+        timezone,
+        locale,
+        resolv_conf,
+    })
 }
 
 fn from_agent() -> impl Strategy<Value = FromAgent> {

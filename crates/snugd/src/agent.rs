@@ -4,7 +4,6 @@
 //! waits for beyond its time.
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
@@ -12,8 +11,8 @@ use std::time::{Duration, Instant};
 use rustix::fs::inotify;
 use snug_core::text;
 use snug_wire::message::{FromAgent, ToAgent};
+use snug_wire::provision::Followed;
 use snug_wire::socket::{Connection, Descriptors, WireError, connect};
-use tokio::io::unix::AsyncFd;
 
 use crate::error::{Error, ErrorKind, Result, failed};
 use crate::host::credentials::{self, Credentials};
@@ -134,48 +133,56 @@ pub async fn wait(socket: &Path) -> Result<Hello> {
             }
             Err(error) => {
                 tracing::debug!("{}: {error}", socket.display());
-                drain(&watch).await.map_err(system)?;
+                readiness::drain(&watch).await.map_err(system)?;
             }
-        }
-    }
-}
-
-/// Waits for an event and takes all that there are.
-async fn drain(watch: &AsyncFd<OwnedFd>) -> io::Result<()> {
-    loop {
-        let mut ready = watch.readable().await?;
-        let mut buffer = [0; 4096];
-        match ready.try_io(|fd| Ok(rustix::io::read(fd.get_ref(), &mut buffer)?)) {
-            Ok(read) => return read.map(|_| ()),
-            Err(_would_block) => {}
         }
     }
 }
 
 /// Hangs up every command of the guest and waits until they are gone; what ignores it is killed after `grace`.
 ///
-/// The agent takes this from the owner and from the guest's root alone: the connection is made as the owner.
-///
 /// # Errors
 /// When the agent does not answer; then there is nobody to hang up.
 pub async fn hang_up(socket: PathBuf, owner: Credentials, grace: Duration) -> Result<()> {
     // The kill itself and the answer need a moment after the grace.
     let patience = grace + Duration::from_millis(750);
-    let work = move |socket: &Path| -> Result<(), WireError> {
+    let grace = u32::try_from(grace.as_millis()).unwrap_or(u32::MAX);
+    if let Err(refusal) = ask(socket, owner, ToAgent::HangUpAll { grace }, patience).await? {
+        tracing::warn!("the agent does not hang up: {refusal}");
+    }
+    Ok(())
+}
+
+/// How long a guest may take for what has changed on the host: some small files.
+const FOLLOWING: Duration = Duration::from_secs(5);
+
+/// Tells the guest what has changed on the host.
+///
+/// # Errors
+/// When the agent does not answer, or says what of it failed.
+pub async fn follow(socket: PathBuf, owner: Credentials, followed: Followed) -> Result<()> {
+    let answer = ask(socket, owner, ToAgent::Follow(followed), FOLLOWING).await?;
+    answer.map_err(|refusal| failed(format!("the agent says: {refusal}")))
+}
+
+/// Asks the agent for something that it does for the owner and the guest's root alone: the connection is made as the owner.
+/// Answers with what the agent said where it did not do it, fit for a terminal.
+async fn ask(
+    socket: PathBuf,
+    owner: Credentials,
+    request: ToAgent,
+    patience: Duration,
+) -> Result<std::result::Result<(), String>> {
+    let work = move |socket: &Path| -> Result<_, WireError> {
         let (mut connection, _) = greet(socket)?;
         let deadline = Some(Instant::now() + patience);
-        let grace = u32::try_from(grace.as_millis()).unwrap_or(u32::MAX);
-        connection.send(&ToAgent::HangUpAll { grace }, &[], deadline)?;
+        connection.send(&request, &[], deadline)?;
         loop {
             match connection.receive::<FromAgent>(deadline)? {
-                Some(FromAgent::Done) => return Ok(()),
+                Some(FromAgent::Done) => return Ok(Ok(())),
                 Some(FromAgent::Notice(_)) => {}
                 Some(FromAgent::Failed { text, .. }) => {
-                    tracing::warn!(
-                        "the agent does not hang up: {}",
-                        String::from_utf8_lossy(&text).escape_debug()
-                    );
-                    return Ok(());
+                    return Ok(Err(String::from_utf8_lossy(&text).escape_debug().to_string()));
                 }
                 _ => return Err(WireError::Interrupted),
             }

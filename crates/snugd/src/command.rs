@@ -13,13 +13,14 @@ use crate::bus::service::{self, End};
 use crate::daemon::{Daemon, Places};
 use crate::error::{Error, ErrorKind, Result};
 use crate::work::cleanup;
-use crate::{autostart, detachment, lock, server_list};
+use crate::{autostart, detachment, follower, lock, server_list};
 
 const HELP: &str = "\
 snugd, the daemon of Snug. The bus starts it and it leaves when there is nothing to do.
 
 usage: snugd                    serve org.snug.Snug1 on the system bus
        snugd autostart --boot   start the containers with autostart=boot (snug-autostart.service)
+       snugd follow             tell running containers what changes on the host (snug-follow.service)
        snugd list-server URL [CERTIFICATE]
                                 print what an image server has, as JSON (snug runs it as the user: the daemon
                                 itself has no network)
@@ -32,6 +33,7 @@ usage: snugd                    serve org.snug.Snug1 on the system bus
 enum Command {
     Serve,
     Autostart,
+    Follow,
     DetachAll,
     ListServer { url: String, certificate: Option<String> },
     Version,
@@ -44,6 +46,7 @@ fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command> {
     match words.as_slice() {
         [] => Ok(Command::Serve),
         ["autostart", "--boot"] => Ok(Command::Autostart),
+        ["follow"] => Ok(Command::Follow),
         ["detach-all"] => Ok(Command::DetachAll),
         ["list-server", url] => Ok(Command::ListServer { url: (*url).to_owned(), certificate: None }),
         ["list-server", url, certificate] => {
@@ -105,6 +108,7 @@ fn run(command: Command) -> Result<ExitCode> {
     let outcome = runtime.block_on(async {
         match command {
             Command::Autostart => autostart::boot().await,
+            Command::Follow => follower::run().await,
             Command::DetachAll => detachment::all(&places()).await.map(|text| say(&text)),
             Command::ListServer { url, certificate } => {
                 Ok(say(&server_list::read(&url, certificate.as_deref().map(Path::new)).await))
@@ -176,6 +180,7 @@ mod tests {
         for (file, expected) in [
             (include_str!("../../../data/systemd/system/snugd.service"), Command::Serve),
             (include_str!("../../../data/systemd/system/snug-autostart.service"), Command::Autostart),
+            (include_str!("../../../data/systemd/system/snug-follow.service"), Command::Follow),
             (include_str!("../../../data/dbus/org.snug.Snug1.service"), Command::Serve),
         ] {
             let lines: Vec<&str> = file.lines().filter(|line| line.starts_with("Exec")).collect();

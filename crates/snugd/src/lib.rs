@@ -22,6 +22,7 @@
 //! | [`reservation`] | addresses and ids that are being given away |
 //! | [`agent`] | the agent of a guest, from the host |
 //! | [`autostart`] | those that start by themselves |
+//! | [`follower`] | the host's changes, which they follow |
 //! | [`detachment`] | how they live on without Snug |
 //! | **beneath** | |
 //! | [`incus`] | what is done to Incus |
@@ -40,6 +41,7 @@ pub mod detachment;
 pub mod doctor;
 pub mod error;
 pub mod failpoint;
+pub mod follower;
 pub mod host;
 pub mod incus;
 pub mod job;

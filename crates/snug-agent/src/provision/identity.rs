@@ -23,8 +23,8 @@ pub fn set_host_name(guest: &Guest, provision: &Provision) -> io::Result<()> {
 }
 
 /// Sets the host's time zone, if the guest knows it.
-pub fn set_time_zone(guest: &Guest, provision: &Provision) -> io::Result<()> {
-    let Some(zone) = provision.timezone.as_deref().filter(|zone| is_zone(zone)) else { return Ok(()) };
+pub fn set_time_zone(guest: &Guest, zone: Option<&str>) -> io::Result<()> {
+    let Some(zone) = zone.filter(|zone| is_zone(zone)) else { return Ok(()) };
     let path = Path::new("/usr/share/zoneinfo").join(zone);
     if !guest.path(&path).is_file() {
         return Ok(());
@@ -42,11 +42,10 @@ fn is_zone(zone: &str) -> bool {
 }
 
 /// The host's locale where the guest has it; `C.UTF-8`, which needs no data, where it has not and says nothing itself.
-pub fn set_locale(guest: &Guest, provision: &Provision) -> io::Result<()> {
+pub fn set_locale(guest: &Guest, host: &[(String, String)]) -> io::Result<()> {
     let is_plain =
         |text: &str| text.chars().all(|byte| byte.is_ascii_alphanumeric() || "_.@-".contains(byte));
-    let host: Vec<_> =
-        provision.locale.iter().filter(|(key, value)| is_plain(key) && is_plain(value)).collect();
+    let host: Vec<_> = host.iter().filter(|(key, value)| is_plain(key) && is_plain(value)).collect();
     let all_there = !host.is_empty() && host.iter().all(|(_, value)| has_locale(guest, value));
     for path in ["/etc/locale.conf", "/etc/default/locale"] {
         let path = guest.path(path);
@@ -113,8 +112,8 @@ fn archive_names(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// Writes the host's resolver, in the place of a link too: its target, a service of the guest, may not run yet.
-pub fn set_resolver(guest: &Guest, provision: &Provision) -> io::Result<()> {
-    match &provision.resolv_conf {
+pub fn set_resolver(guest: &Guest, text: Option<&str>) -> io::Result<()> {
+    match text {
         Some(text) => replace(&guest.path("/etc/resolv.conf"), text.as_bytes(), 0o644),
         None => Ok(()),
     }
@@ -129,7 +128,6 @@ pub fn mark(guest: &Guest, provision: &Provision) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::provision::tests::provision;
 
     fn guest(directories: &[&str]) -> (tempfile::TempDir, Guest) {
         let directory = tempfile::tempdir().unwrap();
@@ -157,7 +155,7 @@ mod tests {
     fn a_locale_that_the_guest_lacks_is_not_set() {
         let (_directory, guest) = guest(&["/etc/default", "/usr/lib/locale/de_DE.utf8"]);
         let read = || fs::read_to_string(guest.path("/etc/locale.conf")).unwrap();
-        let with = |value: &str| Provision { locale: vec![("LANG".into(), value.into())], ..provision() };
+        let with = |value: &str| [("LANG".to_owned(), value.to_owned())];
         set_locale(&guest, &with("fr_FR.UTF-8")).unwrap();
         assert_eq!(read(), "LANG=C.UTF-8\n");
         set_locale(&guest, &with("de_DE.UTF-8")).unwrap();
@@ -173,7 +171,7 @@ mod tests {
         let (_directory, guest) = guest(&["/etc", "/usr/share/zoneinfo/Europe"]);
         fs::write(guest.path("/usr/share/zoneinfo/Europe/Berlin"), "").unwrap();
         let set = |zone: &str| {
-            set_time_zone(&guest, &Provision { timezone: Some(zone.into()), ..provision() }).unwrap();
+            set_time_zone(&guest, Some(zone)).unwrap();
             fs::read_link(guest.path("/etc/localtime")).ok()
         };
         for zone in ["Asia/Tokyo", "../../../etc/passwd", "/etc/passwd", ""] {
@@ -188,7 +186,7 @@ mod tests {
         let path = guest.path("/etc/resolv.conf");
         std::os::unix::fs::symlink("../run/systemd/resolve/stub-resolv.conf", &path).unwrap();
         let text = "nameserver 10.0.0.1\n";
-        set_resolver(&guest, &Provision { resolv_conf: Some(text.into()), ..provision() }).unwrap();
+        set_resolver(&guest, Some(text)).unwrap();
         assert!(fs::symlink_metadata(&path).unwrap().is_file());
         assert_eq!(fs::read_to_string(&path).unwrap(), text);
     }

@@ -32,14 +32,14 @@ mod systemd_cleaners;
 
 use std::io;
 
-use snug_wire::provision::Provision;
+use snug_wire::provision::{Followed, Provision};
 
 use crate::console;
 use crate::init::Kind;
 use crate::places::Guest;
 
 /// One step's name and outcome.
-type Step = (&'static str, io::Result<()>);
+pub type Step = (&'static str, io::Result<()>);
 
 /// Takes every step, tells which failed.
 pub fn apply(guest: &Guest, provision: &Provision, init: Kind) {
@@ -53,11 +53,9 @@ pub fn apply(guest: &Guest, provision: &Provision, init: Kind) {
 
 /// In this order: the home needs the account's numbers only and may lie below a place, the islands need the home.
 fn steps(guest: &Guest, provision: &Provision, init: Kind) -> Vec<Step> {
-    let mut steps = vec![
+    let mut steps = follow(guest, &provision.followed);
+    steps.extend([
         ("host name", identity::set_host_name(guest, provision)),
-        ("time zone", identity::set_time_zone(guest, provision)),
-        ("locale", identity::set_locale(guest, provision)),
-        ("resolver", identity::set_resolver(guest, provision)),
         ("marker", identity::mark(guest, provision)),
         ("account", owner::make_account(guest, provision)),
         ("sudo", owner::allow_sudo(guest, provision)),
@@ -67,7 +65,7 @@ fn steps(guest: &Guest, provision: &Provision, init: Kind) -> Vec<Step> {
         ("runtime directory", owner::make_runtime_directory(guest, provision)),
         ("session", session::make_links(guest, provision)),
         ("gpg-agent", session::find_gpg_agent(guest, provision, init)),
-    ];
+    ]);
     let islands = islands::make(guest, provision);
     // Without them the owner's manager would start the units of the host's session a second time.
     let lingering = if islands.is_ok() {
@@ -77,6 +75,15 @@ fn steps(guest: &Guest, provision: &Provision, init: Kind) -> Vec<Step> {
     };
     steps.extend([("islands", islands), ("lingering", lingering)]);
     steps
+}
+
+/// Takes over what has changed on the host.
+pub fn follow(guest: &Guest, followed: &Followed) -> Vec<Step> {
+    vec![
+        ("time zone", identity::set_time_zone(guest, followed.timezone.as_deref())),
+        ("locale", identity::set_locale(guest, &followed.locale)),
+        ("resolver", identity::set_resolver(guest, followed.resolv_conf.as_deref())),
+    ]
 }
 
 #[cfg(test)]
@@ -99,9 +106,7 @@ pub(crate) mod tests {
                 home_also: None,
             },
             hostname: "tools".into(),
-            timezone: None,
-            locale: Vec::new(),
-            resolv_conf: None,
+            followed: Followed::default(),
             network: None,
             places: Vec::new(),
             session: false,

@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use snug_wire::message::{FailureKind, FromAgent, ToAgent};
-use snug_wire::provision::Provision;
+use snug_wire::provision::{Followed, Provision};
 use snug_wire::socket::{Connection, Descriptors, Filled};
 
 use crate::cgroup::{Group, Tree};
@@ -256,6 +256,13 @@ fn converse(
                 hangup::all(context, &mut session, grace);
                 return Ok(());
             }
+            Event::Message(ToAgent::Follow(followed)) => {
+                if let Some(group) = group.take() {
+                    group.remove();
+                }
+                follow(context, &mut session, &followed);
+                return Ok(());
+            }
             Event::Order(Order::Settled) => context.settled = true,
             Event::Order(Order::Environment) => command::read_environment(context),
             Event::ClientGone | Event::Terminate | Event::Deadline | Event::Order(Order::HangUp { .. }) => {
@@ -264,6 +271,19 @@ fn converse(
             Event::Message(_) | Event::Order(_) | Event::Child => {}
         }
     }
+}
+
+/// Takes over what has changed on the host; answers what of it failed.
+fn follow(context: &Context, session: &mut Session, followed: &Followed) {
+    let failed: Vec<String> = provision::follow(&context.guest, followed)
+        .into_iter()
+        .filter_map(|(step, result)| result.err().map(|error| format!("{step}: {error}")))
+        .collect();
+    let answer = match failed[..] {
+        [] => FromAgent::Done,
+        _ => FromAgent::Failed { kind: FailureKind::Other, text: failed.join("; ").into() },
+    };
+    session.tell(&answer, &[]);
 }
 
 /// Becomes the relay of one stream.

@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio as ProcessStdio};
 use std::time::{Duration, Instant};
 
 use snug_wire::message::{Directory, Exec, FromAgent, PROTOCOL, Stdio, ToAgent, User};
-use snug_wire::provision::{Account, Provision};
+use snug_wire::provision::{Account, Followed, Provision};
 use snug_wire::socket::{Connection, Descriptors, connect};
 
 /// A uid that no account of this machine has.
@@ -67,9 +67,7 @@ impl Agent {
                 home_also: None,
             },
             hostname: "guest".into(),
-            timezone: None,
-            locale: Vec::new(),
-            resolv_conf: None,
+            followed: Followed::default(),
             network: None,
             places: Vec::new(),
             session: false,

@@ -5,6 +5,7 @@ use super::{
     Terminal, TerminalModes, ToAgent, User, WindowSize,
 };
 use crate::codec::{DecodeError, Reader, Writer};
+use crate::provision::Followed;
 
 macro_rules! byte_enum {
     ($type:ident, $what:literal, $($variant:ident = $number:literal),+ $(,)?) => {
@@ -231,6 +232,39 @@ impl Exec {
     }
 }
 
+impl Followed {
+    fn write(&self, writer: &mut Writer) {
+        for text in [&self.timezone, &self.resolv_conf] {
+            writer.bool(text.is_some());
+            writer.bytes(text.as_deref().unwrap_or_default().as_bytes());
+        }
+        let locale: Vec<_> = self
+            .locale
+            .iter()
+            .flat_map(|(key, value)| [key, value])
+            .map(|text| text.clone().into_bytes())
+            .collect();
+        writer.list(&locale);
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).map_err(|_| DecodeError::Invalid("text"));
+        let mut optional = || -> Result<Option<String>, DecodeError> {
+            let is_there = reader.bool()?;
+            let value = text(reader.bytes()?)?;
+            Ok(is_there.then_some(value))
+        };
+        let (timezone, resolv_conf) = (optional()?, optional()?);
+        let words = reader.list()?.into_iter().map(text).collect::<Result<Vec<_>, _>>()?;
+        let (pairs, rest) = words.as_chunks();
+        if !rest.is_empty() {
+            return Err(DecodeError::Invalid("locale"));
+        }
+        let locale = pairs.iter().map(|[key, value]| (key.clone(), value.clone())).collect();
+        Ok(Self { timezone, locale, resolv_conf })
+    }
+}
+
 impl Message for ToAgent {
     const MAX_BODY: usize = MAX_REQUEST;
 
@@ -265,6 +299,10 @@ impl Message for ToAgent {
                 writer.u32(*grace);
                 7
             }
+            Self::Follow(followed) => {
+                followed.write(&mut writer);
+                8
+            }
         };
         (kind, writer.buffer)
     }
@@ -288,6 +326,7 @@ impl Message for ToAgent {
             5 => Self::Resize(read_size(&mut reader)?),
             6 => Self::Resume,
             7 => Self::HangUpAll { grace: reader.u32()? },
+            8 => Self::Follow(Followed::read(&mut reader)?),
             other => return Err(DecodeError::UnknownType(other)),
         })
     }

@@ -28,6 +28,7 @@ pub const MANAGER_METHODS: &[Method] = &[
     ("PullImage", &["reference:s", OPTIONS], JOB),
     ("ImportImage", &["alias:s", OPTIONS], JOB),
     ("RemoveImage", &["reference:s", OPTIONS], JOB),
+    ("FollowHost", &[OPTIONS], &["failures:as"]),
     ("Doctor", &[OPTIONS], &["checks:aa{sv}"]),
 ];
 

@@ -7,6 +7,26 @@ use snug_core::host_file;
 
 use super::file;
 
+/// All that [`timezone`], [`locale`] and [`resolver`] are made of, to be compared with what it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sources {
+    timezone: Option<String>,
+    locale: Vec<(String, String)>,
+    resolvers: [String; 2],
+}
+
+impl Sources {
+    /// As they are now. Blocks. What cannot be read is as if it were not there.
+    #[must_use]
+    pub fn read() -> Self {
+        let resolvers = RESOLVERS.map(|path| file::read_or_empty(Path::new(path)).unwrap_or_default());
+        Self { timezone: timezone(), locale: locale(), resolvers }
+    }
+}
+
+/// The host's resolver, and what systemd-resolved asks itself.
+const RESOLVERS: [&str; 2] = ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"];
+
 /// Name of the host's time zone: where `/etc/localtime` leads to below a `zoneinfo` directory.
 #[must_use]
 pub fn timezone() -> Option<String> {
@@ -50,15 +70,14 @@ pub fn locale() -> Vec<(String, String)> {
 /// bridge's address (its dnsmasq asks for the guest).
 #[must_use]
 pub fn resolver(gateway: Option<Ipv4Addr>) -> Option<String> {
-    let host = file::read_or_empty(Path::new("/etc/resolv.conf")).unwrap_or_default();
-    let upstream = file::read_or_empty(Path::new("/run/systemd/resolve/resolv.conf")).unwrap_or_default();
+    let [host, upstream] = Sources::read().resolvers;
     resolver_from(&host, &upstream, gateway)
 }
 
 /// Text of `resolv.conf` for a guest that shares the host's network: as it is.
 #[must_use]
 pub fn resolver_of_host() -> Option<String> {
-    let host = file::read_or_empty(Path::new("/etc/resolv.conf")).unwrap_or_default();
+    let [host, _] = Sources::read().resolvers;
     (!host.trim().is_empty()).then_some(host)
 }
 

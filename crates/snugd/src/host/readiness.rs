@@ -15,3 +15,18 @@ pub fn register(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     let registered = unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) };
     registered.map_err(|error| error.into_parts().1)
 }
+
+/// Waits for events of an inotify(7) descriptor, and takes as many as fit; what is left is readable again.
+///
+/// # Errors
+/// What the system says.
+pub async fn drain(watch: &AsyncFd<OwnedFd>) -> io::Result<()> {
+    loop {
+        let mut ready = watch.readable().await?;
+        let mut buffer = [0; 4096];
+        match ready.try_io(|fd| Ok(rustix::io::read(fd.get_ref(), &mut buffer)?)) {
+            Ok(read) => return read.map(|_| ()),
+            Err(_would_block) => {}
+        }
+    }
+}

@@ -4,12 +4,14 @@
 //! |---|---|
 //! | [`change`] | what jobs do to one container |
 //! | [`creation`] | what a container to be made is made of |
+//! | [`follow`] | `FollowHost` |
 //! | [`images`] | images |
 //! | [`listing`] | `List`, `Get`, `Log` |
 //! | [`prune`] | `Prune` |
 
 pub mod change;
 pub mod creation;
+pub mod follow;
 pub mod images;
 pub mod listing;
 pub mod prune;
@@ -105,6 +107,7 @@ pub async fn call(daemon: &Arc<Daemon>, call: &Call) -> Answer {
         "PullImage" => images::pull(daemon, call).await,
         "ImportImage" => images::import(daemon, call).await,
         "RemoveImage" => images::remove(daemon, call).await,
+        "FollowHost" => follow::call(daemon, call).await,
         "Doctor" => doctor::call(daemon, call).await,
         other => Err(Refusal::no_method(MANAGER, other)),
     }

@@ -4,9 +4,10 @@ use std::net::Ipv4Addr;
 
 use snug_core::grant::{Home, Network as NetworkGrant};
 use snug_core::spec::Spec;
-use snug_wire::provision::{Account, Network, Provision};
+use snug_wire::provision::{Account, Followed, Network, Provision};
 
 use super::Work;
+use crate::agent;
 use crate::error::Result;
 use crate::host::{environment, home, rundir};
 use crate::incus::idmap;
@@ -20,16 +21,33 @@ impl Work {
         let found = self.found().await?;
         let spec = found.spec()?.clone();
         let guest_root = idmap::guest_root(&found.instance.config)?;
-        let network = match spec.grants.network() {
-            NetworkGrant::Nat | NetworkGrant::Mirror => self.network_of(&found.instance.devices).await?,
-            NetworkGrant::Host | NetworkGrant::None => None,
-        };
+        let network = self.network_of(&spec, &found.instance.devices).await?;
         let provision = self.provision(&spec, network).await?;
         let (paths, uid, name) = (self.daemon.paths().clone(), self.uid(), self.name.clone());
         self.blocking(move || rundir::fill_guest(&paths, uid, &name, guest_root, &provision)).await
     }
 
-    async fn network_of(&self, devices: &incus_client::Devices) -> Result<Option<Network>> {
+    /// Tells the guest, if it runs, what has changed on the host.
+    ///
+    /// # Errors
+    /// What Incus says; what the agent says.
+    pub async fn follow(&self) -> Result<()> {
+        let Some(found) = self.look().await? else { return Ok(()) };
+        if !found.instance.status_code.is_running() {
+            return Ok(());
+        }
+        let spec = found.spec()?;
+        let network = self.network_of(spec, &found.instance.devices).await?;
+        let grant = spec.grants.network();
+        let followed = self.blocking(move || Ok(followed(&grant, network.as_ref()))).await?;
+        let socket = self.daemon.paths().agent_socket(self.uid(), &self.name);
+        agent::follow(socket, self.owner.credentials.clone(), followed).await
+    }
+
+    async fn network_of(&self, spec: &Spec, devices: &incus_client::Devices) -> Result<Option<Network>> {
+        if let NetworkGrant::Host | NetworkGrant::None = spec.grants.network() {
+            return Ok(None);
+        }
         let Some(device) = devices.get("eth0") else { return Ok(None) };
         let address: Option<Ipv4Addr> = device.get("ipv4.address").and_then(|text| text.parse().ok());
         let (Some(address), Some(bridge)) = (address, device.get("network")) else { return Ok(None) };
@@ -44,8 +62,7 @@ impl Work {
         let account = self.account(&home_grant).await?;
         let trusted = spec.grants.is_trusted(|path| account.touches_home(path));
         let private = spec.grants.islands().into_iter().map(ToOwned::to_owned).collect();
-        let shares_network = spec.grants.network() == NetworkGrant::Host;
-        let gateway = network.as_ref().map(|network| network.gateway);
+        let network_grant = spec.grants.network();
         let hostname = self.name.to_string();
         let places = if spec.grants.places() { self.mount_places().await? } else { Vec::new() };
         let session = spec.grants.session();
@@ -69,12 +86,7 @@ impl Work {
                     home_real: account.home_real,
                 },
                 hostname,
-                timezone: environment::timezone(),
-                locale: environment::locale(),
-                resolv_conf: match shares_network {
-                    true => environment::resolver_of_host(),
-                    false => environment::resolver(gateway),
-                },
+                followed: followed(&network_grant, network.as_ref()),
                 network,
                 places,
                 session,
@@ -86,5 +98,17 @@ impl Work {
             })
         })
         .await
+    }
+}
+
+/// Blocks, for files of the host.
+fn followed(grant: &NetworkGrant, network: Option<&Network>) -> Followed {
+    Followed {
+        timezone: environment::timezone(),
+        locale: environment::locale(),
+        resolv_conf: match grant {
+            NetworkGrant::Host => environment::resolver_of_host(),
+            _ => environment::resolver(network.map(|network| network.gateway)),
+        },
     }
 }

@@ -1,0 +1,140 @@
+//! `snugd follow`: watches what guests take over from the host, and has the daemon tell them when it changes. A process of
+//! its own, which sleeps: the daemon leaves when there is nothing to do.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+use tokio::io::unix::AsyncFd;
+use zbus::{Connection, Variant};
+
+use crate::bus::{MANAGER, NAME, ROOT};
+use crate::error::{Error, Result};
+use crate::host::environment::Sources;
+use crate::host::readiness;
+
+/// Directories whose files say it; `/etc/resolv.conf` may lead to others.
+const DIRECTORIES: [&str; 3] = ["/etc", "/etc/default", "/run/systemd/resolve"];
+/// What writes one file writes others, and renames them.
+const SETTLED: Duration = Duration::from_millis(100);
+/// Until the daemon, or the bus, is asked again after it failed.
+const AGAIN: Duration = Duration::from_secs(10);
+
+/// Watches until it is ended.
+///
+/// # Errors
+/// No bus; nothing can be watched.
+pub async fn run() -> Result<ExitCode> {
+    let bus = Connection::system().await?;
+    let watch = Watch::new().map_err(|error| Error::system("watch files of the host", error))?;
+    let mut told = None;
+    loop {
+        // First watched, then read: what changes in between is seen again.
+        watch.renew();
+        let sources = tokio::task::spawn_blocking(Sources::read).await?;
+        if told.as_ref() != Some(&sources) {
+            match tell(&bus).await {
+                Ok(()) => told = Some(sources),
+                Err(error) => {
+                    tracing::warn!("running containers are not told of a change on the host: {error}");
+                    tokio::time::sleep(AGAIN).await;
+                    continue;
+                }
+            }
+        }
+        watch.changed().await.map_err(|error| Error::system("watch files of the host", error))?;
+        tokio::time::sleep(SETTLED).await;
+    }
+}
+
+/// Has the daemon tell all that run. Those that do not listen are in its journal: asking again would not help them.
+async fn tell(bus: &Connection) -> Result<()> {
+    let options = HashMap::from([("all-users", Variant::from(true))]);
+    bus.call_method(Some(NAME), ROOT, Some(MANAGER), "FollowHost", &options).await?;
+    Ok(())
+}
+
+/// Directories that are watched.
+struct Watch(AsyncFd<OwnedFd>);
+
+impl Watch {
+    fn new() -> io::Result<Self> {
+        Ok(Self(readiness::register(inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?)?))
+    }
+
+    /// Watches what there is by now. A directory that is watched already stays so.
+    fn renew(&self) {
+        let flags = WatchFlags::CREATE
+            | WatchFlags::MOVED_TO
+            | WatchFlags::MOVED_FROM
+            | WatchFlags::CLOSE_WRITE
+            | WatchFlags::DELETE
+            | WatchFlags::ONLYDIR;
+        for directory in watched() {
+            // One that goes at this moment is looked for again with the event that tells so.
+            let _ = inotify::add_watch(self.0.get_ref(), &directory, flags);
+        }
+    }
+
+    /// Waits for a change, and takes all that are told of.
+    async fn changed(&self) -> io::Result<()> {
+        readiness::drain(&self.0).await
+    }
+}
+
+/// The directories, or what is there above one that is not yet.
+fn watched() -> Vec<PathBuf> {
+    let there = |path: &Path| path.ancestors().find(|path| path.is_dir()).map(Path::to_owned);
+    let links = links_of(Path::new("/etc/resolv.conf"));
+    let of_links = links.iter().filter_map(|path| path.parent());
+    let mut all: Vec<PathBuf> = DIRECTORIES.iter().map(Path::new).chain(of_links).filter_map(there).collect();
+    all.sort();
+    all.dedup();
+    all
+}
+
+/// A file, and where it leads to, link by link.
+fn links_of(file: &Path) -> Vec<PathBuf> {
+    /// As far as the kernel follows links (path_resolution(7)).
+    const LONGEST: usize = 40;
+    let next = |path: &PathBuf| {
+        let target = std::fs::read_link(path).ok()?;
+        Some(path.parent().unwrap_or(Path::new("/")).join(target))
+    };
+    std::iter::successors(Some(file.to_owned()), next).take(LONGEST).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_watched_at_each_link_that_leads_to_it() {
+        let base = tempfile::tempdir().unwrap();
+        let base = base.path();
+        std::fs::create_dir(base.join("sub")).unwrap();
+        std::os::unix::fs::symlink("../b", base.join("sub/a")).unwrap();
+        std::os::unix::fs::symlink("c", base.join("b")).unwrap();
+        assert_eq!(
+            links_of(&base.join("sub/a")),
+            [base.join("sub/a"), base.join("sub/../b"), base.join("sub/../c")]
+        );
+        std::os::unix::fs::symlink("ring", base.join("ring")).unwrap();
+        assert_eq!(links_of(&base.join("ring")).len(), 40);
+    }
+
+    #[tokio::test]
+    async fn a_replaced_file_is_a_change() {
+        let base = tempfile::tempdir().unwrap();
+        let watch = Watch::new().unwrap();
+        watch.renew();
+        inotify::add_watch(watch.0.get_ref(), base.path(), WatchFlags::MOVED_TO).unwrap();
+        std::fs::write(base.path().join("new"), "x").unwrap();
+        std::fs::rename(base.path().join("new"), base.path().join("file")).unwrap();
+        tokio::time::timeout(Duration::from_secs(10), watch.changed()).await.unwrap().unwrap();
+    }
+}

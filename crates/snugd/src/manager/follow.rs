@@ -1,0 +1,51 @@
+//! `FollowHost`: what has changed on the host, told to the guests that run.
+
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use snug_core::name::Uid;
+
+use super::{manage_all, target, unnamed};
+use crate::bus::call::{Answer, Call};
+use crate::container::lookup::{self, Found};
+use crate::daemon::Daemon;
+use crate::error::{Error, Result};
+use crate::work::Work;
+
+/// `FollowHost`. Answers a sentence for each container that could not be told.
+///
+/// # Errors
+/// Whatever the call is refused with.
+pub async fn call(daemon: &Arc<Daemon>, call: &Call) -> Answer {
+    let mut options = unnamed(call)?;
+    let uid = if options.flag("all-users")? {
+        manage_all(daemon, call, "all").await?;
+        None
+    } else {
+        Some(target(daemon, call, &mut options).await?)
+    };
+    options.finish()?;
+    let failures: Vec<String> = all(daemon, uid).await?;
+    call.answer(&failures)
+}
+
+async fn all(daemon: &Arc<Daemon>, uid: Option<Uid>) -> Result<Vec<String>> {
+    let config = daemon.config().await?;
+    let containers = match uid {
+        Some(uid) => lookup::list(daemon.incus(), &config, uid).await?,
+        None => lookup::all(daemon.incus(), &config).await?,
+    };
+    let told = containers.iter().map(|found| async move {
+        let failure = one(daemon, found).await.err()?;
+        tracing::warn!(uid = found.owner.uid.0, container = %found.name, "does not follow the host: {failure}");
+        Some(format!("'{}' of uid {}: {failure}", found.name, found.owner.uid))
+    });
+    Ok(join_all(told).await.into_iter().flatten().collect())
+}
+
+/// One that is being started is told when it runs: it may have been told what was before.
+async fn one(daemon: &Arc<Daemon>, found: &Found) -> Result<(), Error> {
+    let (uid, name) = (found.owner.uid, found.name.clone());
+    let _turn = daemon.jobs().reserve((uid.0, name.to_string())).await;
+    Work::new(daemon, uid, name, None).await?.follow().await
+}
