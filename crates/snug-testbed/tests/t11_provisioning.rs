@@ -275,12 +275,16 @@ fn programs_can_tell_that_they_are_in_a_container() {
     let _bed = Bed::require();
     for image in IMAGES {
         let container = shared("tester", image);
-        assert_eq!(
-            guest(container, "test -e /run/.containerenv && echo yes; echo ${container:-unset}")
-                .lines()
-                .next(),
-            Some("yes")
-        );
+        let told = guest(container, "cat /run/.containerenv");
+        for line in [
+            "engine=\"snug\"".to_owned(),
+            format!("name=\"{}\"", container.name()),
+            format!("image=\"{image}\""),
+        ] {
+            assert!(told.lines().any(|it| it == line), "{line}: {told}");
+        }
+        let id = told.lines().find_map(|line| line.strip_prefix("id=\"")).unwrap_or_default();
+        assert_eq!(id.len(), "12345678-1234-1234-1234-123456789abc\"".len(), "{told}");
         let variable = guest(container, "echo ${container:-unset}");
         assert_ne!(variable, "unset", "{image}");
     }

@@ -14,6 +14,12 @@ pub struct Provision {
     pub owner: Account,
     /// Host name of the guest: the container's name.
     pub hostname: String,
+    /// What it was made from, as the owner would type it.
+    #[serde(default)]
+    pub image: String,
+    /// What tells it from another of its name: a UUID.
+    #[serde(default)]
+    pub id: String,
     /// What of the host the guest follows.
     #[serde(flatten)]
     pub followed: Followed,

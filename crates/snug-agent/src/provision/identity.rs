@@ -121,13 +121,25 @@ pub fn set_resolver(guest: &Guest, text: Option<&str>) -> io::Result<()> {
 
 /// The file by which programs know that they run in a container (podman's name and form).
 pub fn mark(guest: &Guest, provision: &Provision) -> io::Result<()> {
-    let text = format!("engine=\"snug\"\nname=\"{}\"\n", provision.hostname);
+    let lines = [
+        ("engine", "snug"),
+        ("name", &provision.hostname),
+        ("id", &provision.id),
+        ("image", &provision.image),
+    ];
+    let is_plain = |text: &str| !text.chars().any(|c| c.is_control() || "\"\\".contains(c));
+    let text: String = lines
+        .iter()
+        .filter(|(_, value)| is_plain(value))
+        .map(|(key, value)| format!("{key}=\"{value}\"\n"))
+        .collect();
     replace(&guest.path("/run/.containerenv"), text.as_bytes(), 0o644)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::provision::tests::provision;
 
     fn guest(directories: &[&str]) -> (tempfile::TempDir, Guest) {
         let directory = tempfile::tempdir().unwrap();
@@ -189,5 +201,15 @@ mod tests {
         set_resolver(&guest, Some(text)).unwrap();
         assert!(fs::symlink_metadata(&path).unwrap().is_file());
         assert_eq!(fs::read_to_string(&path).unwrap(), text);
+    }
+
+    #[test]
+    fn a_prompt_finds_name_and_image_and_no_value_is_more_than_one() {
+        let (_directory, guest) = guest(&["/run"]);
+        let read = || fs::read_to_string(guest.path("/run/.containerenv")).unwrap();
+        mark(&guest, &provision()).unwrap();
+        assert_eq!(read(), "engine=\"snug\"\nname=\"tools\"\nid=\"1f\"\nimage=\"images:debian/13\"\n");
+        mark(&guest, &Provision { image: "x\"\nname=\"y".into(), ..provision() }).unwrap();
+        assert_eq!(read(), "engine=\"snug\"\nname=\"tools\"\nid=\"1f\"\n");
     }
 }

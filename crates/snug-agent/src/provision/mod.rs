@@ -106,6 +106,8 @@ pub(crate) mod tests {
                 home_also: None,
             },
             hostname: "tools".into(),
+            image: "images:debian/13".into(),
+            id: "1f".into(),
             followed: Followed::default(),
             network: None,
             places: Vec::new(),

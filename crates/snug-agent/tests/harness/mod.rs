@@ -67,6 +67,8 @@ impl Agent {
                 home_also: None,
             },
             hostname: "guest".into(),
+            image: "images:debian/13".into(),
+            id: "1f".into(),
             followed: Followed::default(),
             network: None,
             places: Vec::new(),

@@ -22,7 +22,8 @@ impl Work {
         let spec = found.spec()?.clone();
         let guest_root = idmap::guest_root(&found.instance.config)?;
         let network = self.network_of(&spec, &found.instance.devices).await?;
-        let provision = self.provision(&spec, network).await?;
+        let id = found.instance.config.get("volatile.uuid").cloned().unwrap_or_default();
+        let provision = Provision { id, ..self.provision(&spec, network).await? };
         let (paths, uid, name) = (self.daemon.paths().clone(), self.uid(), self.name.clone());
         self.blocking(move || rundir::fill_guest(&paths, uid, &name, guest_root, &provision)).await
     }
@@ -63,7 +64,7 @@ impl Work {
         let trusted = spec.grants.is_trusted(|path| account.touches_home(path));
         let private = spec.grants.islands().into_iter().map(ToOwned::to_owned).collect();
         let network_grant = spec.grants.network();
-        let hostname = self.name.to_string();
+        let (hostname, image) = (self.name.to_string(), spec.image.clone());
         let places = if spec.grants.places() { self.mount_places().await? } else { Vec::new() };
         let session = spec.grants.session();
         let reserve = spec.settings.root_size().is_some();
@@ -86,6 +87,8 @@ impl Work {
                     home_real: account.home_real,
                 },
                 hostname,
+                image,
+                id: String::new(),
                 followed: followed(&network_grant, network.as_ref()),
                 network,
                 places,
