@@ -6,6 +6,7 @@
 mod common;
 
 use std::fs;
+use std::sync::Once;
 
 use common::{Desktop, RunUser, answer, eventually, fresh, fresh_with};
 use snug_testbed::{Bed, Captured, Container};
@@ -18,12 +19,16 @@ const CLIENTS: &str = "sudo apt-get update -qq && sudo apt-get install -qq -y --
 const BUS_ID: &str =
     "--dest org.freedesktop.DBus --object-path /org/freedesktop/DBus --method org.freedesktop.DBus.GetId";
 
-/// A guest with [`CLIENTS`].
+/// The guest with [`CLIENTS`], started again: `/run/user` is another mount in each test.
 #[track_caller]
-fn with_clients<'a>(bed: &'a Bed, name: &str) -> Container<'a> {
-    let guest = fresh(bed, "tester", name, common::DEBIAN_13);
-    let installed = guest.run(["sh", "-c", CLIENTS]).env("DEBIAN_FRONTEND", "noninteractive");
-    installed.deadline(std::time::Duration::from_secs(600)).run().unwrap().success();
+fn with_clients() -> &'static Container<'static> {
+    static INSTALLED: Once = Once::new();
+    let guest = Bed::shared("tester", "session", common::DEBIAN_13);
+    INSTALLED.call_once(|| {
+        let installed = guest.run(["sh", "-c", CLIENTS]).env("DEBIAN_FRONTEND", "noninteractive");
+        installed.deadline(std::time::Duration::from_secs(600)).run().unwrap().success();
+    });
+    Bed::require().snug("tester").args(["restart", guest.name()]).run().unwrap().success();
     guest
 }
 
@@ -53,7 +58,7 @@ fn assert_whole(desktop: &Desktop<'_>, guest: &Container<'_>) {
 fn a_guests_programs_are_in_the_callers_session_again_after_each_change_of_it() {
     let bed = Bed::require();
     let _run_user = RunUser::new();
-    let guest = with_clients(&bed, "session-whole");
+    let guest = with_clients();
     for turn in 0..2 {
         let mut desktop = Desktop::start(&bed, "tester");
         let key = desktop.runtime().join("key");
@@ -64,21 +69,21 @@ fn a_guests_programs_are_in_the_callers_session_again_after_each_change_of_it() 
             .unwrap()
             .success();
         desktop.command(["ssh-add", "-q", key]).run().unwrap().success();
-        assert_whole(&desktop, &guest);
+        assert_whole(&desktop, guest);
         for program in ["compositor", "X server", "PulseAudio"] {
             desktop.restart(program);
         }
-        assert_whole(&desktop, &guest);
+        assert_whole(&desktop, guest);
         // A window, and a sound.
         let seen = "xeyes & for i in $(seq 100); do xwininfo -root -tree | grep -q xeyes && break; sleep 0.1; done; \
                     xwininfo -root -tree | grep -c '\"xeyes\"'; kill $!";
-        assert_ne!(in_guest(&desktop, &guest, seen).success().out().trim(), "0", "turn {turn}");
+        assert_ne!(in_guest(&desktop, guest, seen).success().out().trim(), "0", "turn {turn}");
         desktop
             .command(["pactl", "load-module", "module-null-sink", "sink_name=test"])
             .run()
             .unwrap()
             .success();
-        in_guest(&desktop, &guest, "head -c 200000 /dev/zero | pacat --playback --device=test").success();
+        in_guest(&desktop, guest, "head -c 200000 /dev/zero | pacat --playback --device=test").success();
     }
 }
 
@@ -86,7 +91,7 @@ fn a_guests_programs_are_in_the_callers_session_again_after_each_change_of_it() 
 fn gpg_asks_the_hosts_agent_and_replaces_nothing_of_it() {
     let bed = Bed::require();
     let _run_user = RunUser::new();
-    let guest = with_clients(&bed, "session-gpg");
+    let guest = with_clients();
     let desktop = Desktop::log_in(&bed, "tester");
     let ask = "gpg-connect-agent --no-autostart 'getinfo pid' /bye | grep ^D";
     let _end = common::Finally(|| drop(desktop.command(["gpgconf", "--kill", "gpg-agent"]).run()));
@@ -97,34 +102,34 @@ fn gpg_asks_the_hosts_agent_and_replaces_nothing_of_it() {
     let _gone = common::Finally(|| drop(fs::remove_dir_all(&home)));
     desktop.command(["gpg-connect-agent", "/bye"]).run().unwrap().success();
     let pid = desktop.command(["sh", "-c", ask]).run().unwrap().success().out();
-    assert_eq!(in_guest(&desktop, &guest, ask).success().out(), pid);
+    assert_eq!(in_guest(&desktop, guest, ask).success().out(), pid);
     // One that is started in the guest, where none is on the host, has a socket of the guest's own.
     desktop.command(["gpgconf", "--kill", "gpg-agent"]).run().unwrap().success();
     let socket = desktop.runtime().join("gnupg/S.gpg-agent");
     eventually("the agent ends", || !socket.exists());
-    in_guest(&desktop, &guest, "gpg-connect-agent /bye").success();
-    let own = in_guest(&desktop, &guest, ask).success().out();
+    in_guest(&desktop, guest, "gpg-connect-agent /bye").success();
+    let own = in_guest(&desktop, guest, ask).success().out();
     assert!(own.starts_with("D ") && !socket.exists(), "{own}");
-    in_guest(&desktop, &guest, "gpgconf --kill gpg-agent").success();
+    in_guest(&desktop, guest, "gpgconf --kill gpg-agent").success();
 }
 
 #[test]
 fn the_guests_own_manager_and_buses_stay_its_own() {
     let bed = Bed::require();
     let _run_user = RunUser::new();
-    let guest = with_clients(&bed, "session-own");
+    let guest = with_clients();
     let desktop = Desktop::start(&bed, "tester");
     let id = format!("gdbus call --session {BUS_ID}");
     let hosts = desktop.command(["sh", "-c", &id]).run().unwrap().success().out();
-    in_guest(&desktop, &guest, "systemctl --user start dbus.socket").success();
-    assert_ne!(in_guest(&desktop, &guest, &id).success().out(), hosts);
+    in_guest(&desktop, guest, "systemctl --user start dbus.socket").success();
+    assert_ne!(in_guest(&desktop, guest, &id).success().out(), hosts);
     // Where it runs is seen by the mark of every container.
     let waits = "systemd-run --user --wait --pipe -q test -e /run/.containerenv && echo in the guest";
-    assert_eq!(in_guest(&desktop, &guest, waits).success().out().trim(), "in the guest");
+    assert_eq!(in_guest(&desktop, guest, waits).success().out().trim(), "in the guest");
     // The system bus, and what acts over it, is the guest's.
-    assert_eq!(in_guest(&desktop, &guest, "hostnamectl hostname").success().out().trim(), "session-own");
+    assert_eq!(in_guest(&desktop, guest, "hostnamectl hostname").success().out().trim(), "session");
     let failed =
-        in_guest(&desktop, &guest, "systemctl --user --failed --no-legend; systemctl --failed --no-legend");
+        in_guest(&desktop, guest, "systemctl --user --failed --no-legend; systemctl --failed --no-legend");
     assert_eq!(failed.success().out(), "");
 }
 
