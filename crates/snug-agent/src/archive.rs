@@ -9,7 +9,7 @@ use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 
 use rustix::fs::{AtFlags, CWD, Mode, Timespec, Timestamps, utimensat};
-use snug_wire::pack::{NO_PERMISSION, Packer};
+use snug_wire::pack::{Entry, NO_PERMISSION, Packer};
 use tar::{Archive, EntryType};
 
 use crate::report;
@@ -45,8 +45,10 @@ fn pack(path: &Path, output: impl Write) -> io::Result<Vec<io::Error>> {
             (real.as_path(), real.file_name().unwrap_or(OsStr::new("root")))
         }
     };
+    // What was asked for itself is not left out of anything.
+    let entry = Entry::open(path).map_err(named(path))?;
     let mut packer = Packer::new(output);
-    packer.add(path, Path::new(name))?;
+    packer.add_entry(entry, Path::new(name))?;
     Ok(packer.finish()?.into_iter().map(|it| named(&it.path)(it.error)).collect())
 }
 

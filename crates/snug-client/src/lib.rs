@@ -14,6 +14,7 @@
 //! | [`limits`] | resource limits and umask |
 //! | [`terminfo`] | the caller's terminfo entry |
 //! | [`words`] | what a person is told: hints, a guest's words made harmless |
+//! | [`ancestry`] | which parents the terminal belongs to, where it is not this session's |
 //! | [`terminal`] | the caller's terminal: modes, size, who of several clients holds it |
 //! | [`guest_terminal`] | the guest's terminal, seen and steered through its master |
 //! | [`screen`] | what the guest's terminal shows, on the caller's |
@@ -27,6 +28,7 @@
 //! | [`exec`] | what the agent is asked: a request, with what the caller's process is and has |
 //! | [`session`] | the conversation with the agent |
 
+pub mod ancestry;
 pub mod announcement;
 pub mod console;
 pub mod directory;

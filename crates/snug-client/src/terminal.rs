@@ -17,7 +17,7 @@ use rustix::termios::{
 };
 use snug_wire::message::{TerminalModes, WindowSize};
 
-use crate::guest_terminal;
+use crate::{ancestry, guest_terminal};
 
 /// The caller's terminal.
 pub struct Terminal {
@@ -43,8 +43,13 @@ impl Terminal {
         let anew = stream.and_then(|stream| open(&format!("/proc/self/fd/{}", stream.as_raw_fd())).ok());
         let (device, node) = match (anew, stream) {
             (Some(device), _) => (device.try_clone()?, device),
-            // A terminal of another user (`su`) can be used through its descriptor but not opened again.
-            (None, Some(stream)) => (open("/dev/tty")?, stream.try_clone_to_owned()?.into()),
+            // A terminal of another user (`su`) can be used through its descriptor but not opened again. Where it is not our
+            // session's (`su -c`), only the descriptor is left.
+            (None, Some(stream)) => {
+                let node: File = stream.try_clone_to_owned()?.into();
+                let device = open("/dev/tty").or_else(|_| node.try_clone())?;
+                (device, node)
+            }
             (None, None) => {
                 let device = open("/dev/tty")?;
                 (device.try_clone()?, device)
@@ -82,10 +87,15 @@ impl Terminal {
         guest_terminal::modes(self.device.as_fd())
     }
 
-    /// Whether this process' job is in the terminal's foreground, so that touching the terminal does not stop it.
+    /// Whether this process' job is in the terminal's foreground, so that touching the terminal does not stop it. Where the
+    /// terminal is another session's: whether a job in front waits for this one (`su -c`, `setsid -w`).
     #[must_use]
     pub fn in_foreground(&self) -> bool {
-        tcgetpgrp(&self.device).is_ok_and(|group| group == rustix::process::getpgrp())
+        match tcgetpgrp(&self.device) {
+            Ok(group) => group == rustix::process::getpgrp(),
+            Err(Errno::NOTTY) if !self.controls => self.number().is_some_and(ancestry::is_in_front),
+            Err(_) => false,
+        }
     }
 
     /// Whether it still edits and echoes lines as it did with `before`: nobody has switched it to single keys, or asks for a

@@ -239,6 +239,28 @@ fn job_control_works_in_the_guests_shell() {
 }
 
 #[test]
+fn a_command_in_a_session_of_its_own_has_the_keyboard_of_the_job_that_waits_for_it() {
+    let mut pty = host_shell();
+    // As `su -c` has its command, too.
+    pty.line(
+        "setsid -w snug run sh -c 'echo rea\"\"dy; read word; echo got-$word; sleep 1000'; echo sta''tus $?",
+    )
+    .unwrap();
+    pty.until("ready\r\n").unwrap();
+    pty.line("answer").unwrap();
+    pty.until("got-answer\r\n").unwrap();
+    pty.write("\x03").unwrap();
+    pty.until("status 130\r\n").unwrap();
+    pty.until("host> ").unwrap();
+    // One that nobody in front waits for leaves the keyboard to the shell.
+    pty.line("(setsid snug run sh -c 'echo rea\"\"dy; read word; echo got-$word' &) ; sleep 1").unwrap();
+    pty.until("ready\r\n").unwrap();
+    pty.line("echo of-the-sh''ell").unwrap();
+    pty.until("of-the-shell\r\n").unwrap();
+    leave(pty);
+}
+
+#[test]
 fn enter_gives_a_login_shell_in_the_callers_directory() {
     let mut pty = guest().snug(["enter", "jobs"]).deadline(PATIENCE).on_pty().unwrap();
     pty.line("shopt -q login_shell && echo lo''gin-$PWD-$(hostname); exit 7").unwrap();

@@ -160,6 +160,7 @@ fn copy_out(context: &Context, guest: &Guest<'_>, path: &Path, host: &Path) -> R
     };
     let name =
         name.ok_or_else(|| CommandError::user(format!("{} has no name to copy under", path.display())))?;
+    let place = directory;
     let directory: OwnedFd = File::open(directory)
         .map_err(|error| CommandError::user(format!("{} cannot be opened: {error}", directory.display())))?
         .into();
@@ -188,6 +189,10 @@ fn copy_out(context: &Context, guest: &Guest<'_>, path: &Path, host: &Path) -> R
             // The guest said on standard error why it sent nothing, or too little.
             Err(error @ (ArchiveError::Empty | ArchiveError::Stream(_))) => {
                 return if ended? { Err(failed(&error)) } else { Ok(false) };
+            }
+            Err(ArchiveError::Host { path, source }) => {
+                let path = place.join(path);
+                return Err(CommandError::failed(format!("{} cannot be written: {source}", path.display())));
             }
             Err(error) => return Err(failed(&error)),
         }

@@ -99,7 +99,12 @@ pub fn execute(context: &Context, args: CreateArgs) -> Result<ExitCode, CommandE
         show_plan(context.printer, &ended.plan)?;
         return Ok(ExitCode::SUCCESS);
     }
-    show_notices(context, &ended.notices);
+    if settings.is_empty() {
+        show_notices(context, &ended.notices);
+    } else {
+        // A limit that has no effect is known to who set it, also in a script.
+        ended.notices.iter().for_each(|notice| context.printer.warning(notice));
+    }
     if args.name.is_none() {
         context.printer.answer_line(name.as_str())?;
     }

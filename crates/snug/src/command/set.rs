@@ -6,7 +6,7 @@ use clap::Args;
 use clap_complete::ArgValueCompleter;
 use snug_core::setting::Setting;
 
-use super::arguments::{ContainerArgs, DryRunArgs, show_notices, show_plan};
+use super::arguments::{ContainerArgs, DryRunArgs, show_plan};
 use crate::bus::change::Change;
 use crate::context::Context;
 use crate::error::CommandError;
@@ -48,7 +48,7 @@ pub fn configure(
     if dry_run.dry_run {
         show_plan(context.printer, &ended.plan)?;
     }
-    show_notices(context, &ended.notices);
+    ended.notices.iter().for_each(|notice| context.printer.warning(notice));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -56,7 +56,14 @@ pub fn configure(
 pub fn parse_settings(words: &[String]) -> Result<Vec<(String, String)>, CommandError> {
     let mut settings = Vec::new();
     for word in words {
-        let setting: Setting = word.parse()?;
+        let setting: Setting = word.parse().map_err(|error| {
+            let error = CommandError::from(error);
+            if word.contains('=') {
+                error
+            } else {
+                error.hint(format!("a container is named by `-c {word}`"))
+            }
+        })?;
         settings.push((setting.key().to_string(), setting.value()));
     }
     Ok(settings)
