@@ -120,10 +120,11 @@ fn a_directory_given_by_option_is_the_guests() {
 fn only_enter_goes_home_instead_and_says_so() {
     let mut pty = guest().snug(["enter", "places", "--", "sh", "-c", "pwd"]).dir("/opt").on_pty().unwrap();
     let shown = pty.ends_with(0);
-    assert!(shown.contains("/opt") && shown.ends_with("/home/tester\r\n"), "{shown}");
+    assert!(shown.contains("/opt") && shown.contains("/home/tester\r\n"), "{shown}");
     // A notice is for a person who did not ask for silence: else there is none.
     let mut pty = guest().snug(["-q", "enter", "places", "--", "pwd"]).dir("/opt").on_pty().unwrap();
-    assert_eq!(pty.ends_with(0), "/home/tester\r\n");
+    let quiet = pty.ends_with(0);
+    assert!(!quiet.contains("/opt") && quiet.contains("/home/tester\r\n"), "{quiet:?}");
     let out = guest().snug(["enter", "places", "--", "pwd"]).dir("/opt").run().unwrap().success();
     assert_eq!((out.out().as_str(), out.err().as_str()), ("/home/tester\n", ""));
 }
