@@ -43,7 +43,8 @@ pub fn read(paths: &Paths, printer: Printer) -> Result<Config, CommandError> {
 /// Only the strongest file that names one is looked into; a broken one gets the full reading's error.
 pub fn default_container(paths: &Paths, printer: Printer) -> Result<ContainerName, CommandError> {
     if let Some(name) = env_vars::non_empty(env_vars::SNUG_CONTAINER) {
-        return parse_name(&name.to_string_lossy());
+        let named = |error: CommandError| error.hint(format!("{} names it", env_vars::SNUG_CONTAINER));
+        return parse_name(&name.to_string_lossy()).map_err(named);
     }
     for directory in directories(paths).iter().rev() {
         for layer in layers_of(directory)?.iter().rev() {

@@ -238,8 +238,13 @@ impl fmt::Display for Step {
             Self::EnsureNetwork { bridge } => write!(f, "make the network '{}'", text::escape(bridge)),
             Self::HoldHostNetwork => write!(f, "hold the host's network for containers"),
             Self::PullImage { image } => write!(f, "fetch the image '{}'", text::escape(&image.to_string())),
-            Self::CreateInstance { name, image, .. } => {
-                write!(f, "make the container '{name}' from '{}'", text::escape(&image.to_string()))
+            Self::CreateInstance { name, image, spec, .. } => {
+                write!(f, "make the container '{name}' from '{}'", text::escape(&image.to_string()))?;
+                let settings: Vec<String> = SettingKey::ALL
+                    .into_iter()
+                    .filter_map(|key| Some(spec.settings.get(key)?.to_string()))
+                    .collect();
+                if settings.is_empty() { Ok(()) } else { write!(f, " with {}", settings.join(", ")) }
             }
             Self::UpdateInstance { name } => write!(f, "bring '{name}' up to date"),
             Self::PrepareRunDirectory { name } => write!(f, "prepare the run directory of '{name}'"),

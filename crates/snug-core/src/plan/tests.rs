@@ -278,6 +278,14 @@ fn a_step_is_a_sentence() {
             "mark 'dev' as ready",
         ]
     );
+    let mut wanted = request(&["home"]);
+    wanted.spec.settings.set(&"disk=5GiB".parse().unwrap());
+    wanted.spec.settings.set(&"cpu=2".parse().unwrap());
+    let plan = plan_create(&state(false, None), &wanted).unwrap();
+    assert!(
+        plan.sentences()
+            .contains(&"make the container 'dev' from 'images:debian/13' with cpu=2, disk=5GiB".into())
+    );
 }
 
 fn any_state() -> impl Strategy<Value = State> {

@@ -20,6 +20,7 @@ use super::arguments::DryRunArgs;
 use crate::archive::pack::pack;
 use crate::archive::unpack::unpack;
 use crate::archive::{ArchiveError, Skipped};
+use crate::bus::options::Options;
 use crate::context::{Context, parse_name};
 use crate::error::{CommandError, Kind};
 use crate::progress::Line;
@@ -78,6 +79,10 @@ pub fn execute(context: &Context, args: CpArgs) -> Result<ExitCode, CommandError
         readable(&host)?;
     }
     if args.dry_run.dry_run {
+        // The default one would be made. What can be done in it only its end there knows, and that would have to be started.
+        if name != context.default_container()? {
+            context.bus()?.get(name.as_str(), &Options::new())?;
+        }
         let guest = format!("{name}:{}", guest_path.display());
         let (from, to) =
             if inwards { (host.display().to_string(), guest) } else { (guest, host.display().to_string()) };

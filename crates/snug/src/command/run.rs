@@ -8,7 +8,8 @@ use std::process::ExitCode;
 use clap::Args;
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap_complete::{ArgValueCompleter, PathCompleter};
-use snug_client::{Directory, Request, TerminalChoice, User};
+use snug_client::{Directory, Outcome, Request, TerminalChoice, User};
+use snug_core::name::ContainerName;
 
 use super::arguments::ContainerArgs;
 use crate::bus::Bus;
@@ -118,7 +119,7 @@ impl HowArgs {
     pub fn request(
         self,
         context: &Context,
-        container: &snug_core::name::ContainerName,
+        container: &ContainerName,
         argv: Vec<OsString>,
         login: bool,
         or_home: bool,
@@ -177,9 +178,22 @@ pub fn execute(context: &Context, args: RunArgs) -> Result<ExitCode, CommandErro
         return execute_fresh(context, args);
     }
     let container = context.container(args.container.container.as_deref())?;
+    let first = args.command.first().cloned();
     let request = args.how.request(context, &container, args.command, args.login, false)?;
-    let outcome = entry::run(context, &request, &|bus| entry::ensure(context, bus, container.as_str()))?;
+    let mut outcome = entry::run(context, &request, &|bus| entry::ensure(context, bus, container.as_str()))?;
+    if let Outcome::Failed { status: 127, hints, .. } = &mut outcome
+        && let Some(name) = first.and_then(|first| own_container(context, &first))
+    {
+        hints.push(format!("{name} is a container: `snug run -c {name} …` runs a command in it"));
+    }
     Ok(entry::finish(context, &outcome))
+}
+
+/// A word that is the name of a container of the caller's, as far as its directory tells.
+fn own_container(context: &Context, word: &OsStr) -> Option<ContainerName> {
+    let name: ContainerName = word.to_str()?.parse().ok()?;
+    let directory = context.paths.container_dir(context.uid(), &name);
+    directory.is_dir().then_some(name)
 }
 
 /// In a container of its own. The daemon knows this process and removes the container when it is gone, whatever ends it;
@@ -225,7 +239,7 @@ fn remove_fresh(bus: &Bus, name: &str) -> Result<(), CommandError> {
 }
 
 /// A name that nobody else takes: `run-` and 40 random bits.
-fn fresh_name() -> Result<snug_core::name::ContainerName, CommandError> {
+fn fresh_name() -> Result<ContainerName, CommandError> {
     let mut random = [0; 5];
     rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())
         .map_err(|error| CommandError::failed("no random number to be had").caused_by(error))?;

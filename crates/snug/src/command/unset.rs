@@ -28,7 +28,14 @@ pub struct UnsetArgs {
 pub fn execute(context: &Context, args: UnsetArgs) -> Result<ExitCode, CommandError> {
     let mut keys = Vec::new();
     for key in &args.keys {
-        keys.push(key.parse::<SettingKey>()?.to_string());
+        let known = key.parse::<SettingKey>().map_err(|error| {
+            let error = CommandError::from(error);
+            match key.split_once('=') {
+                Some((key, _)) => error.hint(format!("a setting is taken back by its key alone: `{key}`")),
+                None => error.hint(format!("a container is named by `-c {key}`")),
+            }
+        })?;
+        keys.push(known.to_string());
     }
     configure(context, &args.container, Vec::new(), keys, args.dry_run)
 }
