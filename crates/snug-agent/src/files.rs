@@ -1,7 +1,7 @@
 //! Files that are replaced whole: a reader sees the old text or the new one, never half of it.
 
 use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
@@ -17,7 +17,7 @@ fn beside(path: &Path) -> PathBuf {
 /// followed. A new file has `mode`. Nothing is written when it has that text already.
 pub fn replace(path: &Path, text: &[u8], mode: u32) -> io::Result<()> {
     let old = fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file);
-    if old.is_some() && fs::read(path).is_ok_and(|present| present == text) {
+    if old.is_some() && read(path).is_ok_and(|present| present == text) {
         return Ok(());
     }
     let temporary = beside(path);
@@ -37,6 +37,28 @@ pub fn replace(path: &Path, text: &[u8], mode: u32) -> io::Result<()> {
         }
         done => done,
     }
+}
+
+/// Longest file of the guest that is read as a whole: a `passwd` of a hundred thousand users.
+const LONGEST: u64 = 16 << 20;
+
+/// A file of the guest, which may hold anything in its place: a pipe that nobody writes to would keep who reads it, a device
+/// would fill the memory.
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let status = file.metadata()?;
+    if !status.is_file() || status.len() > LONGEST {
+        return Err(io::Error::other("it is no file of a sensible size"));
+    }
+    let mut text = Vec::new();
+    file.take(LONGEST).read_to_end(&mut text)?;
+    Ok(text)
+}
+
+/// The same as text.
+pub fn read_text(path: &Path) -> io::Result<String> {
+    String::from_utf8(read(path)?).map_err(|_| io::ErrorKind::InvalidData.into())
 }
 
 /// The paths in a directory; none in one that is not there.
@@ -64,6 +86,22 @@ pub fn replace_link(path: &Path, target: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_no_file_of_a_sensible_size_is_not_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        fs::write(path("file"), "text").unwrap();
+        std::os::unix::fs::symlink("file", path("link")).unwrap();
+        assert_eq!(read_text(&path("link")).unwrap(), "text");
+        std::os::unix::fs::symlink("/dev/zero", path("device")).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, path("pipe"), rustix::fs::Mode::RUSR).unwrap();
+        fs::File::create(path("large")).unwrap().set_len(LONGEST + 1).unwrap();
+        for name in ["device", "pipe", "large", "."] {
+            assert!(read(&path(name)).is_err(), "{name}");
+        }
+        assert_eq!(read(&path("missing")).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
 
     #[test]
     fn a_replaced_file_keeps_its_mode_and_a_link_is_not_followed() {

@@ -1,12 +1,12 @@
 //! The guest's users and groups, read from its files: no NSS in a static program.
 
-use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use snug_wire::message::User;
 use snug_wire::provision::Account;
 
+use crate::files::read;
 use crate::places::Guest;
 
 /// One line of `/etc/passwd` (passwd(5)), as bytes: names need not be UTF-8.
@@ -81,13 +81,13 @@ impl<'a> Users<'a> {
     }
 
     fn find(&self, wanted: impl Fn(&Entry) -> bool) -> Option<Entry> {
-        let text = fs::read(self.guest.path("/etc/passwd")).ok()?;
+        let text = read(&self.guest.path("/etc/passwd")).ok()?;
         text.split(|byte| *byte == b'\n').filter_map(parse_entry).find(wanted)
     }
 
     /// Number of a group of the guest.
     pub fn group_number(&self, name: &[u8]) -> Option<u32> {
-        parse_group_number(&fs::read(self.guest.path("/etc/group")).ok()?, name)
+        parse_group_number(&read(&self.guest.path("/etc/group")).ok()?, name)
     }
 
     /// Who `user` is in this guest. The owner and root exist in every guest, whatever its files say.
@@ -126,7 +126,7 @@ impl<'a> Users<'a> {
                 }
             },
         };
-        let text = fs::read(self.guest.path("/etc/group")).unwrap_or_default();
+        let text = read(&self.guest.path("/etc/group")).unwrap_or_default();
         let groups = parse_groups(&text, &entry.name, entry.gid);
         Some(Identity { entry, groups })
     }

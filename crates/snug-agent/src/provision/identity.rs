@@ -1,13 +1,13 @@
 //! What the guest says of itself: host name, time zone, locale, resolver, and that it is a container.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use snug_wire::provision::Provision;
 
 use super::hosts;
-use crate::files::{replace, replace_link};
+use crate::files::{read, read_text, replace, replace_link};
 use crate::places::Guest;
 
 /// Sets the host name, and makes it one that the guest finds without a name server.
@@ -18,7 +18,7 @@ pub fn set_host_name(guest: &Guest, provision: &Provision) -> io::Result<()> {
     }
     replace(&guest.path("/etc/hostname"), format!("{name}\n").as_bytes(), 0o644)?;
     let path = guest.path("/etc/hosts");
-    let text = fs::read(&path).unwrap_or_default();
+    let text = read(&path).unwrap_or_default();
     replace(&path, hosts::hosts(&String::from_utf8_lossy(&text), name).as_bytes(), 0o644)
 }
 
@@ -50,7 +50,7 @@ pub fn set_locale(guest: &Guest, host: &[(String, String)]) -> io::Result<()> {
     for path in ["/etc/locale.conf", "/etc/default/locale"] {
         let path = guest.path(path);
         let has_directory = path.parent().is_some_and(Path::is_dir);
-        let says_something = fs::read_to_string(&path).is_ok_and(|text| text.contains("LANG="));
+        let says_something = read_text(&path).is_ok_and(|text| text.contains("LANG="));
         if !has_directory || (!all_there && says_something) {
             continue;
         }
@@ -138,6 +138,8 @@ pub fn mark(guest: &Guest, provision: &Provision) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::provision::tests::provision;
 

@@ -9,7 +9,7 @@ use snug_wire::provision::{Account, Provision};
 
 use super::accounts::{self, Owner};
 use super::{home, hosts, mounts};
-use crate::files::replace;
+use crate::files::{self, replace};
 use crate::places::Guest;
 
 /// Groups that the owner is in wherever the guest has them: its hardware, and those whose members administer it.
@@ -43,7 +43,7 @@ fn find_shell(guest: &Guest, account: &Account) -> PathBuf {
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
-    match fs::read(path) {
+    match files::read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         other => other,
     }

@@ -6,7 +6,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::files::{entries, replace};
+use crate::files::{entries, read_text, replace};
 use crate::places::Guest;
 
 /// What creates, empties and ages files at boot and once a day: of the system, and by the same names of each user, whose
@@ -41,7 +41,7 @@ pub fn exclude(guest: &Guest, paths: &BTreeSet<&Path>) -> io::Result<()> {
             };
             let other_form =
                 |path: &Path| io::Error::other(format!("{} has another form than is known", path.display()));
-            let commands = excluding(&fs::read_to_string(&unit)?, paths).ok_or_else(|| other_form(&unit))?;
+            let commands = excluding(&read_text(&unit)?, paths).ok_or_else(|| other_form(&unit))?;
             if let Some(changed) = changed_by(guest, manager, cleaner)? {
                 return Err(other_form(&changed));
             }
@@ -73,7 +73,7 @@ fn changed_by(guest: &Guest, manager: &str, name: &str) -> io::Result<Option<Pat
         for directory in &directories {
             for path in entries(&guest.path(base).join(manager).join(directory))? {
                 if path.extension().is_some_and(|extension| extension == "conf")
-                    && fs::read_to_string(&path)?.lines().any(|line| command(line).is_some())
+                    && read_text(&path)?.lines().any(|line| command(line).is_some())
                 {
                     return Ok(Some(path));
                 }

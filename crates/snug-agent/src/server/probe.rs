@@ -1,7 +1,6 @@
 //! What a login in the guest would find in its environment: asked once per start, in the background, of the guest's
 //! own `/etc/profile` as the owner, and bounded in time.
 
-use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -12,6 +11,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use snug_wire::message::User;
 
 use crate::console;
+use crate::files;
 use crate::places::Guest;
 use crate::session::Context;
 use crate::session::environment::{self, key};
@@ -200,7 +200,7 @@ pub fn print_environment() -> std::io::Result<()> {
 fn files_of(guest: &Guest) -> Vec<Vec<u8>> {
     let mut variables = Vec::new();
     for file in ["/etc/locale.conf", "/etc/default/locale", "/etc/environment"] {
-        for (key, value) in parse_file(&fs::read(guest.path(file)).unwrap_or_default()) {
+        for (key, value) in parse_file(&files::read(&guest.path(file)).unwrap_or_default()) {
             environment::set(&mut variables, &key, &value);
         }
     }
