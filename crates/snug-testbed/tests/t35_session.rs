@@ -121,7 +121,9 @@ fn the_guests_own_manager_and_buses_stay_its_own() {
     let desktop = Desktop::start(&bed, "tester");
     let id = format!("gdbus call --session {BUS_ID}");
     let hosts = desktop.command(["sh", "-c", &id]).run().unwrap().success().out();
-    in_guest(&desktop, guest, "systemctl --user start dbus.socket").success();
+    // It comes a moment after the first command can run.
+    let up = "until systemctl --user show-environment >/dev/null 2>&1; do sleep 0.1; done";
+    in_guest(&desktop, guest, &format!("{up}; systemctl --user start dbus.socket")).success();
     assert_ne!(in_guest(&desktop, guest, &id).success().out(), hosts);
     // Where it runs is seen by the mark of every container.
     let waits = "systemd-run --user --wait --pipe -q test -e /run/.containerenv && echo in the guest";
