@@ -69,8 +69,8 @@ fn destination<'a>(path: &'a Path, name: &'a OsStr) -> io::Result<(&'a Path, &'a
     Ok((path.parent().unwrap_or(Path::new("/")), name))
 }
 
-/// Reads a tar stream into the directory `into`; its first component becomes `name`, its modes are less the umask. Nothing is written outside
-/// of `into`, no device, and no one else's file.
+/// Reads a tar stream into the directory `into`; its first component becomes `name`, its modes are less the umask. Nothing
+/// is written outside of `into`, no device, and no one else's file.
 fn unpack(into: &Path, name: &OsStr, input: impl Read) -> io::Result<()> {
     let umask = umask();
     let mut archive = Archive::new(input);

@@ -114,6 +114,13 @@ pub fn show_plan(printer: Printer, plan: &[String]) -> Result<(), CommandError> 
     plan.iter().try_for_each(|step| printer.answer_line(&snug_core::text::escape(step)))
 }
 
+/// Tells what the daemon wants known also where nobody is at a terminal: in a script nothing else tells it.
+pub fn show_warnings(context: &Context, notices: &[String]) {
+    for notice in notices {
+        context.printer.warning(notice);
+    }
+}
+
 /// Tells a person what the daemon wants known.
 pub fn show_notices(context: &Context, notices: &[String]) {
     for notice in notices {

@@ -9,7 +9,7 @@ use snug_core::image::ImageRef;
 use snug_core::name::ContainerName;
 use snug_core::plan::{PlanError, Step};
 
-use super::arguments::{DryRunArgs, show_notices, show_plan};
+use super::arguments::{DryRunArgs, show_notices, show_plan, show_warnings};
 use super::image::file::{FileImage, ImageFile};
 use crate::bus::Bus;
 use crate::bus::change::Change;
@@ -103,7 +103,7 @@ pub fn execute(context: &Context, args: CreateArgs) -> Result<ExitCode, CommandE
         show_notices(context, &ended.notices);
     } else {
         // A limit that has no effect is known to who set it, also in a script.
-        ended.notices.iter().for_each(|notice| context.printer.warning(notice));
+        show_warnings(context, &ended.notices);
     }
     if args.name.is_none() {
         context.printer.answer_line(name.as_str())?;

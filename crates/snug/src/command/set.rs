@@ -6,7 +6,7 @@ use clap::Args;
 use clap_complete::ArgValueCompleter;
 use snug_core::setting::Setting;
 
-use super::arguments::{ContainerArgs, DryRunArgs, show_plan};
+use super::arguments::{ContainerArgs, DryRunArgs, show_plan, show_warnings};
 use crate::bus::change::Change;
 use crate::context::Context;
 use crate::error::CommandError;
@@ -48,7 +48,7 @@ pub fn configure(
     if dry_run.dry_run {
         show_plan(context.printer, &ended.plan)?;
     }
-    ended.notices.iter().for_each(|notice| context.printer.warning(notice));
+    show_warnings(context, &ended.notices);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::arguments::{show_notices, show_plan};
+use super::arguments::{show_notices, show_plan, show_warnings};
 use crate::bus::Bus;
 use crate::bus::change::Change;
 use crate::context::Context;
@@ -52,7 +52,7 @@ pub fn execute(
                     show_plan(context.printer, &ended.plan)?;
                 }
                 if wording.warns {
-                    ended.notices.iter().for_each(|notice| context.printer.warning(notice));
+                    show_warnings(context, &ended.notices);
                 } else {
                     show_notices(context, &ended.notices);
                 }

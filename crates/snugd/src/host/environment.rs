@@ -19,13 +19,16 @@ impl Sources {
     /// As they are now. Blocks. What cannot be read is as if it were not there.
     #[must_use]
     pub fn read() -> Self {
-        let resolvers = RESOLVERS.map(|path| file::read_or_empty(Path::new(path)).unwrap_or_default());
-        Self { timezone: timezone(), locale: locale(), resolvers }
+        Self { timezone: timezone(), locale: locale(), resolvers: resolvers() }
     }
 }
 
 /// The host's resolver, and what systemd-resolved asks itself.
 const RESOLVERS: [&str; 2] = ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"];
+
+fn resolvers() -> [String; 2] {
+    RESOLVERS.map(|path| file::read_or_empty(Path::new(path)).unwrap_or_default())
+}
 
 /// Name of the host's time zone: where `/etc/localtime` leads to below a `zoneinfo` directory.
 #[must_use]
@@ -70,14 +73,14 @@ pub fn locale() -> Vec<(String, String)> {
 /// bridge's address (its dnsmasq asks for the guest).
 #[must_use]
 pub fn resolver(gateway: Option<Ipv4Addr>) -> Option<String> {
-    let [host, upstream] = Sources::read().resolvers;
+    let [host, upstream] = resolvers();
     resolver_from(&host, &upstream, gateway)
 }
 
 /// Text of `resolv.conf` for a guest that shares the host's network: as it is.
 #[must_use]
 pub fn resolver_of_host() -> Option<String> {
-    let [host, _] = Sources::read().resolvers;
+    let [host, _] = resolvers();
     (!host.trim().is_empty()).then_some(host)
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use snug_core::name::Uid;
 
-use super::{manage_all, target, unnamed};
+use super::{unnamed, whose};
 use crate::bus::call::{Answer, Call};
 use crate::container::lookup::{self, Found};
 use crate::daemon::Daemon;
@@ -18,14 +18,9 @@ use crate::work::Work;
 /// Whatever the call is refused with.
 pub async fn call(daemon: &Arc<Daemon>, call: &Call) -> Answer {
     let mut options = unnamed(call)?;
-    let uid = if options.flag("all-users")? {
-        manage_all(daemon, call, "all").await?;
-        None
-    } else {
-        Some(target(daemon, call, &mut options).await?)
-    };
+    let uid = whose(daemon, call, &mut options).await?;
     options.finish()?;
-    let failures: Vec<String> = all(daemon, uid).await?;
+    let failures = all(daemon, uid).await?;
     call.answer(&failures)
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use snug_core::name::Uid;
 use zbus::Variant;
 
-use super::{manage_all, named, target, unnamed};
+use super::{named, target, unnamed, whose};
 use crate::bus::call::{Answer, Call};
 use crate::container::console;
 use crate::container::lookup::{self, missing};
@@ -21,12 +21,7 @@ use crate::error::{Error, invalid};
 pub async fn list(daemon: &Arc<Daemon>, call: &Call) -> Answer {
     let mut options = unnamed(call)?;
     let size = options.flag("size")?;
-    let uid = if options.flag("all-users")? {
-        manage_all(daemon, call, "all").await?;
-        None
-    } else {
-        Some(target(daemon, call, &mut options).await?)
-    };
+    let uid = whose(daemon, call, &mut options).await?;
     options.finish()?;
     let config = daemon.config().await?;
     let found = lookup::list_full(daemon.incus(), &config, uid).await?;

@@ -177,6 +177,18 @@ pub async fn target(daemon: &Daemon, call: &Call, options: &mut Options) -> Resu
     Ok(Uid(owner))
 }
 
+/// Whose containers a call is about: one user's, or with `all-users` everybody's.
+///
+/// # Errors
+/// Whatever [`target`] and [`manage_all`] refuse with.
+pub async fn whose(daemon: &Daemon, call: &Call, options: &mut Options) -> Result<Option<Uid>> {
+    if options.flag("all-users")? {
+        manage_all(daemon, call, "all").await?;
+        return Ok(None);
+    }
+    target(daemon, call, options).await.map(Some)
+}
+
 /// Whether the caller may see and change what belongs to others.
 ///
 /// # Errors
