@@ -189,6 +189,23 @@ fn stop_hangs_up_what_listens_and_kills_what_does_not() {
 }
 
 #[test]
+fn a_guest_that_has_hardly_begun_to_boot_stops_by_itself() {
+    let bed = Bed::require();
+    let dev = fresh(&bed, "tester", "life-brief", DEBIAN_13);
+    // A process 1 that has not set its signals up when it is told to stop: systemd on a slow machine. (dash would unblock
+    // every signal on the way.)
+    let slow = "mkdir /opt/slow && cd /opt/slow && printf '%s\\n' '#!/bin/bash' 'sleep 3' \
+         'exec /usr/lib/systemd/systemd' >systemd && chmod 755 systemd && ln -sf /opt/slow/systemd /sbin/init";
+    answer(dev.snug(["run", "--root", "-w", "/", "sh", "-c", slow]));
+    bed.snug("tester").args(["restart", dev.name()]).run().unwrap().success();
+    let program = answer(dev.snug(["run", "--early", "--root", "-w", "/", "readlink", "/proc/1/exe"]));
+    assert!(!program.ends_with("/systemd"), "{program}");
+    bed.snug("tester").args(["stop", dev.name()]).run().unwrap().success();
+    let log = bed.snug("tester").args(["logs", "--jobs", dev.name()]).run().unwrap().success();
+    assert!(!log.out().contains("did not stop by itself"), "{}", log.out());
+}
+
+#[test]
 fn what_snug_did_to_a_container_can_be_read_and_goes_with_it() {
     let bed = Bed::require();
     let dev = fresh(&bed, "tester", "life-jobs", NO_INIT);

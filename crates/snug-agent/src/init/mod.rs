@@ -44,11 +44,25 @@ pub enum Kind {
     None,
 }
 
+impl Kind {
+    /// Signals that are to wait until its process 1 reads them. LXC stops a guest by `SIGRTMIN+3` where its process 1 blocks
+    /// that one, and by `SIGPWR` else (liblxc's `task_blocks_signal`); before systemd has set its own mask the latter is
+    /// lost, since process 1 gets no signal that it does not handle (pid_namespaces(7)): a stop in the first moments of
+    /// a boot would wait for its timeout. systemd keeps the mask it is started with until it reads them by signalfd.
+    fn held_signals(self) -> Vec<i32> {
+        match self {
+            Self::Systemd | Self::None => vec![libc::SIGRTMIN() + 3],
+            Self::OpenRc | Self::Other => Vec::new(),
+        }
+    }
+}
+
 /// Runs as process 1. Returns only when the guest has no init and has been told to stop.
 pub fn run() {
     let places = Places::default();
     let guest = Guest::default();
     let kind = kind_of_init(&guest);
+    signal::block_only(&kind.held_signals());
     let provision = server::read_provision(&places);
     step("/run", provision::mounts::mount_run(&guest));
     step("the agent's directory", prepare_state(&places, kind));
@@ -57,7 +71,7 @@ pub fn run() {
     }
     let tree = Tree::prepare();
     let server = start_server(&places, tree.as_ref());
-    become_init(&guest);
+    become_init(&guest, kind);
     process_one::stay(server.ok(), || start_server(&places, tree.as_ref()).ok());
 }
 
@@ -118,13 +132,13 @@ fn is_executable(path: &Path) -> bool {
 }
 
 /// Returns only where nothing could be started.
-fn become_init(guest: &Guest) {
+fn become_init(guest: &Guest, kind: Kind) {
     let environment = Strings::new(
         std::env::vars_os().map(|(key, value)| [key.into_vec(), b"=".to_vec(), value.into_vec()].concat()),
     );
     // Rust ignores SIGPIPE; what is ignored stays so over an exec.
     signal::reset_dispositions(0);
-    signal::unblock_all();
+    signal::block_only(&kind.held_signals());
     for path in INITS.into_iter().filter(|path| is_executable(&guest.path(path))) {
         let name = path.as_bytes().to_vec();
         let error = execute(&c_string(name.clone()), &Strings::new([name]), &environment);

@@ -49,7 +49,12 @@ pub fn block_all() {
 
 /// Unblocks every signal.
 pub fn unblock_all() {
-    let set = set_of(&[]);
+    block_only(&[]);
+}
+
+/// Blocks `signals` and no other. What is blocked and pending stays so over an exec (signal(7)).
+pub fn block_only(signals: &[i32]) {
+    let set = set_of(signals);
     // SAFETY: both pointers are valid or null.
     unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const set, ptr::null_mut()) };
 }
