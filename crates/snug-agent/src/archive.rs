@@ -8,8 +8,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 
-use rustix::fs::{AtFlags, CWD, Mode, Timespec, Timestamps, utimensat};
-use snug_wire::pack::{Entry, NO_PERMISSION, Packer};
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
+use snug_wire::pack::{Entry, NO_PERMISSION, Packer, umask};
 use tar::{Archive, EntryType};
 
 use crate::report;
@@ -55,15 +55,12 @@ fn pack(path: &Path, output: impl Write) -> io::Result<Vec<io::Error>> {
 /// Where a copy to `path` of something called `name` goes: a directory, and the name in it (cp(1)).
 fn destination<'a>(path: &'a Path, name: &'a OsStr) -> io::Result<(&'a Path, &'a OsStr)> {
     let named = named(path);
+    let means_directory = path.as_os_str().as_bytes().ends_with(b"/");
     match fs::metadata(path) {
         Ok(status) if status.is_dir() => return Ok((path, name)),
-        Ok(_) if path.as_os_str().as_bytes().ends_with(b"/") => {
-            return Err(named(io::ErrorKind::NotADirectory.into()));
-        }
-        Ok(_) => {}
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(named(error)),
-        Err(error) if path.as_os_str().as_bytes().ends_with(b"/") => return Err(named(error)),
-        Err(_) => {}
+        Ok(_) if means_directory => return Err(named(io::ErrorKind::NotADirectory.into())),
+        Err(error) if means_directory || error.kind() != io::ErrorKind::NotFound => return Err(named(error)),
+        _ => {}
     }
     let name = path.file_name().ok_or_else(|| named(io::Error::other("this is no name for a copy")))?;
     Ok((path.parent().unwrap_or(Path::new("/")), name))
@@ -122,13 +119,6 @@ fn unpack(into: &Path, name: &OsStr, input: impl Read) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// The process' mask, which can be read only by setting it.
-fn umask() -> u32 {
-    let mask = rustix::process::umask(Mode::empty());
-    rustix::process::umask(mask);
-    mask.as_raw_mode()
 }
 
 /// A path of the archive, with its first component renamed.

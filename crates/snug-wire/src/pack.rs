@@ -20,6 +20,14 @@ const IN_HEADER: usize = 100;
 /// Status of the agent's end of a copy that was kept from something by a permission (`EX_NOPERM` of sysexits(3)).
 pub const NO_PERMISSION: u8 = 77;
 
+/// This process' file mode creation mask. umask(2) can be read only by setting it: nobody may make a file meanwhile.
+#[must_use]
+pub fn umask() -> u32 {
+    let mask = rustix::process::umask(rustix::fs::Mode::empty());
+    rustix::process::umask(mask);
+    mask.as_raw_mode()
+}
+
 /// What was not written, or not as it was.
 #[derive(Debug)]
 pub struct LeftOut {

@@ -153,10 +153,15 @@ fn serve(context: &mut Context, origin: Origin, control: OwnedFd) -> Result<(), 
         Some(client) => converse(context, client, control, signals, unsaid, &mut group),
         None => Ok(()),
     };
-    if let Some(group) = group {
+    give_back(&mut group);
+    result
+}
+
+/// Removes the control group of a session that starts no command.
+fn give_back(group: &mut Option<Group>) {
+    if let Some(group) = group.take() {
         group.remove();
     }
-    result
 }
 
 /// The spare session's wait; `None` when the server ends, or the guest.
@@ -243,23 +248,16 @@ fn converse(
                 return Ok(());
             }
             Event::Message(ToAgent::Attach { token, stream }) => {
-                // A relay has no command.
-                if let Some(group) = group.take() {
-                    group.remove();
-                }
+                give_back(group);
                 return attach(session, token, stream);
             }
             Event::Message(ToAgent::HangUpAll { grace }) => {
-                if let Some(group) = group.take() {
-                    group.remove();
-                }
+                give_back(group);
                 hangup::all(context, &mut session, grace);
                 return Ok(());
             }
             Event::Message(ToAgent::Follow(followed)) => {
-                if let Some(group) = group.take() {
-                    group.remove();
-                }
+                give_back(group);
                 follow(context, &mut session, &followed);
                 return Ok(());
             }

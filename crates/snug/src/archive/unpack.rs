@@ -11,6 +11,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 use rustix::fs::{Mode, Timespec, Timestamps, fchmod, futimens, symlinkat};
+use snug_wire::pack::umask;
 use tar::EntryType;
 
 use super::place::{NewFile, Root, make_way};
@@ -221,13 +222,6 @@ fn write_file<R: Read>(
     fchmod(file, Mode::from_raw_mode(mode)).map_err(|error| Failure::Host(error.into()))?;
     set_time(file, time).map_err(Failure::Host)?;
     new.appear().map_err(Failure::Host)
-}
-
-/// The process' mask, which can be read only by setting it; no other thread makes files.
-fn umask() -> u32 {
-    let mask = rustix::process::umask(Mode::empty());
-    rustix::process::umask(mask);
-    mask.as_raw_mode()
 }
 
 fn set_time(file: impl std::os::fd::AsFd, seconds: u64) -> io::Result<()> {
