@@ -1,5 +1,6 @@
 //! Grants: the named holes in a container. One table says all about their words; sets of them know what excludes what.
 
+mod nodes;
 pub mod origin;
 mod parse;
 mod set;
@@ -15,6 +16,7 @@ use thiserror::Error;
 use crate::error::{Explain, Kind};
 use crate::text;
 
+pub use nodes::Nodes;
 pub use set::{GrantSet, MOST};
 pub use table::{Admin, Row, Support, Trust, ValueKind, row, table};
 

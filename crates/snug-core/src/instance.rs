@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::grant::{Home, Network};
 use crate::name::ContainerName;
 use crate::owner::Account;
-use crate::paths::{GUEST_AGENT, GUEST_BIN, GUEST_PLACES, GUEST_RUN, GUEST_SESSION, Paths};
+use crate::paths::{GUEST_AGENT, GUEST_BIN, GUEST_DEVICES, GUEST_PLACES, GUEST_RUN, GUEST_SESSION, Paths};
 use crate::spec::{OWNER_KEY, OwnerTag, PHASE_KEY, Phase, SPEC_KEY, Spec, TEMPORARY_KEY, TemporaryTag};
 
 /// Ids of one container: room for nested rootless maps.
@@ -34,8 +34,17 @@ const MANAGED_KEYS: [&str; 13] = [
 ];
 
 /// Devices that are Snug's.
-const MANAGED_DEVICES: [&str; 8] =
-    ["root", "snug-bin", "snug-run", "snug-sys", "snug-places", "snug-session", "home", "eth0"];
+const MANAGED_DEVICES: [&str; 9] = [
+    "root",
+    "snug-bin",
+    "snug-run",
+    "snug-sys",
+    "snug-places",
+    "snug-session",
+    "snug-devices",
+    "home",
+    "eth0",
+];
 
 /// Keys and values of a device.
 pub type Device = BTreeMap<String, String>;
@@ -246,6 +255,10 @@ fn devices(spec: &Spec, owner: &Account, facts: &InstanceFacts) -> BTreeMap<Stri
         let session =
             mount(&paths.session_mounts(uid, name), Path::new(GUEST_SESSION), &[("recursive", "true")]);
         devices.insert("snug-session".to_owned(), session);
+    }
+    if !spec.grants.nodes().is_empty() {
+        let nodes = mount(&paths.device_nodes(uid, name), Path::new(GUEST_DEVICES), &[("readonly", "true")]);
+        devices.insert("snug-devices".to_owned(), nodes);
     }
     match spec.grants.network() {
         Network::Nat | Network::Mirror => {

@@ -23,6 +23,9 @@ pub const GUEST_RUN: &str = "/.snug/run";
 /// In the guest: the host's runtime directories and X11 sockets. The same as `snug_wire::session::DIRECTORY`
 /// (a test of `snugd` compares them).
 pub const GUEST_SESSION: &str = "/.snug/session";
+/// In the guest: the host's device nodes that it has. The same as `snug_wire::devices::DIRECTORY` (a test of `snugd` compares
+/// them).
+pub const GUEST_DEVICES: &str = "/.snug/devices";
 /// In the guest: where the host's shared places are mounted, for the agent to put each where it belongs.
 pub const GUEST_PLACES: &str = "/.snug/places";
 /// In the guest: the agent.
@@ -151,6 +154,12 @@ impl Paths {
     #[must_use]
     pub fn session_mounts(&self, uid: Uid, name: &ContainerName) -> PathBuf {
         self.mounts_dir(uid, name).join("session")
+    }
+
+    /// `…/NAME/mounts/devices`: a tmpfs with the device nodes that the guest has, for Incus' disk device.
+    #[must_use]
+    pub fn device_nodes(&self, uid: Uid, name: &ContainerName) -> PathBuf {
+        self.mounts_dir(uid, name).join("devices")
     }
 
     /// `STATE/host-net`: the host's network namespace, bound to a file for `network=host`.

@@ -171,34 +171,46 @@ mod tests {
                 "integrated",
                 &[][..],
                 &[][..],
-                [&["home", "places", "session", "nesting", "network=nat"][..], &islands].concat(),
+                [&["home", "places", "session", "gpu", "devices", "nesting", "network=nat"][..], &islands]
+                    .concat(),
             ),
             (
                 "integrated",
                 &["network=host"],
                 &[],
-                [&["home", "places", "session", "nesting", "network=host"][..], &islands].concat(),
+                [&["home", "places", "session", "gpu", "devices", "nesting", "network=host"][..], &islands]
+                    .concat(),
             ),
             (
                 "integrated",
                 &[],
                 &["nesting", "private=.x"],
-                vec!["home", "places", "session", "network=nat", islands[0]],
+                vec!["home", "places", "session", "gpu", "devices", "network=nat", islands[0]],
             ),
-            ("integrated", &[], &["private"], vec!["home", "places", "session", "nesting", "network=nat"]),
+            (
+                "integrated",
+                &[],
+                &["private"],
+                vec!["home", "places", "session", "gpu", "devices", "nesting", "network=nat"],
+            ),
             (
                 "integrated",
                 &["private=.y"],
                 &["private"],
-                vec!["home", "places", "session", "nesting", "network=nat", "private=.y"],
+                vec!["home", "places", "session", "gpu", "devices", "nesting", "network=nat", "private=.y"],
             ),
             (
                 "integrated",
                 &["home=private"],
                 &[],
-                vec!["home=private", "places", "session", "nesting", "network=nat"],
+                vec!["home=private", "places", "session", "gpu", "devices", "nesting", "network=nat"],
             ),
-            ("integrated", &[], &["home"], vec!["places", "session", "nesting", "network=nat"]),
+            (
+                "integrated",
+                &[],
+                &["home"],
+                vec!["places", "session", "gpu", "devices", "nesting", "network=nat"],
+            ),
             ("isolated", &[], &[], vec!["home=private", "network=nat", "nesting"]),
             ("isolated", &["home"], &[], [&["home", "network=nat", "nesting"][..], &islands].concat()),
         ] {
@@ -209,9 +221,13 @@ mod tests {
 
     #[test]
     fn what_a_preset_has_to_wait_for_is_named() {
-        let waiting: Vec<String> =
-            resolve("integrated", &[], &["gpu"]).unwrap().waiting.iter().map(Grant::to_string).collect();
-        assert_eq!(waiting, ["devices", "network=mirror", "host-exec", "host-open"]);
+        let waiting: Vec<String> = resolve("integrated", &[], &["host-exec"])
+            .unwrap()
+            .waiting
+            .iter()
+            .map(Grant::to_string)
+            .collect();
+        assert_eq!(waiting, ["network=mirror", "host-open"]);
     }
 
     #[test]
@@ -221,6 +237,6 @@ mod tests {
         }
         let error = resolve("isolate", &[], &[]).unwrap_err();
         assert_eq!(error.hints(), ["did you mean 'isolated'?"]);
-        assert!(matches!(resolve("integrated", &["gpu"], &[]), Err(PresetError::Grant(_))));
+        assert!(matches!(resolve("integrated", &["wayland"], &[]), Err(PresetError::Grant(_))));
     }
 }

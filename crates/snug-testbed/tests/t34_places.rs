@@ -345,7 +345,7 @@ fn a_container_without_the_grant_has_its_own() {
         let dev = fresh_with(&bed, "tester", name, common::NO_INIT, options);
         assert_eq!(dev.snug(["run", "-w", "/", "test", "-e", known]).run().unwrap().code(), 1, "{name}");
         let own = answer(dev.snug(["run", "-w", "/", "ls", "/.snug"]));
-        assert!(own.starts_with("bin\nrun") && !own.contains("places"), "{name}: {own}");
+        assert!(own.contains("bin") && !own.contains("places"), "{name}: {own}");
         let here = dev.run(["true"]).dir(dir.path()).run().unwrap().ends_with(125);
         assert!(here.err().contains(hint), "{}", here.err());
     }

@@ -9,6 +9,7 @@
 //! | [`policy`] | the file that tells a client how far to trust a guest |
 //! | [`provision`] | the file that tells the agent whom it serves |
 //! | [`session`] | where a guest has what its owner's session on the host consists of |
+//! | [`devices`] | where a guest has the device nodes of its host |
 //! | [`pack`] | files as the tar streams of `snug cp` |
 //!
 //! # The protocol
@@ -35,6 +36,7 @@
 //! A client that goes away for whatever reason (end of file on its connection) hangs up its command.
 
 pub mod codec;
+pub mod devices;
 mod exactly;
 pub mod message;
 pub mod pack;

@@ -14,6 +14,7 @@ use zbus::{Connection, Variant};
 
 use crate::bus::{MANAGER, NAME, ROOT};
 use crate::error::{Error, Result};
+use crate::host::devices::{self, DEV, Snapshot};
 use crate::host::environment::Sources;
 use crate::host::readiness;
 
@@ -35,10 +36,10 @@ pub async fn run() -> Result<ExitCode> {
     loop {
         // First watched, then read: what changes in between is seen again.
         watch.renew();
-        let sources = tokio::task::spawn_blocking(Sources::read).await?;
-        if told.as_ref() != Some(&sources) {
+        let seen = tokio::task::spawn_blocking(|| (Sources::read(), Snapshot::of(Path::new(DEV)))).await?;
+        if told.as_ref() != Some(&seen) {
             match tell(&bus).await {
-                Ok(()) => told = Some(sources),
+                Ok(()) => told = Some(seen),
                 Err(error) => {
                     tracing::warn!("running containers are not told of a change on the host: {error}");
                     tokio::time::sleep(AGAIN).await;
@@ -74,7 +75,15 @@ impl Watch {
             | WatchFlags::CLOSE_WRITE
             | WatchFlags::DELETE
             | WatchFlags::ONLYDIR;
-        for directory in watched() {
+        // Writing to a device and closing it changes nothing there; its owner or its access list does.
+        let of_devices = WatchFlags::CREATE
+            | WatchFlags::MOVED_TO
+            | WatchFlags::MOVED_FROM
+            | WatchFlags::ATTRIB
+            | WatchFlags::DELETE
+            | WatchFlags::ONLYDIR;
+        let nodes = devices::directories(Path::new(DEV)).into_iter().map(|directory| (directory, of_devices));
+        for (directory, flags) in watched().into_iter().map(|directory| (directory, flags)).chain(nodes) {
             // One that goes at this moment is looked for again with the event that tells so.
             let _ = inotify::add_watch(self.0.get_ref(), &directory, flags);
         }

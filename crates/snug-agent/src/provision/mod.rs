@@ -3,6 +3,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`accounts`] | the texts of `passwd`, `group`, `shadow`, `subuid` (pure) |
+//! | [`devices`] | links to the host's device nodes |
 //! | [`hosts`] | the texts of `hosts` and `sudoers` (pure) |
 //! | [`owner`] | the owner's account, groups, sudo |
 //! | [`home`] | his home directory |
@@ -17,6 +18,7 @@
 //! | [`systemd_cleaners`] | its cleaners, kept from the host's places |
 
 mod accounts;
+mod devices;
 mod home;
 pub mod host_places;
 mod hosts;
@@ -83,6 +85,7 @@ pub fn follow(guest: &Guest, followed: &Followed) -> Vec<Step> {
         ("time zone", identity::set_time_zone(guest, followed.timezone.as_deref())),
         ("locale", identity::set_locale(guest, &followed.locale)),
         ("resolver", identity::set_resolver(guest, followed.resolv_conf.as_deref())),
+        ("devices", devices::link(guest)),
     ]
 }
 

@@ -23,6 +23,8 @@ pub enum Origin {
 pub enum Standing {
     /// The container has it while it runs.
     Given,
+    /// The container has it, and the host has nothing that it could share now: hardware that is not plugged in.
+    Waiting,
     /// The preset has it and the container has not: it was left out, or the container is older than the preset's grant.
     Off,
     /// It comes with a later version of Snug.
@@ -50,9 +52,9 @@ impl Line {
 
 /// The grants that a container has, in its own order, and then those of its preset that it has not. They are compared with
 /// what preset and configuration say today: `preset` is missing where the configuration no longer knows it; `islands` are the
-/// configuration's.
+/// configuration's; `waiting` are those that the host has nothing for.
 #[must_use]
-pub fn lines(given: &GrantSet, preset: Option<&Preset>, islands: &[String]) -> Vec<Line> {
+pub fn lines(given: &GrantSet, waiting: &GrantSet, preset: Option<&Preset>, islands: &[String]) -> Vec<Line> {
     let of_preset = preset.map(|preset| &preset.grants);
     // What the preset gives so far, with stand-ins for what comes later.
     let (now, _) = of_preset.map(GrantSet::part).unwrap_or_default();
@@ -72,7 +74,11 @@ pub fn lines(given: &GrantSet, preset: Option<&Preset>, islands: &[String]) -> V
     let own = given.iter().map(|grant| Line {
         grant: grant.clone(),
         origin: origin(grant),
-        standing: if grant.support() == Support::Now { Standing::Given } else { Standing::Later },
+        standing: match grant.support() {
+            Support::Now if waiting.contains(grant) => Standing::Waiting,
+            Support::Now => Standing::Given,
+            Support::Later { .. } | Support::Unknown => Standing::Later,
+        },
     });
     let missing = of_preset.into_iter().flatten().filter(|grant| !has(grant)).map(|grant| Line {
         grant: grant.clone(),
@@ -90,7 +96,8 @@ mod tests {
     fn shown(given: &[&str], preset: &str) -> Vec<String> {
         let config = Config::built_in();
         let given = GrantSet::parse(given).unwrap();
-        lines(&given, config.presets.get(preset).ok(), &[".config/systemd/user".to_owned()])
+        let waiting = GrantSet::parse(["gpu"]).unwrap();
+        lines(&given, &waiting, config.presets.get(preset).ok(), &[".config/systemd/user".to_owned()])
             .iter()
             .map(|line| format!("{} {:?} {:?}", line.grant, line.origin, line.standing))
             .collect()
@@ -98,19 +105,19 @@ mod tests {
 
     #[test]
     fn each_grant_is_shown_with_who_gave_it_and_what_the_preset_lacks_after_it() {
-        let given = ["home", "nesting", "network=nat", "private=.config/systemd/user", "private=.x"];
+        let given = ["home", "gpu", "nesting", "network=nat", "private=.config/systemd/user", "private=.x"];
         assert_eq!(
             shown(&given, "integrated"),
             [
                 "home Preset Given",
+                "gpu Preset Waiting",
                 "nesting Preset Given",
                 "network=nat Preset Given",
                 "private=.config/systemd/user Configuration Given",
                 "private=.x Asked Given",
                 "places Preset Off",
                 "session Preset Off",
-                "gpu Preset Later",
-                "devices Preset Later",
+                "devices Preset Off",
                 "network=mirror Preset Later",
                 "host-exec Preset Later",
                 "host-open Preset Later",

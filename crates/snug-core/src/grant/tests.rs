@@ -150,7 +150,7 @@ fn grants_are_taken_away_by_word_or_exactly() {
 
 #[test]
 fn what_comes_later_is_refused_when_asked_for_and_waits_in_a_preset() {
-    let set = GrantSet::parse(["home", "gpu", "network=mirror"]).unwrap();
+    let set = GrantSet::parse(["home", "wayland", "network=mirror"]).unwrap();
     let error = GrantSet::parse(["network=mirror"]).unwrap().check_supported().unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -159,7 +159,7 @@ fn what_comes_later_is_refused_when_asked_for_and_waits_in_a_preset() {
     assert_eq!(error.hints(), ["'network=nat' works"]);
     let (now, waiting) = set.part();
     assert_eq!(now.words(), ["home", "network=nat"]);
-    assert_eq!(waiting, [Grant::Gpu, Grant::Network(Network::Mirror)]);
+    assert_eq!(waiting, [Grant::Wayland, Grant::Network(Network::Mirror)]);
     assert_eq!(set.network(), Network::Nat);
     assert!(now.check_supported().is_ok());
 }

@@ -229,6 +229,9 @@ fn boot(name: &ContainerName, spec: &Spec, steps: &mut Vec<Step>) {
     if spec.grants.session() {
         steps.push(Step::MountSession { name: name() });
     }
+    if !spec.grants.nodes().is_empty() {
+        steps.push(Step::MakeDevices { name: name() });
+    }
     steps.push(Step::WriteProvision { name: name() });
     steps.push(Step::StartInstance { name: name() });
     steps.push(Step::WaitForAgent { name: name() });

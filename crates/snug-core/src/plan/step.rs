@@ -72,6 +72,11 @@ pub enum Step {
         /// Whose.
         name: ContainerName,
     },
+    /// The host's device nodes that the owner may open, made where Incus' device has its source.
+    MakeDevices {
+        /// Whose.
+        name: ContainerName,
+    },
     /// The small tmpfs that the guest sees, with `provision.json` in it.
     WriteProvision {
         /// Whose.
@@ -157,9 +162,10 @@ impl Step {
         match self {
             Self::CreateInstance { name, .. } => Some(Self::DeleteInstance { name: name.clone() }),
             Self::PrepareRunDirectory { name } => Some(Self::RemoveRunDirectory { name: name.clone() }),
-            Self::MountHome { name } | Self::MountPlaces { name } | Self::MountSession { name } => {
-                Some(Self::UnmountAll { name: name.clone() })
-            }
+            Self::MountHome { name }
+            | Self::MountPlaces { name }
+            | Self::MountSession { name }
+            | Self::MakeDevices { name } => Some(Self::UnmountAll { name: name.clone() }),
             Self::StartInstance { name } => {
                 Some(Self::StopInstance { name: name.clone(), force: true, timeout: 0 })
             }
@@ -211,6 +217,7 @@ impl Step {
             Self::MountHome { .. } => "mount-home",
             Self::MountPlaces { .. } => "mount-places",
             Self::MountSession { .. } => "mount-session",
+            Self::MakeDevices { .. } => "make-devices",
             Self::WriteProvision { .. } => "write-provision",
             Self::StartInstance { .. } => "start-instance",
             Self::Unfreeze { .. } => "unfreeze",
@@ -251,6 +258,7 @@ impl fmt::Display for Step {
             Self::MountHome { name } => write!(f, "mount the home for '{name}'"),
             Self::MountPlaces { name } => write!(f, "mount the host's places for '{name}'"),
             Self::MountSession { name } => write!(f, "mount the host's session for '{name}'"),
+            Self::MakeDevices { name } => write!(f, "make the host's devices for '{name}'"),
             Self::WriteProvision { name } => write!(f, "write down for '{name}' whom it serves"),
             Self::StartInstance { name } => write!(f, "start '{name}'"),
             Self::Unfreeze { name } => write!(f, "thaw '{name}'"),

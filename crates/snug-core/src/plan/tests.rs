@@ -84,6 +84,7 @@ fn creating_makes_what_is_missing_first() {
             true,
             format!("create-instance {}", BOOT.replace("write", "mount-session write")),
         ),
+        (&["home", "gpu"], true, format!("create-instance {}", BOOT.replace("write", "make-devices write"))),
         (&["home", "network=host"], true, format!("hold-host-network create-instance {BOOT}")),
     ] {
         let plan = plan_create(&state(true, None), &CreateRequest { start, ..request(grants) }).unwrap();

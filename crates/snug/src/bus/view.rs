@@ -48,6 +48,9 @@ pub struct Container {
     /// Version of its agent; only in `info`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,
+    /// Grants that the host has nothing for now; only in `info` and `grants`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<Vec<String>>,
     /// Bytes on disk; only with `--size`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
@@ -87,6 +90,7 @@ impl From<OwnedDict> for Container {
             pid: small("pid"),
             addresses: texts_of(&all, "addresses"),
             agent: text_of(&all, "agent"),
+            waiting: all.contains_key("waiting").then(|| texts_of(&all, "waiting")),
             size: number_of(&all, "size"),
             snapshots: small("snapshots"),
         }

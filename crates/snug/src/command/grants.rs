@@ -45,6 +45,7 @@ impl From<&Line> for Shown {
             },
             state: match line.standing {
                 Standing::Given => "given",
+                Standing::Waiting => "waiting",
                 Standing::Off => "off",
                 Standing::Later => "later",
             },
@@ -61,9 +62,13 @@ pub fn execute(context: &Context, args: GrantsArgs) -> Result<ExitCode, CommandE
         .get(name.as_str(), &Options::new())
         .map_err(|error| entry::suggest(&bus, name.as_str(), error))?;
     let config = context.config()?;
-    let mut given = GrantSet::new();
-    given.extend(container.grants.iter().map(|word| Grant::stored(word)));
-    let lines = lines(&given, config.presets.get(&container.preset).ok(), &config.private);
+    let set = |words: &[String]| {
+        let mut set = GrantSet::new();
+        set.extend(words.iter().map(|word| Grant::stored(word)));
+        set
+    };
+    let (given, waiting) = (set(&container.grants), set(container.waiting.as_deref().unwrap_or_default()));
+    let lines = lines(&given, &waiting, config.presets.get(&container.preset).ok(), &config.private);
     let shown: Vec<Shown> = lines.iter().map(Shown::from).collect();
     if args.json.json {
         super::print_json(context.printer, "grants", &shown)?;

@@ -7,6 +7,7 @@
 //! | [`bridge`] | hardware addresses on a bridge |
 //! | [`cgroups`] | the cgroup hierarchy that Incus sees |
 //! | [`credentials`] | a thread with a user's credentials |
+//! | [`devices`] | device nodes that an owner may open |
 //! | [`directory`] | a directory, opened with the rights of the thread that asks |
 //! | [`environment`] | time zone, locale, resolver of the host |
 //! | [`mod@file`] | files written as a whole or not at all |
@@ -29,6 +30,7 @@ pub mod acl;
 pub mod bridge;
 pub mod cgroups;
 pub mod credentials;
+pub mod devices;
 pub mod directory;
 pub mod environment;
 pub mod file;

@@ -22,6 +22,18 @@ impl Detached {
     /// # Errors
     /// What the kernel says.
     pub fn tmpfs(size: &str, inodes: &str, uid: u32, gid: u32) -> Result<Self> {
+        Self::new_tmpfs(size, inodes, (uid, gid), MountAttrFlags::MOUNT_ATTR_NODEV)
+    }
+
+    /// A new tmpfs of root's whose device nodes can be opened.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn tmpfs_for_devices(size: &str, inodes: &str) -> Result<Self> {
+        Self::new_tmpfs(size, inodes, (0, 0), MountAttrFlags::empty())
+    }
+
+    fn new_tmpfs(size: &str, inodes: &str, (uid, gid): (u32, u32), more: MountAttrFlags) -> Result<Self> {
         let make = || -> rustix::io::Result<OwnedFd> {
             let context = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
             fsconfig_set_string(context.as_fd(), "source", "snug")?;
@@ -34,12 +46,10 @@ impl Detached {
             fsmount(
                 context.as_fd(),
                 FsMountFlags::FSMOUNT_CLOEXEC,
-                MountAttrFlags::MOUNT_ATTR_NOSUID
-                    | MountAttrFlags::MOUNT_ATTR_NODEV
-                    | MountAttrFlags::MOUNT_ATTR_NOEXEC,
+                MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC | more,
             )
         };
-        Ok(Self(make().map_err(|errno| Error::system("make the tmpfs of a run directory", errno))?))
+        Ok(Self(make().map_err(|errno| Error::system("make a tmpfs", errno))?))
     }
 
     /// A copy of what is mounted at `place` and below, which follows the original but is not followed by it.

@@ -187,7 +187,7 @@ fn remove_tree(own: &Path) -> Result<()> {
         inner.extend(file::names_in(&group)?.into_iter().map(|name| group.join(name)));
         inner.push(group);
     }
-    let others = ["mounts/home", "mounts", "guest"].map(|name| own.join(name));
+    let others = ["mounts/home", "mounts/devices", "mounts", "guest"].map(|name| own.join(name));
     for path in inner.into_iter().chain(others).chain([own.to_owned()]) {
         match fs::remove_dir(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}

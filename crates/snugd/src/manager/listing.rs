@@ -1,7 +1,9 @@
 //! `List`, `Get`, `Log`.
 
+use std::path::Path;
 use std::sync::Arc;
 
+use snug_core::grant::{GrantSet, Nodes};
 use snug_core::name::Uid;
 use zbus::Variant;
 
@@ -13,6 +15,9 @@ use crate::container::record::{self, Kind};
 use crate::container::view::{self, View};
 use crate::daemon::Daemon;
 use crate::error::{Error, invalid};
+use crate::host::credentials::with;
+use crate::host::devices::{DEV, Listing};
+use crate::host::owner;
 
 /// `List`.
 ///
@@ -45,7 +50,30 @@ pub async fn get(daemon: &Arc<Daemon>, call: &Call) -> Answer {
     let running = view::state(&found) == "running";
     let hello = if running { daemon.probe(uid, &name).await } else { None };
     view.insert("agent", Variant::from(hello.map(|hello| hello.version).unwrap_or_default()));
+    let waiting = match &found.spec {
+        Some(spec) => waiting(uid, spec.grants.clone()).await?,
+        None => Vec::new(),
+    };
+    view.insert("waiting", Variant::from(waiting));
     call.answer(&view)
+}
+
+/// Those of `grants` that the host has nothing for now: there is no such node, or the owner may not open one. Nothing is told
+/// of an owner who has lost his account: nothing of his starts.
+async fn waiting(uid: Uid, grants: GrantSet) -> crate::error::Result<Vec<String>> {
+    tokio::task::spawn_blocking(move || {
+        let of_devices = grants.iter().map(|grant| (grant.to_string(), Nodes::of(grant)));
+        let of_devices: Vec<_> = of_devices.filter(|(_, nodes)| !nodes.is_empty()).collect();
+        if of_devices.is_empty() {
+            return Ok(Vec::new());
+        }
+        let Ok(owner) = owner::find(uid) else { return Ok(Vec::new()) };
+        with(owner.credentials, move || {
+            let has_none = |nodes| Listing::of(Path::new(DEV), nodes).is_empty();
+            of_devices.into_iter().filter_map(|(word, nodes)| has_none(nodes).then_some(word)).collect()
+        })
+    })
+    .await?
 }
 
 /// `Log`.

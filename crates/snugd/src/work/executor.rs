@@ -86,6 +86,7 @@ impl Work {
             Step::MountHome { .. } => self.mount_home().await,
             Step::MountPlaces { .. } => self.mount_places().await.map(drop),
             Step::MountSession { .. } => self.mount_session().await,
+            Step::MakeDevices { .. } => self.make_devices().await,
             Step::WriteProvision { .. } => self.write_provision().await,
             Step::StartInstance { .. } => self.start_instance().await,
             Step::Unfreeze { .. } => self.unfreeze().await,

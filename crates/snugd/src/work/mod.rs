@@ -3,6 +3,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`cleanup`] | what dead daemons and dead clients left |
+//! | [`devices`] | the step of the grants of devices |
 //! | [`discovery`] | what is: the state that planners look at |
 //! | [`executor`] | steps in order, undos when one fails |
 //! | [`guest`] | steps on the running guest: agent, stop |
@@ -15,7 +16,8 @@
 //! | [`provision`] | what the agent is told |
 
 pub mod cleanup;
-pub mod discovery;
+pub mod devices;
+mod discovery;
 pub mod executor;
 pub mod guest;
 pub mod host_places;

@@ -38,11 +38,13 @@ impl Work {
             return Ok(());
         }
         let spec = found.spec()?;
+        // First: the agent makes links to what is there.
+        let devices = self.follow_devices(spec.grants.nodes()).await;
         let network = self.network_of(spec, &found.instance.devices).await?;
         let grant = spec.grants.network();
         let followed = self.blocking(move || Ok(followed(&grant, network.as_ref()))).await?;
         let socket = self.daemon.paths().agent_socket(self.uid(), &self.name);
-        agent::follow(socket, self.owner.credentials.clone(), followed).await
+        agent::follow(socket, self.owner.credentials.clone(), followed).await.and(devices)
     }
 
     async fn network_of(&self, spec: &Spec, devices: &incus_client::Devices) -> Result<Option<Network>> {

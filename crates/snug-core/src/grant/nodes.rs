@@ -1,0 +1,166 @@
+//! Which device nodes of the host a set of grants is about. Pure: paths, not files; whether the owner may open one is for who
+//! looks at it.
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use super::{Grant, GrantSet};
+
+/// Graphics: the DRM nodes, those of NVIDIA's own driver, ROCm's, and that of WSL (admin-guide/devices.txt, drivers/gpu).
+const GPU: &[&str] = &["dri/*", "nvidia*", "kfd", "dxg"];
+/// What people type, point and play with, and what makes such devices.
+const INPUT: &[&str] = &["input/*", "hidraw*", "uhid", "uinput"];
+/// Virtual machines.
+const KVM: &[&str] = &["kvm", "vhost-net", "vhost-vsock"];
+
+/// What a guest has of its own, or what is about the host as a whole and not about something that is plugged into it.
+const NEVER: &[&str] = &[
+    "autofs",
+    "btrfs-control",
+    "console",
+    "cpu/*",
+    "cpu_dma_latency",
+    "fd/*",
+    "full",
+    "fuse",
+    "hugepages/*",
+    "kmsg",
+    "loop-control",
+    "mapper/*",
+    "mem",
+    "mqueue/*",
+    "net/*",
+    "null",
+    "port",
+    "ptmx",
+    "pts/*",
+    "random",
+    "shm/*",
+    "snapshot",
+    "tty",
+    "tty#",
+    "urandom",
+    "userfaultfd",
+    "vcs*",
+    "zero",
+];
+
+/// The nodes of some grants.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Nodes {
+    all: bool,
+    gpu: bool,
+    input: bool,
+    kvm: bool,
+}
+
+impl Nodes {
+    /// Each node that may be shared at all.
+    pub const ALL: Self = Self { all: true, gpu: false, input: false, kvm: false };
+
+    /// Those of one grant; none where it is not about devices.
+    #[must_use]
+    pub fn of(grant: &Grant) -> Self {
+        Self {
+            all: *grant == Grant::Devices,
+            gpu: *grant == Grant::Gpu,
+            input: *grant == Grant::Input,
+            kvm: *grant == Grant::Kvm,
+        }
+    }
+
+    /// Whether there are none, whatever the host has.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self == Self::default()
+    }
+
+    /// Whether the node at `path`, below `/dev`, is one of them.
+    #[must_use]
+    pub fn has(self, path: &Path) -> bool {
+        let kinds = [(self.gpu, GPU), (self.input, INPUT), (self.kvm, KVM)];
+        !matches_any(path, NEVER)
+            && (self.all || kinds.iter().any(|(given, patterns)| *given && matches_any(path, patterns)))
+    }
+
+    /// Whether the node at `path`, below `/dev`, is there for everybody in a guest that has it, for its services as for its
+    /// owner: a graphics card, which distributions give to groups that each of them numbers in its own way.
+    #[must_use]
+    pub fn is_for_everybody(path: &Path) -> bool {
+        matches_any(path, GPU) || matches_any(path, KVM)
+    }
+}
+
+impl GrantSet {
+    /// The host's device nodes that they share.
+    #[must_use]
+    pub fn nodes(&self) -> Nodes {
+        self.iter().map(Nodes::of).fold(Nodes::default(), |sum, one| Nodes {
+            all: sum.all || one.all,
+            gpu: sum.gpu || one.gpu,
+            input: sum.input || one.input,
+            kvm: sum.kvm || one.kvm,
+        })
+    }
+}
+
+fn matches_any(path: &Path, patterns: &[&str]) -> bool {
+    patterns.iter().any(|pattern| matches(path.as_os_str().as_bytes(), pattern))
+}
+
+/// A pattern ends in `*`, which is anything, in `#`, which is a number, or is the path itself.
+fn matches(path: &[u8], pattern: &str) -> bool {
+    let rest = |prefix: &str| path.strip_prefix(prefix.as_bytes());
+    if let Some(prefix) = pattern.strip_suffix('*') {
+        return rest(prefix).is_some();
+    }
+    if let Some(prefix) = pattern.strip_suffix('#') {
+        return rest(prefix).is_some_and(|rest| !rest.is_empty() && rest.iter().all(u8::is_ascii_digit));
+    }
+    path == pattern.as_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_grant_is_about_its_nodes() {
+        let nodes = |grants: &[&str]| GrantSet::parse(grants.iter().copied()).unwrap().nodes();
+        for (grants, has, has_not) in [
+            (&["home"][..], &[][..], &["dri/renderD128", "ttyACM0"][..]),
+            (&["gpu"], &["dri/renderD128", "dri/by-path/x", "nvidia-uvm", "kfd"], &["kvm", "snd/timer"]),
+            (&["kvm", "input"], &["kvm", "input/event3", "uinput"], &["dri/card0"]),
+            (
+                &["devices"],
+                &["ttyACM0", "ttyS0", "ttyUSB12", "bus/usb/001/002", "snd/controlC0", "kvm", "dri/card0"],
+                &[
+                    "tty", "tty1", "tty63", "ptmx", "pts/3", "null", "fuse", "net/tun", "kmsg", "vcsa1",
+                    "shm/x",
+                ],
+            ),
+        ] {
+            for (paths, wanted) in [(has, true), (has_not, false)] {
+                for path in paths {
+                    assert_eq!(nodes(grants).has(Path::new(path)), wanted, "{grants:?}: {path}");
+                }
+            }
+        }
+        assert!(nodes(&["home", "network=nat"]).is_empty());
+        assert!(!nodes(&["gpu"]).is_empty());
+    }
+
+    #[test]
+    fn a_pattern_is_a_prefix_a_number_or_the_path() {
+        for (path, pattern, wanted) in [
+            ("tty7", "tty#", true),
+            ("tty", "tty#", false),
+            ("ttyS0", "tty#", false),
+            ("dri", "dri/*", false),
+            ("kvm", "kvm", true),
+            ("kvm2", "kvm", false),
+        ] {
+            assert_eq!(matches(path.as_bytes(), pattern), wanted, "{path} {pattern}");
+        }
+    }
+}

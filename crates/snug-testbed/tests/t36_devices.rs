@@ -1,0 +1,175 @@
+//! The grants of devices: nodes of the host that the owner may open, in a guest. There is no hardware here: nodes with the number
+//! of `/dev/zero` stand for it.
+#![cfg(feature = "real-stack")]
+#![allow(missing_docs, reason = "a test's name is its documentation")]
+#![allow(clippy::unwrap_used, reason = "tests, outside of #[test] functions")]
+
+mod common;
+
+use std::fs;
+use std::os::unix::fs::{chown, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use common::{BUSYBOX, DEBIAN_13, NO_INIT, answer, eventually, fresh, fresh_with};
+use snug_testbed::{Bed, Container, Leaks};
+
+/// A directory of the host's `/dev`, or one node in it, gone with the value.
+struct Made(PathBuf);
+
+impl Made {
+    fn node(path: &str, owner: u32, mode: &str) -> Self {
+        let made = Self(path.into());
+        made.remove();
+        let status = Command::new("mknod").args(["-m", mode, path, "c", "1", "5"]).status().unwrap();
+        assert!(status.success(), "mknod {path}: {status}");
+        chown(path, Some(owner), None).unwrap();
+        made
+    }
+
+    fn directory(path: &str) -> Self {
+        let made = Self(path.into());
+        made.remove();
+        fs::create_dir(path).unwrap();
+        made
+    }
+
+    fn remove(&self) {
+        let _ = fs::remove_dir_all(&self.0);
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        self.remove();
+    }
+}
+
+/// What a host with systemd runs as `snug-follow.service`.
+struct Follower(Child);
+
+impl Follower {
+    fn start() -> Self {
+        let mut command = Command::new("/usr/libexec/snug/snugd");
+        Self(command.arg("follow").stdin(Stdio::null()).spawn().unwrap())
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn uid(bed: &Bed) -> u32 {
+    bed.account("tester").uid
+}
+
+/// Three bytes of a node, as the owner and from a directory that every guest has.
+fn read(guest: &Container<'_>, node: &str) -> String {
+    let line = format!("head -c 3 {node} 2>/dev/null | od -An -tx1 | tr -d ' \\n'");
+    answer(guest.snug(["run", "-w", "/", "--", "sh", "-c", &line]))
+}
+
+#[test]
+fn what_the_owner_may_open_comes_and_goes_while_a_container_runs() {
+    let bed = Bed::require();
+    let leaks = Leaks::before();
+    let _follower = Follower::start();
+    let guest = fresh(&bed, "tester", "devices", DEBIAN_13);
+    let board = "/dev/snugtest0";
+    assert_eq!(read(&guest, board), "");
+    // Plugged in: a node of root's, then its owner's, as udev does it, and a link by its name.
+    let made = Made::node(board, 0, "0600");
+    let by_id = Made::directory("/dev/snugtest-by-id");
+    symlink("../snugtest0", by_id.0.join("board")).unwrap();
+    let others = Made::node("/dev/snugtest1", 0, "0600");
+    chown(board, Some(uid(&bed)), None).unwrap();
+    eventually("the board to appear", || read(&guest, board) == "000000");
+    assert_eq!(read(&guest, "/dev/snugtest-by-id/board"), "000000");
+    let about = answer(guest.snug(["run", "-w", "/", "stat", "-Lc", "%U:%G %a %t:%T", board]));
+    assert_eq!(about, "tester:tester 660 1:5");
+    assert_eq!(answer(guest.snug(["run", "-w", "/", "sh", "-c", "ls /dev | grep -c snugtest1 || :"])), "0");
+    // Started again it is there from the beginning.
+    bed.snug("tester").args(["restart", guest.name()]).run().unwrap().success();
+    assert_eq!(read(&guest, board), "000000");
+    // Somebody else's turn at the desk.
+    chown(board, Some(0), None).unwrap();
+    eventually("the board to be taken away", || read(&guest, board).is_empty());
+    chown(board, Some(uid(&bed)), None).unwrap();
+    eventually("the board to be given back", || read(&guest, board) == "000000");
+    drop((made, others, by_id));
+    let left = "ls /dev | grep -c snugtest || :";
+    eventually("nothing of it to be left", || {
+        answer(guest.snug(["run", "-w", "/", "sh", "-c", left])) == "0"
+    });
+    drop((guest, _follower));
+    leaks.assert_none();
+}
+
+#[test]
+fn a_container_has_what_it_was_granted_and_no_more() {
+    let bed = Bed::require();
+    let card = "/dev/dri/renderD199";
+    let _directory = (!Path::new("/dev/dri").exists()).then(|| Made::directory("/dev/dri"));
+    let _card = Made::node(card, uid(&bed), "0600");
+    let board = "/dev/snugtest2";
+    let _board = Made::node(board, uid(&bed), "0600");
+    for (name, image, options, has) in [
+        ("devices-gpu", NO_INIT, &["--preset", "isolated", "--grant", "gpu"][..], [true, false]),
+        ("devices-all", BUSYBOX, &[], [true, true]),
+        ("devices-off", NO_INIT, &["--no-grant", "devices", "--no-grant", "gpu"], [false, false]),
+        ("devices-none", NO_INIT, &["--preset", "isolated"], [false, false]),
+    ] {
+        let guest = fresh_with(&bed, "tester", name, image, options);
+        for (node, has) in [card, board].into_iter().zip(has) {
+            assert_eq!(read(&guest, node), if has { "000000" } else { "" }, "{name} {node}");
+        }
+        let shared = answer(guest.snug(["run", "-w", "/", "ls", "/.snug"])).contains("devices");
+        assert_eq!(shared, has[0], "{name}");
+    }
+}
+
+#[test]
+fn a_card_is_there_for_the_guests_services_too_and_a_board_for_its_owner_alone() {
+    let bed = Bed::require();
+    let _directory = (!Path::new("/dev/dri").exists()).then(|| Made::directory("/dev/dri"));
+    let _card = Made::node("/dev/dri/renderD198", uid(&bed), "0600");
+    let _board = Made::node("/dev/snugtest3", uid(&bed), "0600");
+    let guest = fresh(&bed, "tester", "devices-user", DEBIAN_13);
+    let as_service = |node: &str| {
+        let command = guest.snug(["run", "-u", "daemon", "-w", "/", "--", "head", "-c", "1", node]);
+        command.run().unwrap().status.success()
+    };
+    assert!(as_service("/dev/dri/renderD198"));
+    assert!(!as_service("/dev/snugtest3"));
+}
+
+#[test]
+fn the_guests_root_cannot_change_what_there_is_nor_make_any() {
+    let bed = Bed::require();
+    let _board = Made::node("/dev/snugtest4", uid(&bed), "0600");
+    let guest = fresh(&bed, "tester", "devices-root", DEBIAN_13);
+    for line in [
+        "rm /.snug/devices/snugtest4",
+        "touch /.snug/devices/mine",
+        "chmod 666 /.snug/devices/snugtest4",
+        "chown daemon /.snug/devices/snugtest4",
+        "mount -o remount,bind,rw /.snug/devices",
+        "mknod /root/zero c 1 5",
+        "mknod /.snug/devices/zero c 1 5",
+    ] {
+        let tried = guest.snug(["run", "--root", "-w", "/", "--", "sh", "-c", line]).run().unwrap();
+        assert!(!tried.status.success(), "{line}");
+    }
+    assert_eq!(read(&guest, "/dev/snugtest4"), "000000");
+    // What the guest has under a name stays its own.
+    let own = "rm -f /dev/snugtest4; echo own >/dev/snugtest4";
+    guest.snug(["run", "--root", "-w", "/", "--", "sh", "-c", own]).run().unwrap().success();
+    let _follower = Follower::start();
+    let _more = Made::node("/dev/snugtest5", uid(&bed), "0600");
+    eventually("another board to appear", || read(&guest, "/dev/snugtest5") == "000000");
+    assert_eq!(answer(guest.snug(["run", "-w", "/", "cat", "/dev/snugtest4"])), "own");
+}

@@ -1,0 +1,379 @@
+//! Device nodes of the host for a guest: those that the owner may open, under the names that they have below `/dev`.
+//!
+//! A guest has nodes of its own making, on a tmpfs that only the daemon writes, because a bind mount of the host's would show
+//! it groups that it does not have: a node that the owner may open as a member of `dialout` would be nobody's there. What may be
+//! opened is asked of the kernel with the owner's numbers (access(2)); nothing is opened, since that alone resets a board
+//! or rewinds a tape. Nodes of block devices are never shared: the host's disks are no business of a guest's tools.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, accessat, chownat, mknodat};
+use rustix::process::{Gid, Uid};
+use snug_core::grant::Nodes;
+
+use super::mounts;
+use crate::error::{Error, Result};
+
+/// Where the host has them: devtmpfs.
+pub const DEV: &str = "/dev";
+
+/// Bounds of a guest's tmpfs: nodes, links and directories take no room but their inodes.
+const SIZE: &str = "1M";
+const INODES: &str = "16384";
+/// Nodes of one host.
+const MOST: usize = 8192;
+/// `/dev/bus/usb/001/002` is four.
+const DEEPEST: usize = 6;
+
+/// One name below `/dev`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Entry {
+    /// A character device.
+    Node {
+        /// Its number.
+        number: u64,
+        /// Permission bits.
+        mode: u32,
+    },
+    /// A link to one, as in `/dev/serial/by-id`.
+    Link(PathBuf),
+}
+
+/// What a guest is to have, by the path below `/dev`.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Listing(BTreeMap<PathBuf, Entry>);
+
+impl Listing {
+    /// What whoever calls may open of `nodes` in `base`, which is `/dev`. Blocks; judged by the thread's effective numbers
+    /// ([`super::credentials::with`]). What goes meanwhile is not there.
+    #[must_use]
+    pub fn of(base: &Path, nodes: Nodes) -> Self {
+        let mut found = BTreeMap::new();
+        let mut links = BTreeMap::new();
+        walk(base, |path, about| {
+            if about.is_symlink() {
+                if let Ok(target) = fs::read_link(base.join(path)) {
+                    links.insert(path.to_owned(), target);
+                }
+            } else if nodes.has(path)
+                && let Some(mode) = mode_for_owner(&base.join(path), path, about)
+            {
+                found.insert(path.to_owned(), Entry::Node { number: about.rdev(), mode });
+            }
+        });
+        for (path, target) in links {
+            if resolved(base, &path, &target).is_some_and(|leads_to| found.contains_key(&leads_to)) {
+                found.insert(path, Entry::Link(target));
+            }
+        }
+        Self(found)
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// What there is on a host, as far as it changes what somebody may open: two that are equal give everybody the same.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Snapshot(BTreeMap<PathBuf, (u64, (i64, i64))>);
+
+impl Snapshot {
+    /// Of all nodes and links in `base`. The time of the last change of the inode tells of owners, modes and access lists
+    /// (inode(7)); writing to a device does not change it. Blocks.
+    #[must_use]
+    pub fn of(base: &Path) -> Self {
+        let mut all = BTreeMap::new();
+        walk(base, |path, about| {
+            if about.is_symlink() || Nodes::ALL.has(path) {
+                all.insert(path.to_owned(), (about.rdev(), (about.ctime(), about.ctime_nsec())));
+            }
+        });
+        Self(all)
+    }
+}
+
+/// The directories of `base` that nodes come and go in, itself among them.
+#[must_use]
+pub fn directories(base: &Path) -> Vec<PathBuf> {
+    let mut all = vec![base.to_owned()];
+    visit(base, Path::new(""), DEEPEST, &mut |path, about| {
+        if about.is_dir() {
+            all.push(base.join(path));
+        }
+    });
+    all.truncate(MOST);
+    all
+}
+
+/// Calls `seen` with each character device and each link below `base`, at most [`MOST`].
+fn walk(base: &Path, mut seen: impl FnMut(&Path, &fs::Metadata)) {
+    let mut left = MOST;
+    visit(base, Path::new(""), DEEPEST, &mut |path, about| {
+        if left > 0 && (about.is_symlink() || about.file_type().is_char_device()) {
+            left -= 1;
+            seen(path, about);
+        }
+    });
+}
+
+/// Other file systems (`pts`, `shm`) hold no devices of the host.
+fn visit(base: &Path, below: &Path, depth: usize, seen: &mut impl FnMut(&Path, &fs::Metadata)) {
+    let here = base.join(below);
+    let (Ok(own), Ok(entries)) = (fs::symlink_metadata(&here), fs::read_dir(&here)) else { return };
+    for entry in entries.flatten() {
+        let path = below.join(entry.file_name());
+        let Ok(about) = fs::symlink_metadata(base.join(&path)) else { continue };
+        if about.dev() != own.dev() {
+            continue;
+        }
+        seen(&path, &about);
+        if about.is_dir() && depth > 1 {
+            visit(base, &path, depth - 1, seen);
+        }
+    }
+}
+
+/// The bits of a node of the owner's that lets him do what he may do with the host's, and others in the guest no more than
+/// others on the host; `None` where he may not open it.
+fn mode_for_owner(file: &Path, path: &Path, about: &fs::Metadata) -> Option<u32> {
+    let may = |access, bit| if accessat(CWD, file, access, AtFlags::EACCESS).is_ok() { bit } else { 0 };
+    let own = may(Access::READ_OK, 0o4) | may(Access::WRITE_OK, 0o2);
+    let others = if Nodes::is_for_everybody(path) { own } else { own & about.permissions().mode() & 0o6 };
+    (own != 0).then_some(own << 6 | own << 3 | others)
+}
+
+/// Where a link at `path` leads to, below `base`, by its text: nothing is followed, for links to links there are none.
+fn resolved(base: &Path, path: &Path, target: &Path) -> Option<PathBuf> {
+    let target = match target.strip_prefix(base) {
+        Ok(below) => below.to_owned(),
+        Err(_) if target.is_absolute() => return None,
+        Err(_) => path.parent()?.join(target),
+    };
+    let mut out = PathBuf::new();
+    for component in target.components() {
+        match component {
+            Component::Normal(name) => out.push(name),
+            Component::ParentDir if !out.pop() => return None,
+            Component::ParentDir | Component::CurDir => {}
+            Component::RootDir | Component::Prefix(_) => return None,
+        }
+    }
+    Some(out)
+}
+
+/// Mounts an empty tree at `target`.
+///
+/// # Errors
+/// What the kernel says.
+pub fn mount(target: &Path) -> Result<()> {
+    mounts::detach(target)?;
+    mounts::Detached::tmpfs_for_devices(SIZE, INODES)?.attach(target)
+}
+
+/// Whether a tree is mounted at `target`: a container that was started without one has none until it starts again.
+#[must_use]
+pub fn is_mounted(target: &Path) -> bool {
+    let device = |path: &Path| fs::symlink_metadata(path).ok().map(|about| about.dev());
+    target.parent().is_some_and(|parent| device(parent) != device(target))
+}
+
+/// Makes the tree at `target` hold what is listed, for the owner with these numbers, and nothing else. What is there already
+/// stays as it is, so that whoever watches it is not told. Goes on after an error and answers the first.
+///
+/// # Errors
+/// What the system says.
+pub fn fill(target: &Path, listing: &Listing, uid: u32, gid: u32) -> Result<()> {
+    let mut first = Ok(());
+    let mut present = Vec::new();
+    visit(target, Path::new(""), DEEPEST, &mut |path, about| present.push((path.to_owned(), about.clone())));
+    let mut kept = 0;
+    // Directories after what is in them.
+    for (path, about) in present.iter().rev() {
+        let file = target.join(path);
+        let is_right = match listing.0.get(path) {
+            Some(Entry::Node { number, mode }) => {
+                about.file_type().is_char_device()
+                    && (about.rdev(), about.mode() & 0o7777) == (*number, *mode)
+                    && (about.uid(), about.gid()) == (uid, gid)
+            }
+            Some(Entry::Link(to)) => fs::read_link(&file).is_ok_and(|present| present == *to),
+            None => false,
+        };
+        if is_right {
+            kept += 1;
+        } else if about.is_dir() {
+            // One that is not empty is still needed.
+            let _ = fs::remove_dir(&file);
+        } else {
+            first = first.and(fs::remove_file(&file).map_err(|error| (file, error)));
+        }
+    }
+    if kept < listing.0.len() {
+        for (path, entry) in &listing.0 {
+            let file = target.join(path);
+            if fs::symlink_metadata(&file).is_err() {
+                first = first.and(make(&file, entry, uid, gid).map_err(|error| (file, error)));
+            }
+        }
+    }
+    first.map_err(|(file, error)| Error::system(format!("make the device {}", file.display()), error))
+}
+
+fn make(file: &Path, entry: &Entry, uid: u32, gid: u32) -> io::Result<()> {
+    if let Some(parent) = file.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    match entry {
+        Entry::Link(to) => std::os::unix::fs::symlink(to, file),
+        Entry::Node { number, mode } => {
+            // Nobody's until it has its owner.
+            mknodat(CWD, file, FileType::CharacterDevice, Mode::empty(), *number)?;
+            chownat(
+                CWD,
+                file,
+                Some(Uid::from_raw(uid)),
+                Some(Gid::from_raw(gid)),
+                AtFlags::SYMLINK_NOFOLLOW,
+            )?;
+            fs::set_permissions(file, fs::Permissions::from_mode(*mode))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_crates_name_the_same_place() {
+        assert_eq!(snug_core::paths::GUEST_DEVICES, snug_wire::devices::DIRECTORY);
+    }
+
+    #[test]
+    fn links_are_resolved_by_their_text() {
+        let base = Path::new("/dev");
+        for (path, target, wanted) in [
+            ("serial/by-id/x", "../../ttyACM0", Some("ttyACM0")),
+            ("cam", "/dev/video0", Some("video0")),
+            ("cam", "video0", Some("video0")),
+            ("log", "/run/log", None),
+            ("x", "../etc/passwd", None),
+        ] {
+            assert_eq!(
+                resolved(base, Path::new(path), Path::new(target)).as_deref(),
+                wanted.map(Path::new),
+                "{target}"
+            );
+        }
+    }
+
+    #[cfg(feature = "root-tests")]
+    mod as_root {
+        use std::os::unix::fs::{chown, symlink};
+
+        use snug_core::grant::GrantSet;
+
+        use super::*;
+        use crate::host::credentials::{Credentials, with};
+
+        /// `/dev/zero` (admin-guide/devices.txt), as `dev_t` has it.
+        const ZERO: u64 = 1 << 8 | 5;
+
+        fn node(base: &Path, name: &str, owner: (u32, u32), mode: u32) {
+            let entry = Entry::Node { number: ZERO, mode };
+            make(&base.join(name), &entry, owner.0, owner.1).unwrap();
+        }
+
+        fn listing(base: &Path, grants: &[&str]) -> Listing {
+            let nodes = GrantSet::parse(grants.iter().copied()).unwrap().nodes();
+            let credentials = Credentials { uid: 4242, gid: 4242, groups: vec![4242, 77] };
+            let base = base.to_owned();
+            with(credentials, move || Listing::of(&base, nodes)).unwrap()
+        }
+
+        fn shown(listing: &Listing) -> Vec<String> {
+            let one = |(path, entry): (&PathBuf, &Entry)| match entry {
+                Entry::Node { mode, .. } => format!("{} {mode:o}", path.display()),
+                Entry::Link(target) => format!("{} -> {}", path.display(), target.display()),
+            };
+            listing.0.iter().map(one).collect()
+        }
+
+        fn some_devices() -> tempfile::TempDir {
+            let base = tempfile::tempdir().unwrap();
+            fs::set_permissions(base.path(), fs::Permissions::from_mode(0o755)).unwrap();
+            let dev = base.path();
+            node(dev, "ttyACM0", (0, 77), 0o660);
+            node(dev, "ttyUSB0", (0, 78), 0o660);
+            node(dev, "video0", (4242, 0), 0o600);
+            node(dev, "rtc0", (0, 0), 0o644);
+            node(dev, "null", (0, 0), 0o666);
+            node(dev, "dri/renderD128", (0, 77), 0o660);
+            fs::create_dir_all(dev.join("serial/by-id")).unwrap();
+            symlink("../../ttyACM0", dev.join("serial/by-id/board")).unwrap();
+            symlink("../../ttyUSB0", dev.join("serial/by-id/other")).unwrap();
+            symlink("/etc/passwd", dev.join("elsewhere")).unwrap();
+            fs::write(dev.join("file"), "").unwrap();
+            base
+        }
+
+        #[test]
+        fn the_owner_gets_what_he_may_open_as_his_own() {
+            let base = some_devices();
+            assert_eq!(
+                shown(&listing(base.path(), &["devices"])),
+                [
+                    "dri/renderD128 666",
+                    "rtc0 444",
+                    "serial/by-id/board -> ../../ttyACM0",
+                    "ttyACM0 660",
+                    "video0 660"
+                ]
+            );
+            assert_eq!(shown(&listing(base.path(), &["gpu"])), ["dri/renderD128 666"]);
+        }
+
+        #[test]
+        fn a_tree_follows_its_listing_and_what_stays_is_left_alone() {
+            let (base, target) = (some_devices(), tempfile::tempdir().unwrap());
+            let target = target.path();
+            let inode = |name: &str| fs::symlink_metadata(target.join(name)).ok().map(|about| about.ino());
+            fill(target, &listing(base.path(), &["devices"]), 4242, 4243).unwrap();
+            let about = fs::symlink_metadata(target.join("ttyACM0")).unwrap();
+            assert_eq!(
+                (about.uid(), about.gid(), about.mode() & 0o7777, about.rdev()),
+                (4242, 4243, 0o660, ZERO)
+            );
+            let kept = inode("video0").unwrap();
+            fs::remove_file(base.path().join("ttyACM0")).unwrap();
+            chown(base.path().join("ttyUSB0"), Some(4242), None).unwrap();
+            fill(target, &listing(base.path(), &["devices"]), 4242, 4243).unwrap();
+            assert_eq!(inode("ttyACM0"), None);
+            assert_eq!(inode("video0"), Some(kept));
+            assert!(target.join("ttyUSB0").exists());
+            assert_eq!(fs::read_link(target.join("serial/by-id/other")).unwrap(), Path::new("../../ttyUSB0"));
+            fs::remove_dir_all(base.path().join("serial")).unwrap();
+            fill(target, &listing(base.path(), &["devices"]), 4242, 4243).unwrap();
+            assert_eq!(inode("serial"), None);
+        }
+
+        #[test]
+        fn what_changes_who_may_open_a_node_changes_the_snapshot() {
+            let base = some_devices();
+            let before = Snapshot::of(base.path());
+            assert_eq!(Snapshot::of(base.path()), before);
+            fs::set_permissions(base.path().join("null"), fs::Permissions::from_mode(0o600)).unwrap();
+            assert_eq!(Snapshot::of(base.path()), before, "no guest has that one");
+            chown(base.path().join("ttyUSB0"), Some(4242), None).unwrap();
+            assert_ne!(Snapshot::of(base.path()), before);
+            assert!(directories(base.path()).contains(&base.path().join("serial/by-id")));
+        }
+    }
+}
