@@ -11,7 +11,7 @@ use std::os::unix::fs::{chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use common::{BUSYBOX, DEBIAN_13, NO_INIT, answer, eventually, fresh, fresh_with};
+use common::{BUSYBOX, DEBIAN_13, NO_INIT, answer, eventually, fresh, fresh_with, json};
 use snug_testbed::{Bed, Container, Leaks};
 
 /// A directory of the host's `/dev`, or one node in it, gone with the value.
@@ -172,4 +172,52 @@ fn the_guests_root_cannot_change_what_there_is_nor_make_any() {
     let _more = Made::node("/dev/snugtest5", uid(&bed), "0600");
     eventually("another board to appear", || read(&guest, "/dev/snugtest5") == "000000");
     assert_eq!(answer(guest.snug(["run", "-w", "/", "cat", "/dev/snugtest4"])), "own");
+}
+
+#[test]
+fn the_doctor_tells_whether_host_owner_grant_or_guest_is_the_cause() {
+    let bed = Bed::require();
+    let board = Made::node("/dev/snugtest6", 0, "0660");
+    let dev = fresh(&bed, "tester", "devices-asked", NO_INIT);
+    let none = fresh_with(&bed, "tester", "devices-never", NO_INIT, &["--preset", "isolated"]);
+    let asked = |name: &str, node: &str| {
+        let ran = bed.snug("tester").args(["doctor", "--json", "--device", node, "-c", name]).run().unwrap();
+        let last = json(&ran)["checks"].as_array().unwrap().last().unwrap().clone();
+        let (check, status) = (last["check"].as_str().unwrap(), last["status"].as_str().unwrap());
+        assert_eq!(ran.status.code(), Some(i32::from(status == "error")));
+        (check.to_owned(), status.to_owned(), format!("{} {}", last["text"], last["hint"]))
+    };
+    let expect = |name: &str, node: &str, check: &str, status: &str, word: &str| {
+        let told = asked(name, node);
+        assert_eq!((told.0.as_str(), told.1.as_str()), (check, status), "{node}: {told:?}");
+        assert!(told.2.contains(word), "{node}: {told:?}");
+    };
+    for (node, word) in [
+        ("/dev/snugtest-missing", "plug it in"),
+        ("/etc/passwd", "outside of /dev"),
+        ("/dev/null", "the host's alone"),
+        ("/dev/shm", "no device"),
+    ] {
+        expect(dev.name(), node, "node", "error", word);
+    }
+    expect(dev.name(), "/dev/snugtest6", "owner", "error", "uaccess");
+    chown(&board.0, None, Some(42)).unwrap();
+    expect(dev.name(), "/dev/snugtest6", "owner", "error", "usermod --append --groups shadow tester");
+    chown(&board.0, Some(uid(&bed)), None).unwrap();
+    expect(none.name(), "/dev/snugtest6", "grant", "error", "--grant devices");
+    // Nobody follows the host here.
+    expect(dev.name(), "/dev/snugtest6", "guest", "error", "snug-follow.service");
+    bed.snug("tester").args(["restart", dev.name()]).run().unwrap().success();
+    expect(dev.name(), "/dev/snugtest6", "guest", "ok", "/dev/snugtest6");
+    let missing = bed.snug("tester").args(["doctor", "--device", "/dev/snugtest6", "-c", "devices-askde"]);
+    common::refused(missing, 1, &["devices-askde", "devices-asked"]);
+    let grants = json(&bed.snug("tester").args(["grants", "--json", "-c", dev.name()]).run().unwrap());
+    let state = |word: &str| {
+        let all = grants["grants"].as_array().unwrap().iter();
+        all.filter(|grant| grant["grant"] == word).map(|grant| grant["state"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(state("devices"), ["given"]);
+    if !Path::new("/dev/dri").exists() {
+        assert_eq!(state("gpu"), ["waiting"]);
+    }
 }

@@ -1,5 +1,7 @@
 //! `Doctor`: what is missing on this host, and how to get it. Each check goes on where another fails.
 
+mod device;
+
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -75,10 +77,17 @@ impl Check {
 /// `Doctor`. Open to all: it tells nothing about other users.
 ///
 /// # Errors
-/// Unknown options.
+/// Unknown options; of a device: whatever its containers cannot be asked for.
 pub async fn call(daemon: &Arc<Daemon>, call: &Call) -> Answer {
-    unnamed(call)?.finish()?;
+    let mut options = unnamed(call)?;
     let uid = Uid(call.caller.uid);
+    let (device, name) = (options.string("device")?, options.string("name")?);
+    options.finish()?;
+    if let Some(device) = device {
+        let name = name.map(|name| name.parse()).transpose().map_err(Error::from)?;
+        let checks = device::checks(daemon, uid, device, name).await?;
+        return call.answer(&checks.into_iter().map(Check::view).collect::<Vec<_>>());
+    }
     let mut checks = Vec::new();
     checks.push(configuration(daemon).await);
     checks.push(polkit(daemon).await);

@@ -144,10 +144,8 @@ impl Bus {
         listed.ok()?.ok().map(|found| found.into_iter().map(Image::from).collect())
     }
 
-    /// What the daemon finds on this host.
-    pub fn doctor(&self) -> Result<Vec<Check>, CommandError> {
-        let options = Options::new();
-        let options = &options;
+    /// What the daemon finds on this host; with `device`, why a container has that one or has it not.
+    pub fn doctor(&self, options: &Options) -> Result<Vec<Check>, CommandError> {
         let found = self.call(|manager| async move { manager.doctor(options.borrowed()).await })?;
         Ok(found.into_iter().map(Check::from).collect())
     }

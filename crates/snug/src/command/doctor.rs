@@ -1,13 +1,18 @@
 //! `snug doctor`.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{Args, ValueHint};
+use clap_complete::ArgValueCompleter;
 use snug_core::text;
 
 use super::arguments::JsonArgs;
+use crate::bus::options::Options;
 use crate::bus::view::Check;
+use crate::completion;
 use crate::context::Context;
+use crate::entry;
 use crate::error::CommandError;
 use crate::printer::{DIM, ERROR, GOOD, HINT, WARNING};
 
@@ -16,25 +21,48 @@ use crate::printer::{DIM, ERROR, GOOD, HINT, WARNING};
 /// Ends with 1 when something is wrong.
 #[derive(Debug, Args)]
 pub struct DoctorArgs {
+    /// Look why a container has this device of the host, or has it not: host, owner, grant or guest
+    #[arg(long, value_name = "NODE", value_hint = ValueHint::FilePath)]
+    device: Option<PathBuf>,
+    /// Of which container; without it, of the default container
+    #[arg(short, long, value_name = "NAME", requires = "device", add = ArgValueCompleter::new(completion::containers))]
+    container: Option<String>,
     #[command(flatten)]
     json: JsonArgs,
 }
 
 /// First what can be seen from here, then what the daemon sees.
 pub fn execute(context: &Context, args: DoctorArgs) -> Result<ExitCode, CommandError> {
+    if let Some(device) = &args.device {
+        let name = context.container(args.container.as_deref())?;
+        // The daemon has another directory.
+        let device = std::path::absolute(device)
+            .map_err(|error| CommandError::failed(format!("{}: {error}", device.display())))?;
+        let device = device
+            .to_str()
+            .ok_or_else(|| CommandError::failed(format!("{} is no name of a device", device.display())))?;
+        let options = Options::new().text("device", Some(device)).text("name", Some(name.as_str()));
+        let bus = context.bus()?;
+        let checks = bus.doctor(&options).map_err(|error| entry::suggest(&bus, name.as_str(), error))?;
+        return show(context, args.json, &checks);
+    }
     let mut checks = vec![configuration(context)];
     match context.bus() {
         Ok(bus) => {
             checks.push(check("bus", "ok", "the system bus answers", ""));
-            match bus.doctor() {
+            match bus.doctor(&Options::new()) {
                 Ok(found) => checks.extend(found),
                 Err(error) => checks.push(failed("daemon", &error)),
             }
         }
         Err(error) => checks.push(failed("bus", &error)),
     }
+    show(context, args.json, &checks)
+}
+
+fn show(context: &Context, json: JsonArgs, checks: &[Check]) -> Result<ExitCode, CommandError> {
     let wrong = checks.iter().any(|check| check.status == "error");
-    if args.json.json {
+    if json.json {
         super::print_json(context.printer, "checks", &checks)?;
     } else {
         context.printer.answer(&checks.iter().map(render).collect::<String>())?;

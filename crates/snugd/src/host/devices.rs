@@ -73,6 +73,12 @@ impl Listing {
         Self(found)
     }
 
+    /// Whether the node or link at `path`, below `/dev`, is among them.
+    #[must_use]
+    pub fn has(&self, path: &Path) -> bool {
+        self.0.contains_key(path)
+    }
+
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {

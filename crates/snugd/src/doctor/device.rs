@@ -1,0 +1,127 @@
+//! `Doctor` with a device: why a container has it or has it not. From the host to the guest, as far as it goes: what comes
+//! after a failure is not asked.
+
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use snug_core::grant::Nodes;
+use snug_core::name::{ContainerName, Uid};
+
+use super::{Check, Status};
+use crate::container::lookup::{self, missing};
+use crate::daemon::Daemon;
+use crate::error::{Error, Result};
+use crate::host::credentials::with;
+use crate::host::devices::{DEV, Listing};
+use crate::host::{file, owner};
+
+/// Looks at the host's node `given`, for the containers of `uid` or for one of them.
+///
+/// # Errors
+/// The owner has no account, the container does not exist, Incus does not answer.
+pub async fn checks(
+    daemon: &Arc<Daemon>,
+    uid: Uid,
+    given: String,
+    name: Option<ContainerName>,
+) -> Result<Vec<Check>> {
+    let (node, mut checks) = tokio::task::spawn_blocking(move || on_host(&given, uid)).await??;
+    if let (Some(node), Some(name)) = (node, name) {
+        checks.extend(in_container(daemon, uid, name, node).await?);
+    }
+    Ok(checks)
+}
+
+/// The path below `/dev`, when the owner may have it. Blocks.
+fn on_host(given: &str, uid: Uid) -> Result<(Option<PathBuf>, Vec<Check>)> {
+    let wrong =
+        |text: String, hint: &str| Ok((None, vec![Check::new("node", Status::Error, text).hint(hint)]));
+    let real = match fs::canonicalize(given) {
+        Ok(real) => real,
+        Err(error) => {
+            let hint = "plug it in; the host's kernel says whether a driver took it: sudo dmesg";
+            return wrong(format!("{given}: {error}"), hint);
+        }
+    };
+    let Ok(path) = real.strip_prefix(DEV).map(Path::to_owned) else {
+        return wrong(format!("{given} is no device of the host: it lies outside of {DEV}"), "");
+    };
+    let system = |error: std::io::Error| Error::system(format!("look at {}", real.display()), error);
+    let about = fs::symlink_metadata(&real).map_err(system)?;
+    if about.file_type().is_block_device() {
+        return wrong(format!("{} is a disk or the like: containers get none", real.display()), "");
+    }
+    if !about.file_type().is_char_device() {
+        return wrong(format!("{} is no device", real.display()), "");
+    }
+    if !Nodes::ALL.has(&path) {
+        return wrong(
+            format!("{} is the host's alone: containers have their own or none", real.display()),
+            "",
+        );
+    }
+    let owner = owner::find(uid)?;
+    let account = owner.account.name;
+    let mode = about.mode() & 0o777;
+    let of = |file: &str, id: u32| named(Path::new(file), id).unwrap_or_else(|| id.to_string());
+    let (user, group) = (of("/etc/passwd", about.uid()), of("/etc/group", about.gid()));
+    let found = format!("{} is there, of {user}:{group}, mode {mode:03o}", real.display());
+    let mut checks = vec![Check::new("node", Status::Ok, found)];
+    let listing = with(owner.credentials, || Listing::of(Path::new(DEV), Nodes::ALL))?;
+    if listing.has(&path) {
+        checks.push(Check::new("owner", Status::Ok, format!("{account} may open it")));
+        return Ok((Some(path), checks));
+    }
+    let hint = if mode & 0o060 != 0 && about.gid() != 0 {
+        format!("sudo usermod --append --groups {group} {account}, and log in again")
+    } else {
+        "a rule of udev on the host gives it to whoever sits there: TAG+=\"uaccess\"".to_owned()
+    };
+    checks.push(Check::new("owner", Status::Error, format!("{account} may not open it")).hint(hint));
+    Ok((None, checks))
+}
+
+/// The name of a number in the host's files; `None` for one that is in none of them.
+fn named(file: &Path, id: u32) -> Option<String> {
+    let text = file::read_or_empty(file).ok()?;
+    let line = text.lines().find(|line| line.split(':').nth(2) == Some(id.to_string().as_str()))?;
+    line.split(':').next().map(ToOwned::to_owned)
+}
+
+async fn in_container(
+    daemon: &Arc<Daemon>,
+    uid: Uid,
+    name: ContainerName,
+    node: PathBuf,
+) -> Result<Vec<Check>> {
+    let config = daemon.config().await?;
+    let found = lookup::find(daemon.incus(), &config, uid, &name).await?.ok_or_else(|| missing(&name))?;
+    if !found.spec()?.grants.nodes().has(&node) {
+        let text = format!("'{name}' was made without a grant for it");
+        let hint = "`devices` is the grant: snug create --grant devices …; `snug grants` shows what there is";
+        return Ok(vec![Check::new("grant", Status::Error, text).hint(hint)]);
+    }
+    let mut checks = vec![Check::new("grant", Status::Ok, format!("'{name}' has a grant for it"))];
+    if !found.instance.status_code.is_running() {
+        checks.push(Check::new(
+            "guest",
+            Status::Ok,
+            format!("'{name}' does not run: it has it when it does"),
+        ));
+        return Ok(checks);
+    }
+    let shared = daemon.paths().device_nodes(uid, &name).join(&node);
+    let is_there = tokio::task::spawn_blocking(move || fs::symlink_metadata(shared).is_ok()).await?;
+    checks.push(if is_there {
+        let text =
+            format!("'{name}' has it at {DEV}/{}, unless it has something of its own there", node.display());
+        Check::new("guest", Status::Ok, text)
+    } else {
+        let text = format!("'{name}' runs, and nobody has told it");
+        let hint = format!("snugd follow must run on the host (snug-follow.service); snug restart {name}");
+        Check::new("guest", Status::Error, text).hint(hint)
+    });
+    Ok(checks)
+}
