@@ -99,7 +99,7 @@ suites: install-tests
 	    $(RUN_SUITE) $$suite --test-threads=1 $(TEST) </dev/null || echo "make: failed: $$name" >>$(FAILED); \
 	  done
 	@cat $(FAILED) 2>/dev/null >&2 || true
-ifeq ($(SUITE)$(TEST),)
+ifeq ($(SUITE)$(TEST)$(LEAVE_TESTED),)
 	@echo 'make: putting the build without failpoints in the place of the tested one' >&2
 	@$(MAKE) install
 endif
