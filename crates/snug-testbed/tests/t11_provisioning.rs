@@ -179,6 +179,18 @@ fn sudo_needs_no_password_and_says_nothing_about_names() {
 }
 
 #[test]
+fn sudo_goes_by_the_hosts_proxy_and_by_nothing_else_of_the_callers() {
+    for image in [DEBIAN_12, DEBIAN_13] {
+        let ran = shared("tester", image)
+            .run(["sudo", "sh", "-c", "echo $https_proxy $NO_PROXY $EDITOR"])
+            .env("https_proxy", "http://proxy.example:3128")
+            .env("NO_PROXY", ".example")
+            .env("EDITOR", "ed");
+        assert_eq!(answer(ran), "http://proxy.example:3128 .example", "{image}");
+    }
+}
+
+#[test]
 fn the_guests_own_root_is_reached_without_sudo() {
     let _bed = Bed::require();
     for image in IMAGES {

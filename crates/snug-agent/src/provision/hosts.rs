@@ -3,6 +3,19 @@
 /// What our own lines of `/etc/hosts` end with.
 const MARK: &str = "# snug";
 
+/// Variables that name a proxy; curl and libwww read some in lower case alone (curl(1), "ENVIRONMENT").
+const PROXIES: [&str; 9] = [
+    "http_proxy",
+    "https_proxy",
+    "ftp_proxy",
+    "all_proxy",
+    "no_proxy",
+    "HTTPS_PROXY",
+    "FTP_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+];
+
 /// `/etc/hosts` in which the guest finds itself, so that sudo and Java ask no name server. Other lines stay.
 pub fn hosts(text: &str, host_name: &str) -> String {
     let foreign: Vec<&str> = text.lines().filter(|line| !line.ends_with(MARK)).collect();
@@ -26,7 +39,13 @@ pub fn hosts(text: &str, host_name: &str) -> String {
 /// The rule that lets the owner become root without a password. By number: names from directory services hold
 /// characters that mean something in sudoers(5).
 pub fn sudoers(uid: u32) -> String {
-    format!("# The owner of this container is its administrator.\n#{uid} ALL=(ALL:ALL) NOPASSWD: ALL\n")
+    format!(
+        "# The owner of this container is its administrator.\n\
+         #{uid} ALL=(ALL:ALL) NOPASSWD: ALL\n\
+         # `sudo apt-get` goes by the host's proxy, as what the owner starts does.\n\
+         Defaults:#{uid} env_keep += \"{}\"\n",
+        PROXIES.join(" ")
+    )
 }
 
 #[cfg(test)]
