@@ -45,6 +45,10 @@ impl Places {
     pub fn boot(&self) -> PathBuf {
         self.state.join("boot")
     }
+    /// There when somebody has been told of a locale that is missing.
+    pub fn told_locale(&self) -> PathBuf {
+        self.state.join("told-locale")
+    }
     /// What the guest's login environment is, NUL-separated.
     pub fn environment(&self) -> PathBuf {
         self.state.join("environment")

@@ -191,6 +191,25 @@ fn sudo_goes_by_the_hosts_proxy_and_by_nothing_else_of_the_callers() {
 }
 
 #[test]
+fn a_locale_that_is_missing_is_told_once_with_the_command_that_makes_it() {
+    let bed = Bed::require();
+    let guest = fresh(&bed, "tester", "prov-told", DEBIAN_13);
+    let entered = || {
+        let enter = bed.snug("tester").args(["enter", guest.name(), "--", "true"]);
+        enter.env("LANG", "de_DE.UTF-8").on_pty().unwrap().ends_with(0)
+    };
+    let told = entered();
+    let (_, command) = told.split_once("does not have your locale de_DE.UTF-8: ").unwrap();
+    let command = command.split(['\r', '\x1b']).next().unwrap();
+    assert!(!entered().contains("locale"), "once is enough");
+    let made = guest.shell(command).env("DEBIAN_FRONTEND", "noninteractive");
+    made.deadline(std::time::Duration::from_secs(300)).run().unwrap().success();
+    bed.snug("tester").args(["restart", guest.name()]).run().unwrap().success();
+    assert!(!entered().contains("locale"), "it is there");
+    assert_eq!(answer(guest.shell("locale title").env("LANG", "de_DE.UTF-8")), "German locale for Germany");
+}
+
+#[test]
 fn the_guests_own_root_is_reached_without_sudo() {
     let _bed = Bed::require();
     for image in IMAGES {

@@ -1,13 +1,12 @@
-//! What the guest says of itself: host name, time zone, locale, resolver, and that it is a container.
+//! What the guest says of itself: host name, time zone, resolver, and that it is a container.
 
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io;
 use std::path::Path;
 
 use snug_wire::provision::Provision;
 
 use super::hosts;
-use crate::files::{read, read_text, replace, replace_link};
+use crate::files::{read, replace, replace_link};
 use crate::places::Guest;
 
 /// Sets the host name, and makes it one that the guest finds without a name server.
@@ -39,76 +38,6 @@ fn is_zone(zone: &str) -> bool {
             && name.chars().all(|byte| byte.is_ascii_alphanumeric() || "+-_".contains(byte))
     };
     zone.split('/').all(is_name)
-}
-
-/// The host's locale where the guest has it; `C.UTF-8`, which needs no data, where it has not and says nothing itself.
-pub fn set_locale(guest: &Guest, host: &[(String, String)]) -> io::Result<()> {
-    let is_plain =
-        |text: &str| text.chars().all(|byte| byte.is_ascii_alphanumeric() || "_.@-".contains(byte));
-    let host: Vec<_> = host.iter().filter(|(key, value)| is_plain(key) && is_plain(value)).collect();
-    let all_there = !host.is_empty() && host.iter().all(|(_, value)| has_locale(guest, value));
-    for path in ["/etc/locale.conf", "/etc/default/locale"] {
-        let path = guest.path(path);
-        let has_directory = path.parent().is_some_and(Path::is_dir);
-        let says_something = read_text(&path).is_ok_and(|text| text.contains("LANG="));
-        if !has_directory || (!all_there && says_something) {
-            continue;
-        }
-        let text: String = if all_there {
-            host.iter().map(|(key, value)| format!("{key}={value}\n")).collect()
-        } else {
-            "LANG=C.UTF-8\n".into()
-        };
-        replace(&path, text.as_bytes(), 0o644)?;
-    }
-    Ok(())
-}
-
-/// As glibc spells it in file names: `de_DE.UTF-8` is `de_DE.utf8`.
-fn normalised(locale: &str) -> String {
-    let (name, rest) = locale.split_once('.').unwrap_or((locale, ""));
-    let (codeset, modifier) = match rest.split_once('@') {
-        Some((codeset, modifier)) => (codeset, format!("@{modifier}")),
-        None => (rest, String::new()),
-    };
-    let codeset: String = codeset.chars().filter(char::is_ascii_alphanumeric).collect();
-    let dot = if codeset.is_empty() { "" } else { "." };
-    format!("{name}{dot}{}{modifier}", codeset.to_ascii_lowercase())
-}
-
-fn has_locale(guest: &Guest, locale: &str) -> bool {
-    let name = normalised(locale);
-    if ["C", "POSIX", "C.utf8"].contains(&name.as_str()) {
-        return true;
-    }
-    let directory = guest.path("/usr/lib/locale");
-    if directory.join(&name).is_dir() || directory.join(locale).is_dir() {
-        return true;
-    }
-    archive_names(&directory.join("locale-archive"))
-        .is_ok_and(|names| names.split(|byte| *byte == 0).any(|known| known == name.as_bytes()))
-}
-
-/// The names in glibc's locale archive (`locale/locarchive.h`): a header of 32-bit fields tells where they are. The
-/// archive itself may have 200 MB.
-fn archive_names(path: &Path) -> io::Result<Vec<u8>> {
-    const MAGIC: u32 = 0xde02_0109;
-    let mut file = File::open(path)?;
-    let mut header = [0; 28];
-    file.read_exact(&mut header)?;
-    let field = |index: usize| {
-        let bytes = header.get(index * 4..).and_then(<[u8]>::first_chunk).copied().unwrap_or_default();
-        u32::from_ne_bytes(bytes)
-    };
-    // magic, serial, offset, used and size of the name hash, offset and use of the strings
-    let (offset, used) = (field(5), field(6));
-    if field(0) != MAGIC || used > 1 << 20 {
-        return Err(io::ErrorKind::InvalidData.into());
-    }
-    file.seek(SeekFrom::Start(offset.into()))?;
-    let mut names = Vec::new();
-    file.take(used.into()).read_to_end(&mut names)?;
-    Ok(names)
 }
 
 /// Writes the host's resolver, in the place of a link too: its target, a service of the guest, may not run yet.
@@ -150,34 +79,6 @@ mod tests {
             fs::create_dir_all(guest.path(path)).unwrap();
         }
         (directory, guest)
-    }
-
-    #[test]
-    fn locales_are_found_as_glibc_names_them() {
-        for (given, expected) in [
-            ("de_DE.UTF-8", "de_DE.utf8"),
-            ("de_DE@euro", "de_DE@euro"),
-            ("sr_RS.UTF-8@latin", "sr_RS.utf8@latin"),
-            ("C.UTF-8", "C.utf8"),
-            ("C", "C"),
-        ] {
-            assert_eq!(normalised(given), expected);
-        }
-    }
-
-    #[test]
-    fn a_locale_that_the_guest_lacks_is_not_set() {
-        let (_directory, guest) = guest(&["/etc/default", "/usr/lib/locale/de_DE.utf8"]);
-        let read = || fs::read_to_string(guest.path("/etc/locale.conf")).unwrap();
-        let with = |value: &str| [("LANG".to_owned(), value.to_owned())];
-        set_locale(&guest, &with("fr_FR.UTF-8")).unwrap();
-        assert_eq!(read(), "LANG=C.UTF-8\n");
-        set_locale(&guest, &with("de_DE.UTF-8")).unwrap();
-        assert_eq!(read(), "LANG=de_DE.UTF-8\n");
-        set_locale(&guest, &with("fr_FR.UTF-8")).unwrap();
-        assert_eq!(read(), "LANG=de_DE.UTF-8\n", "what the guest says itself stays");
-        set_locale(&guest, &with("de_DE.UTF-8\nX=1")).unwrap();
-        assert_eq!(read(), "LANG=de_DE.UTF-8\n");
     }
 
     #[test]

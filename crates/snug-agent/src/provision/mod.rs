@@ -9,7 +9,8 @@
 //! | [`home`] | his home directory |
 //! | [`host_places`] | `/tmp`, `/media` and so on of the host in the place of the guest's |
 //! | [`islands`] | the parts of a shared home that are the guest's own |
-//! | [`identity`] | host name, time zone, locale, resolver, markers of a container |
+//! | [`identity`] | host name, time zone, resolver, markers of a container |
+//! | [`locale`] | the host's locale, where the guest has it |
 //! | [`mounts`] | mounting |
 //! | [`network`] | the interfaces' addresses |
 //! | [`reserve`] | room that is kept on a bounded disk |
@@ -24,6 +25,7 @@ pub mod host_places;
 mod hosts;
 mod identity;
 mod islands;
+pub mod locale;
 pub mod mounts;
 mod network;
 mod owner;
@@ -83,7 +85,7 @@ fn steps(guest: &Guest, provision: &Provision, init: Kind) -> Vec<Step> {
 pub fn follow(guest: &Guest, followed: &Followed) -> Vec<Step> {
     vec![
         ("time zone", identity::set_time_zone(guest, followed.timezone.as_deref())),
-        ("locale", identity::set_locale(guest, &followed.locale)),
+        ("locale", locale::set(guest, &followed.locale)),
         ("resolver", identity::set_resolver(guest, followed.resolv_conf.as_deref())),
         ("devices", devices::link(guest)),
     ]

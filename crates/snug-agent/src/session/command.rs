@@ -16,7 +16,7 @@ use super::streams::{self, Streams};
 use super::{Context, Event, Session};
 use crate::cgroup::Group;
 use crate::control::Order;
-use crate::provision::host_places;
+use crate::provision::{host_places, locale};
 use crate::sys::process::Child;
 use crate::sys::{process, signal, terminal};
 use crate::users::{Identity, Users};
@@ -147,7 +147,11 @@ fn start(
         .ok_or_else(|| Failure::new(FailureKind::User, unknown_user(&exec.user)))?;
     let shell = users.login_shell(&identity.entry);
     let Streams { numbered, terminal, relayed } = streams::make(context, session, &exec, handed, &identity)?;
+    let greets = exec.login && exec.terminal.is_some();
     let plan = plan(context, exec, identity, &shell, numbered, terminal.as_ref())?;
+    if greets {
+        tell_locale(context, session, &plan.environment);
+    }
 
     let prepared = start::prepare(plan)?;
     // Who has not been greeted believes that nothing was done, and asks again.
@@ -171,6 +175,14 @@ fn start(
     session.unsaid.push(FromAgent::Started { pid });
     let aside_at = Some(Instant::now() + SHORT);
     Ok(Running { child, group, terminal, relayed, foreground: None, kill_at: None, aside_at })
+}
+
+/// Tells a person, once for each start of the guest, what programs would tell him one by one.
+fn tell_locale(context: &Context, session: &mut Session, environment: &[Vec<u8>]) {
+    let Some(text) = locale::hint(&context.guest, environment) else { return };
+    if fs::File::create_new(context.places.told_locale()).is_ok() {
+        session.tell(&notice(&text), &[]);
+    }
 }
 
 fn plan(
