@@ -45,6 +45,10 @@ impl Places {
     pub fn boot(&self) -> PathBuf {
         self.state.join("boot")
     }
+    /// There when the guest's program has to look at the certificates.
+    pub fn certificates_changed(&self) -> PathBuf {
+        self.state.join("certificates-changed")
+    }
     /// There when somebody has been told of a locale that is missing.
     pub fn told_locale(&self) -> PathBuf {
         self.state.join("told-locale")

@@ -9,9 +9,9 @@ mod common;
 use std::fs;
 use std::os::unix::fs::{chown, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
-use common::{BUSYBOX, DEBIAN_13, NO_INIT, answer, eventually, fresh, fresh_with, json};
+use common::{BUSYBOX, DEBIAN_13, Follower, NO_INIT, answer, eventually, fresh, fresh_with, json};
 use snug_testbed::{Bed, Container, Leaks};
 
 /// A directory of the host's `/dev`, or one node in it, gone with the value.
@@ -43,23 +43,6 @@ impl Made {
 impl Drop for Made {
     fn drop(&mut self) {
         self.remove();
-    }
-}
-
-/// What a host with systemd runs as `snug-follow.service`.
-struct Follower(Child);
-
-impl Follower {
-    fn start() -> Self {
-        let mut command = Command::new("/usr/libexec/snug/snugd");
-        Self(command.arg("follow").stdin(Stdio::null()).spawn().unwrap())
-    }
-}
-
-impl Drop for Follower {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
     }
 }
 

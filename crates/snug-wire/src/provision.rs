@@ -61,6 +61,9 @@ pub struct Followed {
     /// Text of `/etc/resolv.conf` for the guest; `None` leaves the guest's alone.
     #[serde(default)]
     pub resolv_conf: Option<String>,
+    /// Names and texts (PEM) of the certificate authorities that the host's administrator has added.
+    #[serde(default)]
+    pub certificates: Vec<(String, String)>,
 }
 
 /// A directory of the host that the guest has in the place of its own, such as `/tmp`.

@@ -112,10 +112,12 @@ fn to_agent() -> impl Strategy<Value = ToAgent> {
 
 fn followed() -> impl Strategy<Value = Followed> {
     let text = || prop::option::of(".{0,60}");
-    (text(), vec((".{0,20}", ".{0,20}"), 0..4), text()).prop_map(|(timezone, locale, resolv_conf)| Followed {
+    let pairs = || vec((".{0,20}", ".{0,20}"), 0..4);
+    (text(), pairs(), text(), pairs()).prop_map(|(timezone, locale, resolv_conf, certificates)| Followed {
         timezone,
         locale,
         resolv_conf,
+        certificates,
     })
 }
 

@@ -14,6 +14,7 @@ use zbus::{Connection, Variant};
 
 use crate::bus::{MANAGER, NAME, ROOT};
 use crate::error::{Error, Result};
+use crate::host::certificates;
 use crate::host::devices::{self, DEV, Snapshot};
 use crate::host::environment::Sources;
 use crate::host::readiness;
@@ -100,7 +101,13 @@ fn watched() -> Vec<PathBuf> {
     let there = |path: &Path| path.ancestors().find(|path| path.is_dir()).map(Path::to_owned);
     let links = links_of(Path::new("/etc/resolv.conf"));
     let of_links = links.iter().filter_map(|path| path.parent());
-    let mut all: Vec<PathBuf> = DIRECTORIES.iter().map(Path::new).chain(of_links).filter_map(there).collect();
+    let mut all: Vec<PathBuf> = DIRECTORIES
+        .iter()
+        .chain(&certificates::DIRECTORIES)
+        .map(Path::new)
+        .chain(of_links)
+        .filter_map(there)
+        .collect();
     all.sort();
     all.dedup();
     all

@@ -67,7 +67,7 @@ pub fn run() {
     step("/run", provision::mounts::mount_run(&guest));
     step("the agent's directory", prepare_state(&places, kind));
     if let Some(provision) = &provision {
-        provision::apply(&guest, provision, kind);
+        provision::apply(&guest, &places, provision, kind);
     }
     let tree = Tree::prepare();
     let server = start_server(&places, tree.as_ref());

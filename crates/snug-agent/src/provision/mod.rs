@@ -3,6 +3,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`accounts`] | the texts of `passwd`, `group`, `shadow`, `subuid` (pure) |
+//! | [`certificates`] | certificate authorities of the host |
 //! | [`devices`] | links to the host's device nodes |
 //! | [`hosts`] | the texts of `hosts` and `sudoers` (pure) |
 //! | [`owner`] | the owner's account, groups, sudo |
@@ -19,6 +20,7 @@
 //! | [`systemd_cleaners`] | its cleaners, kept from the host's places |
 
 mod accounts;
+pub mod certificates;
 mod devices;
 mod home;
 pub mod host_places;
@@ -40,14 +42,14 @@ use snug_wire::provision::{Followed, Provision};
 
 use crate::console;
 use crate::init::Kind;
-use crate::places::Guest;
+use crate::places::{Guest, Places};
 
 /// One step's name and outcome.
 pub type Step = (&'static str, io::Result<()>);
 
 /// Takes every step, tells which failed.
-pub fn apply(guest: &Guest, provision: &Provision, init: Kind) {
-    for (step, result) in steps(guest, provision, init) {
+pub fn apply(guest: &Guest, places: &Places, provision: &Provision, init: Kind) {
+    for (step, result) in steps(guest, places, provision, init) {
         if let Err(error) = result {
             console::say(format_args!("{step}: {error}"));
         }
@@ -56,8 +58,8 @@ pub fn apply(guest: &Guest, provision: &Provision, init: Kind) {
 }
 
 /// In this order: the home needs the account's numbers only and may lie below a place, the islands need the home.
-fn steps(guest: &Guest, provision: &Provision, init: Kind) -> Vec<Step> {
-    let mut steps = follow(guest, &provision.followed);
+fn steps(guest: &Guest, places: &Places, provision: &Provision, init: Kind) -> Vec<Step> {
+    let mut steps = follow(guest, places, &provision.followed);
     steps.extend([
         ("host name", identity::set_host_name(guest, provision)),
         ("marker", identity::mark(guest, provision)),
@@ -82,12 +84,13 @@ fn steps(guest: &Guest, provision: &Provision, init: Kind) -> Vec<Step> {
 }
 
 /// Takes over what has changed on the host.
-pub fn follow(guest: &Guest, followed: &Followed) -> Vec<Step> {
+pub fn follow(guest: &Guest, places: &Places, followed: &Followed) -> Vec<Step> {
     vec![
         ("time zone", identity::set_time_zone(guest, followed.timezone.as_deref())),
         ("locale", locale::set(guest, &followed.locale)),
         ("resolver", identity::set_resolver(guest, followed.resolv_conf.as_deref())),
         ("devices", devices::link(guest)),
+        ("certificates", certificates::place(guest, places, &followed.certificates)),
     ]
 }
 

@@ -104,8 +104,13 @@ impl Server {
         let listener = listen_at(&places)?;
         let settle = Settle::observe(&places);
         let known = fs::read(places.environment()).ok().map(|text| environment::split(&text));
+        let mut provision = read_provision(&places);
+        if let Some(provision) = &mut provision {
+            // In place by now, and too long to be kept by something that always runs.
+            provision.followed.certificates = Vec::new();
+        }
         let context = Context {
-            provision: read_provision(&places),
+            provision,
             settled: settle.is_settled(),
             environment: known,
             guest: Guest::default(),
@@ -129,7 +134,7 @@ impl Server {
             _lock: lock,
         };
         if server.context.settled {
-            server.context.share_late();
+            server.context.finish_provisioning();
         }
         if server.context.settled && server.context.environment.is_none() {
             server.start_probe();
@@ -218,7 +223,7 @@ impl Server {
 
     fn settled(&mut self) {
         self.context.settled = true;
-        self.context.share_late();
+        self.context.finish_provisioning();
         self.tell_all(&Order::Settled);
         self.start_probe();
     }

@@ -35,7 +35,7 @@ use crate::cgroup::{Group, Tree};
 use crate::console;
 use crate::control::{self, Order, Request};
 use crate::places::{Guest, Places};
-use crate::provision::{self, host_places};
+use crate::provision::{self, certificates, host_places};
 use crate::server;
 use crate::sys::door::Door;
 use crate::sys::{descriptor, memory, process, signal, timespec};
@@ -75,7 +75,7 @@ impl Context {
     }
 
     /// Puts what had to wait for the guest's early boot, which is done, into the guest.
-    pub fn share_late(&self) {
+    pub fn finish_provisioning(&self) {
         let Some(provision) = &self.provision else { return };
         let is_late = fs::read_to_string(self.places.boot()).is_ok_and(|boot| boot == server::BY_OPENRC);
         if is_late && let Err(error) = host_places::make_late(&self.guest, provision) {
@@ -83,6 +83,9 @@ impl Context {
         }
         if let Err(error) = provision::session::find_displays(&self.guest, provision) {
             console::say(format_args!("displays: {error}"));
+        }
+        if let Err(error) = certificates::update(&self.guest, &self.places) {
+            console::say(format_args!("certificates: {error}"));
         }
     }
 
@@ -273,7 +276,11 @@ fn converse(
 
 /// Takes over what has changed on the host; answers what of it failed.
 fn follow(context: &Context, session: &mut Session, followed: &Followed) {
-    let failed: Vec<String> = provision::follow(&context.guest, followed)
+    let mut steps = provision::follow(&context.guest, &context.places, followed);
+    if context.settled {
+        steps.push(("certificates", certificates::update(&context.guest, &context.places)));
+    }
+    let failed: Vec<String> = steps
         .into_iter()
         .filter_map(|(step, result)| result.err().map(|error| format!("{step}: {error}")))
         .collect();

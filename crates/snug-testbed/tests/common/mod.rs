@@ -4,6 +4,7 @@
 
 mod bus_script;
 mod desktop;
+mod follower;
 mod host_file;
 mod temporary_user;
 mod terminal;
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 
 pub use bus_script::bus_script;
 pub use desktop::{Desktop, RunUser};
+pub use follower::Follower;
 pub use host_file::{BusPolicy, HostFile, SnugConfig};
 use serde_json::Value;
 use snug_testbed::session::snugd::Snugd;

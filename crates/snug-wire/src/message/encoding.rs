@@ -238,13 +238,10 @@ impl Followed {
             writer.bool(text.is_some());
             writer.bytes(text.as_deref().unwrap_or_default().as_bytes());
         }
-        let locale: Vec<_> = self
-            .locale
-            .iter()
-            .flat_map(|(key, value)| [key, value])
-            .map(|text| text.clone().into_bytes())
-            .collect();
-        writer.list(&locale);
+        for pairs in [&self.locale, &self.certificates] {
+            let words = pairs.iter().flat_map(|(key, value)| [key, value]);
+            writer.list(&words.map(|text| text.clone().into_bytes()).collect::<Vec<_>>());
+        }
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
@@ -255,13 +252,18 @@ impl Followed {
             Ok(is_there.then_some(value))
         };
         let (timezone, resolv_conf) = (optional()?, optional()?);
-        let words = reader.list()?.into_iter().map(text).collect::<Result<Vec<_>, _>>()?;
-        let (pairs, rest) = words.as_chunks();
-        if !rest.is_empty() {
-            return Err(DecodeError::Invalid("locale"));
-        }
-        let locale = pairs.iter().map(|[key, value]| (key.clone(), value.clone())).collect();
-        Ok(Self { timezone, locale, resolv_conf })
+        let pairs = |reader: &mut Reader<'_>| -> Result<Vec<(String, String)>, DecodeError> {
+            let words = reader.list()?.into_iter().map(text).collect::<Result<Vec<_>, _>>()?;
+            let (pairs, rest) = words.as_chunks();
+            if !rest.is_empty() {
+                return Err(DecodeError::Invalid("pairs"));
+            }
+            Ok(pairs.iter().map(|[key, value]| (key.clone(), value.clone())).collect())
+        };
+        let locale = pairs(reader)?;
+        // A daemon before this field says nothing of it.
+        let certificates = if reader.remaining() == 0 { Vec::new() } else { pairs(reader)? };
+        Ok(Self { timezone, locale, resolv_conf, certificates })
     }
 }
 

@@ -5,21 +5,27 @@ use std::path::Path;
 
 use snug_core::host_file;
 
-use super::file;
+use super::{certificates, file};
 
-/// All that [`timezone`], [`locale`] and [`resolver`] are made of, to be compared with what it was.
+/// All that [`timezone`], [`locale`], [`resolver`] and [`certificates::added`] are made of, to be compared with what it was.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sources {
     timezone: Option<String>,
     locale: Vec<(String, String)>,
     resolvers: [String; 2],
+    certificates: Vec<(String, String)>,
 }
 
 impl Sources {
     /// As they are now. Blocks. What cannot be read is as if it were not there.
     #[must_use]
     pub fn read() -> Self {
-        Self { timezone: timezone(), locale: locale(), resolvers: resolvers() }
+        Self {
+            timezone: timezone(),
+            locale: locale(),
+            resolvers: resolvers(),
+            certificates: certificates::added(),
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 //! | [`acl`] | an access control list that lets one user pass |
 //! | [`bridge`] | hardware addresses on a bridge |
 //! | [`cgroups`] | the cgroup hierarchy that Incus sees |
+//! | [`certificates`] | certificate authorities that the administrator has added |
 //! | [`credentials`] | a thread with a user's credentials |
 //! | [`devices`] | device nodes that an owner may open |
 //! | [`directory`] | a directory, opened with the rights of the thread that asks |
@@ -28,6 +29,7 @@
 
 pub mod acl;
 pub mod bridge;
+pub mod certificates;
 pub mod cgroups;
 pub mod credentials;
 pub mod devices;

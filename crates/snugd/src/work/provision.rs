@@ -9,7 +9,7 @@ use snug_wire::provision::{Account, Followed, Network, Provision};
 use super::Work;
 use crate::agent;
 use crate::error::Result;
-use crate::host::{environment, home, rundir};
+use crate::host::{certificates, environment, home, rundir};
 use crate::incus::idmap;
 use crate::incus::network::Subnet;
 
@@ -111,6 +111,7 @@ fn followed(grant: &NetworkGrant, network: Option<&Network>) -> Followed {
     Followed {
         timezone: environment::timezone(),
         locale: environment::locale(),
+        certificates: certificates::added(),
         resolv_conf: match grant {
             NetworkGrant::Host => environment::resolver_of_host(),
             _ => environment::resolver(network.map(|network| network.gateway)),
