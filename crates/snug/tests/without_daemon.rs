@@ -66,6 +66,19 @@ fn a_wrong_name_is_told_with_what_would_do() {
 }
 
 #[test]
+fn the_options_that_fingers_know_from_cp_are_no_mistake() {
+    let environment = TestEnv::new();
+    for option in ["-r", "-R", "--recursive"] {
+        let ran = environment.snug(&["cp", option, "a", "b"]);
+        assert!(
+            ran.stderr.starts_with("error: exactly one side has to be in a container\n"),
+            "{}",
+            ran.stderr
+        );
+    }
+}
+
+#[test]
 fn an_image_of_a_registry_gets_the_name_that_works() {
     let environment = TestEnv::new();
     let ran = environment.snug(&["create", "-i", "docker.io/library/debian:12"]);

@@ -129,6 +129,7 @@ fn the_same_letter_means_the_same_everywhere() {
         ('w', "workdir"),
         ('t', "tty"),
         ('T', "no-tty"),
+        ('r', "recursive"),
         ('q', "quiet"),
         ('v', "verbose"),
         ('h', "help"),

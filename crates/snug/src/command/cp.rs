@@ -38,6 +38,9 @@ pub struct CpArgs {
     /// Where to: a directory, or the copy's name
     #[arg(value_name = "DST", value_hint = ValueHint::AnyPath, add = ArgValueCompleter::new(completion::places))]
     destination: OsString,
+    /// Directories are copied whole anyway; fingers know it
+    #[arg(short = 'r', short_alias = 'R', long, hide = true)]
+    recursive: bool,
     /// In the container, read and write as root
     #[arg(long)]
     root: bool,
