@@ -255,7 +255,7 @@ fn what_needs_an_administrator_or_another_version_is_refused_by_name() {
         );
     }
     let script = r#"
-for grant in ("privileged", "gpu", "host", "no-such-grant", "home=/etc"):
+for grant in ("privileged", "wayland", "host", "no-such-grant", "home=/etc"):
     print(grant, outcome(manager.Create, "trust-priv", sv(image="local:minimal/none", grants=dbus.Array([grant], signature="s"))))
 "#;
     let out = answer(bus_script(&bed, "tester", script));
