@@ -202,11 +202,14 @@ fn a_locale_that_is_missing_is_told_once_with_the_command_that_makes_it() {
     let (_, command) = told.split_once("does not have your locale de_DE.UTF-8: ").unwrap();
     let command = command.split(['\r', '\x1b']).next().unwrap();
     assert!(!entered().contains("locale"), "once is enough");
-    let made = guest.shell(command).env("DEBIAN_FRONTEND", "noninteractive");
+    let made = guest.run(["sh", "-c", command]).env("DEBIAN_FRONTEND", "noninteractive");
     made.deadline(std::time::Duration::from_secs(300)).run().unwrap().success();
     bed.snug("tester").args(["restart", guest.name()]).run().unwrap().success();
     assert!(!entered().contains("locale"), "it is there");
-    assert_eq!(answer(guest.shell("locale title").env("LANG", "de_DE.UTF-8")), "German locale for Germany");
+    assert_eq!(
+        answer(guest.run(["locale", "title"]).env("LANG", "de_DE.UTF-8")),
+        "German locale for Germany"
+    );
 }
 
 #[test]

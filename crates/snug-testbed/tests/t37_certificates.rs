@@ -29,7 +29,7 @@ POsqq5oj6czf9A9Jvy1sa57HjF4P8wIgIunQe/DI8geFjL1EzRjuChDklpnBJpnb
 fn install(guest: &Container<'_>) {
     let line =
         "sudo apt-get update -qq && sudo apt-get install -qq -y --no-install-recommends ca-certificates";
-    let installed = guest.shell(line).env("DEBIAN_FRONTEND", "noninteractive");
+    let installed = guest.run(["sh", "-c", line]).env("DEBIAN_FRONTEND", "noninteractive");
     installed.deadline(std::time::Duration::from_secs(300)).run().unwrap().success();
 }
 
