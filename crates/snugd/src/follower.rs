@@ -23,6 +23,8 @@ use crate::host::readiness;
 const DIRECTORIES: [&str; 3] = ["/etc", "/etc/default", "/run/systemd/resolve"];
 /// What writes one file writes others, and renames them.
 const SETTLED: Duration = Duration::from_millis(100);
+/// Between two changes that are told: whoever owns a device could make one after the other.
+const APART: Duration = Duration::from_millis(500);
 /// Until the daemon, or the bus, is asked again after it failed.
 const AGAIN: Duration = Duration::from_secs(10);
 
@@ -40,7 +42,11 @@ pub async fn run() -> Result<ExitCode> {
         let seen = tokio::task::spawn_blocking(|| (Sources::read(), Snapshot::of(Path::new(DEV)))).await?;
         if told.as_ref() != Some(&seen) {
             match tell(&bus).await {
-                Ok(()) => told = Some(seen),
+                Ok(()) => {
+                    told = Some(seen);
+                    // What changes all the time is told now and then.
+                    tokio::time::sleep(APART).await;
+                }
                 Err(error) => {
                     tracing::warn!("running containers are not told of a change on the host: {error}");
                     tokio::time::sleep(AGAIN).await;

@@ -8,11 +8,10 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown, lchown, symlink};
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, accessat, chownat, mknodat};
-use rustix::process::{Gid, Uid};
+use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, accessat, mknodat};
 use snug_core::grant::Nodes;
 
 use super::mounts;
@@ -174,13 +173,26 @@ fn resolved(base: &Path, path: &Path, target: &Path) -> Option<PathBuf> {
     Some(out)
 }
 
+/// A user's and a group's number on the host.
+pub type Ids = (u32, u32);
+
+/// To whom a tree belongs.
+#[derive(Debug, Clone, Copy)]
+pub struct Owners {
+    /// The nodes: the container's owner.
+    pub nodes: Ids,
+    /// Directories and links: the guest's root, as in any `/dev`. With nobody's in between, systemd-tmpfiles of the guest finds an
+    /// unsafe path where it sets the modes of `/dev/snd` (systemd, `unsafe_transition`).
+    pub directories: Ids,
+}
+
 /// Mounts an empty tree at `target`.
 ///
 /// # Errors
 /// What the kernel says.
-pub fn mount(target: &Path) -> Result<()> {
+pub fn mount(target: &Path, owners: Owners) -> Result<()> {
     mounts::detach(target)?;
-    mounts::Detached::tmpfs_for_devices(SIZE, INODES)?.attach(target)
+    mounts::Detached::tmpfs_for_devices(SIZE, INODES, owners.directories)?.attach(target)
 }
 
 /// Whether a tree is mounted at `target`: a container that was started without one has none until it starts again.
@@ -190,12 +202,12 @@ pub fn is_mounted(target: &Path) -> bool {
     target.parent().is_some_and(|parent| device(parent) != device(target))
 }
 
-/// Makes the tree at `target` hold what is listed, for the owner with these numbers, and nothing else. What is there already
+/// Makes the tree at `target` hold what is listed and nothing else. What is there already
 /// stays as it is, so that whoever watches it is not told. Goes on after an error and answers the first.
 ///
 /// # Errors
 /// What the system says.
-pub fn fill(target: &Path, listing: &Listing, uid: u32, gid: u32) -> Result<()> {
+pub fn fill(target: &Path, listing: &Listing, owners: Owners) -> Result<()> {
     let mut first = Ok(());
     let mut present = Vec::new();
     visit(target, Path::new(""), DEEPEST, &mut |path, about| present.push((path.to_owned(), about.clone())));
@@ -207,7 +219,7 @@ pub fn fill(target: &Path, listing: &Listing, uid: u32, gid: u32) -> Result<()> 
             Some(Entry::Node { number, mode }) => {
                 about.file_type().is_char_device()
                     && (about.rdev(), about.mode() & 0o7777) == (*number, *mode)
-                    && (about.uid(), about.gid()) == (uid, gid)
+                    && (about.uid(), about.gid()) == owners.nodes
             }
             Some(Entry::Link(to)) => fs::read_link(&file).is_ok_and(|present| present == *to),
             None => false,
@@ -225,29 +237,39 @@ pub fn fill(target: &Path, listing: &Listing, uid: u32, gid: u32) -> Result<()> 
         for (path, entry) in &listing.0 {
             let file = target.join(path);
             if fs::symlink_metadata(&file).is_err() {
-                first = first.and(make(&file, entry, uid, gid).map_err(|error| (file, error)));
+                let made = make_parents(target, path, owners.directories);
+                first =
+                    first.and(made.and_then(|()| make(&file, entry, owners)).map_err(|error| (file, error)));
             }
         }
     }
     first.map_err(|(file, error)| Error::system(format!("make the device {}", file.display()), error))
 }
 
-fn make(file: &Path, entry: &Entry, uid: u32, gid: u32) -> io::Result<()> {
-    if let Some(parent) = file.parent() {
-        fs::create_dir_all(parent)?;
+fn make_parents(target: &Path, path: &Path, (uid, gid): Ids) -> io::Result<()> {
+    let mut directory = target.to_owned();
+    for name in path.parent().into_iter().flat_map(Path::components) {
+        directory.push(name);
+        match fs::create_dir(&directory) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => made.and_then(|()| chown(&directory, Some(uid), Some(gid)))?,
+        }
     }
+    Ok(())
+}
+
+fn make(file: &Path, entry: &Entry, owners: Owners) -> io::Result<()> {
     match entry {
-        Entry::Link(to) => std::os::unix::fs::symlink(to, file),
+        Entry::Link(to) => {
+            symlink(to, file)?;
+            let (uid, gid) = owners.directories;
+            lchown(file, Some(uid), Some(gid))
+        }
         Entry::Node { number, mode } => {
             // Nobody's until it has its owner.
             mknodat(CWD, file, FileType::CharacterDevice, Mode::empty(), *number)?;
-            chownat(
-                CWD,
-                file,
-                Some(Uid::from_raw(uid)),
-                Some(Gid::from_raw(gid)),
-                AtFlags::SYMLINK_NOFOLLOW,
-            )?;
+            let (uid, gid) = owners.nodes;
+            lchown(file, Some(uid), Some(gid))?;
             fs::set_permissions(file, fs::Permissions::from_mode(*mode))
         }
     }
@@ -282,8 +304,6 @@ mod tests {
 
     #[cfg(feature = "root-tests")]
     mod as_root {
-        use std::os::unix::fs::{chown, symlink};
-
         use snug_core::grant::GrantSet;
 
         use super::*;
@@ -294,8 +314,12 @@ mod tests {
 
         fn node(base: &Path, name: &str, owner: (u32, u32), mode: u32) {
             let entry = Entry::Node { number: ZERO, mode };
-            make(&base.join(name), &entry, owner.0, owner.1).unwrap();
+            let owners = Owners { nodes: owner, directories: (0, 0) };
+            make_parents(base, Path::new(name), (0, 0)).unwrap();
+            make(&base.join(name), &entry, owners).unwrap();
         }
+
+        const OWNERS: Owners = Owners { nodes: (4242, 4243), directories: (100_000, 100_000) };
 
         fn listing(base: &Path, grants: &[&str]) -> Listing {
             let nodes = GrantSet::parse(grants.iter().copied()).unwrap().nodes();
@@ -351,22 +375,24 @@ mod tests {
             let (base, target) = (some_devices(), tempfile::tempdir().unwrap());
             let target = target.path();
             let inode = |name: &str| fs::symlink_metadata(target.join(name)).ok().map(|about| about.ino());
-            fill(target, &listing(base.path(), &["devices"]), 4242, 4243).unwrap();
+            fill(target, &listing(base.path(), &["devices"]), OWNERS).unwrap();
             let about = fs::symlink_metadata(target.join("ttyACM0")).unwrap();
             assert_eq!(
                 (about.uid(), about.gid(), about.mode() & 0o7777, about.rdev()),
                 (4242, 4243, 0o660, ZERO)
             );
+            let of = |name: &str| fs::symlink_metadata(target.join(name)).map(|about| about.uid()).unwrap();
+            assert_eq!((of("serial/by-id"), of("serial/by-id/board")), (100_000, 100_000));
             let kept = inode("video0").unwrap();
             fs::remove_file(base.path().join("ttyACM0")).unwrap();
             chown(base.path().join("ttyUSB0"), Some(4242), None).unwrap();
-            fill(target, &listing(base.path(), &["devices"]), 4242, 4243).unwrap();
+            fill(target, &listing(base.path(), &["devices"]), OWNERS).unwrap();
             assert_eq!(inode("ttyACM0"), None);
             assert_eq!(inode("video0"), Some(kept));
             assert!(target.join("ttyUSB0").exists());
             assert_eq!(fs::read_link(target.join("serial/by-id/other")).unwrap(), Path::new("../../ttyUSB0"));
             fs::remove_dir_all(base.path().join("serial")).unwrap();
-            fill(target, &listing(base.path(), &["devices"]), 4242, 4243).unwrap();
+            fill(target, &listing(base.path(), &["devices"]), OWNERS).unwrap();
             assert_eq!(inode("serial"), None);
         }
 

@@ -25,12 +25,12 @@ impl Detached {
         Self::new_tmpfs(size, inodes, (uid, gid), MountAttrFlags::MOUNT_ATTR_NODEV)
     }
 
-    /// A new tmpfs of root's whose device nodes can be opened.
+    /// The same, whose device nodes can be opened.
     ///
     /// # Errors
     /// What the kernel says.
-    pub fn tmpfs_for_devices(size: &str, inodes: &str) -> Result<Self> {
-        Self::new_tmpfs(size, inodes, (0, 0), MountAttrFlags::empty())
+    pub fn tmpfs_for_devices(size: &str, inodes: &str, root: (u32, u32)) -> Result<Self> {
+        Self::new_tmpfs(size, inodes, root, MountAttrFlags::empty())
     }
 
     fn new_tmpfs(size: &str, inodes: &str, (uid, gid): (u32, u32), more: MountAttrFlags) -> Result<Self> {

@@ -5,39 +5,52 @@ use std::path::{Path, PathBuf};
 use snug_core::grant::Nodes;
 
 use super::Work;
+use crate::container::lookup::Found;
 use crate::error::Result;
 use crate::host::credentials::with;
-use crate::host::devices::{self, DEV, Listing};
+use crate::host::devices::{self, DEV, Listing, Owners};
+use crate::incus::idmap;
 
 impl Work {
     /// What cannot be made is told, and the container starts without: hardware that is missing never stops one.
     pub(super) async fn make_devices(&self) -> Result<()> {
-        let nodes = self.spec().await?.grants.nodes();
+        let found = self.found().await?;
+        let (nodes, owners) = (found.spec()?.grants.nodes(), self.device_owners(&found)?);
         let target = self.device_nodes();
-        self.blocking(move || devices::mount(&target)).await?;
-        if let Err(error) = self.fill_devices(nodes).await {
+        let mount = move || devices::mount(&target, owners);
+        let made = match self.blocking(mount).await {
+            Ok(()) => self.fill_devices(nodes, owners).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = made {
             self.notice(error.to_string());
         }
         Ok(())
     }
 
     /// After something was plugged in, or unplugged, or the owner's session began or ended.
-    pub(super) async fn follow_devices(&self, nodes: Nodes) -> Result<()> {
+    pub(super) async fn follow_devices(&self, found: &Found) -> Result<()> {
+        let nodes = found.spec()?.grants.nodes();
         let target = self.device_nodes();
         if nodes.is_empty() || !self.blocking(move || Ok(devices::is_mounted(&target))).await? {
             return Ok(());
         }
-        self.fill_devices(nodes).await
+        self.fill_devices(nodes, self.device_owners(found)?).await
     }
 
-    async fn fill_devices(&self, nodes: Nodes) -> Result<()> {
+    async fn fill_devices(&self, nodes: Nodes, owners: Owners) -> Result<()> {
         let (target, credentials) = (self.device_nodes(), self.owner.credentials.clone());
         self.blocking(move || {
-            let (uid, gid) = (credentials.uid, credentials.gid);
             let listing = with(credentials, move || Listing::of(Path::new(DEV), nodes))?;
-            devices::fill(&target, &listing, uid, gid)
+            devices::fill(&target, &listing, owners)
         })
         .await
+    }
+
+    fn device_owners(&self, found: &Found) -> Result<Owners> {
+        let account = &self.owner.account;
+        let directories = idmap::guest_root(&found.instance.config)?;
+        Ok(Owners { nodes: (account.uid.0, account.gid.0), directories })
     }
 
     fn device_nodes(&self) -> PathBuf {

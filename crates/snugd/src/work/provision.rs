@@ -39,7 +39,7 @@ impl Work {
         }
         let spec = found.spec()?;
         // First: the agent makes links to what is there.
-        let devices = self.follow_devices(spec.grants.nodes()).await;
+        let devices = self.follow_devices(&found).await;
         let network = self.network_of(spec, &found.instance.devices).await?;
         let grant = spec.grants.network();
         let followed = self.blocking(move || Ok(followed(&grant, network.as_ref()))).await?;
