@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::host::certificates;
 use crate::host::devices::{self, DEV, Snapshot};
 use crate::host::environment::Sources;
-use crate::host::readiness;
+use crate::host::{file, readiness};
 
 /// Directories whose files say it; `/etc/resolv.conf` may lead to others.
 const DIRECTORIES: [&str; 3] = ["/etc", "/etc/default", "/run/systemd/resolve"];
@@ -27,6 +27,9 @@ const SETTLED: Duration = Duration::from_millis(100);
 const APART: Duration = Duration::from_millis(500);
 /// Until the daemon, or the bus, is asked again after it failed.
 const AGAIN: Duration = Duration::from_secs(10);
+/// How often one that could not be told is tried again: it may have been busy, its owner's directory away. A guest that does not
+/// listen is left.
+const PERSISTENCE: u32 = 3;
 
 /// Watches until it is ended.
 ///
@@ -36,14 +39,26 @@ pub async fn run() -> Result<ExitCode> {
     let bus = Connection::system().await?;
     let watch = Watch::new().map_err(|error| Error::system("watch files of the host", error))?;
     let mut told = None;
+    let mut failures = 0;
     loop {
         // First watched, then read: what changes in between is seen again.
         watch.renew();
-        let seen = tokio::task::spawn_blocking(|| (Sources::read(), Snapshot::of(Path::new(DEV)))).await?;
+        let seen = tokio::task::spawn_blocking(|| {
+            // Who is in which group decides what he may open.
+            let groups = file::read_or_empty(Path::new("/etc/group")).unwrap_or_default();
+            (Sources::read(), Snapshot::of(Path::new(DEV)), groups)
+        })
+        .await?;
         if told.as_ref() != Some(&seen) {
             match tell(&bus).await {
-                Ok(()) => {
+                Ok(all) if !all && failures < PERSISTENCE => {
+                    failures += 1;
+                    tokio::time::sleep(AGAIN).await;
+                    continue;
+                }
+                Ok(_) => {
                     told = Some(seen);
+                    failures = 0;
                     // What changes all the time is told now and then.
                     tokio::time::sleep(APART).await;
                 }
@@ -59,11 +74,11 @@ pub async fn run() -> Result<ExitCode> {
     }
 }
 
-/// Has the daemon tell all that run. Those that do not listen are in its journal: asking again would not help them.
-async fn tell(bus: &Connection) -> Result<()> {
+/// Has the daemon tell all that run; whether all were told. Those that were not are in its journal.
+async fn tell(bus: &Connection) -> Result<bool> {
     let options = HashMap::from([("all-users", Variant::from(true))]);
-    bus.call_method(Some(NAME), ROOT, Some(MANAGER), "FollowHost", &options).await?;
-    Ok(())
+    let answer = bus.call_method(Some(NAME), ROOT, Some(MANAGER), "FollowHost", &options).await?;
+    Ok(answer.body().deserialize::<Vec<String>>()?.is_empty())
 }
 
 /// Directories that are watched.
@@ -89,11 +104,14 @@ impl Watch {
             | WatchFlags::ATTRIB
             | WatchFlags::DELETE
             | WatchFlags::ONLYDIR;
-        let nodes = devices::directories(Path::new(DEV)).into_iter().map(|directory| (directory, of_devices));
-        for (directory, flags) in watched().into_iter().map(|directory| (directory, flags)).chain(nodes) {
-            // One that goes at this moment is looked for again with the event that tells so.
-            let _ = inotify::add_watch(self.0.get_ref(), &directory, flags);
+        // One that goes at this moment is looked for again with the event that tells so.
+        let watch = |directory: &Path, flags| {
+            let _ = inotify::add_watch(self.0.get_ref(), directory, flags);
+        };
+        for directory in watched() {
+            watch(&directory, flags);
         }
+        devices::enter_directories(Path::new(DEV), |directory| watch(directory, of_devices));
     }
 
     /// Waits for a change, and takes all that are told of.

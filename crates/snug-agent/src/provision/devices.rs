@@ -19,31 +19,31 @@ pub fn link(guest: &Guest) -> io::Result<()> {
     link_in(&dev, &tree, Path::new(DIRECTORY), DEEPEST)
 }
 
-/// In one directory. `meant` is what the links say: `tree` as the guest calls it.
+/// In one directory; goes on after an error and answers the first. `meant` is what the links say: `tree` as the guest calls it.
 fn link_in(dev: &Path, tree: &Path, meant: &Path, depth: usize) -> io::Result<()> {
-    let mut there = HashSet::new();
-    for name in names(tree)? {
-        let (ours, target) = (dev.join(&name), meant.join(&name));
+    let mut first = Ok(());
+    let there: HashSet<PathBuf> = names(tree)?.into_iter().collect();
+    for name in &there {
+        let (ours, target) = (dev.join(name), meant.join(name));
         match fs::symlink_metadata(&ours) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                std::os::unix::fs::symlink(&target, &ours)?;
+                first = first.and(std::os::unix::fs::symlink(&target, &ours));
             }
-            Err(error) => return Err(error),
-            Ok(about) if about.is_dir() && depth > 1 => {
-                link_in(&ours, &tree.join(&name), &target, depth - 1)?;
-            }
+            Err(error) => first = first.and(Err(error)),
             Ok(_) => {}
         }
-        there.insert(name);
     }
     for name in names(dev)? {
-        let ours = dev.join(&name);
-        let is_stale = !there.contains(&name) && fs::read_link(&ours).is_ok_and(|to| to == meant.join(&name));
-        if is_stale {
-            fs::remove_file(&ours)?;
+        let (ours, target) = (dev.join(&name), meant.join(&name));
+        let Ok(about) = fs::symlink_metadata(&ours) else { continue };
+        if about.is_dir() && depth > 1 {
+            // Also where the tree has it no more: there may be links of ours in it.
+            first = first.and(link_in(&ours, &tree.join(&name), &target, depth - 1));
+        } else if !there.contains(&name) && fs::read_link(&ours).is_ok_and(|to| to == target) {
+            first = first.and(fs::remove_file(&ours));
         }
     }
-    Ok(())
+    first
 }
 
 /// Names in a directory; none in one that is not there, or is none.
@@ -91,7 +91,7 @@ mod tests {
         fs::remove_dir_all(guest.path(DIRECTORY).join("snd")).unwrap();
         std::os::unix::fs::symlink("/elsewhere", guest.path("/dev/other")).unwrap();
         link(&guest).unwrap();
-        assert_eq!(target("/dev/ttyACM0"), None);
+        assert_eq!((target("/dev/ttyACM0"), target("/dev/snd/timer")), (None, None));
         assert!(target("/dev/other").is_some());
     }
 }

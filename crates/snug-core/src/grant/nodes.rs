@@ -13,9 +13,10 @@ const INPUT: &[&str] = &["input/*", "hidraw*", "uhid", "uinput"];
 /// Virtual machines.
 const KVM: &[&str] = &["kvm", "vhost-net", "vhost-vsock"];
 
-/// What a guest has of its own, or what is about the host as a whole and not about something that is plugged into it.
+/// What a guest has of its own, ways to a disk past its block device (`sg`, `bsg`, `nvme`, `ng`), or what is about the host as a whole and not about something that is plugged into it.
 const NEVER: &[&str] = &[
     "autofs",
+    "bsg/*",
     "btrfs-control",
     "console",
     "cpu/*",
@@ -30,11 +31,14 @@ const NEVER: &[&str] = &[
     "mem",
     "mqueue/*",
     "net/*",
+    "ng*",
     "null",
+    "nvme*",
     "port",
     "ptmx",
     "pts/*",
     "random",
+    "sg#",
     "shm/*",
     "snapshot",
     "tty",
@@ -136,7 +140,7 @@ mod tests {
                 &["ttyACM0", "ttyS0", "ttyUSB12", "bus/usb/001/002", "snd/controlC0", "kvm", "dri/card0"],
                 &[
                     "tty", "tty1", "tty63", "ptmx", "pts/3", "null", "fuse", "net/tun", "kmsg", "vcsa1",
-                    "shm/x",
+                    "sg0", "ng0n1", "shm/x",
                 ],
             ),
         ] {

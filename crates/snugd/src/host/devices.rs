@@ -14,6 +14,7 @@ use std::path::{Component, Path, PathBuf};
 use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, accessat, mknodat};
 use snug_core::grant::Nodes;
 
+use super::credentials::{Credentials, with};
 use super::mounts;
 use crate::error::{Error, Result};
 
@@ -35,11 +36,36 @@ enum Entry {
     Node {
         /// Its number.
         number: u64,
-        /// Permission bits.
-        mode: u32,
+        /// What the owner may do with it, and what everybody.
+        rights: Rights,
     },
     /// A link to one, as in `/dev/serial/by-id`.
     Link(PathBuf),
+}
+
+/// Bits of permission, as for others (inode(7)): 4 to read, 2 to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rights {
+    /// The container's owner.
+    pub owner: u32,
+    /// Other accounts of the guest.
+    pub others: u32,
+}
+
+impl Rights {
+    /// To write as well as to read.
+    const ALL: u32 = 0o6;
+
+    /// Whose node it is, and its mode. One that the owner may not do everything with is not his: the guest's root overrides the mode
+    /// of what belongs to ids that the guest has (`capable_wrt_inode_uidgid`), and would write what its owner may only read,
+    /// such as each USB device. Then it belongs to the host's root, and he has his rights by his group.
+    fn as_inode(self, (uid, gid): Ids) -> (Ids, u32) {
+        let Self { owner, others } = self;
+        match owner {
+            Self::ALL => ((uid, gid), owner << 6 | others << 3 | others),
+            _ => ((0, gid), owner << 3 | others),
+        }
+    }
 }
 
 /// What a guest is to have, by the path below `/dev`.
@@ -59,9 +85,9 @@ impl Listing {
                     links.insert(path.to_owned(), target);
                 }
             } else if nodes.has(path)
-                && let Some(mode) = mode_for_owner(&base.join(path), path, about)
+                && let Some(rights) = rights(&base.join(path), path, about)
             {
-                found.insert(path.to_owned(), Entry::Node { number: about.rdev(), mode });
+                found.insert(path.to_owned(), Entry::Node { number: about.rdev(), rights });
             }
         });
         for (path, target) in links {
@@ -72,10 +98,21 @@ impl Listing {
         Self(found)
     }
 
-    /// Whether the node or link at `path`, below `/dev`, is among them.
+    /// What somebody with these credentials may open of the host's `nodes`.
+    ///
+    /// # Errors
+    /// Without a thread for it.
+    pub fn for_owner(credentials: Credentials, nodes: Nodes) -> Result<Self> {
+        with(credentials, move || Self::of(Path::new(DEV), nodes))
+    }
+
+    /// What he may do with the node at `path`, below `/dev`; `None` for one that is not among them.
     #[must_use]
-    pub fn has(&self, path: &Path) -> bool {
-        self.0.contains_key(path)
+    pub fn rights(&self, path: &Path) -> Option<Rights> {
+        match self.0.get(path)? {
+            Entry::Node { rights, .. } => Some(*rights),
+            Entry::Link(_) => None,
+        }
     }
 
     /// Whether there is none.
@@ -85,36 +122,69 @@ impl Listing {
     }
 }
 
-/// What there is on a host, as far as it changes what somebody may open: two that are equal give everybody the same.
+/// What there is on a host, as far as it changes what a user may open who stays in his groups.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Snapshot(BTreeMap<PathBuf, (u64, (i64, i64))>);
+pub struct Snapshot(BTreeMap<PathBuf, State>);
+
+#[derive(Debug, PartialEq, Eq)]
+enum State {
+    /// Number, owners, mode and access list of a node.
+    Node(u64, Ids, u32, Vec<u8>),
+    /// Where a link leads to.
+    Link(PathBuf),
+}
 
 impl Snapshot {
-    /// Of all nodes and links in `base`. The time of the last change of the inode tells of owners, modes and access lists
-    /// (inode(7)); writing to a device does not change it. Blocks.
+    /// Of the nodes in `base` that may be shared, and the links to such. Times do not count: whoever may open a node may touch it.
+    /// Blocks.
     #[must_use]
     pub fn of(base: &Path) -> Self {
         let mut all = BTreeMap::new();
         walk(base, |path, about| {
-            if about.is_symlink() || Nodes::ALL.has(path) {
-                all.insert(path.to_owned(), (about.rdev(), (about.ctime(), about.ctime_nsec())));
-            }
+            let state = if about.is_symlink() {
+                let Ok(target) = fs::read_link(base.join(path)) else { return };
+                if !resolved(base, path, &target).is_some_and(|leads_to| Nodes::ALL.has(&leads_to)) {
+                    return;
+                }
+                State::Link(target)
+            } else if Nodes::ALL.has(path) {
+                let owners = (about.uid(), about.gid());
+                State::Node(about.rdev(), owners, about.mode(), access_list(&base.join(path)))
+            } else {
+                return;
+            };
+            all.insert(path.to_owned(), state);
         });
         Self(all)
     }
 }
 
-/// The directories of `base` that nodes come and go in, itself among them.
-#[must_use]
-pub fn directories(base: &Path) -> Vec<PathBuf> {
-    let mut all = vec![base.to_owned()];
+/// The access control list (acl(5)) as the kernel keeps it; empty where there is none.
+fn access_list(file: &Path) -> Vec<u8> {
+    /// Some hundred entries.
+    const LONGEST: usize = 4096;
+    let mut buffer = vec![0; LONGEST];
+    let read = rustix::fs::lgetxattr(file, "system.posix_acl_access", &mut buffer[..]);
+    buffer.truncate(read.unwrap_or(0));
+    buffer
+}
+
+/// Calls `entered` with each directory of `base` that nodes come and go in, itself among them, before it looks into it: what is
+/// made there meanwhile is seen by the look, or by whoever watches by then.
+pub fn enter_directories(base: &Path, mut entered: impl FnMut(&Path)) {
+    let mut left = MOST;
+    let mut enter = |path: &Path| {
+        if left > 0 {
+            left -= 1;
+            entered(path);
+        }
+    };
+    enter(base);
     visit(base, Path::new(""), DEEPEST, &mut |path, about| {
         if about.is_dir() {
-            all.push(base.join(path));
+            enter(&base.join(path));
         }
     });
-    all.truncate(MOST);
-    all
 }
 
 /// Calls `seen` with each character device and each link below `base`, at most [`MOST`].
@@ -145,13 +215,14 @@ fn visit(base: &Path, below: &Path, depth: usize, seen: &mut impl FnMut(&Path, &
     }
 }
 
-/// The bits of a node of the owner's that lets him do what he may do with the host's, and others in the guest no more than
-/// others on the host; `None` where he may not open it.
-fn mode_for_owner(file: &Path, path: &Path, about: &fs::Metadata) -> Option<u32> {
+/// `None` where he may not open it, or where it was replaced while it was looked at.
+fn rights(file: &Path, path: &Path, about: &fs::Metadata) -> Option<Rights> {
     let may = |access, bit| if accessat(CWD, file, access, AtFlags::EACCESS).is_ok() { bit } else { 0 };
-    let own = may(Access::READ_OK, 0o4) | may(Access::WRITE_OK, 0o2);
-    let others = if Nodes::is_for_everybody(path) { own } else { own & about.permissions().mode() & 0o6 };
-    (own != 0).then_some(own << 6 | own << 3 | others)
+    let owner = may(Access::READ_OK, 0o4) | may(Access::WRITE_OK, 0o2);
+    let others = if Nodes::is_for_everybody(path) { owner } else { owner & about.mode() & 0o6 };
+    let now = fs::symlink_metadata(file).ok()?;
+    let is_the_same = (now.rdev(), now.ino()) == (about.rdev(), about.ino());
+    (owner != 0 && is_the_same).then_some(Rights { owner, others })
 }
 
 /// Where a link at `path` leads to, below `base`, by its text: nothing is followed, for links to links there are none.
@@ -179,7 +250,7 @@ pub type Ids = (u32, u32);
 /// To whom a tree belongs.
 #[derive(Debug, Clone, Copy)]
 pub struct Owners {
-    /// The nodes: the container's owner.
+    /// The nodes that the container's owner may use: he.
     pub nodes: Ids,
     /// Directories and links: the guest's root, as in any `/dev`. With nobody's in between, systemd-tmpfiles of the guest finds an
     /// unsafe path where it sets the modes of `/dev/snd` (systemd, `unsafe_transition`).
@@ -216,10 +287,10 @@ pub fn fill(target: &Path, listing: &Listing, owners: Owners) -> Result<()> {
     for (path, about) in present.iter().rev() {
         let file = target.join(path);
         let is_right = match listing.0.get(path) {
-            Some(Entry::Node { number, mode }) => {
+            Some(Entry::Node { number, rights }) => {
                 about.file_type().is_char_device()
-                    && (about.rdev(), about.mode() & 0o7777) == (*number, *mode)
-                    && (about.uid(), about.gid()) == owners.nodes
+                    && about.rdev() == *number
+                    && ((about.uid(), about.gid()), about.mode() & 0o7777) == rights.as_inode(owners.nodes)
             }
             Some(Entry::Link(to)) => fs::read_link(&file).is_ok_and(|present| present == *to),
             None => false,
@@ -230,7 +301,7 @@ pub fn fill(target: &Path, listing: &Listing, owners: Owners) -> Result<()> {
             // One that is not empty is still needed.
             let _ = fs::remove_dir(&file);
         } else {
-            first = first.and(fs::remove_file(&file).map_err(|error| (file, error)));
+            first = first.and(take_away(&file, about).map_err(|error| (file, error)));
         }
     }
     if kept < listing.0.len() {
@@ -244,6 +315,16 @@ pub fn fill(target: &Path, listing: &Listing, owners: Owners) -> Result<()> {
         }
     }
     first.map_err(|(file, error)| Error::system(format!("make the device {}", file.display()), error))
+}
+
+/// Removes a name, and the rights to what it named: a guest may hold the node itself, by a descriptor that is no open file (`O_PATH`)
+/// or a mount of it, and its number may be another device's next.
+fn take_away(file: &Path, about: &fs::Metadata) -> io::Result<()> {
+    if about.file_type().is_char_device() {
+        lchown(file, Some(0), Some(0))?;
+        fs::set_permissions(file, fs::Permissions::from_mode(0o000))?;
+    }
+    fs::remove_file(file)
 }
 
 fn make_parents(target: &Path, path: &Path, (uid, gid): Ids) -> io::Result<()> {
@@ -265,12 +346,12 @@ fn make(file: &Path, entry: &Entry, owners: Owners) -> io::Result<()> {
             let (uid, gid) = owners.directories;
             lchown(file, Some(uid), Some(gid))
         }
-        Entry::Node { number, mode } => {
+        Entry::Node { number, rights } => {
             // Nobody's until it has its owner.
             mknodat(CWD, file, FileType::CharacterDevice, Mode::empty(), *number)?;
-            let (uid, gid) = owners.nodes;
+            let ((uid, gid), mode) = rights.as_inode(owners.nodes);
             lchown(file, Some(uid), Some(gid))?;
-            fs::set_permissions(file, fs::Permissions::from_mode(*mode))
+            fs::set_permissions(file, fs::Permissions::from_mode(mode))
         }
     }
 }
@@ -306,17 +387,19 @@ mod tests {
     mod as_root {
         use snug_core::grant::GrantSet;
 
+        use rustix::fs::OFlags;
+
         use super::*;
-        use crate::host::credentials::{Credentials, with};
 
         /// `/dev/zero` (admin-guide/devices.txt), as `dev_t` has it.
         const ZERO: u64 = 1 << 8 | 5;
 
-        fn node(base: &Path, name: &str, owner: (u32, u32), mode: u32) {
-            let entry = Entry::Node { number: ZERO, mode };
-            let owners = Owners { nodes: owner, directories: (0, 0) };
+        fn node(base: &Path, name: &str, owner: Ids, mode: u32) {
+            let file = base.join(name);
             make_parents(base, Path::new(name), (0, 0)).unwrap();
-            make(&base.join(name), &entry, owners).unwrap();
+            mknodat(CWD, &file, FileType::CharacterDevice, Mode::empty(), ZERO).unwrap();
+            chown(&file, Some(owner.0), Some(owner.1)).unwrap();
+            fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
         }
 
         const OWNERS: Owners = Owners { nodes: (4242, 4243), directories: (100_000, 100_000) };
@@ -330,7 +413,10 @@ mod tests {
 
         fn shown(listing: &Listing) -> Vec<String> {
             let one = |(path, entry): (&PathBuf, &Entry)| match entry {
-                Entry::Node { mode, .. } => format!("{} {mode:o}", path.display()),
+                Entry::Node { rights, .. } => {
+                    let ((uid, _), mode) = rights.as_inode(OWNERS.nodes);
+                    format!("{} {uid} {mode:o}", path.display())
+                }
                 Entry::Link(target) => format!("{} -> {}", path.display(), target.display()),
             };
             listing.0.iter().map(one).collect()
@@ -360,14 +446,14 @@ mod tests {
             assert_eq!(
                 shown(&listing(base.path(), &["devices"])),
                 [
-                    "dri/renderD128 666",
-                    "rtc0 444",
+                    "dri/renderD128 4242 666",
+                    "rtc0 0 44",
                     "serial/by-id/board -> ../../ttyACM0",
-                    "ttyACM0 660",
-                    "video0 660"
+                    "ttyACM0 4242 600",
+                    "video0 4242 600"
                 ]
             );
-            assert_eq!(shown(&listing(base.path(), &["gpu"])), ["dri/renderD128 666"]);
+            assert_eq!(shown(&listing(base.path(), &["gpu"])), ["dri/renderD128 4242 666"]);
         }
 
         #[test]
@@ -379,15 +465,23 @@ mod tests {
             let about = fs::symlink_metadata(target.join("ttyACM0")).unwrap();
             assert_eq!(
                 (about.uid(), about.gid(), about.mode() & 0o7777, about.rdev()),
-                (4242, 4243, 0o660, ZERO)
+                (4242, 4243, 0o600, ZERO)
             );
             let of = |name: &str| fs::symlink_metadata(target.join(name)).map(|about| about.uid()).unwrap();
             assert_eq!((of("serial/by-id"), of("serial/by-id/board")), (100_000, 100_000));
             let kept = inode("video0").unwrap();
+            // Held by somebody: no open file, but the node itself.
+            let held = rustix::fs::open(target.join("ttyACM0"), OFlags::PATH, Mode::empty()).unwrap();
             fs::remove_file(base.path().join("ttyACM0")).unwrap();
+            fs::set_permissions(base.path().join("dri/renderD128"), fs::Permissions::from_mode(0o640))
+                .unwrap();
             chown(base.path().join("ttyUSB0"), Some(4242), None).unwrap();
             fill(target, &listing(base.path(), &["devices"]), OWNERS).unwrap();
             assert_eq!(inode("ttyACM0"), None);
+            let left = rustix::fs::fstat(&held).unwrap();
+            assert_eq!((left.st_uid, left.st_gid, left.st_mode & 0o7777), (0, 0, 0));
+            let card = fs::symlink_metadata(target.join("dri/renderD128")).unwrap();
+            assert_eq!((card.uid(), card.gid(), card.mode() & 0o7777), (0, 4243, 0o44), "to be read only");
             assert_eq!(inode("video0"), Some(kept));
             assert!(target.join("ttyUSB0").exists());
             assert_eq!(fs::read_link(target.join("serial/by-id/other")).unwrap(), Path::new("../../ttyUSB0"));
@@ -405,7 +499,12 @@ mod tests {
             assert_eq!(Snapshot::of(base.path()), before, "no guest has that one");
             chown(base.path().join("ttyUSB0"), Some(4242), None).unwrap();
             assert_ne!(Snapshot::of(base.path()), before);
-            assert!(directories(base.path()).contains(&base.path().join("serial/by-id")));
+            let before = Snapshot::of(base.path());
+            fs::set_permissions(base.path().join("ttyUSB0"), fs::Permissions::from_mode(0o660)).unwrap();
+            assert_eq!(Snapshot::of(base.path()), before, "a new time is no change");
+            let mut seen = Vec::new();
+            enter_directories(base.path(), |directory| seen.push(directory.to_owned()));
+            assert!(seen.contains(&base.path().join("serial/by-id")) && seen[0] == base.path());
         }
     }
 }

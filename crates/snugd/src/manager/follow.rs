@@ -1,6 +1,7 @@
 //! `FollowHost`: what has changed on the host, told to the guests that run.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use snug_core::name::Uid;
@@ -9,7 +10,7 @@ use super::{unnamed, whose};
 use crate::bus::call::{Answer, Call};
 use crate::container::lookup::{self, Found};
 use crate::daemon::Daemon;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::work::Work;
 
 /// `FollowHost`. Answers a sentence for each container that could not be told.
@@ -38,9 +39,13 @@ async fn all(daemon: &Arc<Daemon>, uid: Option<Uid>) -> Result<Vec<String>> {
     Ok(join_all(told).await.into_iter().flatten().collect())
 }
 
+/// How long one may be busy with something else: it holds up what the others are told.
+const TURN: Duration = Duration::from_secs(2);
+
 /// One that is being started is told when it runs: it may have been told what was before.
 async fn one(daemon: &Arc<Daemon>, found: &Found) -> Result<(), Error> {
     let (uid, name) = (found.owner.uid, found.name.clone());
-    let _turn = daemon.jobs().reserve((uid.0, name.to_string())).await;
+    let turn = tokio::time::timeout(TURN, daemon.jobs().reserve((uid.0, name.to_string()))).await;
+    let _turn = turn.map_err(|_| Error::new(ErrorKind::Busy, format!("'{name}' is busy")))?;
     Work::new(daemon, uid, name, None).await?.follow().await
 }

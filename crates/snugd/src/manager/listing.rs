@@ -1,6 +1,5 @@
 //! `List`, `Get`, `Log`.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use snug_core::grant::{GrantSet, Nodes};
@@ -15,8 +14,7 @@ use crate::container::record::{self, Kind};
 use crate::container::view::{self, View};
 use crate::daemon::Daemon;
 use crate::error::{Error, invalid};
-use crate::host::credentials::with;
-use crate::host::devices::{DEV, Listing};
+use crate::host::devices::Listing;
 use crate::host::owner;
 
 /// `List`.
@@ -68,10 +66,13 @@ async fn waiting(uid: Uid, grants: GrantSet) -> crate::error::Result<Vec<String>
             return Ok(Vec::new());
         }
         let Ok(owner) = owner::find(uid) else { return Ok(Vec::new()) };
-        with(owner.credentials, move || {
-            let has_none = |nodes| Listing::of(Path::new(DEV), nodes).is_empty();
-            of_devices.into_iter().filter_map(|(word, nodes)| has_none(nodes).then_some(word)).collect()
-        })
+        let mut waiting = Vec::new();
+        for (word, nodes) in of_devices {
+            if Listing::for_owner(owner.credentials.clone(), nodes)?.is_empty() {
+                waiting.push(word);
+            }
+        }
+        Ok(waiting)
     })
     .await?
 }

@@ -1,14 +1,13 @@
 //! The step of the grants of devices.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use snug_core::grant::Nodes;
 
 use super::Work;
 use crate::container::lookup::Found;
 use crate::error::Result;
-use crate::host::credentials::with;
-use crate::host::devices::{self, DEV, Listing, Owners};
+use crate::host::devices::{self, Listing, Owners};
 use crate::incus::idmap;
 
 impl Work {
@@ -40,11 +39,7 @@ impl Work {
 
     async fn fill_devices(&self, nodes: Nodes, owners: Owners) -> Result<()> {
         let (target, credentials) = (self.device_nodes(), self.owner.credentials.clone());
-        self.blocking(move || {
-            let listing = with(credentials, move || Listing::of(Path::new(DEV), nodes))?;
-            devices::fill(&target, &listing, owners)
-        })
-        .await
+        self.blocking(move || devices::fill(&target, &Listing::for_owner(credentials, nodes)?, owners)).await
     }
 
     fn device_owners(&self, found: &Found) -> Result<Owners> {
