@@ -11,6 +11,7 @@ use std::os::unix::fs::{chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use common::bus_script;
 use common::{BUSYBOX, DEBIAN_13, Follower, NO_INIT, answer, eventually, fresh, fresh_with, json};
 use snug_testbed::{Bed, Container, Leaks};
 
@@ -88,6 +89,8 @@ fn what_the_owner_may_open_comes_and_goes_while_a_container_runs() {
     eventually("nothing of it to be left", || {
         answer(guest.snug(["run", "-w", "/", "sh", "-c", left])) == "0"
     });
+    let told = "print([str(failure) for failure in manager.FollowHost(sv())])";
+    assert_eq!(answer(bus_script(&bed, "tester", told)), "[]");
     drop((guest, _follower));
     leaks.assert_none();
 }

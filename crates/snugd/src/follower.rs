@@ -53,7 +53,14 @@ pub async fn run() -> Result<ExitCode> {
             match tell(&bus).await {
                 Ok(all) if !all && failures < PERSISTENCE => {
                     failures += 1;
-                    tokio::time::sleep(AGAIN).await;
+                    // What changes meanwhile does not wait for the one that could not be told.
+                    tokio::select! {
+                        () = tokio::time::sleep(AGAIN) => {}
+                        changed = watch.changed() => {
+                            changed.map_err(|error| Error::system("watch files of the host", error))?;
+                            tokio::time::sleep(APART).await;
+                        }
+                    }
                     continue;
                 }
                 Ok(_) => {

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use snug_wire::devices::DIRECTORY;
@@ -33,10 +34,12 @@ fn link_in(dev: &Path, tree: &Path, meant: &Path, depth: usize) -> io::Result<()
             Ok(_) => {}
         }
     }
+    let file_system = fs::symlink_metadata(dev).ok().map(|about| about.dev());
     for name in names(dev)? {
         let (ours, target) = (dev.join(&name), meant.join(&name));
         let Ok(about) = fs::symlink_metadata(&ours) else { continue };
-        if about.is_dir() && depth > 1 {
+        // Not into what is mounted there (`pts`, `shm`, Incus' own): no link of ours is in it.
+        if about.is_dir() && depth > 1 && Some(about.dev()) == file_system {
             // Also where the tree has it no more: there may be links of ours in it.
             first = first.and(link_in(&ours, &tree.join(&name), &target, depth - 1));
         } else if !there.contains(&name) && fs::read_link(&ours).is_ok_and(|to| to == target) {
