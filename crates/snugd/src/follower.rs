@@ -40,6 +40,7 @@ pub async fn run() -> Result<ExitCode> {
     let watch = Watch::new().map_err(|error| Error::system("watch files of the host", error))?;
     let mut told = None;
     let mut failures = 0;
+    let mut again = false;
     loop {
         // First watched, then read: what changes in between is seen again.
         watch.renew();
@@ -64,10 +65,15 @@ pub async fn run() -> Result<ExitCode> {
                     continue;
                 }
                 Ok(_) => {
-                    told = Some(seen);
                     failures = 0;
                     // What changes all the time is told now and then.
                     tokio::time::sleep(APART).await;
+                    // What changed and changed back while it was told may have been told in between: told once more.
+                    again = !again && watch.has_changed();
+                    told = (!again).then_some(seen);
+                    if again {
+                        continue;
+                    }
                 }
                 Err(error) => {
                     tracing::warn!("running containers are not told of a change on the host: {error}");
@@ -119,6 +125,11 @@ impl Watch {
             watch(&directory, flags);
         }
         devices::enter_directories(Path::new(DEV), |directory| watch(directory, of_devices));
+    }
+
+    /// Whether something has changed since it was asked last; takes it.
+    fn has_changed(&self) -> bool {
+        rustix::io::read(self.0.get_ref(), &mut [0; 4096]).is_ok_and(|bytes| bytes > 0)
     }
 
     /// Waits for a change, and takes all that are told of.
