@@ -70,16 +70,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::provision::tests::provision;
-
-    fn guest(directories: &[&str]) -> (tempfile::TempDir, Guest) {
-        let directory = tempfile::tempdir().unwrap();
-        let guest = Guest::at(directory.path());
-        for path in directories {
-            fs::create_dir_all(guest.path(path)).unwrap();
-        }
-        (directory, guest)
-    }
+    use crate::provision::tests::{guest, provision};
 
     #[test]
     fn a_time_zone_that_the_guest_lacks_is_not_set() {

@@ -144,15 +144,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-
-    fn guest(directories: &[&str]) -> (tempfile::TempDir, Guest) {
-        let directory = tempfile::tempdir().unwrap();
-        let guest = Guest::at(directory.path());
-        for path in directories {
-            fs::create_dir_all(guest.path(path)).unwrap();
-        }
-        (directory, guest)
-    }
+    use crate::provision::tests::guest;
 
     #[test]
     fn locales_are_found_as_glibc_names_them() {

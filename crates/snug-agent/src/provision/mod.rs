@@ -99,6 +99,16 @@ pub(crate) mod tests {
     use super::*;
     use snug_wire::provision::Account;
 
+    /// A guest that has these directories, as long as the first of the two lives.
+    pub fn guest(directories: &[&str]) -> (tempfile::TempDir, Guest) {
+        let directory = tempfile::tempdir().unwrap();
+        let guest = Guest::at(directory.path());
+        for path in directories {
+            std::fs::create_dir_all(guest.path(path)).unwrap();
+        }
+        (directory, guest)
+    }
+
     /// A plain owner.
     pub fn provision() -> Provision {
         Provision {

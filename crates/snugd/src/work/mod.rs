@@ -16,8 +16,8 @@
 //! | [`provision`] | what the agent is told |
 
 pub mod cleanup;
-pub mod devices;
-mod discovery;
+mod devices;
+pub mod discovery;
 pub mod executor;
 pub mod guest;
 pub mod host_places;
