@@ -70,7 +70,7 @@ pub fn exec_of(
             terminfo: terminfo::entry(),
             relayed: !policy.trusted,
         }),
-        umask: limits::umask(),
+        umask: snug_wire::pack::umask(),
         limits: limits::current(),
         ignored: startup::ignored_signals(),
         further: streams.further.clone(),

@@ -11,7 +11,7 @@
 //! | [`xauthority`] | the cookies of X displays |
 //! | [`stream`] | what each descriptor is, and what may become of it |
 //! | [`directory`] | the caller's directory and its identity |
-//! | [`limits`] | resource limits and umask |
+//! | [`limits`] | resource limits |
 //! | [`terminfo`] | the caller's terminfo entry |
 //! | [`words`] | what a person is told: hints, a guest's words made harmless |
 //! | [`ancestry`] | which parents the terminal belongs to, where it is not this session's |

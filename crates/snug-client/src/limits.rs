@@ -1,4 +1,4 @@
-//! Resource limits and umask of the caller.
+//! Resource limits of the caller.
 
 use rustix::process::{Resource, getrlimit};
 use snug_wire::message::Limit;
@@ -37,12 +37,4 @@ pub fn current() -> Vec<Limit> {
             }
         })
         .collect()
-}
-
-/// The caller's umask. umask(2) can only be read by setting it; the process has one thread here.
-#[must_use]
-pub fn umask() -> u32 {
-    let mask = rustix::process::umask(rustix::fs::Mode::empty());
-    rustix::process::umask(mask);
-    mask.bits()
 }

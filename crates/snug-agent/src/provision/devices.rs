@@ -6,12 +6,9 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use snug_wire::devices::DIRECTORY;
+use snug_wire::devices::{DEEPEST, DIRECTORY};
 
 use crate::places::Guest;
-
-/// `/dev/bus/usb/001/002` is four.
-const DEEPEST: usize = 6;
 
 /// Makes a link for each name of the tree that the guest's `/dev` does not have, and removes links of ours to what is gone. A
 /// directory that is not there is one link, and what comes and goes in it needs no other. What the guest has itself stays.

@@ -13,6 +13,7 @@ use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, accessat, mknodat};
 use snug_core::grant::Nodes;
+use snug_wire::devices::DEEPEST;
 
 use super::credentials::{Credentials, with};
 use super::mounts;
@@ -26,8 +27,6 @@ const SIZE: &str = "1M";
 const INODES: &str = "16384";
 /// Nodes of one host.
 const MOST: usize = 8192;
-/// `/dev/bus/usb/001/002` is four.
-const DEEPEST: usize = 6;
 
 /// One name below `/dev`.
 #[derive(Debug, Clone, PartialEq, Eq)]
