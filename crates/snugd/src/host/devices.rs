@@ -5,28 +5,34 @@
 //! opened is asked of the kernel with the owner's numbers (access(2)); nothing is opened, since that alone resets a board
 //! or rewinds a tape. Nodes of block devices are never shared: the host's disks are no business of a guest's tools.
 
+mod snapshot;
+#[cfg(test)]
+mod tests;
+mod tree;
+
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown, lchown, symlink};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, accessat, mknodat};
-use snug_core::grant::Nodes;
+use rustix::fs::{Access, AtFlags, CWD, accessat};
+use snug_core::grant::{GrantSet, Nodes};
 use snug_wire::devices::DEEPEST;
 
 use super::credentials::{Credentials, with};
-use super::mounts;
-use crate::error::{Error, Result};
+use crate::error::Result;
+
+pub use snapshot::Snapshot;
+pub use tree::{Owners, fill, is_mounted, mount};
 
 /// Where the host has them: devtmpfs.
 pub const DEV: &str = "/dev";
 
-/// Bounds of a guest's tmpfs: nodes, links and directories take no room but their inodes.
-const SIZE: &str = "1M";
-const INODES: &str = "16384";
 /// Nodes of one host.
 const MOST: usize = 8192;
+
+/// A user's and a group's number on the host.
+pub type Ids = (u32, u32);
 
 /// One name below `/dev`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,58 +120,29 @@ impl Listing {
         }
     }
 
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    /// Whether one of `nodes` is there.
+    fn has_any(&self, nodes: Nodes) -> bool {
+        self.0.keys().any(|path| nodes.has(path))
     }
 }
 
-/// What there is on a host, as far as it changes what a user may open who stays in his groups.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Snapshot(BTreeMap<PathBuf, State>);
-
-#[derive(Debug, PartialEq, Eq)]
-enum State {
-    /// Number, owners, mode and access list of a node.
-    Node(u64, Ids, u32, Vec<u8>),
-    /// Where a link leads to.
-    Link(PathBuf),
-}
-
-impl Snapshot {
-    /// Of the nodes in `base` that may be shared, and the links to such. Times do not count: whoever may open a node may touch it.
-    /// Blocks.
-    #[must_use]
-    pub fn of(base: &Path) -> Self {
-        let mut all = BTreeMap::new();
-        walk(base, |path, about| {
-            let state = if about.is_symlink() {
-                let Ok(target) = fs::read_link(base.join(path)) else { return };
-                if !resolved(base, path, &target).is_some_and(|leads_to| Nodes::ALL.has(&leads_to)) {
-                    return;
-                }
-                State::Link(target)
-            } else if Nodes::ALL.has(path) {
-                let owners = (about.uid(), about.gid());
-                State::Node(about.rdev(), owners, about.mode(), access_list(&base.join(path)))
-            } else {
-                return;
-            };
-            all.insert(path.to_owned(), state);
-        });
-        Self(all)
+/// The words of those of `grants` that the host has nothing for now: there is no such node, or somebody with these
+/// credentials may not open one. Blocks.
+///
+/// # Errors
+/// Without a thread for it.
+pub fn waiting(credentials: Credentials, grants: &GrantSet) -> Result<Vec<String>> {
+    let of_devices = grants.iter().map(|grant| (grant, Nodes::of(grant)));
+    let of_devices: Vec<_> = of_devices.filter(|(_, nodes)| !nodes.is_empty()).collect();
+    if of_devices.is_empty() {
+        return Ok(Vec::new());
     }
-}
-
-/// The access control list (acl(5)) as the kernel keeps it; empty where there is none.
-fn access_list(file: &Path) -> Vec<u8> {
-    /// Some hundred entries.
-    const LONGEST: usize = 4096;
-    let mut buffer = vec![0; LONGEST];
-    let read = rustix::fs::lgetxattr(file, "system.posix_acl_access", &mut buffer[..]);
-    buffer.truncate(read.unwrap_or(0));
-    buffer
+    let listing = Listing::for_owner(credentials, grants.nodes())?;
+    Ok(of_devices
+        .into_iter()
+        .filter(|(_, nodes)| !listing.has_any(*nodes))
+        .map(|(grant, _)| grant.to_string())
+        .collect())
 }
 
 /// Calls `entered` with each directory of `base` that nodes come and go in, itself among them, before it looks into it: what is
@@ -241,269 +218,4 @@ fn resolved(base: &Path, path: &Path, target: &Path) -> Option<PathBuf> {
         }
     }
     Some(out)
-}
-
-/// A user's and a group's number on the host.
-pub type Ids = (u32, u32);
-
-/// To whom a tree belongs.
-#[derive(Debug, Clone, Copy)]
-pub struct Owners {
-    /// The nodes that the container's owner may use: he.
-    pub nodes: Ids,
-    /// Directories and links: the guest's root, as in any `/dev`. With nobody's in between, systemd-tmpfiles of the guest finds an
-    /// unsafe path where it sets the modes of `/dev/snd` (systemd, `unsafe_transition`).
-    pub directories: Ids,
-}
-
-/// Mounts an empty tree at `target`.
-///
-/// # Errors
-/// What the kernel says.
-pub fn mount(target: &Path, owners: Owners) -> Result<()> {
-    mounts::detach(target)?;
-    mounts::Detached::tmpfs_for_devices(SIZE, INODES, owners.directories)?.attach(target)
-}
-
-/// Whether a tree is mounted at `target`: a container that was started without one has none until it starts again.
-#[must_use]
-pub fn is_mounted(target: &Path) -> bool {
-    let device = |path: &Path| fs::symlink_metadata(path).ok().map(|about| about.dev());
-    target.parent().is_some_and(|parent| device(parent) != device(target))
-}
-
-/// Makes the tree at `target` hold what is listed and nothing else. What is there already
-/// stays as it is, so that whoever watches it is not told. Goes on after an error and answers the first.
-///
-/// # Errors
-/// What the system says.
-pub fn fill(target: &Path, listing: &Listing, owners: Owners) -> Result<()> {
-    let mut first = Ok(());
-    let mut present = Vec::new();
-    visit(target, Path::new(""), DEEPEST, &mut |path, about| present.push((path.to_owned(), about.clone())));
-    let mut kept = 0;
-    // Directories after what is in them.
-    for (path, about) in present.iter().rev() {
-        let file = target.join(path);
-        let is_right = match listing.0.get(path) {
-            Some(Entry::Node { number, rights }) => {
-                about.file_type().is_char_device()
-                    && about.rdev() == *number
-                    && ((about.uid(), about.gid()), about.mode() & 0o7777) == rights.as_inode(owners.nodes)
-            }
-            Some(Entry::Link(to)) => fs::read_link(&file).is_ok_and(|present| present == *to),
-            None => false,
-        };
-        if is_right {
-            kept += 1;
-        } else if about.is_dir() {
-            // One that is not empty is still needed.
-            let _ = fs::remove_dir(&file);
-        } else {
-            first = first.and(take_away(&file, about).map_err(|error| (file, error)));
-        }
-    }
-    if kept < listing.0.len() {
-        for (path, entry) in &listing.0 {
-            let file = target.join(path);
-            if fs::symlink_metadata(&file).is_err() {
-                let made = make_parents(target, path, owners.directories);
-                first =
-                    first.and(made.and_then(|()| make(&file, entry, owners)).map_err(|error| (file, error)));
-            }
-        }
-    }
-    first.map_err(|(file, error)| Error::system(format!("make the device {}", file.display()), error))
-}
-
-/// Removes a name, and the rights to what it named: a guest may hold the node itself, by a descriptor that is no open file (`O_PATH`)
-/// or a mount of it, and its number may be another device's next.
-fn take_away(file: &Path, about: &fs::Metadata) -> io::Result<()> {
-    if about.file_type().is_char_device() {
-        lchown(file, Some(0), Some(0))?;
-        fs::set_permissions(file, fs::Permissions::from_mode(0o000))?;
-    }
-    fs::remove_file(file)
-}
-
-fn make_parents(target: &Path, path: &Path, (uid, gid): Ids) -> io::Result<()> {
-    let mut directory = target.to_owned();
-    for name in path.parent().into_iter().flat_map(Path::components) {
-        directory.push(name);
-        match fs::create_dir(&directory) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            made => made.and_then(|()| chown(&directory, Some(uid), Some(gid)))?,
-        }
-    }
-    Ok(())
-}
-
-fn make(file: &Path, entry: &Entry, owners: Owners) -> io::Result<()> {
-    match entry {
-        Entry::Link(to) => {
-            symlink(to, file)?;
-            let (uid, gid) = owners.directories;
-            lchown(file, Some(uid), Some(gid))
-        }
-        Entry::Node { number, rights } => {
-            // Nobody's until it has its owner.
-            mknodat(CWD, file, FileType::CharacterDevice, Mode::empty(), *number)?;
-            let ((uid, gid), mode) = rights.as_inode(owners.nodes);
-            lchown(file, Some(uid), Some(gid))?;
-            fs::set_permissions(file, fs::Permissions::from_mode(mode))
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn both_crates_name_the_same_place() {
-        assert_eq!(snug_core::paths::GUEST_DEVICES, snug_wire::devices::DIRECTORY);
-    }
-
-    #[test]
-    fn links_are_resolved_by_their_text() {
-        let base = Path::new("/dev");
-        for (path, target, wanted) in [
-            ("serial/by-id/x", "../../ttyACM0", Some("ttyACM0")),
-            ("cam", "/dev/video0", Some("video0")),
-            ("cam", "video0", Some("video0")),
-            ("log", "/run/log", None),
-            ("x", "../etc/passwd", None),
-        ] {
-            assert_eq!(
-                resolved(base, Path::new(path), Path::new(target)).as_deref(),
-                wanted.map(Path::new),
-                "{target}"
-            );
-        }
-    }
-
-    #[cfg(feature = "root-tests")]
-    mod as_root {
-        use snug_core::grant::GrantSet;
-
-        use rustix::fs::OFlags;
-
-        use super::*;
-
-        /// `/dev/zero` (admin-guide/devices.txt), as `dev_t` has it.
-        const ZERO: u64 = 1 << 8 | 5;
-
-        fn node(base: &Path, name: &str, owner: Ids, mode: u32) {
-            let file = base.join(name);
-            make_parents(base, Path::new(name), (0, 0)).unwrap();
-            mknodat(CWD, &file, FileType::CharacterDevice, Mode::empty(), ZERO).unwrap();
-            chown(&file, Some(owner.0), Some(owner.1)).unwrap();
-            fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
-        }
-
-        const OWNERS: Owners = Owners { nodes: (4242, 4243), directories: (100_000, 100_000) };
-
-        fn listing(base: &Path, grants: &[&str]) -> Listing {
-            let nodes = GrantSet::parse(grants.iter().copied()).unwrap().nodes();
-            let credentials = Credentials { uid: 4242, gid: 4242, groups: vec![4242, 77] };
-            let base = base.to_owned();
-            with(credentials, move || Listing::of(&base, nodes)).unwrap()
-        }
-
-        fn shown(listing: &Listing) -> Vec<String> {
-            let one = |(path, entry): (&PathBuf, &Entry)| match entry {
-                Entry::Node { rights, .. } => {
-                    let ((uid, _), mode) = rights.as_inode(OWNERS.nodes);
-                    format!("{} {uid} {mode:o}", path.display())
-                }
-                Entry::Link(target) => format!("{} -> {}", path.display(), target.display()),
-            };
-            listing.0.iter().map(one).collect()
-        }
-
-        fn some_devices() -> tempfile::TempDir {
-            let base = tempfile::tempdir().unwrap();
-            fs::set_permissions(base.path(), fs::Permissions::from_mode(0o755)).unwrap();
-            let dev = base.path();
-            node(dev, "ttyACM0", (0, 77), 0o660);
-            node(dev, "ttyUSB0", (0, 78), 0o660);
-            node(dev, "video0", (4242, 0), 0o600);
-            node(dev, "rtc0", (0, 0), 0o644);
-            node(dev, "null", (0, 0), 0o666);
-            node(dev, "dri/renderD128", (0, 77), 0o660);
-            fs::create_dir_all(dev.join("serial/by-id")).unwrap();
-            symlink("../../ttyACM0", dev.join("serial/by-id/board")).unwrap();
-            symlink("../../ttyUSB0", dev.join("serial/by-id/other")).unwrap();
-            symlink("/etc/passwd", dev.join("elsewhere")).unwrap();
-            fs::write(dev.join("file"), "").unwrap();
-            base
-        }
-
-        #[test]
-        fn the_owner_gets_what_he_may_open_as_his_own() {
-            let base = some_devices();
-            assert_eq!(
-                shown(&listing(base.path(), &["devices"])),
-                [
-                    "dri/renderD128 4242 666",
-                    "rtc0 0 44",
-                    "serial/by-id/board -> ../../ttyACM0",
-                    "ttyACM0 4242 600",
-                    "video0 4242 600"
-                ]
-            );
-            assert_eq!(shown(&listing(base.path(), &["gpu"])), ["dri/renderD128 4242 666"]);
-        }
-
-        #[test]
-        fn a_tree_follows_its_listing_and_what_stays_is_left_alone() {
-            let (base, target) = (some_devices(), tempfile::tempdir().unwrap());
-            let target = target.path();
-            let inode = |name: &str| fs::symlink_metadata(target.join(name)).ok().map(|about| about.ino());
-            fill(target, &listing(base.path(), &["devices"]), OWNERS).unwrap();
-            let about = fs::symlink_metadata(target.join("ttyACM0")).unwrap();
-            assert_eq!(
-                (about.uid(), about.gid(), about.mode() & 0o7777, about.rdev()),
-                (4242, 4243, 0o600, ZERO)
-            );
-            let of = |name: &str| fs::symlink_metadata(target.join(name)).map(|about| about.uid()).unwrap();
-            assert_eq!((of("serial/by-id"), of("serial/by-id/board")), (100_000, 100_000));
-            let kept = inode("video0").unwrap();
-            // Held by somebody: no open file, but the node itself.
-            let held = rustix::fs::open(target.join("ttyACM0"), OFlags::PATH, Mode::empty()).unwrap();
-            fs::remove_file(base.path().join("ttyACM0")).unwrap();
-            fs::set_permissions(base.path().join("dri/renderD128"), fs::Permissions::from_mode(0o640))
-                .unwrap();
-            chown(base.path().join("ttyUSB0"), Some(4242), None).unwrap();
-            fill(target, &listing(base.path(), &["devices"]), OWNERS).unwrap();
-            assert_eq!(inode("ttyACM0"), None);
-            let left = rustix::fs::fstat(&held).unwrap();
-            assert_eq!((left.st_uid, left.st_gid, left.st_mode & 0o7777), (0, 0, 0));
-            let card = fs::symlink_metadata(target.join("dri/renderD128")).unwrap();
-            assert_eq!((card.uid(), card.gid(), card.mode() & 0o7777), (0, 4243, 0o44), "to be read only");
-            assert_eq!(inode("video0"), Some(kept));
-            assert!(target.join("ttyUSB0").exists());
-            assert_eq!(fs::read_link(target.join("serial/by-id/other")).unwrap(), Path::new("../../ttyUSB0"));
-            fs::remove_dir_all(base.path().join("serial")).unwrap();
-            fill(target, &listing(base.path(), &["devices"]), OWNERS).unwrap();
-            assert_eq!(inode("serial"), None);
-        }
-
-        #[test]
-        fn what_changes_who_may_open_a_node_changes_the_snapshot() {
-            let base = some_devices();
-            let before = Snapshot::of(base.path());
-            assert_eq!(Snapshot::of(base.path()), before);
-            fs::set_permissions(base.path().join("null"), fs::Permissions::from_mode(0o600)).unwrap();
-            assert_eq!(Snapshot::of(base.path()), before, "no guest has that one");
-            chown(base.path().join("ttyUSB0"), Some(4242), None).unwrap();
-            assert_ne!(Snapshot::of(base.path()), before);
-            let before = Snapshot::of(base.path());
-            fs::set_permissions(base.path().join("ttyUSB0"), fs::Permissions::from_mode(0o660)).unwrap();
-            assert_eq!(Snapshot::of(base.path()), before, "a new time is no change");
-            let mut seen = Vec::new();
-            enter_directories(base.path(), |directory| seen.push(directory.to_owned()));
-            assert!(seen.contains(&base.path().join("serial/by-id")) && seen[0] == base.path());
-        }
-    }
 }

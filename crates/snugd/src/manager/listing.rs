@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use snug_core::grant::{GrantSet, Nodes};
+use snug_core::grant::GrantSet;
 use snug_core::name::Uid;
 use zbus::Variant;
 
@@ -14,8 +14,7 @@ use crate::container::record::{self, Kind};
 use crate::container::view::{self, View};
 use crate::daemon::Daemon;
 use crate::error::{Error, invalid};
-use crate::host::devices::Listing;
-use crate::host::owner;
+use crate::host::{devices, owner};
 
 /// `List`.
 ///
@@ -56,23 +55,12 @@ pub async fn get(daemon: &Arc<Daemon>, call: &Call) -> Answer {
     call.answer(&view)
 }
 
-/// Those of `grants` that the host has nothing for now: there is no such node, or the owner may not open one. Nothing is told
-/// of an owner who has lost his account: nothing of his starts.
+/// Those of `grants` that wait for something of the host. Nothing is told of an owner who has lost his account: nothing of
+/// his starts.
 async fn waiting(uid: Uid, grants: GrantSet) -> crate::error::Result<Vec<String>> {
-    tokio::task::spawn_blocking(move || {
-        let of_devices = grants.iter().map(|grant| (grant.to_string(), Nodes::of(grant)));
-        let of_devices: Vec<_> = of_devices.filter(|(_, nodes)| !nodes.is_empty()).collect();
-        if of_devices.is_empty() {
-            return Ok(Vec::new());
-        }
-        let Ok(owner) = owner::find(uid) else { return Ok(Vec::new()) };
-        let mut waiting = Vec::new();
-        for (word, nodes) in of_devices {
-            if Listing::for_owner(owner.credentials.clone(), nodes)?.is_empty() {
-                waiting.push(word);
-            }
-        }
-        Ok(waiting)
+    tokio::task::spawn_blocking(move || match owner::find(uid) {
+        Ok(owner) => devices::waiting(owner.credentials, &grants),
+        Err(_) => Ok(Vec::new()),
     })
     .await?
 }
