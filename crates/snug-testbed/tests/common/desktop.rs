@@ -114,7 +114,8 @@ impl<'a> Desktop<'a> {
                     .unwrap()
                     .success();
                 (
-                    words(&format!("Xvfb {DISPLAY} -nolisten tcp -auth {}", authority.display())),
+                    // It begins anew when its last client goes, and refuses the next one meanwhile; a desktop's never has none.
+                    words(&format!("Xvfb {DISPLAY} -noreset -nolisten tcp -auth {}", authority.display())),
                     Path::new("/tmp/.X11-unix").join(DISPLAY.replace(':', "X")),
                 )
             }
