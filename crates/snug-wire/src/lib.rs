@@ -10,6 +10,8 @@
 //! | [`provision`] | the file that tells the agent whom it serves |
 //! | [`session`] | where a guest has what its owner's session on the host consists of |
 //! | [`devices`] | where a guest has the device nodes of its host |
+//! | [`network`] | where a guest that mirrors the host's network asks for names |
+//! | [`ports`] | what is told of a guest's forwarded ports |
 //! | [`pack`] | files as the tar streams of `snug cp` |
 //!
 //! # The protocol
@@ -39,8 +41,10 @@ pub mod codec;
 pub mod devices;
 mod exactly;
 pub mod message;
+pub mod network;
 pub mod pack;
 pub mod policy;
+pub mod ports;
 pub mod provision;
 pub mod session;
 pub mod socket;

@@ -1,0 +1,156 @@
+//! `snug-hook start-host …`: the words of its command line, which snugd writes into the container's configuration.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{FlockOperation, flock};
+use snug_wire::network::LOG;
+
+use crate::keeper::{self, Guest, Task, say};
+use crate::owner::Owner;
+
+const USAGE: &str = "usage: snug-hook start-host --pasta PROGRAM --owner UID:GID --run-dir DIR
+       snug-hook stop --run-dir DIR
+LXC starts it for a container with network=mirror; LXC_PID is the container's process 1.";
+
+/// Longer than the keeper takes for anything before it says that it is ready.
+const READY: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
+/// Longer than everything of a container that has ended takes to end.
+const ENDING: Duration = Duration::from_secs(5);
+
+#[derive(Debug, PartialEq, Eq)]
+enum Hook {
+    /// `lxc.hook.start-host`
+    StartHost { pasta: PathBuf, owner: Owner, run_directory: PathBuf },
+    /// `lxc.hook.stop`
+    Stop { run_directory: PathBuf },
+}
+
+fn parse(mut arguments: impl Iterator<Item = OsString>) -> Option<Hook> {
+    let verb = arguments.next()?;
+    let (mut pasta, mut owner, mut run_directory) = (None, None, None);
+    while let Some(argument) = arguments.next() {
+        match argument.to_str()? {
+            "--owner" => {
+                let value = arguments.next()?;
+                let (uid, gid) = value.to_str()?.split_once(':')?;
+                owner = Some(Owner { uid: uid.parse().ok()?, gid: gid.parse().ok()? });
+            }
+            "--pasta" => pasta = Some(PathBuf::from(arguments.next()?)),
+            "--run-dir" => run_directory = Some(PathBuf::from(arguments.next()?)),
+            _ => return None,
+        }
+    }
+    let run_directory = run_directory?;
+    match verb.to_str()? {
+        "start-host" => {
+            // Root is nobody's owner: it would keep its rights.
+            let owner = owner.filter(|owner| owner.uid != 0 && owner.gid != 0)?;
+            Some(Hook::StartHost { pasta: pasta?, owner, run_directory })
+        }
+        "stop" if pasta.is_none() && owner.is_none() => Some(Hook::Stop { run_directory }),
+        _ => None,
+    }
+}
+
+/// Does what the arguments say. A hook that fails stops the container's start: a guest without network is better than none, so only
+/// a wrong command line does.
+pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let Some(hook) = parse(arguments) else {
+        say(format_args!("{USAGE}"));
+        return ExitCode::from(2);
+    };
+    close_inherited();
+    let done = match hook {
+        Hook::StartHost { pasta, owner, run_directory } => {
+            let socket = run_directory.join(snug_wire::ports::SOCKET);
+            start_host(&run_directory, &Task { pasta, owner, socket })
+        }
+        Hook::Stop { run_directory } => stop(&run_directory),
+    };
+    if let Err(error) = done {
+        say(format_args!("snug-hook: {error}"));
+    }
+    ExitCode::SUCCESS
+}
+
+/// Closes what LXC has left open, before this process opens anything.
+fn close_inherited() {
+    let (first, last) = (3, libc::c_uint::MAX);
+    // SAFETY: nothing in this process has a descriptor yet but the three streams.
+    let _ = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+}
+
+fn start_host(run_directory: &Path, task: &Task) -> io::Result<()> {
+    let pid = std::env::var("LXC_PID").ok().and_then(|pid| pid.parse().ok());
+    let pid = pid.ok_or_else(|| io::Error::other("LXC_PID is not set: LXC starts this program"))?;
+    // Of the guest that has rebooted.
+    stop(run_directory)?;
+    let log = File::options().append(true).create(true).open(run_directory.join(LOG))?;
+    flock(&log, FlockOperation::LockExclusive)?;
+    log.set_len(0)?;
+    let guest = Guest::open(pid)?;
+    let ready = keeper::start(&guest, task, &log)?;
+    // Without it the guest begins a little before its network.
+    let _ = poll(&mut [PollFd::new(&ready, PollFlags::IN)], Some(&READY));
+    Ok(())
+}
+
+/// Waits until nothing of what was started for the container is left: LXC removes the cgroup next that all of it is in, and a
+/// process there would keep that. Each of them has the log open, which the first has locked.
+fn stop(run_directory: &Path) -> io::Result<()> {
+    let log = match File::open(run_directory.join(LOG)) {
+        Ok(log) => log,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let (unlocked, wait) = channel();
+    // A lock has no deadline: the thread ends with this process.
+    thread::Builder::new().spawn(move || unlocked.send(flock(&log, FlockOperation::LockExclusive)))?;
+    match wait.recv_timeout(ENDING) {
+        Ok(locked) => Ok(locked?),
+        Err(_) => Err(io::ErrorKind::TimedOut.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Option<Hook> {
+        parse(line.split(' ').map(OsString::from))
+    }
+
+    #[test]
+    fn a_command_line_is_whole_or_nothing() {
+        let owner = Owner { uid: 1000, gid: 100 };
+        assert_eq!(
+            parsed("start-host --pasta /p --owner 1000:100 --run-dir /x"),
+            Some(Hook::StartHost { pasta: "/p".into(), owner, run_directory: "/x".into() })
+        );
+        assert_eq!(parsed("stop --run-dir /x"), Some(Hook::Stop { run_directory: "/x".into() }));
+        for wrong in [
+            "stop",
+            "stop --run-dir /x extra",
+            "stop --pasta /p --run-dir /x",
+            "",
+            "start-host",
+            "start-host --owner 1000:100 --run-dir /x",
+            "start-host --pasta /p --owner 1000:100",
+            "start-host --pasta /p --owner 1000 --run-dir /x",
+            "start-host --pasta /p --owner 0:0 --run-dir /x",
+            "start-host --pasta /p --owner 1000:0 --run-dir /x",
+            "start-host --pasta /p --owner 1000:100 --run-dir /x extra",
+            "post-stop --owner 1000:100 --run-dir /x",
+        ] {
+            assert_eq!(parsed(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! UDP datagrams that were steered here: where they were sent to, and answers that come from there.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::os::fd::AsRawFd;
+
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+/// The longest datagram.
+pub const LONGEST: usize = 65535;
+
+/// Has [`receive`] know where a datagram was sent to.
+///
+/// # Errors
+/// What the kernel says.
+pub fn tell_destination(socket: &Socket, is_v6: bool) -> io::Result<()> {
+    let (level, option) = match is_v6 {
+        true => (libc::IPPROTO_IPV6, libc::IPV6_RECVORIGDSTADDR),
+        false => (libc::IPPROTO_IP, libc::IP_RECVORIGDSTADDR),
+    };
+    let on: libc::c_int = 1;
+    // SAFETY: the pointer and the length are those of one live integer.
+    let status = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            level,
+            option,
+            std::ptr::from_ref(&on).cast(),
+            size_of_val(&on) as libc::socklen_t,
+        )
+    };
+    if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// A datagram's length, whom it is from, and where he sent it to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Received {
+    /// Bytes in the buffer.
+    pub length: usize,
+    /// The sender.
+    pub from: SocketAddr,
+    /// What the sender takes for the receiver.
+    pub to: SocketAddr,
+}
+
+/// Takes one datagram; does not wait.
+///
+/// # Errors
+/// What the kernel says, that there is none among it.
+pub fn receive(socket: &impl AsRawFd, buffer: &mut [u8]) -> io::Result<Received> {
+    /// Room for one control message with an address, aligned as the kernel wants it.
+    #[repr(C, align(8))]
+    struct Control([u8; 64]);
+    let mut control = Control([0; 64]);
+    let mut data = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    let mut length = 0;
+    let mut receive = |name: *mut libc::sockaddr_storage, name_length: *mut libc::socklen_t| {
+        // SAFETY: all zeroes are a valid message.
+        let mut message: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
+        message.msg_name = name.cast();
+        // SAFETY: the caller's length.
+        message.msg_namelen = unsafe { *name_length };
+        message.msg_iov = &raw mut data;
+        message.msg_iovlen = 1;
+        message.msg_control = control.0.as_mut_ptr().cast();
+        message.msg_controllen = control.0.len();
+        // SAFETY: all pointers are to live buffers of the lengths beside them.
+        let status = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, 0) };
+        length = usize::try_from(status).map_err(|_| io::Error::last_os_error())?;
+        // SAFETY: the kernel has set how much of the name it wrote.
+        unsafe { *name_length = message.msg_namelen };
+        Ok(destination(&message))
+    };
+    // SAFETY: `receive` writes an address of the length that it sets.
+    let (to, from) = unsafe { SockAddr::try_init(|name, length| receive(name.cast(), length)) }?;
+    let from = from.as_socket();
+    let (Some(from), Some(to)) = (from, to) else { return Err(io::ErrorKind::InvalidData.into()) };
+    Ok(Received { length, from, to })
+}
+
+fn destination(message: &libc::msghdr) -> Option<SocketAddr> {
+    // SAFETY: the kernel has filled the control buffer, which the macros walk within its length.
+    let first = unsafe { libc::CMSG_FIRSTHDR(message).as_ref() }?;
+    // SAFETY: as above.
+    let data = unsafe { libc::CMSG_DATA(first) };
+    match (first.cmsg_level, first.cmsg_type) {
+        (libc::IPPROTO_IP, libc::IP_ORIGDSTADDR) => {
+            // SAFETY: this kind of message holds such an address.
+            let address: libc::sockaddr_in = unsafe { data.cast::<libc::sockaddr_in>().read_unaligned() };
+            let ip = u32::from_be(address.sin_addr.s_addr);
+            Some(SocketAddrV4::new(ip.into(), u16::from_be(address.sin_port)).into())
+        }
+        (libc::IPPROTO_IPV6, libc::IPV6_ORIGDSTADDR) => {
+            // SAFETY: this kind of message holds such an address.
+            let address: libc::sockaddr_in6 = unsafe { data.cast::<libc::sockaddr_in6>().read_unaligned() };
+            let ip = address.sin6_addr.s6_addr;
+            Some(SocketAddrV6::new(ip.into(), u16::from_be(address.sin6_port), 0, 0).into())
+        }
+        _ => None,
+    }
+}
+
+/// Sends datagrams that come from any address. Made by root in the guest's network namespace.
+#[derive(Debug)]
+pub struct Sender {
+    v4: Socket,
+    v6: Socket,
+}
+
+impl Sender {
+    /// In the calling thread's network namespace.
+    ///
+    /// # Errors
+    /// This process may not (`CAP_NET_RAW`).
+    pub fn here() -> io::Result<Self> {
+        let raw = |domain| {
+            // IPPROTO_RAW: the header is the sender's (raw(7)), and nothing is received.
+            let socket = Socket::new(domain, Type::RAW, Some(Protocol::from(libc::IPPROTO_RAW)))?;
+            socket.set_nonblocking(true)?;
+            Ok::<_, io::Error>(socket)
+        };
+        Ok(Self { v4: raw(Domain::IPV4)?, v6: raw(Domain::IPV6)? })
+    }
+
+    /// Sends `data`; it is lost where it does not fit, as any datagram may be.
+    pub fn send(&self, data: &[u8], from: SocketAddr, to: SocketAddr) {
+        let Some(packet) = packet(data, from, to) else { return };
+        let (socket, to) = match to.ip() {
+            IpAddr::V4(ip) => (&self.v4, SocketAddr::from((ip, 0))),
+            IpAddr::V6(ip) => (&self.v6, SocketAddr::from((ip, 0))),
+        };
+        let _ = socket.send_to(&packet, &to.into());
+    }
+}
+
+/// The headers' lengths: IPv4 without options (RFC 791), IPv6 (RFC 8200), UDP (RFC 768).
+const V4: usize = 20;
+const V6: usize = 40;
+const UDP: usize = 8;
+/// As many machines as a packet may pass.
+const HOPS: u8 = 64;
+
+/// The whole packet; `None` for addresses of two kinds, or more data than one holds.
+fn packet(data: &[u8], from: SocketAddr, to: SocketAddr) -> Option<Vec<u8>> {
+    let length = u16::try_from(UDP + data.len()).ok()?;
+    let mut out = Vec::with_capacity(V6 + usize::from(length));
+    let udp = libc::IPPROTO_UDP as u8;
+    match (from.ip(), to.ip()) {
+        (IpAddr::V4(from), IpAddr::V4(to)) => {
+            // The kernel fills in the checksum and the identification (raw(7)).
+            out.extend([0x45, 0]);
+            out.extend(length.checked_add(V4 as u16)?.to_be_bytes());
+            out.extend([0, 0, 0, 0, HOPS, udp, 0, 0]);
+            out.extend(from.octets());
+            out.extend(to.octets());
+        }
+        (IpAddr::V6(from), IpAddr::V6(to)) => {
+            out.extend([0x60, 0, 0, 0]);
+            out.extend(length.to_be_bytes());
+            out.extend([udp, HOPS]);
+            out.extend(from.octets());
+            out.extend(to.octets());
+        }
+        _ => return None,
+    }
+    let header = out.len();
+    out.extend(from.port().to_be_bytes());
+    out.extend(to.port().to_be_bytes());
+    out.extend(length.to_be_bytes());
+    out.extend([0, 0]);
+    out.extend(data);
+    // IPv6 asks for a checksum; over IPv4, 0 says that there is none.
+    if header == V6 {
+        let sum = checksum(&out[8..], u32::from(length) + u32::from(udp));
+        out[header + 6..header + 8].copy_from_slice(&sum.to_be_bytes());
+    }
+    Some(out)
+}
+
+/// The Internet checksum (RFC 1071) of `bytes` and a number more; never 0 (RFC 768).
+fn checksum(bytes: &[u8], more: u32) -> u16 {
+    let word = |pair: &[u8]| u32::from(u16::from_be_bytes([pair[0], pair.get(1).copied().unwrap_or(0)]));
+    let mut sum = bytes.chunks(2).map(word).sum::<u32>() + more;
+    while sum >> 16 != 0 {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    match !(sum as u16) {
+        0 => u16::MAX,
+        sum => sum,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packets_have_the_lengths_and_the_sum_of_their_standards() {
+        let (from, to) = ("127.0.0.1:53".parse().unwrap(), "127.0.0.1:4000".parse().unwrap());
+        let v4 = packet(b"abc", from, to).unwrap();
+        assert_eq!((v4.len(), &v4[2..4]), (31, &[0, 31][..]));
+        assert_eq!(&v4[20..], [0, 53, 0x0f, 0xa0, 0, 11, 0, 0, b'a', b'b', b'c']);
+        let (from, to) = ("[::1]:53".parse().unwrap(), "[::1]:4000".parse().unwrap());
+        let v6 = packet(b"abc", from, to).unwrap();
+        assert_eq!((v6.len(), &v6[4..6]), (51, &[0, 11][..]));
+        // The sum over everything with the checksum in it is all ones.
+        assert_eq!(checksum(&v6[8..], 11 + 17), u16::MAX);
+        assert_eq!(packet(b"", "[::1]:53".parse().unwrap(), "127.0.0.1:1".parse().unwrap()), None);
+        assert_eq!(packet(&[0; LONGEST], from, to), None);
+    }
+}

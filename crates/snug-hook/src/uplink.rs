@@ -1,0 +1,152 @@
+//! The host's way to other networks.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::net::netlink::SocketAddrNetlink;
+use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, bind, recv, socket_with};
+
+/// The interface of the default route, and the networks that it is in: what a guest gets a copy of. Addresses of IPv6 are counted by
+/// their network alone, since those that protect privacy change by themselves (RFC 8981).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Uplink {
+    interface: String,
+    networks: BTreeSet<String>,
+}
+
+impl Uplink {
+    /// This machine's by now; `None` while it has none.
+    #[must_use]
+    pub fn now() -> Option<Self> {
+        let interface = default_interface(Path::new("/proc/self/net"))?;
+        let addresses = nix::ifaddrs::getifaddrs().ok()?;
+        let of_interface = addresses.filter(|address| address.interface_name == interface);
+        let networks = of_interface.filter_map(|address| {
+            let address = address.address?;
+            let v4 = address.as_sockaddr_in().map(|v4| IpAddr::from(v4.ip()));
+            let ip = v4.or_else(|| Some(address.as_sockaddr_in6()?.ip().into()))?;
+            network(ip)
+        });
+        Some(Self { networks: networks.collect(), interface })
+    }
+}
+
+/// As text; `None` for an address of the link, which says nothing.
+fn network(ip: IpAddr) -> Option<String> {
+    match ip {
+        IpAddr::V4(ip) => Some(ip.to_string()),
+        IpAddr::V6(ip) if ip.is_unicast_link_local() => None,
+        IpAddr::V6(ip) => {
+            let [a, b, c, d, ..] = ip.segments();
+            Some(format!("{a:x}:{b:x}:{c:x}:{d:x}::"))
+        }
+    }
+}
+
+/// The interface of the default route in a network namespace, by its directory (`/proc/PID/net`).
+#[must_use]
+pub fn default_interface(net: &Path) -> Option<String> {
+    let read = |name| fs::read_to_string(net.join(name)).unwrap_or_default();
+    default_v4(&read("route")).or_else(|| default_v6(&read("ipv6_route")))
+}
+
+/// `Iface Destination Gateway Flags RefCnt Use Metric Mask …`
+fn default_v4(routes: &str) -> Option<String> {
+    let lines = routes.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let defaults = lines.filter(|words| words.len() > 7 && words[1] == "00000000" && words[7] == "00000000");
+    let best = defaults.min_by_key(|words| words[6].parse::<u32>().unwrap_or(u32::MAX))?;
+    Some(best[0].to_owned())
+}
+
+/// `destination length source length next-hop metric use-count references flags interface`, in hexadecimal digits.
+fn default_v6(routes: &str) -> Option<String> {
+    let number = |word: &str| u32::from_str_radix(word, 16).unwrap_or(u32::MAX);
+    let lines = routes.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    // Each namespace has one that refuses, on its loopback.
+    let defaults = lines.filter(|words| words.len() > 9 && words[1] == "00" && words[9] != "lo");
+    let best = defaults
+        .filter(|words| words[0].bytes().all(|digit| digit == b'0'))
+        .min_by_key(|words| number(words[5]))?;
+    Some(best[9].to_owned())
+}
+
+/// Readable when routes or addresses of a network namespace change.
+#[derive(Debug)]
+pub struct Changes(OwnedFd);
+
+impl Changes {
+    /// Of the calling thread's network namespace.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn here() -> io::Result<Self> {
+        const GROUPS: i32 = libc::RTMGRP_IPV4_ROUTE
+            | libc::RTMGRP_IPV6_ROUTE
+            | libc::RTMGRP_IPV4_IFADDR
+            | libc::RTMGRP_IPV6_IFADDR
+            | libc::RTMGRP_LINK;
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        // The default of this family is rtnetlink(7).
+        let socket = socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, None)?;
+        bind(&socket, &SocketAddrNetlink::new(0, GROUPS.cast_unsigned()))?;
+        Ok(Self(socket))
+    }
+
+    /// Takes what has been told.
+    pub fn take(&self) {
+        let mut buffer = [0; 4096];
+        // It ends when there is nothing more; an overflow is one more change.
+        while recv(&self.0, &mut buffer, RecvFlags::TRUNC).is_ok() {}
+    }
+}
+
+impl AsFd for Changes {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_route_is_the_one_of_the_lowest_metric() {
+        let head = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n";
+        let of = |name: &str, destination: &str, metric: u32, mask: &str| {
+            format!("{name}\t{destination}\t010200C0\t0003\t0\t0\t{metric}\t{mask}\t0\t0\t0\n")
+        };
+        let wifi = of("wlan0", "00000000", 600, "00000000");
+        let cable = of("eth0", "00000000", 100, "00000000");
+        let half = of("tun0", "00000000", 0, "00000080");
+        let net = of("eth0", "000200C0", 0, "00FFFFFF");
+        assert_eq!(default_v4(&[head, &wifi, &cable, &half, &net].concat()).as_deref(), Some("eth0"));
+        assert_eq!(default_v4(&[head, &net].concat()), None);
+        assert_eq!(default_v4(""), None);
+    }
+
+    #[test]
+    fn a_route_of_the_loopback_is_no_way_out() {
+        let zero = "0".repeat(32);
+        let line = |length: &str, metric: &str, name: &str| {
+            format!("{zero} {length} {zero} 00 {zero} {metric} 00000001 00000000 00200200 {name}\n")
+        };
+        let (lo, slow, fast) =
+            (line("00", "ffffffff", "lo"), line("00", "00000400", "wlan0"), line("00", "00000064", "eth0"));
+        assert_eq!(default_v6(&[lo.as_str(), &slow, &fast].concat()).as_deref(), Some("eth0"));
+        assert_eq!(default_v6(&[lo.as_str(), &line("40", "00000001", "eth0")].concat()), None);
+    }
+
+    #[test]
+    fn a_temporary_address_is_no_other_network() {
+        let of = |text: &str| network(text.parse().unwrap());
+        assert_eq!(of("2001:db8:1:2:3::4"), of("2001:db8:1:2::9"));
+        assert_ne!(of("2001:db8:1:2::9"), of("2001:db8:1:3::9"));
+        assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
+        assert_eq!(of("fe80::1"), None);
+    }
+}
