@@ -6,6 +6,7 @@ mod schema;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 
 use thiserror::Error;
 
@@ -34,6 +35,8 @@ pub struct Config {
     pub project_template: String,
     /// The bridge of `network=nat`.
     pub bridge: String,
+    /// The program of `network=mirror`; `None` makes that `network=nat`.
+    pub pasta: Option<PathBuf>,
     /// The storage pool, where one is prescribed.
     pub pool: Option<String>,
     /// How long the daemon stays on the bus without work.

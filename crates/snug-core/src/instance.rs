@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::grant::{Home, Network};
+use crate::grant::{GrantSet, Home, Network};
 use crate::name::ContainerName;
 use crate::owner::Account;
 use crate::paths::{GUEST_AGENT, GUEST_BIN, GUEST_DEVICES, GUEST_PLACES, GUEST_RUN, GUEST_SESSION, Paths};
@@ -154,6 +154,8 @@ pub struct InstanceFacts {
     pub pool: String,
     /// The bridge, for `network=nat`.
     pub bridge: String,
+    /// The program that mirrors the host's network, where that can be had; else `network=mirror` is `network=nat`.
+    pub pasta: Option<PathBuf>,
     /// The address picked on it; `None` leaves the choice to Incus' DHCP.
     pub address: Option<Ipv4Addr>,
     /// First host id of the container's range. Without it Incus (6.0.4) picks one at each start, the lowest that is free
@@ -185,7 +187,7 @@ fn config(spec: &Spec, owner: &Account, facts: &InstanceFacts) -> BTreeMap<Strin
     set("boot.autostart", "false".to_owned());
     // Its socket tells the guest the keys and devices that Snug stores, and lets it talk to incusd.
     set("security.guestapi", "false".to_owned());
-    set("raw.lxc", raw_lxc(spec, facts));
+    set("raw.lxc", raw_lxc(spec, owner, facts));
     if spec.grants.privileged() {
         set("security.privileged", "true".to_owned());
     } else {
@@ -210,13 +212,38 @@ fn raw_idmap(owner: &Account) -> String {
     if uid.0 == gid.0 { format!("both {uid} {uid}") } else { format!("uid {uid} {uid}\ngid {gid} {gid}") }
 }
 
+/// What `network=mirror` is on a host, for a container. One that is not trusted is behind the bridge: its root writes any packet, and pasta
+/// (2023-03) connects to the host's loopback for one that is addressed to it (`tcp_conn_from_tap` has no check).
+#[must_use]
+pub fn network(grants: &GrantSet, owner: &Account, pasta: bool) -> Network {
+    match grants.network() {
+        Network::Mirror if !pasta || !grants.is_trusted(|path| owner.touches_home(path)) => Network::Nat,
+        network => network,
+    }
+}
+
 /// With `network=host` the guest's user namespace does not own its network namespace and may not mount sysfs: the
 /// automatic mounts are cleared and made again (facts/incus.md 2.9; clearing drops Incus' own `shmounts`, which
 /// hot-plugged disks need). `/sys` is the device `snug-sys` instead. Measured with 6.0.4 and a Debian 13 guest: `/sys`
 /// cannot be made writable by `mount -o remount`, below it are the guest's own cgroups only, nothing appears when they
 /// are unmounted, and a disk can still be plugged in. `/proc/1/ns/net` in place of the file is refused (EACCES).
-fn raw_lxc(spec: &Spec, facts: &InstanceFacts) -> String {
+fn raw_lxc(spec: &Spec, owner: &Account, facts: &InstanceFacts) -> String {
     let mut lines = vec![format!("lxc.init.cmd = {GUEST_AGENT} init")];
+    if let (Network::Mirror, Some(pasta)) =
+        (network(&spec.grants, owner, facts.pasta.is_some()), &facts.pasta)
+    {
+        let (program, directory) = (facts.paths.hook(), facts.paths.container_dir(owner.uid, &facts.name));
+        let directory = directory.display();
+        // LXC gives the line to a shell (`run_script`): its words are numbers, names, and paths of the build and of the configuration.
+        lines.push(format!(
+            "lxc.hook.start-host = {} start-host --pasta {} --owner {}:{} --run-dir {directory}",
+            program.display(),
+            pasta.display(),
+            owner.uid,
+            owner.gid
+        ));
+        lines.push(format!("lxc.hook.stop = {} stop --run-dir {directory}", program.display()));
+    }
     if spec.grants.network() == Network::Host {
         let namespace = facts.paths.host_network();
         // Incus' name of an instance outside the project `default`.
@@ -260,8 +287,8 @@ fn devices(spec: &Spec, owner: &Account, facts: &InstanceFacts) -> BTreeMap<Stri
         let nodes = mount(&paths.device_nodes(uid, name), Path::new(GUEST_DEVICES), &[("readonly", "true")]);
         devices.insert("snug-devices".to_owned(), nodes);
     }
-    match spec.grants.network() {
-        Network::Nat | Network::Mirror => {
+    match network(&spec.grants, owner, facts.pasta.is_some()) {
+        Network::Nat => {
             // One bridge for all users. Without isolation a guest reaches what another user's guests listen on; without
             // the filters it takes another's place for the host, by ARP or by its hardware address (measured).
             let mut nic = device(&[
@@ -284,7 +311,8 @@ fn devices(spec: &Spec, owner: &Account, facts: &InstanceFacts) -> BTreeMap<Stri
             let sys = mount(Path::new("/sys"), Path::new("/sys"), &[("readonly", "true")]);
             devices.insert("snug-sys".to_owned(), sys);
         }
-        Network::None => {}
+        // A network namespace with a loopback alone; pasta makes an interface in it.
+        Network::Mirror | Network::None => {}
     }
     devices
 }

@@ -126,6 +126,12 @@ impl Paths {
         self.container_dir(uid, name).join("guest")
     }
 
+    /// `LIBEXEC/snug-hook`: what LXC starts on the host for a container with `network=mirror`.
+    #[must_use]
+    pub fn hook(&self) -> PathBuf {
+        self.libexec.join("snug-hook")
+    }
+
     /// `…/NAME/guest/agent.sock`.
     #[must_use]
     pub fn agent_socket(&self, uid: Uid, name: &ContainerName) -> PathBuf {

@@ -70,6 +70,8 @@ pub struct HostState {
     pub bridge: String,
     /// It exists.
     pub network: bool,
+    /// It can have its network mirrored ([`crate::instance::InstanceFacts::pasta`]).
+    pub mirror: bool,
     /// Containers that the owner has, those included that are being made.
     pub containers: usize,
     /// The most that he may have.

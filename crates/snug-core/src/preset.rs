@@ -171,7 +171,7 @@ mod tests {
                 "integrated",
                 &[][..],
                 &[][..],
-                [&["home", "places", "session", "gpu", "devices", "nesting", "network=nat"][..], &islands]
+                [&["home", "places", "session", "gpu", "devices", "nesting", "network=mirror"][..], &islands]
                     .concat(),
             ),
             (
@@ -185,31 +185,40 @@ mod tests {
                 "integrated",
                 &[],
                 &["nesting", "private=.x"],
-                vec!["home", "places", "session", "gpu", "devices", "network=nat", islands[0]],
+                vec!["home", "places", "session", "gpu", "devices", "network=mirror", islands[0]],
             ),
             (
                 "integrated",
                 &[],
                 &["private"],
-                vec!["home", "places", "session", "gpu", "devices", "nesting", "network=nat"],
+                vec!["home", "places", "session", "gpu", "devices", "nesting", "network=mirror"],
             ),
             (
                 "integrated",
                 &["private=.y"],
                 &["private"],
-                vec!["home", "places", "session", "gpu", "devices", "nesting", "network=nat", "private=.y"],
+                vec![
+                    "home",
+                    "places",
+                    "session",
+                    "gpu",
+                    "devices",
+                    "nesting",
+                    "network=mirror",
+                    "private=.y",
+                ],
             ),
             (
                 "integrated",
                 &["home=private"],
                 &[],
-                vec!["home=private", "places", "session", "gpu", "devices", "nesting", "network=nat"],
+                vec!["home=private", "places", "session", "gpu", "devices", "nesting", "network=mirror"],
             ),
             (
                 "integrated",
                 &[],
                 &["home"],
-                vec!["places", "session", "gpu", "devices", "nesting", "network=nat"],
+                vec!["places", "session", "gpu", "devices", "nesting", "network=mirror"],
             ),
             ("isolated", &[], &[], vec!["home=private", "network=nat", "nesting"]),
             ("isolated", &["home"], &[], [&["home", "network=nat", "nesting"][..], &islands].concat()),
@@ -227,7 +236,7 @@ mod tests {
             .iter()
             .map(Grant::to_string)
             .collect();
-        assert_eq!(waiting, ["network=mirror", "host-open"]);
+        assert_eq!(waiting, ["host-open"]);
     }
 
     #[test]

@@ -141,12 +141,22 @@ impl Merged {
         if bridge.len() > 15 || !is_remote_name(&bridge) {
             return Err(self.value("bridge", "an interface has up to 15 letters, digits and dashes"));
         }
+        let pasta = raw.pasta.clone().filter(|path| !path.as_os_str().is_empty());
+        // It becomes a word of a shell's line, in the container's configuration.
+        let is_plain = |path: &PathBuf| {
+            let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._+-".contains(&byte);
+            path.is_absolute() && path.as_os_str().as_encoded_bytes().iter().all(|byte| is_plain(*byte))
+        };
+        if !pasta.as_ref().is_none_or(is_plain) {
+            return Err(self.value("pasta", "it is no whole path of letters, digits and ._+-"));
+        }
         let config = Config {
             default_container,
             default_image: text("default_image", &raw.default_image)?,
             default_preset: text("default_preset", &raw.default_preset)?,
             project_template,
             bridge,
+            pasta,
             pool: raw.pool.clone().filter(|pool| !pool.is_empty()),
             idle_seconds: raw.idle_seconds.unwrap_or(60),
             max_containers: raw.max_containers.unwrap_or(64),

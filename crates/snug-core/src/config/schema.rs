@@ -8,12 +8,13 @@ use serde::Deserialize;
 use crate::image::Protocol;
 
 /// All keys; `*` stands for any name.
-pub(super) const KEYS: [&str; 18] = [
+pub(super) const KEYS: [&str; 19] = [
     "default_container",
     "default_image",
     "default_preset",
     "project_template",
     "bridge",
+    "pasta",
     "pool",
     "idle_seconds",
     "max_containers",
@@ -57,6 +58,7 @@ pub(super) struct Raw {
     pub(super) default_preset: Option<String>,
     pub(super) project_template: Option<String>,
     pub(super) bridge: Option<String>,
+    pub(super) pasta: Option<PathBuf>,
     pub(super) pool: Option<String>,
     pub(super) idle_seconds: Option<u32>,
     pub(super) max_containers: Option<u32>,

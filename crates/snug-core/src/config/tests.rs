@@ -99,6 +99,8 @@ fn values_that_make_no_sense_name_file_and_key() {
             "bridge = 'much-too-long-name'",
             "/c: 'bridge': an interface has up to 15 letters, digits and dashes",
         ),
+        ("pasta = 'pasta'", "/c: 'pasta': it is no whole path of letters, digits and ._+-"),
+        ("pasta = '/opt/a;b'", "/c: 'pasta': it is no whole path of letters, digits and ._+-"),
         (
             "private = ['../x']",
             "/c: 'private': the grant 'private' cannot be '../x': '..' is not allowed in the path",

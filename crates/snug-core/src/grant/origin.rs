@@ -105,20 +105,20 @@ mod tests {
 
     #[test]
     fn each_grant_is_shown_with_who_gave_it_and_what_the_preset_lacks_after_it() {
-        let given = ["home", "gpu", "nesting", "network=nat", "private=.config/systemd/user", "private=.x"];
+        let given =
+            ["home", "gpu", "nesting", "network=mirror", "private=.config/systemd/user", "private=.x"];
         assert_eq!(
             shown(&given, "integrated"),
             [
                 "home Preset Given",
                 "gpu Preset Waiting",
                 "nesting Preset Given",
-                "network=nat Preset Given",
+                "network=mirror Preset Given",
                 "private=.config/systemd/user Configuration Given",
                 "private=.x Asked Given",
                 "places Preset Off",
                 "session Preset Off",
                 "devices Preset Off",
-                "network=mirror Preset Later",
                 "host-exec Preset Later",
                 "host-open Preset Later",
             ]

@@ -148,7 +148,7 @@ const TABLE: &[Row] = rows! {
     "usb"                   Usb,      true,  No,             IfUnreachable, later(None), "one USB device, whenever it is plugged in";
     "devices"               None,     true,  No,             No,            Support::Now, "every device that the owner may open, as it comes and goes";
     "groups"                None,     false, No,             No,            later(None), "the owner's supplementary groups";
-    "network" ["mirror"]    Network,  false, No,             No,            later(Some("network=nat")), "the host's addresses, routes, names and ports";
+    "network" ["mirror"]    Network,  false, No,             No,            Support::Now, "the host's addresses, routes, names and ports";
     "network" ["nat"]       Network,  false, No,             No,            Support::Now, "a network behind the host's address";
     "network" ["host"]      Network,  false, Yes,            No,            Support::Now, "the host's own network";
     "network" ["none"]      Network,  false, No,             No,            Support::Now, "no network";

@@ -22,6 +22,7 @@ fn facts() -> InstanceFacts {
         project: "snug-1000".into(),
         pool: "default".into(),
         bridge: "snugbr0".into(),
+        pasta: Some("/usr/bin/pasta".into()),
         address: Some(Ipv4Addr::new(10, 1, 2, 3)),
         version: "0.1.0".into(),
         paths: Paths {
@@ -106,6 +107,24 @@ fn the_hosts_network_comes_without_its_cgroups_and_with_a_readonly_sys() {
         lines(&instance.devices["snug-sys"]),
         ["path=/sys", "readonly=true", "source=/sys", "type=disk"]
     );
+}
+
+#[test]
+fn a_mirrored_network_is_a_hook_and_no_device_or_a_bridge() {
+    let trusted = spec(&["home", "network=mirror"], &[]);
+    let instance = wanted(&trusted, &account(1000, 1001), &facts());
+    assert_eq!(
+        instance.config["raw.lxc"],
+        "lxc.init.cmd = /.snug/bin/snug-agent init\n\
+         lxc.hook.start-host = /usr/libexec/snug/snug-hook start-host --pasta /usr/bin/pasta --owner 1000:1001 \
+         --run-dir /var/lib/snug/run/1000/dev\n\
+         lxc.hook.stop = /usr/libexec/snug/snug-hook stop --run-dir /var/lib/snug/run/1000/dev"
+    );
+    assert!(!instance.devices.contains_key("eth0"));
+    let untrusted = wanted(&spec(&["home=private", "network=mirror"], &[]), &account(1000, 1001), &facts());
+    assert!(!untrusted.config["raw.lxc"].contains("hook") && untrusted.devices.contains_key("eth0"));
+    let without = wanted(&trusted, &account(1000, 1001), &InstanceFacts { pasta: None, ..facts() });
+    assert!(!without.config["raw.lxc"].contains("hook") && without.devices.contains_key("eth0"));
 }
 
 #[test]

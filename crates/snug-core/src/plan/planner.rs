@@ -208,6 +208,8 @@ fn host_steps(state: &State, spec: &Spec, steps: &mut Vec<Step>) {
         steps.push(Step::EnsureProject { project: host.project_name.clone() });
     }
     match spec.grants.network() {
+        // One that is not trusted is behind the bridge (`crate::instance::network`).
+        Network::Mirror if host.mirror && spec.grants.is_trusted(|_| true) => {}
         Network::Nat | Network::Mirror if !host.network => {
             steps.push(Step::EnsureNetwork { bridge: host.bridge.clone() });
         }

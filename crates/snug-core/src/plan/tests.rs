@@ -30,6 +30,7 @@ fn state(ready_host: bool, container: Option<ContainerState>) -> State {
         pool: ready_host.then(|| "default".into()),
         bridge: "snugbr0".into(),
         network: ready_host,
+        mirror: true,
         containers: 3,
         most_containers: 4,
     };
@@ -86,9 +87,23 @@ fn creating_makes_what_is_missing_first() {
         ),
         (&["home", "gpu"], true, format!("create-instance {}", BOOT.replace("write", "make-devices write"))),
         (&["home", "network=host"], true, format!("hold-host-network create-instance {BOOT}")),
+        (&["home", "network=mirror"], true, format!("create-instance {BOOT}")),
     ] {
         let plan = plan_create(&state(true, None), &CreateRequest { start, ..request(grants) }).unwrap();
         assert_eq!(ids(&plan), wanted, "{grants:?}");
+    }
+}
+
+#[test]
+fn a_bridge_is_made_for_a_mirrored_network_where_that_cannot_be_had() {
+    for (grant, mirror, bridge) in
+        [("home", true, false), ("home", false, true), ("home=private", true, true)]
+    {
+        let mut host = state(true, None);
+        host.host.mirror = mirror;
+        host.host.network = false;
+        let plan = plan_create(&host, &request(&[grant, "network=mirror"])).unwrap();
+        assert_eq!(ids(&plan).contains("ensure-network"), bridge, "{grant}");
     }
 }
 

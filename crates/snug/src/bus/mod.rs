@@ -31,7 +31,7 @@ use change::Change;
 use job::Ended;
 use options::Options;
 use proxy::ManagerProxy;
-use view::{Check, Container, Image};
+use view::{Check, Container, Image, Port};
 
 /// What the executor, the bus and a job take, and some more: the executor panics when it gets none (tokio, `signal`).
 const DESCRIPTORS: usize = 16;
@@ -142,6 +142,12 @@ impl Bus {
             tokio::time::timeout(deadline, self.manager.list_images(options.borrowed())).await
         });
         listed.ok()?.ok().map(|found| found.into_iter().map(Image::from).collect())
+    }
+
+    /// Ports of containers, and what there is to say of those without.
+    pub fn ports(&self, options: &Options) -> Result<(Vec<Port>, Vec<String>), CommandError> {
+        let (found, notices) = self.call(|manager| async move { manager.ports(options.borrowed()).await })?;
+        Ok((found.into_iter().map(Port::from).collect(), notices))
     }
 
     /// What the daemon finds on this host; with `device`, why a container has that one or has it not.

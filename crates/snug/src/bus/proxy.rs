@@ -54,6 +54,8 @@ pub trait Manager {
     fn import_image(&self, alias: &str, options: Dict<'_>) -> zbus::Result<OwnedObjectPath>;
     #[zbus(allow_interactive_auth)]
     fn remove_image(&self, reference: &str, options: Dict<'_>) -> zbus::Result<OwnedObjectPath>;
+    #[zbus(allow_interactive_auth)]
+    fn ports(&self, options: Dict<'_>) -> zbus::Result<(Vec<OwnedDict>, Vec<String>)>;
     fn doctor(&self, options: Dict<'_>) -> zbus::Result<Vec<OwnedDict>>;
 }
 

@@ -152,6 +152,43 @@ impl From<OwnedDict> for Check {
     }
 }
 
+/// A port of a container.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Port {
+    /// Whose.
+    pub container: String,
+    /// `tcp` or `udp`.
+    pub protocol: String,
+    /// Where it is bound, in the container as on the host.
+    pub address: String,
+    /// Its number.
+    pub port: u16,
+    /// Whether the host has it: `open`, `taken`, `not-permitted` or `failed`.
+    pub state: String,
+    /// Why it has not; empty for one that is open.
+    pub text: String,
+    /// The processes that have it open, by their numbers in the container.
+    pub pids: Vec<u32>,
+    /// What they call themselves.
+    pub process: String,
+}
+
+impl From<OwnedDict> for Port {
+    fn from(all: OwnedDict) -> Self {
+        let text = |key| text_of(&all, key).unwrap_or_default();
+        Self {
+            container: text("container"),
+            protocol: text("protocol"),
+            address: text("address"),
+            port: number_of(&all, "port").and_then(|port| port.try_into().ok()).unwrap_or(0),
+            state: text("state"),
+            text: text("text"),
+            pids: numbers_of(&all, "pids"),
+            process: text("process"),
+        }
+    }
+}
+
 /// A text of a dictionary.
 pub fn text_of(all: &HashMap<String, OwnedVariant>, key: &str) -> Option<String> {
     let value: &Variant<'_> = all.get(key)?;
@@ -180,6 +217,20 @@ fn map_of(all: &HashMap<String, OwnedVariant>, key: &str) -> BTreeMap<String, St
             dict.iter().filter_map(|(key, value)| Some((as_text(key)?, as_text(value)?))).collect()
         }
         _ => BTreeMap::new(),
+    }
+}
+
+fn numbers_of(all: &HashMap<String, OwnedVariant>, key: &str) -> Vec<u32> {
+    match all.get(key).map(|value| &**value) {
+        Some(Variant::Array(array)) => array
+            .inner()
+            .iter()
+            .filter_map(|value| match value {
+                Variant::U32(number) => Some(*number),
+                _ => None,
+            })
+            .collect(),
+        _ => Vec::new(),
     }
 }
 

@@ -14,6 +14,7 @@ pub mod logs;
 pub mod man;
 pub mod markdown;
 pub mod overview;
+pub mod ports;
 pub mod prune;
 pub mod restart;
 pub mod rm;

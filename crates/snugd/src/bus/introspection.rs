@@ -29,6 +29,7 @@ pub const MANAGER_METHODS: &[Method] = &[
     ("ImportImage", &["alias:s", OPTIONS], JOB),
     ("RemoveImage", &["reference:s", OPTIONS], JOB),
     ("FollowHost", &[OPTIONS], &["failures:as"]),
+    ("Ports", &[OPTIONS], &["ports:aa{sv}", "notices:as"]),
     ("Doctor", &[OPTIONS], &["checks:aa{sv}"]),
 ];
 

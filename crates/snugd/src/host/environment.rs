@@ -90,6 +90,22 @@ pub fn resolver_of_host() -> Option<String> {
     (!host.trim().is_empty()).then_some(host)
 }
 
+/// Text of `resolv.conf` for a guest with a resolver of its own at `server`, with the host's search list and options.
+#[must_use]
+pub fn resolver_at(server: Ipv4Addr) -> String {
+    let [host, _] = resolvers();
+    asking(server, &host)
+}
+
+fn asking(server: Ipv4Addr, host: &str) -> String {
+    let mut text = format!("nameserver {server}\n");
+    for line in host.lines().filter(|line| line.starts_with("search ") || line.starts_with("options ")) {
+        text.push_str(line);
+        text.push('\n');
+    }
+    text
+}
+
 fn resolver_from(host: &str, upstream: &str, gateway: Option<Ipv4Addr>) -> Option<String> {
     if reachable(host) {
         return Some(without_loopback(host));
@@ -97,13 +113,7 @@ fn resolver_from(host: &str, upstream: &str, gateway: Option<Ipv4Addr>) -> Optio
     if reachable(upstream) {
         return Some(without_loopback(upstream));
     }
-    let gateway = gateway?;
-    let mut text = format!("nameserver {gateway}\n");
-    for line in host.lines().filter(|line| line.starts_with("search ") || line.starts_with("options ")) {
-        text.push_str(line);
-        text.push('\n');
-    }
-    Some(text)
+    Some(asking(gateway?, host))
 }
 
 fn server(line: &str) -> Option<IpAddr> {

@@ -15,10 +15,12 @@
 //! | [`guest_bin`] | the agent's versions that guests see |
 //! | [`home`] | a home directory: opened as its owner, mounted where Incus takes it from |
 //! | [`host_places`] | `/tmp`, `/media` and so on, mounted where Incus takes them from |
+//! | [`mirror`] | whether the host's network can be mirrored |
 //! | [`mount_table`] | what is mounted where |
 //! | [`mounts`] | the mount system calls |
 //! | [`owner`] | accounts, and who may own |
 //! | [`patience`] | a bound for what looks at file systems of users |
+//! | [`ports`] | ports of guests that the host has |
 //! | [`process`] | a process told from another one that got its number |
 //! | [`readiness`] | descriptors that become readable |
 //! | [`rundir`] | the run directory of a container |
@@ -39,10 +41,12 @@ pub mod file;
 pub mod guest_bin;
 pub mod home;
 pub mod host_places;
+pub mod mirror;
 pub mod mount_table;
 pub mod mounts;
 pub mod owner;
 pub mod patience;
+pub mod ports;
 pub mod process;
 pub mod readiness;
 pub mod rundir;

@@ -13,6 +13,7 @@ use snug_core::name::{ContainerName, Uid};
 use snug_core::paths::Paths;
 use snug_wire::policy::Policy;
 use snug_wire::provision::Provision;
+use snug_wire::{network, ports};
 
 use super::{acl, file, mounts};
 use crate::error::{Error, Result, failed};
@@ -187,6 +188,11 @@ fn remove_tree(own: &Path) -> Result<()> {
         inner.extend(file::names_in(&group)?.into_iter().map(|name| group.join(name)));
         inner.push(group);
     }
+    for name in [network::LOG, ports::SOCKET] {
+        let file = own.join(name);
+        file::remove_if_there(&file)
+            .map_err(|error| Error::system(format!("remove {}", file.display()), error))?;
+    }
     let others = ["mounts/home", "mounts/devices", "mounts", "guest"].map(|name| own.join(name));
     for path in inner.into_iter().chain(others).chain([own.to_owned()]) {
         match fs::remove_dir(&path) {
@@ -213,6 +219,9 @@ mod tests {
         write_policy(&paths, uid, &name, Policy { trusted: true, ..Policy::default() }).unwrap();
         let text = fs::read_to_string(paths.policy_file(uid, &name)).unwrap();
         assert!(Policy::parse(&text).trusted);
+        for file in [network::LOG, ports::SOCKET] {
+            fs::write(paths.container_dir(uid, &name).join(file), "").unwrap();
+        }
         fs::write(paths.run_dir(uid).join("file"), "").unwrap();
         assert_eq!(
             stale(&paths, &BTreeSet::new()).unwrap(),

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use snug_core::grant::GrantSet;
+use snug_core::config::Config;
+use snug_core::grant::{Grant, GrantSet, Network};
 use snug_core::name::Uid;
+use snug_core::paths::Paths;
 use zbus::Variant;
 
 use super::{named, target, unnamed, whose};
@@ -14,7 +16,7 @@ use crate::container::record::{self, Kind};
 use crate::container::view::{self, View};
 use crate::daemon::Daemon;
 use crate::error::{Error, invalid};
-use crate::host::{devices, owner};
+use crate::host::{devices, mirror, owner};
 
 /// `List`.
 ///
@@ -48,19 +50,30 @@ pub async fn get(daemon: &Arc<Daemon>, call: &Call) -> Answer {
     let hello = if running { daemon.probe(uid, &name).await } else { None };
     view.insert("agent", Variant::from(hello.map(|hello| hello.version).unwrap_or_default()));
     let waiting = match &found.spec {
-        Some(spec) => waiting(uid, spec.grants.clone()).await?,
+        Some(spec) => waiting(uid, spec.grants.clone(), daemon.paths().clone(), config).await?,
         None => Vec::new(),
     };
     view.insert("waiting", Variant::from(waiting));
     call.answer(&view)
 }
 
-/// Those of `grants` that wait for something of the host. Nothing is told of an owner who has lost his account: nothing of
-/// his starts.
-async fn waiting(uid: Uid, grants: GrantSet) -> crate::error::Result<Vec<String>> {
-    tokio::task::spawn_blocking(move || match owner::find(uid) {
-        Ok(owner) => devices::waiting(owner.credentials, &grants),
-        Err(_) => Ok(Vec::new()),
+/// Those of `grants` that wait for something of the host.
+async fn waiting(
+    uid: Uid,
+    grants: GrantSet,
+    paths: Paths,
+    config: Config,
+) -> crate::error::Result<Vec<String>> {
+    tokio::task::spawn_blocking(move || {
+        let mut all = match owner::find(uid) {
+            Ok(owner) => devices::waiting(owner.credentials, &grants)?,
+            // Nothing starts of an owner who has lost his account.
+            Err(_) => Vec::new(),
+        };
+        if grants.network() == Network::Mirror && mirror::pasta(&paths, &config).is_none() {
+            all.push(Grant::Network(Network::Mirror).to_string());
+        }
+        Ok(all)
     })
     .await?
 }

@@ -7,6 +7,7 @@
 //! | [`follow`] | `FollowHost` |
 //! | [`images`] | images |
 //! | [`listing`] | `List`, `Get`, `Log` |
+//! | [`ports`] | `Ports` |
 //! | [`prune`] | `Prune` |
 
 pub mod change;
@@ -14,6 +15,7 @@ pub mod creation;
 pub mod follow;
 pub mod images;
 pub mod listing;
+pub mod ports;
 pub mod prune;
 
 use std::collections::{BTreeMap, HashMap};
@@ -108,6 +110,7 @@ pub async fn call(daemon: &Arc<Daemon>, call: &Call) -> Answer {
         "ImportImage" => images::import(daemon, call).await,
         "RemoveImage" => images::remove(daemon, call).await,
         "FollowHost" => follow::call(daemon, call).await,
+        "Ports" => ports::call(daemon, call).await,
         "Doctor" => doctor::call(daemon, call).await,
         other => Err(Refusal::no_method(MANAGER, other)),
     }

@@ -1,6 +1,7 @@
 //! What is: the state that planners look at, asked of Incus and the host at once.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use incus_client::{Instance, ListOptions, StatusCode};
 use snug_core::grant::GrantSet;
@@ -14,7 +15,7 @@ use super::Work;
 use crate::container::expected::Announcement;
 use crate::container::lookup::Found;
 use crate::error::{Error, Result};
-use crate::host::subid;
+use crate::host::{mirror, subid};
 use crate::incus::{pool, requirements};
 use crate::temporary;
 
@@ -42,10 +43,17 @@ impl Work {
             pool: root.and_then(|root| root.get("pool")).cloned(),
             bridge: self.config.bridge.clone(),
             network: true,
+            mirror: self.pasta().await?.is_some(),
             // It is one of those that he has.
             containers: 1,
             most_containers: self.most_containers(),
         })
+    }
+
+    /// What mirrors the host's network, where that can be had.
+    pub(super) async fn pasta(&self) -> Result<Option<PathBuf>> {
+        let (paths, config) = (self.daemon.paths().clone(), self.config.clone());
+        self.blocking(move || Ok(mirror::pasta(&paths, &config))).await
     }
 
     async fn has_subordinate_ids(&self) -> Result<bool> {
@@ -94,6 +102,7 @@ impl Work {
             pool,
             bridge: self.config.bridge.clone(),
             network,
+            mirror: self.pasta().await?.is_some(),
             containers,
             most_containers: self.most_containers(),
         })

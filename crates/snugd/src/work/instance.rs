@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use incus_client::{InstancePatch, InstanceSource, InstancesPost};
+use snug_core::grant::Network;
 use snug_core::image::ImageRef;
-use snug_core::instance::{ConfigChange, IDMAP_SIZE, InstanceConfig, InstanceFacts, wanted};
+use snug_core::instance::{self, ConfigChange, IDMAP_SIZE, InstanceConfig, InstanceFacts, wanted};
+use snug_core::owner::Account;
 use snug_core::spec::{PHASE_KEY, Phase, Spec, TemporaryTag};
 use snug_core::subid;
 use snug_wire::provision::RESERVE;
@@ -40,9 +42,9 @@ impl Work {
         };
         // Of one that was removed behind our back, perhaps of an earlier holder of this uid.
         self.forget_record().await?;
-        let (facts, _reserved) = self.facts(spec, None).await?;
-        pool::check_space(self.daemon.incus(), &facts.pool).await?;
         let account = self.account(&spec.grants.home()).await?;
+        let (facts, _reserved) = self.facts(spec, &account, None).await?;
+        pool::check_space(self.daemon.incus(), &facts.pool).await?;
         let InstanceConfig { config, devices } =
             wanted(spec, &account, &facts).tagged(Phase::Creating, temporary);
         let mut post =
@@ -77,8 +79,12 @@ impl Work {
 
     /// What the host adds to a spec. Pool, bridge and address that the instance has stay its own, whatever the configuration
     /// says by now: an address is one of its bridge.
-    async fn facts(&self, spec: &Spec, current: Option<&Found>) -> Result<(InstanceFacts, Reserved)> {
-        use snug_core::grant::Network;
+    async fn facts(
+        &self,
+        spec: &Spec,
+        account: &Account,
+        current: Option<&Found>,
+    ) -> Result<(InstanceFacts, Reserved)> {
         let kept = current.and_then(|found| found.instance.devices.get("root")?.get("pool").cloned());
         let pool = match kept {
             Some(pool) => pool,
@@ -93,7 +99,8 @@ impl Work {
         let nic = current.and_then(|found| found.instance.devices.get("eth0"));
         let bridge = nic.and_then(|nic| nic.get("network")).unwrap_or(&self.config.bridge).clone();
         let own = nic.and_then(|nic| nic.get("ipv4.address")?.parse().ok());
-        let bridged = matches!(spec.grants.network(), Network::Nat | Network::Mirror);
+        let pasta = self.pasta().await?;
+        let bridged = instance::network(&spec.grants, account, pasta.is_some()) == Network::Nat;
         let reservation =
             if bridged && own.is_none() { Some(self.pick_address(&bridge).await?) } else { None };
         let kept = current.and_then(|found| found.instance.config.get("security.idmap.base")?.parse().ok());
@@ -105,6 +112,7 @@ impl Work {
             project: self.config.project(self.uid()),
             pool,
             bridge,
+            pasta,
             address: own.or(reservation.as_ref().map(|reservation| reservation.value)),
             version: VERSION.to_owned(),
             paths: self.daemon.paths().clone(),
@@ -159,8 +167,14 @@ impl Work {
             ));
         }
         self.make_sources().await?;
-        let (facts, _reserved) = self.facts(&spec, Some(&found)).await?;
         let account = self.account(&spec.grants.home()).await?;
+        let (facts, _reserved) = self.facts(&spec, &account, Some(&found)).await?;
+        if spec.grants.network() == Network::Mirror && facts.pasta.is_none() {
+            self.notice(
+                "network=mirror: pasta is not installed on this host (package passt), so the network is nat: its ports and the \
+                 host's stay apart",
+            );
+        }
         let current =
             InstanceConfig { config: found.instance.config.clone(), devices: found.instance.devices.clone() };
         let change = wanted(&spec, &account, &facts).difference(&current);

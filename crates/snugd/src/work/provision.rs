@@ -2,8 +2,10 @@
 
 use std::net::Ipv4Addr;
 
+use incus_client::Instance;
 use snug_core::grant::{Home, Network as NetworkGrant};
 use snug_core::spec::Spec;
+use snug_wire::network::RESOLVER;
 use snug_wire::provision::{Account, Followed, Network, Provision};
 
 use super::Work;
@@ -22,8 +24,7 @@ impl Work {
         let spec = found.spec()?.clone();
         let guest_root = idmap::guest_root(&found.instance.config)?;
         let network = self.network_of(&spec, &found.instance.devices).await?;
-        let id = found.instance.config.get("volatile.uuid").cloned().unwrap_or_default();
-        let provision = Provision { id, ..self.provision(&spec, network).await? };
+        let provision = self.provision(&spec, &found.instance, network).await?;
         let (paths, uid, name) = (self.daemon.paths().clone(), self.uid(), self.name.clone());
         self.blocking(move || rundir::fill_guest(&paths, uid, &name, guest_root, &provision)).await
     }
@@ -42,7 +43,8 @@ impl Work {
         let devices = self.follow_devices(&found).await;
         let network = self.network_of(spec, &found.instance.devices).await?;
         let grant = spec.grants.network();
-        let followed = self.blocking(move || Ok(followed(&grant, network.as_ref()))).await?;
+        let router = Router::of(&grant, &found.instance.devices, network.as_ref());
+        let followed = self.blocking(move || Ok(followed(router))).await?;
         let socket = self.daemon.paths().agent_socket(self.uid(), &self.name);
         agent::follow(socket, self.owner.credentials.clone(), followed).await.and(devices)
     }
@@ -59,13 +61,19 @@ impl Work {
         Ok(subnet.map(|subnet| Network { address, prefix: subnet.prefix, gateway: subnet.gateway }))
     }
 
-    async fn provision(&self, spec: &Spec, network: Option<Network>) -> Result<Provision> {
+    async fn provision(
+        &self,
+        spec: &Spec,
+        instance: &Instance,
+        network: Option<Network>,
+    ) -> Result<Provision> {
         let home_grant = spec.grants.home();
         let home_shared = home_grant == Home::Shared;
         let account = self.account(&home_grant).await?;
         let trusted = spec.grants.is_trusted(|path| account.touches_home(path));
         let private = spec.grants.islands().into_iter().map(ToOwned::to_owned).collect();
-        let network_grant = spec.grants.network();
+        let router = Router::of(&spec.grants.network(), &instance.devices, network.as_ref());
+        let id = instance.config.get("volatile.uuid").cloned().unwrap_or_default();
         let (hostname, image) = (self.name.to_string(), spec.image.clone());
         let places = if spec.grants.places() { self.mount_places().await? } else { Vec::new() };
         let session = spec.grants.session();
@@ -90,8 +98,8 @@ impl Work {
                 },
                 hostname,
                 image,
-                id: String::new(),
-                followed: followed(&network_grant, network.as_ref()),
+                id,
+                followed: followed(router),
                 network,
                 places,
                 session,
@@ -106,15 +114,37 @@ impl Work {
     }
 }
 
+/// Whom a guest asks for names.
+enum Router {
+    /// Whom the host asks.
+    Host,
+    /// The forwarder of its mirrored network.
+    Forwarder,
+    /// Whom the host asks, as far as they can be reached from elsewhere, or the bridge.
+    Bridge(Option<Ipv4Addr>),
+}
+
+impl Router {
+    fn of(grant: &NetworkGrant, devices: &incus_client::Devices, network: Option<&Network>) -> Self {
+        match grant {
+            NetworkGrant::Host => Self::Host,
+            // Where it could not be mirrored it has the bridge's interface.
+            NetworkGrant::Mirror if !devices.contains_key("eth0") => Self::Forwarder,
+            _ => Self::Bridge(network.map(|network| network.gateway)),
+        }
+    }
+}
+
 /// Blocks, for files of the host.
-fn followed(grant: &NetworkGrant, network: Option<&Network>) -> Followed {
+fn followed(router: Router) -> Followed {
     Followed {
         timezone: environment::timezone(),
         locale: environment::locale(),
         certificates: certificates::added(),
-        resolv_conf: match grant {
-            NetworkGrant::Host => environment::resolver_of_host(),
-            _ => environment::resolver(network.map(|network| network.gateway)),
+        resolv_conf: match router {
+            Router::Host => environment::resolver_of_host(),
+            Router::Forwarder => Some(environment::resolver_at(RESOLVER)),
+            Router::Bridge(gateway) => environment::resolver(gateway),
         },
     }
 }

@@ -1,0 +1,76 @@
+//! `snug ports`.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use clap_complete::ArgValueCompleter;
+
+use super::arguments::JsonArgs;
+use crate::bus::options::Options;
+use crate::bus::view::Port;
+use crate::context::Context;
+use crate::error::CommandError;
+use crate::{completion, entry, table};
+
+/// Show what listens in your containers, and where the host has it
+///
+/// A port that is bound to the loopback interface in a container (network=mirror) is on the loopback interface of the host, one that is
+/// bound to all addresses on all of the host's.
+#[derive(Debug, Args)]
+pub struct PortsArgs {
+    /// Of this container; without it, of all that run
+    #[arg(short, long, value_name = "NAME", add = ArgValueCompleter::new(completion::containers))]
+    container: Option<String>,
+    #[command(flatten)]
+    json: JsonArgs,
+}
+
+/// Shows them.
+pub fn execute(context: &Context, args: PortsArgs) -> Result<ExitCode, CommandError> {
+    let name = args.container.as_deref();
+    let bus = context.bus()?;
+    let options = Options::new().text("name", name);
+    let (mut ports, notices) = bus.ports(&options).map_err(|error| match name {
+        Some(name) => entry::suggest(&bus, name, error),
+        None => error,
+    })?;
+    ports.sort_by(|a, b| {
+        (&a.container, a.port, &a.protocol, &a.address).cmp(&(&b.container, b.port, &b.protocol, &b.address))
+    });
+    for notice in &notices {
+        context.printer.notice(notice);
+    }
+    if args.json.json {
+        super::print_json(context.printer, "ports", &ports)?;
+    } else if ports.is_empty() {
+        if notices.is_empty() {
+            context.printer.notice("nothing listens in a container that runs");
+        }
+    } else {
+        context.printer.answer(&table::render(
+            &["CONTAINER", "PORT", "PROCESS", "ON THE HOST"],
+            ports.iter().map(row).collect(),
+        ))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn row(port: &Port) -> Vec<String> {
+    let number = match port.pids.as_slice() {
+        [] => String::new(),
+        [pid] => format!(" ({pid})"),
+        [pid, ..] => format!(" ({pid}, …)"),
+    };
+    let address =
+        if port.address.contains(':') { format!("[{}]", port.address) } else { port.address.clone() };
+    let host = match port.state.as_str() {
+        "open" => format!("{address}:{}", port.port),
+        state => format!("{state}: {}", port.text),
+    };
+    vec![
+        port.container.clone(),
+        format!("{} {}", port.port, port.protocol),
+        format!("{}{number}", port.process),
+        host,
+    ]
+}

@@ -1,0 +1,149 @@
+//! `Ports`: what listens in containers, and whether the host has it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, LazyLock};
+
+use snug_core::grant::Network;
+use snug_core::name::{ContainerName, Uid};
+use snug_wire::ports::{Door, Opened, Protocol, Report, SOCKET};
+use zbus::Variant;
+
+use super::{container, target, unnamed};
+use crate::bus::call::{Answer, Call};
+use crate::container::lookup::{self, Found, missing};
+use crate::daemon::Daemon;
+use crate::error::Result;
+use crate::host::ports::{self, Holder};
+use crate::turns::Turns;
+
+type Row = HashMap<&'static str, Variant<'static>>;
+
+/// `Ports`, of one container or of all that run. Answers the ports, and a sentence for each container that has something to say.
+///
+/// # Errors
+/// Whatever the call is refused with.
+pub async fn call(daemon: &Arc<Daemon>, call: &Call) -> Answer {
+    let mut options = unnamed(call)?;
+    let uid = target(daemon, call, &mut options).await?;
+    let only = options.string("name")?.map(|name| container(&name)).transpose()?;
+    options.finish()?;
+    let config = daemon.config().await?;
+    let found = lookup::list_full(daemon.incus(), &config, Some(uid)).await?;
+    if let Some(name) = &only
+        && !found.iter().any(|found| found.name == *name)
+    {
+        return Err(missing(name).into());
+    }
+    let mut all = Vec::new();
+    let mut notices = Vec::new();
+    for found in found {
+        if only.as_ref().is_some_and(|name| found.name != *name) {
+            continue;
+        }
+        match look(daemon, &found).await? {
+            Ok((ports, incomplete)) => {
+                notices.extend(incomplete.map(|text| format!("'{}' {text}", found.name)));
+                all.push((found.name, ports));
+            }
+            // Of those that nobody has asked about, only what is wrong.
+            Err(Silence::Usual(text)) if only.is_some() => notices.push(format!("'{}' {text}", found.name)),
+            Err(Silence::Usual(_)) => {}
+            Err(Silence::Wrong(text)) => notices.push(format!("'{}' {text}", found.name)),
+        }
+    }
+    call.answer(&(rows(&all), notices))
+}
+
+/// Of each owner.
+static LOOKING: LazyLock<Turns<Uid>> = LazyLock::new(|| Turns::new(1));
+
+/// A port, and who has it open.
+type Port = (Door, BTreeSet<Holder>);
+
+/// Why there is no list.
+enum Silence {
+    /// It is meant so.
+    Usual(String),
+    /// It is not.
+    Wrong(String),
+}
+
+/// The ports, and what is missing.
+type Looked = std::result::Result<(Vec<Port>, Option<String>), Silence>;
+
+async fn look(daemon: &Daemon, found: &Found) -> Result<Looked> {
+    if !found.instance.status_code.is_running() {
+        return Ok(Err(Silence::Usual("does not run".to_owned())));
+    }
+    let usual = |text: &str| Ok(Err(Silence::Usual(text.to_owned())));
+    match found.spec()?.grants.network() {
+        Network::Host => return usual("has the host's network: its ports are the host's"),
+        Network::Nat => return usual("has network=nat: its ports are at its own address (`snug info`)"),
+        Network::None => return usual("has no network"),
+        // Without pasta, or trust, it has the bridge's interface.
+        Network::Mirror if found.instance.devices.contains_key("eth0") => {
+            return usual(
+                "has network=nat, since it is not trusted or pasta is missing: its ports are at its own address",
+            );
+        }
+        Network::Mirror => {}
+    }
+    let init = found.instance.state.as_ref().and_then(|state| state.init_pid());
+    let socket = daemon.paths().container_dir(found.owner.uid, &found.name).join(SOCKET);
+    // One forwarder that does not answer holds one thread, whoever asks.
+    let _turn = LOOKING.take(found.owner.uid).await;
+    let asked = tokio::task::spawn_blocking(move || {
+        let report = ports::report(&socket)?;
+        let Some(Report { doors, incomplete, .. }) = report else { return Ok(None) };
+        let inodes = doors.iter().flat_map(|door| &door.inodes).copied().collect();
+        let holders = init.map(|init| ports::holders(init, &inodes)).unwrap_or_default();
+        let with_holders = |door: Door| {
+            let held = door.inodes.iter().filter_map(|inode| holders.get(inode)).flatten().cloned().collect();
+            (door, held)
+        };
+        Ok::<_, std::io::Error>(Some((doors.into_iter().map(with_holders).collect(), incomplete)))
+    });
+    Ok(match asked.await? {
+        Ok(Some(looked)) => Ok(looked),
+        Ok(None) => Err(Silence::Wrong("has nobody who forwards its ports: snug restart".to_owned())),
+        Err(error) => Err(Silence::Wrong(format!("does not tell of its ports: {error}"))),
+    })
+}
+
+fn rows(all: &[(ContainerName, Vec<Port>)]) -> Vec<Row> {
+    // Who has it already: for the others, the name of the container.
+    let mut open: BTreeMap<(bool, u16), &ContainerName> = BTreeMap::new();
+    let key = |door: &Door| (door.protocol == Protocol::Tcp, door.address.port());
+    for (name, ports) in all {
+        for (door, _) in ports.iter().filter(|(door, _)| door.opened == Opened::Yes) {
+            open.entry(key(door)).or_insert(name);
+        }
+    }
+    let row = |name: &ContainerName, (door, holders): &Port| {
+        let (state, text) = match &door.opened {
+            Opened::Yes => ("open", String::new()),
+            Opened::Taken => match open.get(&key(door)).filter(|other| **other != name) {
+                Some(other) => ("taken", format!("'{other}' has it")),
+                None => ("taken", "a program of the host has it".to_owned()),
+            },
+            Opened::NotPermitted => (
+                "not-permitted",
+                "below net.ipv4.ip_unprivileged_port_start: not for users of the host".to_owned(),
+            ),
+            Opened::Failed(error) => ("failed", error.clone()),
+        };
+        let (pids, names): (Vec<u32>, BTreeSet<String>) =
+            holders.iter().map(|holder| (holder.pid, holder.name.clone())).unzip();
+        Row::from([
+            ("container", Variant::from(name.to_string())),
+            ("protocol", Variant::from(if door.protocol == Protocol::Tcp { "tcp" } else { "udp" })),
+            ("address", Variant::from(door.address.ip().to_string())),
+            ("port", Variant::from(door.address.port())),
+            ("state", Variant::from(state)),
+            ("text", Variant::from(text)),
+            ("pids", Variant::from(pids)),
+            ("process", Variant::from(names.into_iter().collect::<Vec<_>>().join(", "))),
+        ])
+    };
+    all.iter().flat_map(|(name, ports)| ports.iter().map(move |port| row(name, port))).collect()
+}
