@@ -55,7 +55,7 @@ fn a_new_users_first_command_makes_all_that_it_needs_and_prints_only_its_own_out
 fn the_first_use_makes_a_bridge_on_which_no_name_answers_for_another_user() {
     let bed = Bed::require();
     let user = TemporaryUser::new(&bed, "snug-bridge");
-    user.snug(["create", "net", "-i", NO_INIT]).run().unwrap().success();
+    user.snug(["create", "net", "-i", NO_INIT, "--grant", "network=nat"]).run().unwrap().success();
     let mode = bed.incus(["network", "get", "snugbr0", "dns.mode"]).ok().unwrap().text();
     assert_eq!(mode.trim(), "none");
     let device = ["config", "device", "get", "--project", &user.project(), "net", "eth0", "network"];
@@ -67,9 +67,9 @@ fn the_first_use_makes_a_bridge_on_which_no_name_answers_for_another_user() {
 fn a_bridge_that_the_administrator_named_is_made_as_well() {
     let bed = Bed::require();
     let user = TemporaryUser::new(&bed, "snug-named");
-    user.snug(["create", "old", "-i", NO_INIT]).run().unwrap().success();
+    user.snug(["create", "old", "-i", NO_INIT, "--grant", "network=nat"]).run().unwrap().success();
     let config = common::HostFile::snug_config(&bed, "bridge = \"snugtest0\"\n");
-    user.snug(["create", "net", "-i", NO_INIT]).run().unwrap().success();
+    user.snug(["create", "net", "-i", NO_INIT, "--grant", "network=nat"]).run().unwrap().success();
     // One that was made before keeps its own, and with it its address.
     let bridge_of = |name: &str| {
         let device = ["config", "device", "get", "--project", &user.project(), name, "eth0", "network"];

@@ -270,7 +270,7 @@ fn a_guest_that_has_no_network_at_all_has_its_loopback_and_knows_itself() {
 
 #[test]
 fn time_zone_and_resolver_are_the_hosts() {
-    let _bed = Bed::require();
+    let bed = Bed::require();
     let zone = fs::canonicalize("/etc/localtime").unwrap();
     let zone = zone.to_string_lossy().split("zoneinfo/").nth(1).unwrap().to_owned();
     let resolv = fs::read_to_string("/etc/resolv.conf").unwrap();
@@ -285,6 +285,15 @@ fn time_zone_and_resolver_are_the_hosts() {
             let theirs = guest(container, "readlink -f /etc/localtime");
             assert!(theirs.ends_with(&zone), "{image}: {theirs}, not {zone}");
         }
+        // The forwarder, which asks the host's.
+        assert_eq!(
+            guest(container, "grep ^nameserver /etc/resolv.conf"),
+            "nameserver 169.254.0.53",
+            "{image}"
+        );
+    }
+    for (image, name) in [(NO_INIT, "resolver"), (DEBIAN_13, "resolver13")] {
+        let container = &fresh_with(&bed, "tester", name, image, &["--grant", "network=nat"]);
         let theirs = guest(container, "cat /etc/resolv.conf");
         for server in &servers {
             assert!(theirs.contains(server), "{image}: no {server} in\n{theirs}");
@@ -415,7 +424,7 @@ fn without_an_init_the_agent_stays_process_1_reaps_and_stops_cleanly() {
 #[test]
 fn a_guest_without_a_dhcp_client_has_its_address_and_its_route() {
     let bed = Bed::require();
-    let container = shared("tester", NO_INIT);
+    let container = &fresh_with(&bed, "tester", "addressed", NO_INIT, &["--grant", "network=nat"]);
     let info =
         common::json(&bed.snug("tester").args(["info", container.name(), "--json"]).run().unwrap().success());
     let address = info["container"]["addresses"][0].as_str().unwrap().to_owned();

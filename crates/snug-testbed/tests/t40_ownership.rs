@@ -18,6 +18,9 @@ use snug_testbed::stack::users::Account;
 use snug_testbed::tool::Tool;
 use snug_testbed::{Bed, Container, UserCommand};
 
+/// Of these containers the bridge is what is tested.
+const NAT: [&str; 2] = ["--grant", "network=nat"];
+
 /// `snug` as whoever has this account.
 fn snug_of(account: Account) -> UserCommand {
     UserCommand::for_account(account, vec!["/usr/bin/snug".into()])
@@ -210,8 +213,8 @@ print("done")
 #[test]
 fn two_users_may_each_have_a_container_of_the_same_name() {
     let bed = Bed::require();
-    let mine = fresh(&bed, "tester", "own-same", NO_INIT);
-    let theirs = fresh(&bed, "second", "own-same", NO_INIT);
+    let mine = fresh_with(&bed, "tester", "own-same", NO_INIT, &NAT);
+    let theirs = fresh_with(&bed, "second", "own-same", NO_INIT, &NAT);
     for dev in [&mine, &theirs] {
         let who = answer(dev.run(["sh", "-c", "echo $(id -un) $(hostname)"]));
         assert_eq!(who, format!("{} own-same", dev.user()));
@@ -225,8 +228,8 @@ fn two_users_may_each_have_a_container_of_the_same_name() {
 #[test]
 fn one_guest_is_not_found_by_another_under_its_name() {
     let bed = Bed::require();
-    let mine = fresh(&bed, "tester", "own-asks", NO_INIT);
-    let _theirs = fresh(&bed, "second", "own-asked", NO_INIT);
+    let mine = fresh_with(&bed, "tester", "own-asks", NO_INIT, &NAT);
+    let _theirs = fresh_with(&bed, "second", "own-asked", NO_INIT, &NAT);
     let gateway = bed.incus(["network", "get", "snugbr0", "ipv4.address"]).ok().unwrap().text();
     let server = gateway.trim().split('/').next().unwrap().to_owned();
     for name in ["own-asked", "own-asked.incus"] {
@@ -238,8 +241,8 @@ fn one_guest_is_not_found_by_another_under_its_name() {
 #[test]
 fn one_guest_does_not_reach_another_users_on_their_bridge() {
     let bed = Bed::require();
-    let mine = fresh(&bed, "tester", "own-caller", NO_INIT);
-    let theirs = fresh(&bed, "second", "own-called", NO_INIT);
+    let mine = fresh_with(&bed, "tester", "own-caller", NO_INIT, &NAT);
+    let theirs = fresh_with(&bed, "second", "own-called", NO_INIT, &NAT);
     let address = listed(&bed, "second", "own-called").unwrap()["addresses"][0].as_str().unwrap().to_owned();
     theirs
         .run(["sh", "-c", "setsid nc -l -p 7777 </etc/hostname >/dev/null 2>&1 & sleep 1"])
@@ -255,8 +258,8 @@ fn one_guest_does_not_reach_another_users_on_their_bridge() {
 #[test]
 fn a_guest_takes_no_other_ones_place_on_the_bridge() {
     let bed = Bed::require();
-    let mine = fresh(&bed, "tester", "own-robber", DEBIAN_13);
-    let theirs = fresh(&bed, "second", "own-robbed", NO_INIT);
+    let mine = fresh_with(&bed, "tester", "own-robber", DEBIAN_13, &NAT);
+    let theirs = fresh_with(&bed, "second", "own-robbed", NO_INIT, &NAT);
     let address = listed(&bed, "second", "own-robbed").unwrap()["addresses"][0].as_str().unwrap().to_owned();
     let gateway = bed.incus(["network", "get", "snugbr0", "ipv4.address"]).ok().unwrap().text();
     let gateway = gateway.trim().split('/').next().unwrap().to_owned();

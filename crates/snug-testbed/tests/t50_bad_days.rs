@@ -78,7 +78,7 @@ fn a_daemon_killed_while_it_makes_what_all_share_does_not_trip_the_next() {
         refused(bed.snug("tester").args(create), 1, &["snug-test-missing", "hint: "]);
     }
     for place in ["ensure-network", "ensure-network:after"] {
-        let _config = HostFile::snug_config(&bed, "bridge = \"snugtest1\"\n");
+        let _config = HostFile::snug_config(&bed, "bridge = \"snugtest1\"\npasta = \"\"\n");
         let _bridge = Finally(|| drop(bed.incus(["network", "delete", "snugtest1"]).run()));
         let _first = Doomed::new(&bed, "tester", "bad-shared");
         dies_at(&bed, place, bed.snug("tester").args(create));

@@ -18,6 +18,8 @@ pub const IMAGE: &str = "local:debian/13";
 pub const USER: &str = "tester";
 /// The container's name.
 pub const NAME: &str = "bench";
+/// Where there is one, the plain container is on it: most have a network.
+const BRIDGE: &str = "snugbr0";
 const PLAIN: &str = "snug-bench-reference";
 
 /// Both containers; gone when dropped.
@@ -30,7 +32,7 @@ pub struct Guest<'a> {
     /// Snug's container.
     pub snug: Container<'a>,
     pool: String,
-    network: Option<String>,
+    network: Option<&'static str>,
 }
 
 impl<'a> Guest<'a> {
@@ -45,7 +47,9 @@ impl<'a> Guest<'a> {
         let devices = instance["expanded_devices"].as_object().cloned().unwrap_or_default();
         let find = |key: &str| devices.values().find_map(|device| device[key].as_str()).map(str::to_owned);
         let pool = find("pool").ok_or_else(|| Error::Unfit(format!("{NAME} has no root disk in a pool")))?;
-        Ok(Guest { bed, account: bed.account(USER), snug, pool, network: find("network") })
+        // The container itself has none: its network is the host's.
+        let bridge = bed.incus(["network", "get", BRIDGE, "ipv4.address"]).succeeds();
+        Ok(Guest { bed, account: bed.account(USER), snug, pool, network: bridge.then_some(BRIDGE) })
     }
 
     /// The first process of the running container, as the host numbers it.
@@ -69,7 +73,7 @@ impl<'a> Guest<'a> {
     /// A plain container of Incus'; `incus init` alone.
     pub fn init_plain(&self) -> Result<Plain> {
         let mut args = vec!["init", IMAGE, PLAIN, "--storage", &self.pool];
-        if let Some(network) = &self.network {
+        if let Some(network) = self.network {
             args.extend(["--network", network]);
         }
         let started = Instant::now();

@@ -30,6 +30,8 @@ pub fn measure(guest: &Guest<'_>, _: Effort) -> Result<Vec<Row>> {
     let name = format!("agent's wake-ups in {} idle seconds", QUIET.as_secs());
     rows.push(Row::alone(&name, "", f64::from(woken), Budget::AtMost(0.0)));
 
+    rows.extend(network(guest)?);
+
     // A call brings the daemon up; nothing else does.
     guest.bed.snug(USER).args(["list", "--json"]).run()?.ok()?;
     let daemon = guest.bed.snugd().ok_or_else(|| Error::Unfit("snugd does not run after a call".into()))?;
@@ -51,6 +53,47 @@ pub fn measure(guest: &Guest<'_>, _: Effort) -> Result<Vec<Row>> {
         limit,
     ));
     Ok(rows)
+}
+
+/// What keeps the container's network on the host: Snug's own, and pasta.
+fn network(guest: &Guest<'_>) -> Result<Vec<Row>> {
+    let directory = guest.bed.run_dir(USER, super::guest::NAME).display().to_string();
+    let init = guest.init()?;
+    let users = |pid: i32| std::fs::read_link(format!("/proc/{pid}/ns/user")).ok();
+    let (mut hooks, mut pasta) = (Vec::new(), Vec::new());
+    for process in process::all() {
+        let line = process.command_line();
+        if line.contains("snug-hook") && line.split_whitespace().any(|word| word == directory) {
+            hooks.push(process);
+        } else if line.contains("--config-net") && users(process.pid) == users(init) {
+            pasta.push(process);
+        }
+    }
+    if hooks.len() != 2 || pasta.len() != 1 {
+        let text = format!("{} processes of snug-hook and {} of pasta", hooks.len(), pasta.len());
+        return Err(Error::Unfit(text));
+    }
+    let sum = |all: &[Process]| all.iter().filter_map(|process| resident(*process)).sum::<f64>();
+    let before = (wake_ups(&hooks)?, wake_ups(&pasta)?);
+    thread::sleep(QUIET);
+    let woken = (wake_ups(&hooks)?.saturating_sub(before.0), wake_ups(&pasta)?.saturating_sub(before.1));
+    let seconds = QUIET.as_secs();
+    Ok(vec![
+        Row::alone("snug-hook of an idle container, 2 processes, resident", "MiB", sum(&hooks), Budget::None),
+        Row::alone(
+            &format!("snug-hook's wake-ups in {seconds} idle seconds"),
+            "",
+            f64::from(woken.0),
+            Budget::AtMost(0.0),
+        ),
+        Row::alone("pasta of an idle container, resident", "MiB", sum(&pasta), Budget::None),
+        Row::alone(
+            &format!("pasta's wake-ups in {seconds} idle seconds"),
+            "",
+            f64::from(woken.1),
+            Budget::None,
+        ),
+    ])
 }
 
 /// The server and its spare session; the session of the command that ran last must have ended.

@@ -2,6 +2,7 @@
 
 mod guest;
 mod memory;
+mod network;
 mod report;
 mod start;
 mod throughput;
@@ -20,12 +21,13 @@ use report::Row;
 /// A family of rows: its name and what measures it.
 type Family = (&'static str, fn(&Guest<'_>, Effort) -> Result<Vec<Row>>);
 
-const FAMILIES: [Family; 8] = [
+const FAMILIES: [Family; 9] = [
     ("run", warm::run),
     ("clients", warm::side_by_side),
     ("pipes", throughput::pipes),
     ("terminal", throughput::terminal),
     ("memory", memory::measure),
+    ("network", network::measure),
     ("start", start::stopped),
     ("create", start::create),
     ("stop", start::stop),

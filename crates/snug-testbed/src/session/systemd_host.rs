@@ -65,6 +65,9 @@ impl<'a> SystemdHost<'a> {
                 .args([format!("source={source}"), format!("path={path}")])
                 .ok()?;
         }
+        // Where no udev runs, the machine's own is root's alone; as systemd has it, everybody may open it.
+        bed.incus(["config", "device", "add", NAME, "tun", "unix-char", "path=/dev/net/tun", "mode=0666"])
+            .ok()?;
         bed.incus(["start", NAME]).ok()?;
         host.wait_booted()?;
         host.root(&format!(
