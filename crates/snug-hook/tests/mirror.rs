@@ -350,6 +350,25 @@ fn datagrams_go_both_ways_and_come_back_from_where_they_were_sent_to() {
 }
 
 #[test]
+fn an_answer_comes_from_the_address_that_was_asked() {
+    let bed = Bed::started();
+    for (bound, asked) in [
+        ("0.0.0.0:7010", &["127.0.0.2", "203.0.113.7", "203.0.113.8"][..]),
+        ("[::]:7011", &["127.0.0.2", "203.0.113.8", "::1"]),
+    ] {
+        let bound: SocketAddr = bound.parse().unwrap();
+        run("ip address replace 203.0.113.8/24 dev up0");
+        echo(bed.inside(move || UdpSocket::bind(bound).unwrap()));
+        for ip in asked {
+            let to = at(ip.parse::<IpAddr>().unwrap(), bound.port());
+            let any = if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+            let client = UdpSocket::bind(any).unwrap();
+            assert_eq!(talk(&client, to, "x"), ("x".to_owned(), to));
+        }
+    }
+}
+
+#[test]
 fn names_are_asked_of_the_hosts_server_of_that_moment() {
     let bed = Bed::new();
     let file = bed.directory.path().join("resolv.conf");

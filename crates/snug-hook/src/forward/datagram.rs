@@ -3,22 +3,24 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
 /// The longest datagram.
 pub const LONGEST: usize = 65535;
 
-/// Has [`receive`] know where a datagram was sent to.
+/// Has [`receive`] know where a datagram was sent to. An IPv6 socket may take IPv4, too, which has an option of its own.
 ///
 /// # Errors
 /// What the kernel says.
 pub fn tell_destination(socket: &Socket, is_v6: bool) -> io::Result<()> {
-    let (level, option) = match is_v6 {
-        true => (libc::IPPROTO_IPV6, libc::IPV6_RECVORIGDSTADDR),
-        false => (libc::IPPROTO_IP, libc::IP_RECVORIGDSTADDR),
-    };
+    set(socket, libc::IPPROTO_IP, libc::IP_RECVORIGDSTADDR)?;
+    if is_v6 { set(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVORIGDSTADDR) } else { Ok(()) }
+}
+
+/// Switches an option on.
+fn set(socket: &Socket, level: libc::c_int, option: libc::c_int) -> io::Result<()> {
     let on: libc::c_int = 1;
     // SAFETY: the pointer and the length are those of one live integer.
     let status = unsafe {
@@ -44,27 +46,21 @@ pub struct Received {
     pub to: SocketAddr,
 }
 
+/// Room for one control message with an address, aligned as the kernel wants it.
+#[repr(C, align(8))]
+struct Control([u8; 64]);
+
 /// Takes one datagram; does not wait.
 ///
 /// # Errors
 /// What the kernel says, that there is none among it.
 pub fn receive(socket: &impl AsRawFd, buffer: &mut [u8]) -> io::Result<Received> {
-    /// Room for one control message with an address, aligned as the kernel wants it.
-    #[repr(C, align(8))]
-    struct Control([u8; 64]);
     let mut control = Control([0; 64]);
     let mut data = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
     let mut length = 0;
     let mut receive = |name: *mut libc::sockaddr_storage, name_length: *mut libc::socklen_t| {
-        // SAFETY: all zeroes are a valid message.
-        let mut message: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
-        message.msg_name = name.cast();
         // SAFETY: the caller's length.
-        message.msg_namelen = unsafe { *name_length };
-        message.msg_iov = &raw mut data;
-        message.msg_iovlen = 1;
-        message.msg_control = control.0.as_mut_ptr().cast();
-        message.msg_controllen = control.0.len();
+        let mut message = message(name.cast(), unsafe { *name_length }, &raw mut data, &mut control);
         // SAFETY: all pointers are to live buffers of the lengths beside them.
         let status = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, 0) };
         length = usize::try_from(status).map_err(|_| io::Error::last_os_error())?;
@@ -77,6 +73,75 @@ pub fn receive(socket: &impl AsRawFd, buffer: &mut [u8]) -> io::Result<Received>
     let from = from.as_socket();
     let (Some(from), Some(to)) = (from, to) else { return Err(io::ErrorKind::InvalidData.into()) };
     Ok(Received { length, from, to })
+}
+
+fn message(
+    name: *mut libc::c_void,
+    name_length: libc::socklen_t,
+    data: *mut libc::iovec,
+    control: &mut Control,
+) -> libc::msghdr {
+    // SAFETY: all zeroes are a valid message.
+    let mut message: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
+    message.msg_name = name;
+    message.msg_namelen = name_length;
+    message.msg_iov = data;
+    message.msg_iovlen = 1;
+    message.msg_control = control.0.as_mut_ptr().cast();
+    message.msg_controllen = control.0.len();
+    message
+}
+
+/// Sends `data` from an address that this machine has: whoever has asked that one takes an answer of no other. One that cannot be the
+/// sender (of a group) is left to the kernel.
+///
+/// # Errors
+/// What the kernel says.
+pub fn send_from(socket: &impl AsFd, data: &[u8], from: IpAddr, to: SocketAddr) -> io::Result<usize> {
+    let sent = send_with_source(socket, data, from.to_canonical(), to);
+    sent.or_else(|_| SockRef::from(socket).send_to(data, &to.into()))
+}
+
+fn send_with_source(socket: &impl AsFd, data: &[u8], from: IpAddr, to: SocketAddr) -> io::Result<usize> {
+    let to = SockAddr::from(to);
+    let mut control = Control([0; 64]);
+    let mut data = libc::iovec { iov_base: data.as_ptr().cast_mut().cast(), iov_len: data.len() };
+    let name = to.as_ptr().cast_mut().cast();
+    let mut message = message(name, to.len(), &raw mut data, &mut control);
+    match from {
+        IpAddr::V4(ip) => {
+            let source = libc::in_addr { s_addr: u32::from(ip).to_be() };
+            let info = libc::in_pktinfo {
+                ipi_ifindex: 0,
+                ipi_spec_dst: source,
+                ipi_addr: libc::in_addr { s_addr: 0 },
+            };
+            put(&mut message, libc::IPPROTO_IP, libc::IP_PKTINFO, info);
+        }
+        IpAddr::V6(ip) => {
+            let info =
+                libc::in6_pktinfo { ipi6_addr: libc::in6_addr { s6_addr: ip.octets() }, ipi6_ifindex: 0 };
+            put(&mut message, libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, info);
+        }
+    }
+    // SAFETY: all pointers are to live buffers of the lengths beside them, which the kernel only reads.
+    let status = unsafe { libc::sendmsg(socket.as_fd().as_raw_fd(), &raw const message, libc::MSG_DONTWAIT) };
+    usize::try_from(status).map_err(|_| io::Error::last_os_error())
+}
+
+/// Makes `value` the one control message.
+fn put<T>(message: &mut libc::msghdr, level: libc::c_int, kind: libc::c_int, value: T) {
+    let size = size_of::<T>() as libc::c_uint;
+    // SAFETY: computes a length.
+    message.msg_controllen = unsafe { libc::CMSG_SPACE(size) } as usize;
+    // SAFETY: the control buffer has room for each of these values (`Control`), and is aligned for a header.
+    unsafe {
+        let header = libc::CMSG_FIRSTHDR(message);
+        (*header).cmsg_level = level;
+        (*header).cmsg_type = kind;
+        (*header).cmsg_len = libc::CMSG_LEN(size) as usize;
+        libc::CMSG_DATA(header).cast::<T>().write_unaligned(value);
+    }
 }
 
 fn destination(message: &libc::msghdr) -> Option<SocketAddr> {

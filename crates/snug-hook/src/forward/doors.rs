@@ -3,18 +3,21 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use snug_wire::ports::{self, Opened};
-use socket2::{Domain, SockRef, Socket, Type};
+use socket2::{Domain, Socket, Type};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
 use super::conversation::Conversations;
-use super::datagram::LONGEST;
-use super::{inode, stream};
+use super::datagram::{self, LONGEST};
+use super::{inode, register, stream};
 use crate::namespace::Namespace;
 use crate::plan::Door;
 use crate::sockets::Protocol;
@@ -114,10 +117,11 @@ fn open(door: Door, guest: &Namespace) -> io::Result<Open> {
             if door.address.is_ipv6() {
                 socket.set_only_v6(door.only_v6)?;
             }
+            datagram::tell_destination(&socket, door.address.is_ipv6())?;
             socket.bind(&door.address.into())?;
             socket.set_nonblocking(true)?;
             let inode = inode(&socket)?;
-            (inode, tokio::task::spawn_local(datagrams(UdpSocket::from_std(socket.into())?, door, guest)))
+            (inode, tokio::task::spawn_local(datagrams(register(socket.into())?, door, guest)))
         }
     };
     Ok(Open { inode, task: task.abort_handle() })
@@ -163,18 +167,20 @@ async fn streams(listener: TcpListener, door: Door, guest: Namespace) {
     }
 }
 
-async fn datagrams(socket: UdpSocket, door: Door, guest: Namespace) {
+async fn datagrams(socket: AsyncFd<OwnedFd>, door: Door, guest: Namespace) {
     let socket = Rc::new(socket);
     let mut conversations = Conversations::default();
     let mut buffer = vec![0; LONGEST];
     loop {
+        let receive = |socket: &OwnedFd| datagram::receive(socket, &mut buffer);
         // An error of one datagram (a port that was unreachable) is not the next one's.
-        let Ok((length, from)) = socket.recv_from(&mut buffer).await else { continue };
+        let Ok(received) = socket.async_io(Interest::READABLE, receive).await else { continue };
+        let datagram::Received { from, to, length } = received;
         let open = || UdpSocket::from_std(guest.datagram(target(door, from, &guest)?)?.into());
         let back = Rc::clone(&socket);
-        conversations.say(&from, &buffer[..length], open, move |answer| {
+        conversations.say(&(from, to), &buffer[..length], open, move |answer| {
             // A datagram that cannot be sent is lost.
-            let _ = SockRef::from(&*back).send_to(answer, &from.into());
+            let _ = datagram::send_from(back.get_ref(), answer, to.ip(), from);
         });
     }
 }
