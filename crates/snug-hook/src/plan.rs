@@ -29,6 +29,7 @@ pub struct Plan {
 /// UDP ports that speak of one link or one machine: DHCP and its sixth version, time, service discovery, multicast names. A second
 /// one on the host would answer for the wrong machine.
 const OF_ONE_MACHINE: [u16; 9] = [67, 68, 123, 546, 547, 1900, 3702, 5353, LLMNR];
+const DNS: u16 = 53;
 /// Multicast names, whose long answers come by TCP (RFC 4795).
 const LLMNR: u16 = 5355;
 
@@ -70,6 +71,10 @@ fn door(listener: &Listener) -> Option<Door> {
     let ip = listener.address.ip().to_canonical();
     let address = SocketAddr::new(ip, listener.address.port());
     let only_v6 = listener.only_v6 && ip.is_ipv6();
+    if ip.is_loopback() && address.port() == DNS {
+        // A resolver of the guest's own, as systemd-resolved is.
+        return None;
+    }
     (ip.is_loopback() || ip.is_unspecified()).then_some(Door {
         protocol: listener.protocol,
         address,
@@ -138,6 +143,8 @@ mod tests {
             ("tcp [::ffff:127.0.0.1]:8000", &["Tcp 127.0.0.1:8000 false"]),
             ("tcp [::ffff:0.0.0.0]:8000", &["Tcp 0.0.0.0:8000 false"]),
             ("tcp 0.0.0.0:5355", &[]),
+            ("udp 127.0.0.53:53", &[]),
+            ("udp 0.0.0.0:53", &["Udp 0.0.0.0:53 false"]),
             ("tcp 172.17.0.1:53", &[]),
             ("udp 0.0.0.0:5353", &[]),
             ("udp 0.0.0.0:40000", &[]),

@@ -107,7 +107,12 @@ fn a_server_in_the_container_is_on_the_hosts_loopback_and_one_of_the_host_on_the
     assert_eq!(listed["process"], "busybox", "{listed}");
     assert_ne!(listed["pids"].as_array().unwrap().len(), 0, "{listed}");
     let shown = answer(bed.snug("tester").args(["ports"]));
-    assert!(shown.lines().any(|line| line.contains("mirrored") && line.contains("7101 tcp")), "{shown}");
+    assert!(
+        shown.lines().any(|line| line.contains("mirrored")
+            && line.contains("tcp [::]:7101")
+            && line.ends_with("open")),
+        "{shown}"
+    );
 
     host_serves(7102);
     let ask = ["sh", "-c", "nc -w 5 127.0.0.1 7102 </dev/null"];

@@ -48,7 +48,7 @@ pub fn execute(context: &Context, args: PortsArgs) -> Result<ExitCode, CommandEr
         }
     } else {
         context.printer.answer(&table::render(
-            &["CONTAINER", "PORT", "PROCESS", "ON THE HOST"],
+            &["CONTAINER", "LISTENS", "PROCESS", "ON THE HOST"],
             ports.iter().map(row).collect(),
         ))?;
     }
@@ -64,12 +64,12 @@ fn row(port: &Port) -> Vec<String> {
     let address =
         if port.address.contains(':') { format!("[{}]", port.address) } else { port.address.clone() };
     let host = match port.state.as_str() {
-        "open" => format!("{address}:{}", port.port),
+        "open" => "open".to_owned(),
         state => format!("{state}: {}", port.text),
     };
     vec![
         port.container.clone(),
-        format!("{} {}", port.port, port.protocol),
+        format!("{} {address}:{}", port.protocol, port.port),
         format!("{}{number}", port.process),
         host,
     ]
