@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
-use super::code::{Code, Helper, Register, Size};
+use super::code::{Code, Helper, Label, Register, Size};
 use super::{Kind, MapKind, attach, create_map, load, update};
 
 /// What is led where: the index of its socket, and the bit of its flag.
@@ -119,6 +119,20 @@ impl Drop for Steering {
     }
 }
 
+/// `R0 = &flags[port]`, where the port is in the context (R6) at `offset`; to `without` if there are no flags, which cannot be. Uses
+/// R1, R2 and the stack's last four bytes.
+pub(super) fn flags_of_port(code: &mut Code, flags: i32, offset: i16, without: Label) {
+    use Register::{R0, R1, R2, R6, R10};
+    code.store_value(Size::Word, R10, -4, 0);
+    code.set_map(R1, flags);
+    code.set_stack(R2, -4);
+    code.call(Helper::MapLookup);
+    code.jump_if_null(R0, without);
+    code.load(Size::Word, R1, R6, offset);
+    code.and_value(R1, 0xffff);
+    code.add(R0, R1);
+}
+
 /// The program. Ends with `SK_PASS` always: what is not assigned is looked up as ever.
 fn steer(flags: i32, sockets: i32, resolver: Ipv4Addr) -> Vec<u64> {
     use Register::{R0, R1, R2, R3, R6, R7, R10};
@@ -156,14 +170,7 @@ fn steer(flags: i32, sockets: i32, resolver: Ipv4Addr) -> Vec<u64> {
     code.here(loopback);
     code.load(Size::Word, R2, R6, context::INTERFACE);
     code.jump_unless(R2, LOOPBACK, pass);
-    code.store_value(Size::Word, R10, -4, 0);
-    code.set_map(R1, flags);
-    code.set_stack(R2, -4);
-    code.call(Helper::MapLookup);
-    code.jump_if_null(R0, pass);
-    code.load(Size::Word, R1, R6, context::LOCAL_PORT);
-    code.and_value(R1, 0xffff);
-    code.add(R0, R1);
+    flags_of_port(&mut code, flags, context::LOCAL_PORT, pass);
     code.load(Size::Byte, R2, R0, 0);
     code.set_value(R1, 1);
     code.shift_left(R1, R7);

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
 use super::code::{Code, Helper, Label, Register, Size};
-use super::steer::Steering;
+use super::steer::{Steering, flags_of_port};
 use super::{Kind, MapKind, attach, attach_to_tracepoint, create_map, load, update};
 
 /// UDP sockets that were bound, whose end is told; of more, the oldest is forgotten.
@@ -147,14 +147,7 @@ fn socket_bound(ring: i32, bound: i32, flags: Option<(u64, i32)>) -> Vec<u64> {
         code.call(Helper::NamespaceCookie);
         code.set_wide(R2, guest);
         code.jump_unless_same(R0, R2, tell_it);
-        code.store_value(Size::Word, R10, -4, 0);
-        code.set_map(R1, map);
-        code.set_stack(R2, -4);
-        code.call(Helper::MapLookup);
-        code.jump_if_null(R0, tell_it);
-        code.load(Size::Word, R1, R6, socket::PORT);
-        code.and_value(R1, 0xffff);
-        code.add(R0, R1);
+        flags_of_port(&mut code, map, socket::PORT, tell_it);
         code.store_value(Size::Byte, R0, 0, 0);
     }
     code.here(tell_it);
