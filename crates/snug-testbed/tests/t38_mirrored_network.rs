@@ -147,6 +147,8 @@ fn a_port_that_two_containers_want_is_the_firsts_and_told_of_the_second() {
     eventually("the port", || on_host(&bed, 7121).out().trim() == "first");
     let _second = Service::start(&second, "second", &serve(7121, "second"));
     eventually("the report", || port_of(&bed, &second, 7121).is_some());
+    let of_one = port_of(&bed, &second, 7121).unwrap();
+    assert_eq!(of_one["text"], "'first' has it", "{of_one}");
     let of_all = ports(&bed, &[]);
     let told = of_all.iter().find(|it| it["container"] == "second" && it["port"] == 7121).unwrap();
     assert_eq!((&told["state"], &told["text"]), (&"taken".into(), &"'first' has it".into()), "{told}");
@@ -165,6 +167,11 @@ fn the_way_out_and_names_are_the_hosts() {
         shown.contains(&format!("inet {}/", own_address())) && shown.contains("default via")
     });
     assert_eq!(answer(guest.run(["grep", "^nameserver", "/etc/resolv.conf"])), "nameserver 169.254.0.53");
+    // IPv6 as the host has it, which a guest's networkd would drop.
+    let v6 = "ip -6 -o addr show scope global; ip -6 route show default";
+    let on_host = answer(bed.shell("tester", "ip -6 route show default"));
+    let in_guest = answer(guest.run(["sh", "-c", v6]));
+    assert_eq!(on_host.contains("via"), in_guest.contains("inet6") && in_guest.contains("via"), "{in_guest}");
     // The names and the servers that packages come from.
     guest.snug(["run", "-w", "/", "--", "sudo", "apt-get", "update", "-qq"]).run().unwrap().success();
     // Whoever is in the guest may ask whether a machine is there.

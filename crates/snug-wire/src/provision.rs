@@ -26,6 +26,9 @@ pub struct Provision {
     /// Addresses for `eth0`; `None` leaves the interfaces alone.
     #[serde(default)]
     pub network: Option<Network>,
+    /// The guest's network is its host's: what sets the addresses is outside, and it has them before its init.
+    #[serde(default)]
+    pub mirrored: bool,
     /// Directories of the host that the guest has in the place of its own.
     #[serde(default)]
     pub places: Vec<Place>,

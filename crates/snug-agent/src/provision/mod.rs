@@ -69,6 +69,7 @@ fn steps(guest: &Guest, places: &Places, provision: &Provision, init: Kind) -> V
         ("home", home::make(guest, provision)),
         ("reserve", reserve::keep(guest, provision)),
         ("runtime directory", owner::make_runtime_directory(guest, provision)),
+        ("mirrored network", systemd::keep_mirrored_network(guest, provision, init)),
         ("session", session::make_links(guest, provision)),
         ("gpg-agent", session::find_gpg_agent(guest, provision, init)),
     ]);
@@ -135,6 +136,7 @@ pub(crate) mod tests {
             trusted: true,
             hangup_grace: 2000,
             reserve: false,
+            mirrored: false,
         }
     }
 }

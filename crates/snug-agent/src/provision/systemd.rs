@@ -38,6 +38,23 @@ pub fn write_ready_units(guest: &Guest, places: &Places) -> io::Result<()> {
     Ok(())
 }
 
+/// Where [`keep_mirrored_network`] writes; numbered before what a distribution or a person has for all interfaces.
+const NETWORK: &str = "/run/systemd/network/05-snug-mirror.network";
+/// Of a tap interface (systemd.network(5); `Kind=` since 251): pasta's.
+const KEEP: &str = "[Match]\nKind=tun\nType=ether\n\n\
+                    [Network]\nDHCP=no\nIPv6AcceptRA=no\nLinkLocalAddressing=ipv6\nKeepConfiguration=yes\n";
+
+/// Has systemd-networkd keep the addresses and routes of a mirrored network, which it would replace by what it is told by DHCP, and IPv6
+/// by nothing.
+pub fn keep_mirrored_network(guest: &Guest, provision: &Provision, init: Kind) -> io::Result<()> {
+    if init != Kind::Systemd || !provision.mirrored {
+        return Ok(());
+    }
+    let file = guest.path(NETWORK);
+    fs::create_dir_all(file.parent().unwrap_or(Path::new("/")))?;
+    replace(&file, KEEP.as_bytes(), 0o644)
+}
+
 /// Lets the owner's user manager run from the start, so that `systemctl --user` works without a login.
 pub fn let_owner_linger(guest: &Guest, provision: &Provision, init: Kind) -> io::Result<()> {
     if init != Kind::Systemd {
@@ -75,6 +92,18 @@ fn escaped(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn networkd_keeps_a_mirrored_network_and_no_other() {
+        let (_directory, guest) = crate::provision::tests::guest(&[]);
+        let mirrored = Provision { mirrored: true, ..crate::provision::tests::provision() };
+        let file = guest.path(NETWORK);
+        keep_mirrored_network(&guest, &crate::provision::tests::provision(), Kind::Systemd).unwrap();
+        keep_mirrored_network(&guest, &mirrored, Kind::Other).unwrap();
+        assert!(!file.exists());
+        keep_mirrored_network(&guest, &mirrored, Kind::Systemd).unwrap();
+        assert!(fs::read_to_string(file).unwrap().contains("KeepConfiguration=yes"));
+    }
 
     #[test]
     fn the_units_are_pulled_in_by_early_boot() {

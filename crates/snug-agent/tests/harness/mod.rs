@@ -78,6 +78,7 @@ impl Agent {
             trusted: options.trusted,
             hangup_grace: options.grace,
             reserve: false,
+            mirrored: false,
         };
         let text = serde_json::to_vec(&provision).unwrap();
         fs::write(directory.path().join("run/provision.json"), text).unwrap();

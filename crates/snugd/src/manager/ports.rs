@@ -37,21 +37,22 @@ pub async fn call(daemon: &Arc<Daemon>, call: &Call) -> Answer {
     let mut all = Vec::new();
     let mut notices = Vec::new();
     for found in found {
-        if only.as_ref().is_some_and(|name| found.name != *name) {
-            continue;
-        }
+        // All are looked at: who has a port may be another one than the one that was asked about.
+        let is_asked = only.as_ref().is_none_or(|name| found.name == *name);
         match look(daemon, &found).await? {
             Ok((ports, incomplete)) => {
+                let incomplete = incomplete.filter(|_| is_asked);
                 notices.extend(incomplete.map(|text| format!("'{}' {text}", found.name)));
                 all.push((found.name, ports));
             }
             // Of those that nobody has asked about, only what is wrong.
+            Err(_) if !is_asked => {}
             Err(Silence::Usual(text)) if only.is_some() => notices.push(format!("'{}' {text}", found.name)),
             Err(Silence::Usual(_)) => {}
             Err(Silence::Wrong(text)) => notices.push(format!("'{}' {text}", found.name)),
         }
     }
-    call.answer(&(rows(&all), notices))
+    call.answer(&(rows(&all, only.as_ref()), notices))
 }
 
 /// Of each owner.
@@ -110,7 +111,8 @@ async fn look(daemon: &Daemon, found: &Found) -> Result<Looked> {
     })
 }
 
-fn rows(all: &[(ContainerName, Vec<Port>)]) -> Vec<Row> {
+/// Of `only`, or of all.
+fn rows(all: &[(ContainerName, Vec<Port>)], only: Option<&ContainerName>) -> Vec<Row> {
     // Who has it already: for the others, the name of the container.
     let mut open: BTreeMap<(bool, u16), &ContainerName> = BTreeMap::new();
     let key = |door: &Door| (door.protocol == Protocol::Tcp, door.address.port());
@@ -145,5 +147,6 @@ fn rows(all: &[(ContainerName, Vec<Port>)]) -> Vec<Row> {
             ("process", Variant::from(names.into_iter().collect::<Vec<_>>().join(", "))),
         ])
     };
-    all.iter().flat_map(|(name, ports)| ports.iter().map(move |port| row(name, port))).collect()
+    let asked = all.iter().filter(|(name, _)| only.is_none_or(|only| name == only));
+    asked.flat_map(|(name, ports)| ports.iter().map(move |port| row(name, port))).collect()
 }

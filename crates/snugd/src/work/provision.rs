@@ -73,6 +73,7 @@ impl Work {
         let trusted = spec.grants.is_trusted(|path| account.touches_home(path));
         let private = spec.grants.islands().into_iter().map(ToOwned::to_owned).collect();
         let router = Router::of(&spec.grants.network(), &instance.devices, network.as_ref());
+        let mirrored = matches!(router, Router::Forwarder);
         let id = instance.config.get("volatile.uuid").cloned().unwrap_or_default();
         let (hostname, image) = (self.name.to_string(), spec.image.clone());
         let places = if spec.grants.places() { self.mount_places().await? } else { Vec::new() };
@@ -101,6 +102,7 @@ impl Work {
                 id,
                 followed: followed(router),
                 network,
+                mirrored,
                 places,
                 session,
                 private,
