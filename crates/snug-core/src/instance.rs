@@ -222,6 +222,12 @@ pub fn network(grants: &GrantSet, owner: &Account, pasta: bool) -> Network {
     }
 }
 
+/// Whether an instance that was made so has the host's network: where that could not be had it has the bridge's interface.
+#[must_use]
+pub fn is_mirrored(grants: &GrantSet, devices: &BTreeMap<String, Device>) -> bool {
+    grants.network() == Network::Mirror && !devices.contains_key("eth0")
+}
+
 /// With `network=host` the guest's user namespace does not own its network namespace and may not mount sysfs: the
 /// automatic mounts are cleared and made again (facts/incus.md 2.9; clearing drops Incus' own `shmounts`, which
 /// hot-plugged disks need). `/sys` is the device `snug-sys` instead. Measured with 6.0.4 and a Debian 13 guest: `/sys`

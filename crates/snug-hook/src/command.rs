@@ -112,10 +112,16 @@ fn stop(run_directory: &Path) -> io::Result<()> {
         Err(error) => return Err(error),
     };
     let (unlocked, wait) = channel();
-    // A lock has no deadline: the thread ends with this process.
-    thread::Builder::new().spawn(move || unlocked.send(flock(&log, FlockOperation::LockExclusive)))?;
+    // A lock has no deadline: a thread that waits in vain ends with this process.
+    let waiting =
+        thread::Builder::new().spawn(move || unlocked.send(flock(&log, FlockOperation::LockExclusive)))?;
     match wait.recv_timeout(ENDING) {
-        Ok(locked) => Ok(locked?),
+        Ok(locked) => {
+            // Whoever forks next has one thread.
+            let panicked = |_| io::Error::other("the thread that waits for the lock panicked");
+            waiting.join().map_err(panicked)?.map_err(io::Error::other)?;
+            Ok(locked?)
+        }
         Err(_) => Err(io::ErrorKind::TimedOut.into()),
     }
 }

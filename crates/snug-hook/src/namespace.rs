@@ -15,7 +15,7 @@ const SOMEWHERE: [SocketAddr; 2] = [
     SocketAddr::new(std::net::IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)), 9),
 ];
 
-/// A sentence for that thread.
+/// A socket that somebody waits for, of this family and type.
 type Request = (Domain, Type, SyncSender<io::Result<Socket>>);
 
 /// Makes sockets in another network namespace, whoever this process has become.

@@ -10,11 +10,23 @@ use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 /// The longest datagram.
 pub const LONGEST: usize = 65535;
 
-/// Has [`receive`] know where a datagram was sent to. An IPv6 socket may take IPv4, too, which has an option of its own.
+/// A socket that is bound at `address`, for [`receive`].
 ///
 /// # Errors
-/// What the kernel says.
-pub fn tell_destination(socket: &Socket, is_v6: bool) -> io::Result<()> {
+/// It is taken, or not this user's to take.
+pub fn bind(address: SocketAddr, only_v6: bool) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(only_v6)?;
+    }
+    tell_destination(&socket, address.is_ipv6())?;
+    socket.bind(&address.into())?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// Has [`receive`] know where a datagram was sent to. An IPv6 socket may take IPv4, too, which has an option of its own.
+fn tell_destination(socket: &Socket, is_v6: bool) -> io::Result<()> {
     set(socket, libc::IPPROTO_IP, libc::IP_RECVORIGDSTADDR)?;
     if is_v6 { set(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVORIGDSTADDR) } else { Ok(()) }
 }

@@ -8,7 +8,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use snug_wire::ports::{self, Opened};
-use socket2::{Domain, Socket, Type};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::net::{TcpListener, UdpSocket};
@@ -113,13 +112,7 @@ fn open(door: Door, guest: &Namespace) -> io::Result<Open> {
             (inode, tokio::task::spawn_local(streams(TcpListener::from_std(socket.into())?, door, guest)))
         }
         Protocol::Udp => {
-            let socket = Socket::new(Domain::for_address(door.address), Type::DGRAM, None)?;
-            if door.address.is_ipv6() {
-                socket.set_only_v6(door.only_v6)?;
-            }
-            datagram::tell_destination(&socket, door.address.is_ipv6())?;
-            socket.bind(&door.address.into())?;
-            socket.set_nonblocking(true)?;
+            let socket = datagram::bind(door.address, door.only_v6)?;
             let inode = inode(&socket)?;
             (inode, tokio::task::spawn_local(datagrams(register(socket.into())?, door, guest)))
         }

@@ -60,7 +60,7 @@ impl Sockets {
         Ok(Self {
             // A kernel or a guest without IPv6 refuses.
             streams: (stream::listen(v4, true)?, stream::listen(v6, true).ok()),
-            datagrams: (bound(v4)?, bound(v6).ok()),
+            datagrams: (datagram::bind(v4, true)?, datagram::bind(v6, true).ok()),
             sender: Sender::here()?,
         })
     }
@@ -91,17 +91,6 @@ impl Sockets {
         let ((tcp4, tcp6), (udp4, udp6)) = (&self.streams, &self.datagrams);
         [Some(tcp4), tcp6.as_ref(), Some(udp4), udp6.as_ref()].map(|socket| socket.map(Socket::as_fd))
     }
-}
-
-fn bound(place: SocketAddr) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(place), Type::DGRAM, Some(Protocol::UDP))?;
-    if place.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    datagram::tell_destination(&socket, place.is_ipv6())?;
-    socket.bind(&place.into())?;
-    socket.set_nonblocking(true)?;
-    Ok(socket)
 }
 
 /// Serves as long as it lives.

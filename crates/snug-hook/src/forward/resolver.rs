@@ -53,20 +53,25 @@ pub fn is_query(data: &[u8]) -> bool {
     data.len() >= 12 && data[2] & 0xf8 == 0
 }
 
-/// The answer of the first server that gives one.
-///
-/// # Errors
-/// None does.
-pub async fn ask(query: &[u8]) -> io::Result<Vec<u8>> {
+/// What `attempt` gives with the first server that it works with.
+async fn first<T>(attempt: impl AsyncFn(SocketAddr) -> io::Result<T>) -> io::Result<T> {
     let mut last = io::Error::from(io::ErrorKind::NotFound);
     for server in servers() {
-        match tokio::time::timeout(PATIENCE, ask_one(query, server)).await {
-            Ok(Ok(answer)) => return Ok(answer),
+        match tokio::time::timeout(PATIENCE, attempt(server)).await {
+            Ok(Ok(found)) => return Ok(found),
             Ok(Err(error)) => last = error,
             Err(_) => last = io::ErrorKind::TimedOut.into(),
         }
     }
     Err(last)
+}
+
+/// The answer of the first server that gives one.
+///
+/// # Errors
+/// None does.
+pub async fn ask(query: &[u8]) -> io::Result<Vec<u8>> {
+    first(async |server| ask_one(query, server).await).await
 }
 
 async fn ask_one(query: &[u8], server: SocketAddr) -> io::Result<Vec<u8>> {
@@ -85,15 +90,7 @@ async fn ask_one(query: &[u8], server: SocketAddr) -> io::Result<Vec<u8>> {
 /// # Errors
 /// None does.
 pub async fn connect() -> io::Result<TcpStream> {
-    let mut last = io::Error::from(io::ErrorKind::NotFound);
-    for server in servers() {
-        match tokio::time::timeout(PATIENCE, TcpStream::connect(server)).await {
-            Ok(Ok(stream)) => return Ok(stream),
-            Ok(Err(error)) => last = error,
-            Err(_) => last = io::ErrorKind::TimedOut.into(),
-        }
-    }
-    Err(last)
+    first(async |server| TcpStream::connect(server).await).await
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ const ASKED: usize = 200;
 const NAT: &str = "bench-nat";
 
 /// Throughput and latency. To the host's loopback `mirror` goes by Snug's forwarder; to another address of the host, here the bridge's, by
-/// pasta as it does to any machine; `nat` and `host` go by the kernel alone.
+/// pasta as it does to any machine; `nat` goes by the kernel alone, as the host itself does.
 pub fn measure(guest: &Guest<'_>, effort: Effort) -> Result<Vec<Row>> {
     let nat = guest.bed.try_container(USER, NAT, IMAGE, &["--grant", "network=nat"])?;
     nat.run(["true"]).run()?.ok()?;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, LazyLock};
 
 use snug_core::grant::Network;
+use snug_core::instance::is_mirrored;
 use snug_core::name::{ContainerName, Uid};
 use snug_wire::ports::{Door, Opened, Protocol, Report, SOCKET};
 use zbus::Variant;
@@ -77,12 +78,12 @@ async fn look(daemon: &Daemon, found: &Found) -> Result<Looked> {
         return Ok(Err(Silence::Usual("does not run".to_owned())));
     }
     let usual = |text: &str| Ok(Err(Silence::Usual(text.to_owned())));
-    match found.spec()?.grants.network() {
+    let grants = &found.spec()?.grants;
+    match grants.network() {
         Network::Host => return usual("has the host's network: its ports are the host's"),
         Network::Nat => return usual("has network=nat: its ports are at its own address (`snug info`)"),
         Network::None => return usual("has no network"),
-        // Without pasta, or trust, it has the bridge's interface.
-        Network::Mirror if found.instance.devices.contains_key("eth0") => {
+        Network::Mirror if !is_mirrored(grants, &found.instance.devices) => {
             return usual(
                 "has network=nat, since it is not trusted or pasta is missing: its ports are at its own address",
             );

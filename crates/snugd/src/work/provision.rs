@@ -3,7 +3,8 @@
 use std::net::Ipv4Addr;
 
 use incus_client::Instance;
-use snug_core::grant::{Home, Network as NetworkGrant};
+use snug_core::grant::{GrantSet, Home, Network as NetworkGrant};
+use snug_core::instance::is_mirrored;
 use snug_core::spec::Spec;
 use snug_wire::network::RESOLVER;
 use snug_wire::provision::{Account, Followed, Network, Provision};
@@ -42,8 +43,7 @@ impl Work {
         // First: the agent makes links to what is there.
         let devices = self.follow_devices(&found).await;
         let network = self.network_of(spec, &found.instance.devices).await?;
-        let grant = spec.grants.network();
-        let router = Router::of(&grant, &found.instance.devices, network.as_ref());
+        let router = Router::of(&spec.grants, &found.instance.devices, network.as_ref());
         let followed = self.blocking(move || Ok(followed(router))).await?;
         let socket = self.daemon.paths().agent_socket(self.uid(), &self.name);
         agent::follow(socket, self.owner.credentials.clone(), followed).await.and(devices)
@@ -72,7 +72,7 @@ impl Work {
         let account = self.account(&home_grant).await?;
         let trusted = spec.grants.is_trusted(|path| account.touches_home(path));
         let private = spec.grants.islands().into_iter().map(ToOwned::to_owned).collect();
-        let router = Router::of(&spec.grants.network(), &instance.devices, network.as_ref());
+        let router = Router::of(&spec.grants, &instance.devices, network.as_ref());
         let mirrored = matches!(router, Router::Forwarder);
         let id = instance.config.get("volatile.uuid").cloned().unwrap_or_default();
         let (hostname, image) = (self.name.to_string(), spec.image.clone());
@@ -127,11 +127,10 @@ enum Router {
 }
 
 impl Router {
-    fn of(grant: &NetworkGrant, devices: &incus_client::Devices, network: Option<&Network>) -> Self {
-        match grant {
+    fn of(grants: &GrantSet, devices: &incus_client::Devices, network: Option<&Network>) -> Self {
+        match grants.network() {
             NetworkGrant::Host => Self::Host,
-            // Where it could not be mirrored it has the bridge's interface.
-            NetworkGrant::Mirror if !devices.contains_key("eth0") => Self::Forwarder,
+            _ if is_mirrored(grants, devices) => Self::Forwarder,
             _ => Self::Bridge(network.map(|network| network.gateway)),
         }
     }
