@@ -13,7 +13,7 @@ use snug_wire::pack::{Entry, NO_PERMISSION, Packer, umask};
 use tar::{Archive, EntryType};
 
 use crate::report;
-use crate::sys::signal;
+use snug_exec::sys::signal;
 
 /// The reason alone, without the words of the crates it came through, behind the path it is about.
 fn named(path: &Path) -> impl Fn(io::Error) -> io::Error {

@@ -6,23 +6,22 @@
 //! | [`provision`] | makes the guest its owner's |
 //! | [`server`] | accepts clients, knows when the guest has booted and what its login environment is |
 //! | [`session`] | one client's connection and its command |
-//! | [`users`], [`files`], [`places`], [`cgroup`] | the guest as the agent sees it |
+//! | [`users`], [`files`], [`places`] | the guest as the agent sees it |
 //! | [`archive`] | tar streams for `snug cp` |
-//! | [`control`] | what server and sessions say to each other |
 //! | [`console`] | what the agent has to say to a person |
-//! | [`sys`] | system calls without a safe wrapper |
+//! | [`interface`] | network interfaces |
+//!
+//! How a command is carried out is in the crate `snug-exec`.
 
 mod archive;
-mod cgroup;
 mod console;
-mod control;
 mod files;
 mod init;
+mod interface;
 mod places;
 mod provision;
 mod server;
 mod session;
-mod sys;
 mod users;
 
 use std::ffi::OsString;
@@ -30,6 +29,7 @@ use std::process::ExitCode;
 
 use places::Places;
 use server::{ServeError, Server};
+use snug_exec::cgroup::Tree;
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
@@ -75,7 +75,7 @@ fn serve(options: &[OsString]) -> Result<(), String> {
         }
     }
     let served = if foreground {
-        Server::open(places, cgroup::Tree::prepare()).map(Server::run)
+        Server::open(places, Tree::prepare()).map(Server::run)
     } else {
         server::start_daemon(places)
     };

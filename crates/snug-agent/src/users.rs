@@ -3,35 +3,12 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use snug_exec::system::{Entry, Identity};
 use snug_wire::message::User;
 use snug_wire::provision::Account;
 
 use crate::files::read;
 use crate::places::Guest;
-
-/// One line of `/etc/passwd` (passwd(5)), as bytes: names need not be UTF-8.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    /// Login name.
-    pub name: Vec<u8>,
-    /// User id.
-    pub uid: u32,
-    /// Primary group.
-    pub gid: u32,
-    /// Home directory.
-    pub home: Vec<u8>,
-    /// Login shell.
-    pub shell: Vec<u8>,
-}
-
-/// As whom a command runs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
-    /// The account.
-    pub entry: Entry,
-    /// Supplementary groups.
-    pub groups: Vec<u32>,
-}
 
 pub(crate) fn number(text: &[u8]) -> Option<u32> {
     std::str::from_utf8(text).ok().filter(|text| !text.starts_with('+'))?.parse().ok()
@@ -128,7 +105,7 @@ impl<'a> Users<'a> {
         };
         let text = read(&self.guest.path("/etc/group")).unwrap_or_default();
         let groups = parse_groups(&text, &entry.name, entry.gid);
-        Some(Identity { entry, groups })
+        Some(Identity { entry, groups: Some(groups) })
     }
 
     /// The shell for a login: the account's, or what exists in its place.

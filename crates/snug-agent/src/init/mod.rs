@@ -12,13 +12,13 @@ use std::path::Path;
 
 use rustix::process::Pid;
 
-use crate::cgroup::Tree;
 use crate::console;
 use crate::places::{Guest, Places};
 use crate::provision;
 use crate::server::{self, Server};
-use crate::sys::process::{Fork, Strings, c_string, execute, fork_into};
-use crate::sys::{process, signal};
+use snug_exec::cgroup::Tree;
+use snug_exec::sys::process::{Fork, Strings, c_string, execute, fork_into};
+use snug_exec::sys::{process, signal};
 
 /// Where a guest's init may be, in the order of preference.
 const INITS: [&str; 7] = [

@@ -7,8 +7,8 @@ use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
 use rustix::system::RebootCommand;
 
 use crate::console;
-use crate::sys::signal::{self, Signals};
-use crate::sys::timespec;
+use snug_exec::sys::signal::{self, Signals};
+use snug_exec::sys::timespec;
 
 /// How long processes may take to end, as long as a command that was hung up.
 const GRACE: Duration = Duration::from_secs(2);

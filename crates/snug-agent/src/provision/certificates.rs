@@ -6,8 +6,8 @@ use std::io;
 
 use crate::files::{entries, read, replace};
 use crate::places::{Guest, Places};
-use crate::sys::process::{self, Fork, Strings, c_string};
-use crate::sys::{descriptor, signal};
+use snug_exec::sys::process::{self, Fork, Strings, c_string};
+use snug_exec::sys::{descriptor, signal};
 
 /// Directories of distributions with the programs that read them. The last one is made where there is none: Debian's package
 /// reads it when it is installed.
@@ -93,7 +93,7 @@ fn become_program(program: &str) -> io::Result<()> {
     signal::reset_dispositions(0);
     signal::unblock_all();
     let words = Strings::new([program.as_bytes().to_vec()]);
-    let path = [&b"PATH="[..], crate::session::environment::DEFAULT_PATH].concat();
+    let path = [&b"PATH="[..], snug_exec::environment::DEFAULT_PATH].concat();
     Err(process::execute(&c_string(program.into()), &words, &Strings::new([path])).into())
 }
 

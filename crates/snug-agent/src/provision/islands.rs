@@ -13,7 +13,7 @@ use snug_wire::provision::{Account, Provision};
 use super::{home, mounts};
 use crate::console;
 use crate::places::Guest;
-use crate::sys::process::as_user;
+use snug_exec::sys::process::as_user;
 
 /// Where the islands' contents lie in the guest.
 const STORE: &str = "/var/lib/snug/private";

@@ -8,7 +8,7 @@ use std::path::Path;
 use snug_wire::provision::Provision;
 
 use crate::console;
-use crate::sys::interface;
+use crate::interface;
 
 /// Sets what the provision says. Without it the loopback alone: nobody brings it up in a guest that has no network and no
 /// init.

@@ -7,11 +7,11 @@ use rustix::fs::{Mode, OFlags, open};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::{ServeError, Server, failed};
-use crate::cgroup::Tree;
 use crate::console;
 use crate::places::Places;
-use crate::sys::process::{Fork, fork};
-use crate::sys::{descriptor, process};
+use snug_exec::cgroup::Tree;
+use snug_exec::sys::process::{Fork, fork};
+use snug_exec::sys::{descriptor, process};
 
 /// Leaves everything behind that belonged to the process that started the server.
 pub fn detach() {

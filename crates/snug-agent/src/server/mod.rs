@@ -8,11 +8,9 @@
 //! | [`daemon`] | how it comes to belong to nobody |
 //! | [`settle`] | when the guest's early boot is done |
 //! | [`probe`] | what the guest's login environment is |
-//! | [`sessions`] | the sessions alive, and the streams that they left here |
 
 mod daemon;
 mod probe;
-mod sessions;
 mod settle;
 mod socket;
 
@@ -30,17 +28,19 @@ pub use self::probe::print_environment;
 pub use self::settle::{BY_OPENRC, BY_UNIT, announce};
 
 use self::probe::Probe;
-use self::sessions::Sessions;
 use self::settle::Settle;
 use self::socket::{LISTEN_AGAIN, listen_at, reach_again, take_lock};
-use crate::cgroup::Tree;
 use crate::console;
-use crate::control::{self, Order, Request};
 use crate::places::{Guest, Places};
-use crate::session::{self, Context, Origin, environment, greeting};
-use crate::sys::door::Door;
-use crate::sys::process::{Fork, fork};
-use crate::sys::{process, signal, timespec};
+use crate::session::{self, Context, Origin, greeting};
+use snug_exec::cgroup::Tree;
+use snug_exec::control::{self, Order, Request};
+use snug_exec::environment;
+use snug_exec::sessions::Sessions;
+use snug_exec::sys::door::Door;
+use snug_exec::sys::process::{Fork, fork};
+use snug_exec::sys::{process, signal, timespec};
+use snug_exec::system::System;
 
 /// Why no server runs.
 #[derive(Debug, thiserror::Error)]

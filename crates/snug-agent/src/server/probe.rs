@@ -8,16 +8,17 @@ use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::io::{Errno, read};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, kill_process_group};
+use snug_exec::environment::{self, key};
+use snug_exec::sys::process::{Fork, Strings, fork};
+use snug_exec::sys::{descriptor, process, signal};
+use snug_exec::system::Identity;
 use snug_wire::message::User;
 
 use crate::console;
 use crate::files;
 use crate::places::Guest;
 use crate::session::Context;
-use crate::session::environment::{self, key};
-use crate::sys::process::{Fork, Strings, fork};
-use crate::sys::{descriptor, process, signal};
-use crate::users::{Identity, Users};
+use crate::users::Users;
 
 /// A profile that takes longer hangs; a command must not wait for it.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -175,7 +176,7 @@ fn become_shell(
     if let Some((soft, hard)) = process::limit(process::OPEN_FILES) {
         let _ = process::set_limit(process::OPEN_FILES, soft.min(1024), hard);
     }
-    process::become_user(entry.uid, entry.gid, &identity.groups)?;
+    process::become_user(entry.uid, entry.gid, identity.groups.as_deref().unwrap_or_default())?;
     let _ = rustix::process::chdir("/");
     signal::reset_dispositions(0);
     signal::unblock_all();

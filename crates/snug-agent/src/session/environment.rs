@@ -2,10 +2,8 @@
 //!
 //! Values are bytes and pass unchanged. The caller's win over the guest's login environment, `-e` wins over all.
 
-use crate::users::Entry;
-
-/// The PATH of a guest whose login environment says nothing.
-pub const DEFAULT_PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+use snug_exec::environment::{DEFAULT_PATH, key, set, set_all, value};
+use snug_exec::system::Entry;
 
 /// Where tmux has its sockets, in the place of `/tmp` (tmux(1)).
 const TMUX_DIRECTORY: &[u8] = b"TMUX_TMPDIR";
@@ -46,31 +44,6 @@ pub struct Sources<'a> {
     pub container: &'a [u8],
 }
 
-/// `KEY` of `KEY=VALUE`.
-pub fn key(variable: &[u8]) -> &[u8] {
-    let end = variable.iter().position(|byte| *byte == b'=').unwrap_or(variable.len());
-    &variable[..end]
-}
-
-/// Value of `wanted` in a list of `KEY=VALUE`.
-pub fn value<'a>(environment: &'a [Vec<u8>], wanted: &[u8]) -> Option<&'a [u8]> {
-    environment.iter().find_map(|variable| variable.strip_prefix(wanted)?.strip_prefix(b"="))
-}
-
-/// Sets `wanted`, at its old place if it has one.
-pub fn set(environment: &mut Vec<Vec<u8>>, wanted: &[u8], value: &[u8]) {
-    let variable = [wanted, b"=", value].concat();
-    match environment.iter_mut().find(|variable| key(variable) == wanted) {
-        Some(place) => *place = variable,
-        None => environment.push(variable),
-    }
-}
-
-/// Splits what `env -0` and /proc/PID/environ hold.
-pub fn split(text: &[u8]) -> Vec<Vec<u8>> {
-    text.split(|byte| *byte == 0).filter(|variable| variable.contains(&b'=')).map(<[u8]>::to_vec).collect()
-}
-
 /// Puts the environment together.
 pub fn compose(sources: &Sources<'_>) -> Vec<Vec<u8>> {
     let mut environment = sources.caller.to_vec();
@@ -82,8 +55,8 @@ pub fn compose(sources: &Sources<'_>) -> Vec<Vec<u8>> {
     };
     set(&mut environment, b"PATH", &path);
     for variable in sources.login {
-        let key = key(variable);
-        if !environment.iter().any(|present| self::key(present) == key) {
+        let name = key(variable);
+        if !environment.iter().any(|present| key(present) == name) {
             environment.push(variable.clone());
         }
     }
@@ -102,10 +75,7 @@ pub fn compose(sources: &Sources<'_>) -> Vec<Vec<u8>> {
     {
         set(&mut environment, TMUX_DIRECTORY, directory);
     }
-    for variable in sources.overrides {
-        let key = key(variable);
-        set(&mut environment, key, variable.get(key.len() + 1..).unwrap_or_default());
-    }
+    set_all(&mut environment, sources.overrides);
     environment
 }
 

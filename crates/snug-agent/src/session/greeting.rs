@@ -7,7 +7,7 @@ use snug_wire::message::{FailureKind, FromAgent, OLDEST_PROTOCOL, PROTOCOL};
 use snug_wire::socket::{Connection, Descriptors};
 
 use super::Context;
-use crate::sys::peer;
+use snug_exec::sys::peer;
 
 /// What every client hears first.
 pub fn hello(context: &Context) -> FromAgent {

@@ -7,10 +7,11 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, Signal, kill_process};
 use snug_wire::message::FromAgent;
 
-use super::{Context, Session};
-use crate::cgroup::Tree;
-use crate::control::{self, Order, Request};
-use crate::sys::timespec;
+use super::Context;
+use snug_exec::cgroup::Tree;
+use snug_exec::control::{self, Order, Request};
+use snug_exec::session::Session;
+use snug_exec::sys::timespec;
 
 /// What `cgroup.events` says of a group with a process in it or below (cgroup-v2.rst of the kernel).
 const POPULATED: &[u8] = b"populated 1";

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use crate::places::Guest;
-use crate::users::Entry;
+use snug_exec::system::Entry;
 
 /// What a compiled entry starts with (term(5)): the old format and the one with 32-bit numbers.
 const MAGIC: [[u8; 2]; 2] = [[0x1a, 0x01], [0x1e, 0x02]];

@@ -2,18 +2,19 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{FileType, Gid, Mode, Uid, fchmod, fchown, fstat};
+use rustix::fs::{FileType, Gid, Uid, fchown, fstat};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::rand::{GetRandomFlags, getrandom};
 use snug_wire::message::{
     Exec, FIRST_FURTHER_STREAM, FailureKind, FromAgent, Stdio, TERMINAL_STREAM, Terminal,
 };
 
-use super::start::{Failure, Stream};
-use super::{Context, MAX_DESCRIPTORS, Session, relay, terminfo};
 use crate::control::{self, Request};
+use crate::relay;
+use crate::session::{MAX_DESCRIPTORS, Session};
+use crate::start::{Failure, Stream};
 use crate::sys::terminal::{self, Pty};
-use crate::users::{Identity, Users};
+use crate::system::{Identity, System, place};
 
 /// The command's side of everything.
 pub struct Streams {
@@ -27,7 +28,7 @@ pub struct Streams {
 
 /// Makes the streams that `exec` asks for and tells the client how to reach them.
 pub fn make(
-    context: &Context,
+    system: &dyn System,
     session: &mut Session,
     exec: &Exec,
     handed: Vec<(u32, OwnedFd)>,
@@ -36,7 +37,7 @@ pub fn make(
     let mut handed: Vec<(u32, OwnedFd)> =
         handed.into_iter().filter(|(_, fd)| may_be_handed_over(fd)).collect();
     let pty =
-        exec.terminal.as_ref().map(|terminal| make_terminal(context, terminal, identity)).transpose()?;
+        exec.terminal.as_ref().map(|terminal| make_terminal(system, exec, terminal, identity)).transpose()?;
     let mut kept: Vec<(u8, OwnedFd)> = Vec::new();
     let mut numbered = Vec::new();
     let standard = (0..).zip(exec.stdio).map(|(number, wanted)| (u8::try_from(number).ok(), number, wanted));
@@ -118,7 +119,7 @@ fn may_be_handed_over(fd: &OwnedFd) -> bool {
 
 fn take(handed: &mut Vec<(u32, OwnedFd)>, number: u32) -> Result<OwnedFd, Failure> {
     let place = handed.iter().position(|(other, _)| *other == number).ok_or_else(|| {
-        Failure::new(FailureKind::Denied, format!("stream {number} may not be handed to this container"))
+        Failure::new(FailureKind::Denied, format!("stream {number} may not be handed over"))
     })?;
     Ok(handed.swap_remove(place).1)
 }
@@ -139,20 +140,22 @@ fn make_pipe(read: bool, identity: &Identity) -> Result<(OwnedFd, OwnedFd), Fail
     Ok(if read { (writer, reader) } else { (reader, writer) })
 }
 
-fn make_terminal(context: &Context, wanted: &Terminal, identity: &Identity) -> Result<Pty, Failure> {
-    let pty = terminal::open_pty()
-        .map_err(|error| Failure::system("cannot make a terminal in the container", error))?;
+fn make_terminal(
+    system: &dyn System,
+    exec: &Exec,
+    wanted: &Terminal,
+    identity: &Identity,
+) -> Result<Pty, Failure> {
+    let pty = terminal::open_pty().map_err(|error| {
+        Failure::system(&format!("cannot make a terminal {}", place(system.name())), error)
+    })?;
     if let Some(modes) = &wanted.modes {
         terminal::set_modes(pty.slave.as_fd(), modes);
     }
     terminal::set_size(pty.slave.as_fd(), wanted.size);
-    // As grantpt(3) and login(1) leave it: the user's, writable for the group that write(1) runs in.
-    let users = Users::new(&context.guest, None);
-    let group = users.group_number(b"tty").unwrap_or(identity.entry.gid);
-    let _ = fchown(&pty.slave, Some(Uid::from_raw(identity.entry.uid)), Some(Gid::from_raw(group)));
-    let _ = fchmod(&pty.slave, Mode::from_raw_mode(0o620));
-    if let Some((name, entry)) = &wanted.terminfo {
-        terminfo::bring(&context.guest, &identity.entry, name, entry);
+    system.adopt_terminal(pty.slave.as_fd(), identity);
+    if let Some((name, compiled)) = &wanted.terminfo {
+        system.bring_terminfo(&exec.user, &identity.entry, name, compiled);
     }
     rustix::process::ioctl_tiocsctty(&pty.slave)
         .map_err(|error| Failure::system("cannot take the terminal", error))?;

@@ -11,9 +11,9 @@ use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use snug_wire::message::{Directory, FailureKind, Limit};
 
-use super::environment;
+use crate::environment;
 use crate::sys::process::{self, Child, Shared, Strings, c_string};
-use crate::users::Identity;
+use crate::system::{Identity, place};
 
 /// Why nothing ran.
 #[derive(Debug, PartialEq, Eq)]
@@ -146,10 +146,15 @@ pub struct Prepared {
     umask: u32,
     limits: Vec<Limit>,
     ignored: u64,
+    /// What the system is called.
+    system: &'static str,
 }
 
-/// Does all that can be done before there is a child.
-pub fn prepare(plan: Plan) -> Result<Prepared, Failure> {
+/// Does all that can be done before there is a child, on the system of that name.
+///
+/// # Errors
+/// Descriptors that cannot be had.
+pub fn prepare(plan: Plan, system: &'static str) -> Result<Prepared, Failure> {
     let Plan { argv, program, mut environment, identity, directory, streams, terminal, .. } = plan;
     let (streams, terminal) = raise(streams, terminal)?;
     let name = program.or_else(|| argv.first().cloned()).unwrap_or_default();
@@ -199,6 +204,7 @@ pub fn prepare(plan: Plan) -> Result<Prepared, Failure> {
         umask: plan.umask,
         limits: plan.limits,
         ignored: plan.ignored,
+        system,
     })
 }
 
@@ -270,17 +276,16 @@ impl Prepared {
                 if self.name.is_empty() {
                     return Failure::new(FailureKind::NotFound, b"the empty name is no command".to_vec());
                 }
-                let what: &[u8] = if self.name.contains(&b'/') {
-                    b": no such file in the container"
-                } else {
-                    b": command not found in the container"
-                };
-                Failure::new(FailureKind::NotFound, [&self.name, what].concat())
+                let what = if self.name.contains(&b'/') { "no such file" } else { "command not found" };
+                let text = format!(": {what} {}", place(self.system));
+                Failure::new(FailureKind::NotFound, [&self.name, text.as_bytes()].concat())
             }
             Trouble::NotRun(index, refusal) => {
                 let candidate = self.candidates.get(index).map(|path| path.as_bytes()).unwrap_or_default();
                 let why = match refusal {
-                    Refusal::NoInterpreter => "its interpreter does not exist in the container".into(),
+                    Refusal::NoInterpreter => {
+                        format!("its interpreter does not exist {}", place(self.system))
+                    }
                     Refusal::IsDirectory => "is a directory".into(),
                     Refusal::System(error) => reason(&error.into()),
                 };
@@ -295,8 +300,8 @@ impl Prepared {
             Place::Home => &self.home,
         };
         let why = match why {
-            NotThere::Missing => "the container does not have this directory".into(),
-            NotThere::Another => "the container has another directory of this name".into(),
+            NotThere::Missing => format!("{} does not have this directory", self.system),
+            NotThere::Another => format!("{} has another directory of this name", self.system),
             NotThere::Refused(error) => reason(&error.into()),
         };
         [path.as_bytes(), b": ", why.as_bytes()].concat()
@@ -328,13 +333,19 @@ mod tests {
     }
 
     fn prepared(argv: &[&str], directory: Directory) -> Result<Prepared, Failure> {
-        prepare(Plan {
+        let plan = Plan {
             argv: argv.iter().map(|word| word.as_bytes().to_vec()).collect(),
             program: None,
             environment: vec![b"PWD=/before".to_vec(), b"PATH=/nowhere:/bin".to_vec()],
             identity: Identity {
-                entry: crate::users::parse_entry(b"anna:x:1000:1000::/home/anna:/bin/sh").unwrap(),
-                groups: vec![1000],
+                entry: crate::system::Entry {
+                    name: b"anna".to_vec(),
+                    uid: 1000,
+                    gid: 1000,
+                    home: b"/home/anna".to_vec(),
+                    shell: b"/bin/sh".to_vec(),
+                },
+                groups: Some(vec![1000]),
             },
             directory,
             streams: vec![(0, Stream::Device("/dev/null")), (7, Stream::Closed)],
@@ -342,7 +353,8 @@ mod tests {
             umask: 0o22,
             limits: Vec::new(),
             ignored: 0,
-        })
+        };
+        prepare(plan, "the container")
     }
 
     #[test]

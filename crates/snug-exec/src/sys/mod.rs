@@ -1,9 +1,8 @@
-//! The system calls that have no safe wrapper elsewhere. `unsafe` stands nowhere but here; every process of the agent
+//! The system calls that have no safe wrapper elsewhere. `unsafe` stands nowhere but here; every process that serves
 //! has a single thread, and several of the calls below are only sound because of that.
 
 pub mod descriptor;
 pub mod door;
-pub mod interface;
 pub mod memory;
 pub mod peer;
 pub mod process;

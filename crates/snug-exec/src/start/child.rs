@@ -13,7 +13,7 @@ use snug_wire::message::Limit;
 use super::{NotThere, Place, Prepared, Refusal, Report, Trouble};
 use crate::sys::process::Shared;
 use crate::sys::{descriptor, process, signal};
-use crate::users::Identity;
+use crate::system::Identity;
 
 /// Becomes the command; what went wrong is left in `report`.
 pub fn become_command(prepared: &mut Prepared, report: &Shared<Report>) -> Infallible {
@@ -35,7 +35,9 @@ fn steps(prepared: &mut Prepared, said: &mut Report, report: &Shared<Report>) ->
     let Identity { entry, groups } = &prepared.identity;
     // What the memory still holds is the agent's: the kernel lets nobody trace a process whose user has changed until it
     // has another program (commit_creds, `fs.suid_dumpable`).
-    process::become_user(entry.uid, entry.gid, groups).map_err(Trouble::User)?;
+    if let Some(groups) = groups {
+        process::become_user(entry.uid, entry.gid, groups).map_err(Trouble::User)?;
+    }
     let pwd = enter_directory(prepared, said)?;
     if let Some(index) = prepared.pwd {
         prepared.environment.replace(index, &prepared.pwds[pwd]);

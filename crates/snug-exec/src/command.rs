@@ -1,54 +1,37 @@
 //! The life of a command, from the request to its end.
 
-use std::fs;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitOptions, kill_process_group, pidfd_send_signal, waitpid};
 use rustix::termios::{tcgetpgrp, tcsetpgrp};
 use snug_wire::message::{
-    Exec, FailureKind, FromAgent, Limit, OLDEST_PROTOCOL, PROTOCOL, ToAgent, User, WindowSize,
+    Exec, FailureKind, FromAgent, Limit, OLDEST_PROTOCOL, PROTOCOL, ToAgent, WindowSize,
 };
 
-use super::environment::{self, Sources};
-use super::start::{self, Begun, Failure, Plan};
-use super::streams::{self, Streams};
-use super::{Context, Event, Session};
 use crate::cgroup::Group;
 use crate::control::Order;
-use crate::provision::{host_places, locale};
+use crate::session::{Event, Session};
+use crate::start::{self, Begun, Failure, Plan};
+use crate::streams::{self, Streams};
 use crate::sys::process::Child;
 use crate::sys::{process, signal, terminal};
-use crate::users::{Identity, Users};
-
-/// When a person is told what the command waits for.
-const TELL_AFTER: Duration = Duration::from_secs(3);
-/// A guest whose early boot takes longer is stuck, perhaps in its emergency shell: the command may be what repairs it.
-const WAIT_FOR_BOOT: Duration = Duration::from_secs(60);
+use crate::system::{Identity, System};
 
 /// Within it a short command has ended. Until then the next spare session is not made, which would take the processor or
 /// the lock of the control groups from it (measured: up to 0.3 ms of 3.3).
 const SHORT: Duration = Duration::from_millis(5);
 
-/// Runs one command for the session's client.
+/// Runs one command for the session's client; returns only if none ran.
 pub fn run(
-    context: &mut Context,
+    system: &dyn System,
     session: &mut Session,
     exec: Exec,
     handed: Vec<(u32, OwnedFd)>,
     group: Option<Group>,
 ) {
-    let early_end = match wait_for_boot(context, session, &exec) {
-        Waited::Ready => None,
-        Waited::Signal(signal) => Some(FromAgent::Killed { signal, core: false }),
-        Waited::GivenUp => return,
-    };
-    if let Some(end) = early_end {
-        session.tell(&end, &[]);
-        return;
-    }
-    match start(context, session, exec, handed, group) {
-        Ok(running) => running.attend(context, session),
+    match start(system, session, exec, handed, group) {
+        Ok(running) => running.attend(system.grace(), session),
         Err(Failure { kind, text }) => {
             session.tell(&FromAgent::Failed { kind, text }, &[]);
         }
@@ -56,80 +39,8 @@ pub fn run(
     session.step_aside();
 }
 
-/// Takes the login environment that the server has just learned.
-pub fn read_environment(context: &mut Context) {
-    let text = fs::read(context.places.environment()).unwrap_or_default();
-    context.environment = Some(environment::split(&text));
-}
-
-enum Waited {
-    Ready,
-    Signal(u8),
-    GivenUp,
-}
-
-fn wait_for_boot(context: &mut Context, session: &mut Session, exec: &Exec) -> Waited {
-    let begun = Instant::now();
-    let mut told = false;
-    while !(exec.early || context.settled && context.environment.is_some()) {
-        if session.server_gone {
-            // Nobody will tell us any more; the environment is then the default one.
-            break;
-        }
-        let deadline = begun + if told { WAIT_FOR_BOOT } else { TELL_AFTER };
-        match session.wait(Some(deadline)) {
-            Event::Order(Order::Settled) => context.settled = true,
-            Event::Order(Order::Environment) => read_environment(context),
-            Event::ClientGone | Event::Terminate | Event::Order(Order::HangUp { .. }) => {
-                return Waited::GivenUp;
-            }
-            Event::Message(ToAgent::Signal(number)) if ends_by_default(number) => {
-                return Waited::Signal(number);
-            }
-            Event::Deadline if told => {
-                session.tell(&notice("the container has not finished starting; going on all the same"), &[]);
-                break;
-            }
-            Event::Deadline => {
-                told = true;
-                session.tell(
-                    &notice("waiting for the container to finish starting (--early does not wait)"),
-                    &[],
-                );
-            }
-            Event::Message(_) | Event::Order(_) | Event::Child => {}
-        }
-    }
-    Waited::Ready
-}
-
-fn notice(text: &str) -> FromAgent {
-    FromAgent::Notice(text.into())
-}
-
-fn unknown_user(user: &User) -> Vec<u8> {
-    match user {
-        User::Named(name) => [b"the container has no user '", &name[..], b"'"].concat(),
-        User::Owner | User::Root => b"the container does not know its owner yet".to_vec(),
-    }
-}
-
-/// Whether a program that does nothing about this signal ends by it.
-fn ends_by_default(number: u8) -> bool {
-    !matches!(
-        i32::from(number),
-        libc::SIGCHLD
-            | libc::SIGCONT
-            | libc::SIGURG
-            | libc::SIGWINCH
-            | libc::SIGTSTP
-            | libc::SIGTTIN
-            | libc::SIGTTOU
-    )
-}
-
 fn start(
-    context: &Context,
+    system: &dyn System,
     session: &mut Session,
     exec: Exec,
     handed: Vec<(u32, OwnedFd)>,
@@ -140,25 +51,21 @@ fn start(
             format!("the agent speaks protocols {OLDEST_PROTOCOL} to {PROTOCOL}, not {}", exec.protocol);
         return Err(Failure::new(FailureKind::Protocol, text));
     }
-    let owner = context.provision.as_ref().map(|provision| &provision.owner);
-    let users = Users::new(&context.guest, owner);
-    let identity = users
-        .identify(&exec.user)
-        .ok_or_else(|| Failure::new(FailureKind::User, unknown_user(&exec.user)))?;
-    let shell = users.login_shell(&identity.entry);
-    let Streams { numbered, terminal, relayed } = streams::make(context, session, &exec, handed, &identity)?;
+    let identity = system.admit(&exec)?;
+    let shell = system.login_shell(&identity.entry);
+    let Streams { numbered, terminal, relayed } = streams::make(system, session, &exec, handed, &identity)?;
     let greets = exec.login && exec.terminal.is_some();
-    let plan = plan(context, exec, identity, &shell, numbered, terminal.as_ref())?;
-    if greets {
-        tell_locale(context, session, &plan.environment);
+    let plan = plan(system, exec, identity, &shell, numbered, terminal.as_ref())?;
+    if greets && let Some(text) = system.greeting(&plan.environment) {
+        session.tell(&FromAgent::Notice(text.into()), &[]);
     }
 
-    let prepared = start::prepare(plan)?;
+    let prepared = start::prepare(plan, system.name())?;
     // Who has not been greeted believes that nothing was done, and asks again.
     session.say(&[]);
     // The group was made in advance; the server sweeps empty ones, so it may be gone.
     let group = group.and_then(|group| group.renewed().ok());
-    let directory = group.as_ref().map(|group| std::os::fd::AsFd::as_fd(&group.directory));
+    let directory = group.as_ref().map(|group| group.directory.as_fd());
     let Begun { child, notices, failure } = start::begin(prepared, directory)
         .map_err(|error| Failure::system("cannot start a process", error))?;
     for text in notices {
@@ -177,44 +84,21 @@ fn start(
     Ok(Running { child, group, terminal, relayed, foreground: None, kill_at: None, aside_at })
 }
 
-/// Tells a person, once for each start of the guest, what programs would tell him one by one.
-fn tell_locale(context: &Context, session: &mut Session, environment: &[Vec<u8>]) {
-    let Some(text) = locale::hint(&context.guest, environment) else { return };
-    if fs::File::create_new(context.places.told_locale()).is_ok() {
-        session.tell(&notice(&text), &[]);
-    }
-}
-
 fn plan(
-    context: &Context,
+    system: &dyn System,
     exec: Exec,
     identity: Identity,
     shell: &[u8],
     streams: Vec<(u32, start::Stream)>,
     terminal: Option<&OwnedFd>,
 ) -> Result<Plan, Failure> {
-    let uid = identity.entry.uid;
-    let is_owner = context.provision.as_ref().is_some_and(|provision| provision.owner.uid == uid);
-    let runtime_directory = format!("/run/user/{uid}");
-    let runtime_directory =
-        (is_owner || context.guest.path(&runtime_directory).is_dir()).then(|| runtime_directory.into_bytes());
-    let environment = environment::compose(&Sources {
-        caller: &exec.environment,
-        overrides: &exec.overrides,
-        login: context.environment.as_deref().unwrap_or_default(),
-        clean: exec.clean,
-        user: &identity.entry,
-        shell,
-        runtime_directory,
-        shares_tmp: context.provision.as_ref().is_some_and(host_places::may_share_tmp),
-        container: &context.container,
-    });
+    let environment = system.environment(&exec, &identity, shell);
     let (program, argv) = arguments(exec.login, exec.argv, shell)?;
     let terminal =
         terminal.map(OwnedFd::try_clone).transpose().map_err(|error| Failure::system("terminal", error))?;
-    // The server has raised its own limit: a command starts from the guest's, then the caller's.
+    // The server has raised its own limit: a command starts from the system's, then the caller's.
     let own =
-        context.descriptor_limit.map(|(soft, hard)| Limit { resource: process::OPEN_FILES, soft, hard });
+        system.descriptor_limit().map(|(soft, hard)| Limit { resource: process::OPEN_FILES, soft, hard });
     let limits = own.into_iter().chain(exec.limits).collect();
     Ok(Plan {
         argv,
@@ -269,7 +153,7 @@ struct Running {
 
 impl Running {
     /// Stays with the command until it has ended and the client knows.
-    fn attend(mut self, context: &Context, session: &mut Session) -> ! {
+    fn attend(mut self, grace: Duration, session: &mut Session) -> ! {
         // A short command may have ended while this process waited for a processor.
         if let Some(end) = self.look(session) {
             self.finish(session, &end);
@@ -280,7 +164,7 @@ impl Running {
                 Event::Message(ToAgent::Signal(number)) => self.signal(number),
                 Event::Message(ToAgent::Resize(size)) => self.resize(size),
                 Event::Message(ToAgent::Resume) => self.resume(),
-                Event::ClientGone | Event::Terminate => self.hang_up(context.grace()),
+                Event::ClientGone | Event::Terminate => self.hang_up(grace),
                 Event::Order(Order::HangUp { grace }) => self.hang_up(Duration::from_millis(grace.into())),
                 Event::Deadline if self.aside_at.take().is_some() => session.step_aside(),
                 Event::Deadline => {
@@ -330,7 +214,7 @@ impl Running {
 
     fn resize(&self, size: WindowSize) {
         if let Some(terminal) = &self.terminal {
-            terminal::set_size(std::os::fd::AsFd::as_fd(terminal), size);
+            terminal::set_size(terminal.as_fd(), size);
         }
     }
 
@@ -360,7 +244,7 @@ impl Running {
 
     fn finish(mut self, session: &mut Session, end: &FromAgent) -> ! {
         if let Some(terminal) = self.terminal.take() {
-            terminal::give_up(std::os::fd::AsFd::as_fd(&terminal));
+            terminal::give_up(terminal.as_fd());
         }
         session.tell(end, &[]);
         session.step_aside();
