@@ -38,18 +38,19 @@ const STATIC_PROGRAMS: [&str; 2] = ["snug", "snug-hook"];
 /// Flags of the last crate only, so that proc macros are built as ever. On this target it gives a static PIE.
 const STATIC_LINK: [&str; 3] = ["--", "-C", "target-feature=+crt-static"];
 
-/// The agent's file.
-pub fn agent_path() -> PathBuf {
-    target_dir().join("agent/snug-agent")
+/// The programs that guests see, static. Larger than its limit, in bytes, something got into one that does not belong: the
+/// agent is mapped into every guest.
+pub const GUEST_PROGRAMS: [(&str, usize); 2] = [("snug-agent", 3 << 20), ("snug-guest", 3 << 20)];
+
+/// The file of one of them.
+pub fn guest_program(name: &str) -> PathBuf {
+    target_dir().join("agent").join(name)
 }
 
-/// Larger than this, something got in that does not belong: it is mapped into every guest.
-const AGENT_LIMIT: usize = 3 << 20;
-
-/// What must not be in the agent: it links no NSS, no resolver (they would load the guest's libraries).
+/// What must not be in them: they link no NSS, no resolver (they would load the guest's libraries).
 const FORBIDDEN: [&str; 3] = ["nsswitch", "libnss_", "/etc/gai.conf"];
 
-/// Builds the host programs and the agent.
+/// Builds the host programs and those of guests.
 pub fn everything(options: &Options, place: &Place) -> Result<()> {
     let features = if options.failpoints { failpoint_features()? } else { Vec::new() };
     for program in HOST_PROGRAMS {
@@ -69,37 +70,41 @@ pub fn everything(options: &Options, place: &Place) -> Result<()> {
         }
         cargo(&args, &place.build_environment())?;
     }
-    agent(place).map(drop)
+    GUEST_PROGRAMS.into_iter().try_for_each(|(name, limit)| for_guests(place, name, limit))
 }
 
-/// Builds the agent, static, and checks that it needs nothing of a guest.
+/// Builds the agent alone.
 pub fn agent(place: &Place) -> Result<PathBuf> {
-    let args = ["rustc", "--locked", "--profile", "agent", "--package", "snug-agent", "--bin", "snug-agent"];
-    cargo(&[&args[..], &STATIC_LINK].concat(), &place.build_environment())?;
-    let path = agent_path();
-    let file = std::fs::read(&path).doing(|| format!("reading {}", path.display()))?;
-    check_agent(&file)?;
-    say(format_args!("agent: static-pie, {} KiB", file.len() >> 10));
-    Ok(path)
+    let [(name, limit), _] = GUEST_PROGRAMS;
+    for_guests(place, name, limit)?;
+    Ok(guest_program(name))
 }
 
-fn check_agent(file: &[u8]) -> Result<()> {
-    let linkage = elf::linkage(file).ok_or_else(|| Error::Check("the agent is no 64-bit ELF file".into()))?;
+/// Builds a program of guests, static, and checks that it needs nothing of one.
+fn for_guests(place: &Place, name: &str, limit: usize) -> Result<()> {
+    let args = ["rustc", "--locked", "--profile", "agent", "--package", name, "--bin", name];
+    cargo(&[&args[..], &STATIC_LINK].concat(), &place.build_environment())?;
+    let path = guest_program(name);
+    let file = std::fs::read(&path).doing(|| format!("reading {}", path.display()))?;
+    check(name, &file, limit)?;
+    say(format_args!("{name}: static-pie, {} KiB", file.len() >> 10));
+    Ok(())
+}
+
+fn check(name: &str, file: &[u8], limit: usize) -> Result<()> {
+    let linkage = elf::linkage(file).ok_or_else(|| Error::Check(format!("{name} is no 64-bit ELF file")))?;
     if linkage.interpreter || !linkage.position_independent {
         return Err(Error::Check(format!(
-            "the agent must be static and position independent, it is {linkage:?}"
+            "{name} must be static and position independent, it is {linkage:?}"
         )));
     }
     if let Some(text) = FORBIDDEN.into_iter().find(|text| elf::contains(file, text)) {
         return Err(Error::Check(format!(
-            "{text:?} is in the agent: it must not link the name service or the resolver"
+            "{text:?} is in {name}: it must not link the name service or the resolver"
         )));
     }
-    if file.len() > AGENT_LIMIT {
-        return Err(Error::Check(format!(
-            "the agent has {} bytes, at most {AGENT_LIMIT} are good",
-            file.len()
-        )));
+    if file.len() > limit {
+        return Err(Error::Check(format!("{name} has {} bytes, at most {limit} are good", file.len())));
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::build::{self, HOST_PROGRAMS};
+use crate::build::{self, GUEST_PROGRAMS, HOST_PROGRAMS};
 
 /// The usual place of the state, as the files of `data/` name it.
 pub const STATE_DIR: &str = "/var/lib/snug";
@@ -103,8 +103,11 @@ pub fn programs(place: &Place, built: &Path) -> Vec<Item> {
             Item { source: Source::File(built.join(name)), path: dir.join(name), mode: 0o755 }
         })
         .collect();
-    let agent = Source::File(build::agent_path());
-    items.push(Item { source: agent, path: place.libexec().join("guest/snug-agent"), mode: 0o755 });
+    items.extend(GUEST_PROGRAMS.map(|(name, _)| Item {
+        source: Source::File(build::guest_program(name)),
+        path: place.libexec().join("guest").join(name),
+        mode: 0o755,
+    }));
     items
 }
 

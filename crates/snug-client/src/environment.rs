@@ -87,6 +87,23 @@ pub const HOST_VARIABLES: &[(&str, &str)] = &[
     ("SNUG_*", "Snug's own on the host"),
 ];
 
+/// Names that a program of a guest does tell the host, although they belong to a system: where to draw, and the agent of who is
+/// logged in from elsewhere. Their paths mean the same on both sides (`snug_wire::session`).
+const TOLD_TO_HOST: &[&str] = &["DISPLAY", "WAYLAND_DISPLAY", "SSH_AUTH_SOCK"];
+/// Names that a guest has from Snug, or from its own system.
+const GUEST_VARIABLES: &[&str] = &["PATH", "TMUX_TMPDIR", "QT_X11_NO_MITSHM", "J2D_USE_MITSHM"];
+
+/// Whether a command on the host is told of a variable of the guest's program that asks for it.
+#[must_use]
+pub fn is_for_host(name: &OsStr, value: &[u8]) -> bool {
+    if TOLD_TO_HOST.iter().any(|known| name == *known) {
+        return true;
+    }
+    // `BROWSER` above all.
+    let of_snug = value.starts_with(b"/.snug/");
+    !of_snug && !belongs_to_host(name) && !GUEST_VARIABLES.iter().any(|known| name == *known)
+}
+
 /// What an untrusted guest is told: how to draw, and nothing about the caller.
 const UNTRUSTED_VARIABLES: &[&str] = &["TERM", "COLORTERM", "NO_COLOR"];
 
@@ -113,11 +130,14 @@ pub enum Extent {
     Caller,
     /// The same, and the caller's session, whose paths are the guest's.
     Session,
+    /// For the host, from a guest: [`is_for_host`].
+    Host,
 }
 
 /// The caller's environment as `KEY=VALUE`, less what belongs to the host.
 pub fn passed(variables: impl Iterator<Item = (OsString, OsString)>, extent: Extent) -> Vec<Vec<u8>> {
-    let passes = |name: &OsStr| match extent {
+    let passes = |name: &OsStr, value: &OsStr| match extent {
+        Extent::Host => is_for_host(name, value.as_bytes()),
         Extent::Terminal => UNTRUSTED_VARIABLES.iter().any(|known| name == *known),
         Extent::Caller => !belongs_to_host(name),
         Extent::Session => {
@@ -125,7 +145,7 @@ pub fn passed(variables: impl Iterator<Item = (OsString, OsString)>, extent: Ext
         }
     };
     variables
-        .filter(|(name, _)| passes(name))
+        .filter(|(name, value)| passes(name, value))
         .map(|(name, value)| {
             joined((name, if extent == Extent::Session { host_session::translated(value) } else { value }))
         })

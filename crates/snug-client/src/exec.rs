@@ -12,6 +12,7 @@ use crate::environment::Extent;
 use crate::host_session::HostSession;
 use crate::request::{Error, Request, TerminalChoice, User};
 use crate::stream::{self, Streams};
+use crate::target::Target;
 use crate::terminal::Terminal;
 use crate::{directory, environment, limits, startup, terminfo};
 
@@ -81,6 +82,7 @@ fn environment_of(request: &Request, policy: &Policy) -> Vec<Vec<u8>> {
     // Who is somebody else in the guest has no session of the caller's, as with sudo on the host.
     let extent = match request.user {
         _ if !policy.trusted || request.clean => Extent::Terminal,
+        _ if matches!(request.target, Target::Host { .. }) => Extent::Host,
         User::Owner if policy.session => Extent::Session,
         _ => Extent::Caller,
     };

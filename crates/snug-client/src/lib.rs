@@ -7,6 +7,7 @@
 //! | [`request`] | what is to be run, and how it ended |
 //! | [`startup`] | what the process was given before Rust's runtime changed it |
 //! | [`environment`] | which variables belong to the host |
+//! | [`host_service`] | the owner's session, which carries out on the host what his containers ask for |
 //! | [`host_session`] | the caller's display, sound, bus and agents, as a guest finds them |
 //! | [`xauthority`] | the cookies of X displays |
 //! | [`stream`] | what each descriptor is, and what may become of it |
@@ -25,6 +26,7 @@
 //! | [`insistence`] | when a client ends although its command does not |
 //! | [`signals`] | signals as a descriptor, dying of one, stopping oneself |
 //! | [`relay`] | bytes between a stream of ours and one of the agent's connections |
+//! | [`target`] | where a command runs, and how whoever carries it out is reached |
 //! | [`exec`] | what the agent is asked: a request, with what the caller's process is and has |
 //! | [`session`] | the conversation with the agent |
 
@@ -35,6 +37,7 @@ pub mod directory;
 pub mod environment;
 pub mod exec;
 pub mod guest_terminal;
+pub mod host_service;
 pub mod host_session;
 pub mod insistence;
 pub mod limits;
@@ -47,6 +50,7 @@ pub mod signal_keys;
 pub mod signals;
 pub mod startup;
 pub mod stream;
+pub mod target;
 pub mod terminal;
 pub mod terminfo;
 pub mod words;
@@ -54,3 +58,4 @@ pub mod xauthority;
 
 pub use request::{Directory, Error, Outcome, Request, TerminalChoice, User, finish};
 pub use session::run;
+pub use target::Target;

@@ -8,6 +8,7 @@ use snug_wire::socket::WireError;
 use thiserror::Error;
 
 use crate::signals;
+use crate::target::Target;
 
 /// As whom a command runs in the guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,10 +49,8 @@ pub enum TerminalChoice {
 /// One command to be run in a container.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// `STATE/run/UID/NAME`, where `policy` and `guest/agent.sock` are.
-    pub container_dir: PathBuf,
-    /// The container's name, for messages.
-    pub container: String,
+    /// Where it runs.
+    pub target: Target,
     /// Program and arguments; empty with `login` for the user's shell.
     pub argv: Vec<OsString>,
     /// Variables that win over all others.
@@ -100,6 +99,12 @@ pub enum Error {
     NotRunning {
         /// Its name.
         container: String,
+    },
+    /// Nobody on the host carries out the container's commands.
+    #[error("the host cannot be reached: {why}")]
+    NoHost {
+        /// What the agent says; terminal escapes are already made harmless.
+        why: String,
     },
     /// The container is entered through the daemon each time.
     #[error("container {container} is privileged: each entry goes through the daemon")]
@@ -155,7 +160,7 @@ impl Error {
                     format!("`snug logs {container}` shows its console"),
                 ]
             }
-            Self::System { .. } => Vec::new(),
+            Self::System { .. } | Self::NoHost { .. } => Vec::new(),
         }
     }
 

@@ -1,9 +1,7 @@
 //! The conversation with the agent.
 
 use std::env;
-use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -14,7 +12,7 @@ use snug_wire::message::{
     ToAgent,
 };
 use snug_wire::policy::{Entry, Policy};
-use snug_wire::socket::{Connection, Descriptors, Filled, WireError, connect};
+use snug_wire::socket::{Connection, Filled, WireError};
 
 use crate::announcement::Announcement;
 use crate::console::{Console, Peer, Wiring};
@@ -24,12 +22,11 @@ use crate::relay::Receiving;
 use crate::request::{Error, Outcome, Request};
 use crate::signals::{self, Signals};
 use crate::stream::Streams;
+use crate::target::{HELLO, Target};
 use crate::terminal::Terminal;
 use crate::words::{directory_hints, harmless};
 use crate::{relay, stream};
 
-/// How long an agent may take to accept a connection and say hello: it does nothing else first.
-const HELLO: Duration = Duration::from_secs(5);
 /// How long a request may take to be read; it is a few megabytes at most.
 const REQUEST: Duration = Duration::from_secs(20);
 /// How long all the streams of a command may take to be connected.
@@ -46,24 +43,21 @@ const ENDING: [i32; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQU
 /// # Errors
 /// [`Error::NotRunning`] when nobody serves the container's socket: start it and try again. The others are final.
 pub fn run(request: &Request) -> Result<Outcome, Error> {
-    let container = request.container.clone();
-    // No policy means an untrusted guest, or none at all: then the socket is missing too.
-    let policy = fs::read_to_string(request.container_dir.join("policy"))
-        .map_or_else(|_| Policy::default(), |text| Policy::parse(&text));
+    let target = &request.target;
+    let policy = target.policy();
     if policy.entry == Entry::Daemon {
-        return Err(Error::ThroughDaemon { container });
+        return Err(Error::ThroughDaemon { container: target.name().into() });
     }
     let streams = Streams::of_caller(policy.trusted, request.terminal, &request.argv)?;
     let terminal = streams.wants_terminal().then(|| open_terminal(&streams)).flatten();
     let wiring = wiring_of(&streams, request.terminal);
     let exec = exec_of(request, &streams, terminal.as_ref(), &wiring, &policy)?;
-    let socket = request.container_dir.join("guest/agent.sock");
     let mut session = Session {
         request,
         trusted: policy.trusted,
         guest_modes: exec.terminal.as_ref().and_then(|terminal| terminal.modes),
         streams,
-        connection: open_connection(&socket, policy.trusted, &container, Instant::now() + HELLO)?,
+        connection: target.open(policy.trusted, target.deadline())?,
         terminal,
         wiring,
         console: None,
@@ -73,6 +67,7 @@ pub fn run(request: &Request) -> Result<Outcome, Error> {
         attached: false,
         announcement: None,
         insistence: Insistence::default(),
+        policy,
     };
     session.send_request(exec)?;
     // Until now they end the client as they find it, and with it what the agent may have begun for it: a guest that takes
@@ -105,28 +100,6 @@ pub fn run(request: &Request) -> Result<Outcome, Error> {
     result
 }
 
-fn open_connection(
-    socket: &Path,
-    trusted: bool,
-    container: &str,
-    deadline: Instant,
-) -> Result<Connection, Error> {
-    let descriptors = if trusted { Descriptors::Accept } else { Descriptors::Refuse };
-    // No time at all would be taken for an unbounded one (`SO_SNDTIMEO`, socket(7)).
-    let patience = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-    connect(socket, patience, descriptors).map_err(|error| match &error {
-        WireError::System(io)
-            if matches!(
-                Errno::from_io_error(io),
-                Some(Errno::NOENT | Errno::CONNREFUSED | Errno::NOTDIR)
-            ) =>
-        {
-            Error::NotRunning { container: container.into() }
-        }
-        _ => Error::Agent { container: container.into(), source: error },
-    })
-}
-
 struct Session<'a> {
     request: &'a Request,
     trusted: bool,
@@ -144,6 +117,7 @@ struct Session<'a> {
     attached: bool,
     announcement: Option<Announcement>,
     insistence: Insistence,
+    policy: Policy,
 }
 
 impl Session<'_> {
@@ -157,12 +131,12 @@ impl Session<'_> {
         if self.request.announced && self.wiring.input && self.wiring.output && terminal.in_foreground() {
             let terminal = terminal.as_fd().try_clone_to_owned().ok();
             self.announcement =
-                terminal.and_then(|terminal| Announcement::new(terminal, &self.request.container));
+                terminal.and_then(|terminal| Announcement::new(terminal, self.request.target.name()));
         }
     }
 
     fn agent_error(&self, source: WireError) -> Error {
-        Error::Agent { container: self.request.container.clone(), source }
+        self.request.target.agent_error(source)
     }
 
     /// A message that an agent does not send at that point.
@@ -198,7 +172,7 @@ impl Session<'_> {
             WireError::System(io)
                 if matches!(Errno::from_io_error(io), Some(Errno::PIPE | Errno::CONNRESET)) =>
             {
-                Error::NotRunning { container: self.request.container.clone() }
+                Error::NotRunning { container: self.request.target.name().into() }
             }
             _ => self.agent_error(error),
         }
@@ -214,8 +188,13 @@ impl Session<'_> {
             {
                 if !greeted {
                     greeted = true;
-                    let FromAgent::Hello { settled, .. } = message else { return Err(self.out_of_turn()) };
+                    let FromAgent::Hello { settled, offered, .. } = message else {
+                        return Err(self.out_of_turn());
+                    };
                     self.settled = settled;
+                    if !offered {
+                        self.request.target.wake_host(&self.policy);
+                    }
                     continue;
                 }
                 if let Some(outcome) = self.answer(message, signals)? {
@@ -230,9 +209,9 @@ impl Session<'_> {
             };
             if !self.wait(signals, patience)? {
                 if !greeted {
-                    return Err(Error::NotRunning { container: self.request.container.clone() });
+                    return Err(Error::NotRunning { container: self.request.target.name().into() });
                 }
-                return Err(Error::Lost { container: self.request.container.clone() });
+                return Err(Error::Lost { container: self.request.target.name().into() });
             }
             while let Some(signal) = signals.next() {
                 if !self.started && ENDING.contains(&signal) {
@@ -283,7 +262,7 @@ impl Session<'_> {
 
     fn answer(&mut self, message: FromAgent, signals: &Signals) -> Result<Option<Outcome>, Error> {
         match message {
-            FromAgent::Hello { .. } | FromAgent::Done => {}
+            FromAgent::Hello { .. } | FromAgent::Done | FromAgent::Dialled => {}
             FromAgent::Notice(text) => self.notice(&text),
             // Once: each answer costs connections and threads.
             FromAgent::Streams { .. } if self.attached => return Err(self.out_of_turn()),
@@ -420,22 +399,21 @@ impl Session<'_> {
     ) -> Result<(OwnedFd, Vec<u8>), Error> {
         let stream = u8::try_from(stream)
             .map_err(|_| Error::system("cannot relay that many descriptors")(Errno::TOOBIG))?;
-        let socket = self.request.container_dir.join("guest/agent.sock");
         // The command may have begun: it must not be taken for one that was never asked for, and run again.
         let lost = |error| match error {
             Error::NotRunning { container } => Error::Lost { container },
             other => other,
         };
-        let mut connection =
-            open_connection(&socket, false, &self.request.container, deadline).map_err(lost)?;
+        let mut connection = self.request.target.open(false, deadline).map_err(lost)?;
         let deadline = Some(deadline);
+        // First: on the host nobody says hello before he is spoken to.
+        connection
+            .send(&ToAgent::Attach { token, stream }, &[], deadline)
+            .map_err(|error| self.agent_error(error))?;
         match connection.receive::<FromAgent>(deadline).map_err(|error| self.agent_error(error))? {
             Some(FromAgent::Hello { .. }) => {}
             _ => return Err(self.agent_error(WireError::Interrupted)),
         }
-        connection
-            .send(&ToAgent::Attach { token, stream }, &[], deadline)
-            .map_err(|error| self.agent_error(error))?;
         Ok(connection.into_raw())
     }
 
@@ -473,14 +451,21 @@ impl Session<'_> {
     }
 
     fn failure(&self, kind: FailureKind, text: &[u8]) -> Outcome {
-        let container = &self.request.container;
+        let target = &self.request.target;
+        let container = target.name();
         let (status, hints) = match kind {
             FailureKind::NotFound => (127, Vec::new()),
             FailureKind::NotExecutable => (126, Vec::new()),
             FailureKind::Directory => {
                 let current = env::current_dir().ok();
                 let wanted = &self.request.directory;
-                (125, directory_hints(wanted, current.as_deref(), container, self.trusted))
+                let hints = match target {
+                    Target::Container { .. } => {
+                        directory_hints(wanted, current.as_deref(), container, self.trusted)
+                    }
+                    Target::Host { .. } => vec!["`-w DIR` names a directory of the host".into()],
+                };
+                (125, hints)
             }
             FailureKind::Protocol => {
                 (125, vec![format!("`snug restart {container}` gives it the agent of this version")])

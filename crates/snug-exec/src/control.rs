@@ -31,7 +31,11 @@ pub enum Request {
     },
     /// From the spare session: it has a client now, and is none any more.
     Accepted,
-    /// From the same: it has done what the next spare session would have been in the way of.
+    /// Keep the client's connection, which comes along, until somebody dials.
+    Offer,
+    /// Give me such a connection, when there is one.
+    Dial,
+    /// From the spare session: it has done what the next spare session would have been in the way of.
     Begun,
 }
 
@@ -47,7 +51,7 @@ pub enum Order {
         /// Milliseconds.
         grace: u32,
     },
-    /// Answer to [`Request::Take`]: here it is.
+    /// Answer to [`Request::Take`] and to [`Request::Dial`]: here it is.
     Taken,
     /// Answer to [`Request::Take`]: no such stream.
     Unknown,
@@ -69,6 +73,8 @@ impl Packet for Request {
             Self::Keep(token, streams) => [b"K", &token[..], streams].concat(),
             Self::Take(token, stream) => [b"T", &token[..], &[*stream]].concat(),
             Self::HangUpAll { grace } => [b"H", &grace.to_le_bytes()[..]].concat(),
+            Self::Offer => b"O".to_vec(),
+            Self::Dial => b"D".to_vec(),
             Self::Accepted => b"A".to_vec(),
             Self::Begun => b"B".to_vec(),
         }
@@ -82,6 +88,8 @@ impl Packet for Request {
                 rest.split_first_chunk().and_then(|(token, rest)| Some(Self::Take(*token, *rest.first()?)))
             }
             b'H' => Some(Self::HangUpAll { grace: u32::from_le_bytes(*rest.first_chunk()?) }),
+            b'O' => Some(Self::Offer),
+            b'D' => Some(Self::Dial),
             b'A' => Some(Self::Accepted),
             b'B' => Some(Self::Begun),
             _ => None,

@@ -1,9 +1,13 @@
 //! The sessions alive, and the ends of streams that they left for their client's further connections.
 
+use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::cgroup::Tree;
 use crate::control::{self, Order, Request, Token};
+
+/// More offers than that nobody needs: whoever is dialled offers another connection at once.
+const MOST_OFFERS: usize = 8;
 
 struct Entry {
     channel: OwnedFd,
@@ -11,18 +15,21 @@ struct Entry {
     ended: bool,
     /// Waits for all others to be gone.
     waits: bool,
+    /// Waits for an offered connection.
+    dials: bool,
 }
 
 /// All sessions of a server.
 #[derive(Default)]
 pub struct Sessions {
     entries: Vec<Entry>,
+    offers: VecDeque<OwnedFd>,
 }
 
 impl Sessions {
     /// A new one, known by its channel.
     pub fn add(&mut self, channel: OwnedFd) {
-        self.entries.push(Entry { channel, kept: Vec::new(), ended: false, waits: false });
+        self.entries.push(Entry { channel, kept: Vec::new(), ended: false, waits: false, dials: false });
     }
 
     /// Whether there is none.
@@ -41,6 +48,16 @@ impl Sessions {
         match control::receive::<Request>(entry.channel.as_fd()) {
             Ok(Some((Request::Keep(token, streams), fds))) => {
                 entry.kept.extend(streams.into_iter().zip(fds).map(|(stream, fd)| (token, stream, fd)));
+                None
+            }
+            Ok(Some((Request::Offer, fds))) => {
+                self.offers.extend(fds.into_iter().take(MOST_OFFERS - self.offers.len()));
+                self.connect_dials();
+                None
+            }
+            Ok(Some((Request::Dial, _))) => {
+                entry.dials = true;
+                self.connect_dials();
                 None
             }
             Ok(Some((request, _))) => Some(request),
@@ -62,6 +79,31 @@ impl Sessions {
             Some(end) => control::send(entry.channel.as_fd(), &Order::Taken, &[end.as_fd()]),
             None => control::send(entry.channel.as_fd(), &Order::Unknown, &[]),
         };
+    }
+
+    /// Joins those that dial with those that offer.
+    fn connect_dials(&mut self) {
+        while let Some(entry) = self.entries.iter_mut().find(|entry| entry.dials && !entry.ended) {
+            let Some(offer) = self.offers.pop_front() else { return };
+            entry.dials = false;
+            let _ = control::send(entry.channel.as_fd(), &Order::Taken, &[offer.as_fd()]);
+        }
+    }
+
+    /// Whether a connection is offered.
+    #[must_use]
+    pub fn has_offer(&self) -> bool {
+        !self.offers.is_empty()
+    }
+
+    /// The offered connections. One that is readable is over: who offers has nothing to say.
+    pub fn offers(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.offers.iter().map(AsFd::as_fd)
+    }
+
+    /// Drops an offered connection, by its place.
+    pub fn withdraw(&mut self, index: usize) {
+        self.offers.remove(index);
     }
 
     /// Tells every session something.

@@ -82,7 +82,7 @@ impl Drop for Hostile {
 }
 
 fn hello() -> FromAgent {
-    FromAgent::Hello { protocol: 1, oldest: 1, version: b"0.1.0".to_vec(), settled: true }
+    FromAgent::Hello { protocol: 1, oldest: 1, version: b"0.1.0".to_vec(), settled: true, offered: false }
 }
 
 fn say(stream: UnixStream, messages: &[FromAgent], fds: &[BorrowedFd<'_>]) -> Connection {

@@ -10,6 +10,7 @@
 //! | [`provision`] | the file that tells the agent whom it serves |
 //! | [`session`] | where a guest has what its owner's session on the host consists of |
 //! | [`devices`] | where a guest has the device nodes of its host |
+//! | [`host`] | how a guest's commands reach its owner's session on the host |
 //! | [`network`] | where a guest that mirrors the host's network asks for names |
 //! | [`ports`] | what is told of a guest's forwarded ports |
 //! | [`pack`] | files as the tar streams of `snug cp` |
@@ -35,11 +36,20 @@
 //! Before a stop the owner or root sends `HangUpAll` in the place of a request; the answer is `Done` when every command is
 //! gone. In the same place `Follow` tells what has changed on the host; `Done` is the answer when the guest has it.
 //!
+//! In the other direction, from the guest to the host ([`host`]):
+//!
+//! ```text
+//! host's session → Offer                 in the place of a request: the agent keeps the connection
+//! guest's program → Dial                 the same, and the agent answers
+//! agent  → Dialled + descriptor          an offered connection; what follows on it is as above, the host's end is the agent
+//! ```
+//!
 //! A client that goes away for whatever reason (end of file on its connection) hangs up its command.
 
 pub mod codec;
 pub mod devices;
 mod exactly;
+pub mod host;
 pub mod message;
 pub mod network;
 pub mod pack;

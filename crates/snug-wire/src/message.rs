@@ -200,6 +200,23 @@ pub enum ToAgent {
     },
     /// The host has changed (owner or root).
     Follow(Followed),
+    /// Whoever sent this carries out what the guest asks for over this connection: keep it until somebody dials.
+    Offer,
+    /// Give me an offered connection.
+    Dial,
+    /// To the host: open this.
+    Open(Open),
+}
+
+/// Something to be opened as the owner's desktop does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Open {
+    /// A link (RFC 3986, with a scheme), or an absolute path.
+    pub target: Vec<u8>,
+    /// Of a path: device and inode as the caller sees them.
+    pub file: Option<(u64, u64)>,
+    /// `KEY=VALUE`: the caller's environment, already without what belongs to the guest.
+    pub environment: Vec<Vec<u8>>,
 }
 
 /// What went wrong before a command ran.
@@ -234,6 +251,8 @@ pub enum FromAgent {
         version: Vec<u8>,
         /// The guest's early boot is done.
         settled: bool,
+        /// An offered connection waits here ([`ToAgent::Offer`]).
+        offered: bool,
     },
     /// Something that a person at a terminal should know; not an error.
     Notice(Vec<u8>),
@@ -267,6 +286,8 @@ pub enum FromAgent {
         /// For a person: what, on what, why. From the guest: print it escaped.
         text: Vec<u8>,
     },
+    /// Answer to [`ToAgent::Dial`]: an offered connection is in this frame's control data.
+    Dialled,
     /// Answer to [`ToAgent::HangUpAll`]: all commands are gone. To [`ToAgent::Follow`]: the guest is as the host is.
     Done,
 }

@@ -15,6 +15,30 @@ pub enum Entry {
     Daemon,
 }
 
+/// Which commands of the host a guest may ask for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum HostCommands {
+    /// None: the container has no grant `host-exec`.
+    #[default]
+    None,
+    /// Those whose name, as it is typed, is in the list.
+    Only(Vec<String>),
+    /// All.
+    All,
+}
+
+impl HostCommands {
+    /// Whether the command of that name may be asked for.
+    #[must_use]
+    pub fn allow(&self, name: &[u8]) -> bool {
+        match self {
+            Self::None => false,
+            Self::Only(names) => names.iter().any(|known| known.as_bytes() == name),
+            Self::All => true,
+        }
+    }
+}
+
 /// What a client must know before it talks to the guest.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Policy {
@@ -24,9 +48,19 @@ pub struct Policy {
     pub entry: Entry,
     /// The container has its owner's session ([`crate::session`]).
     pub session: bool,
+    /// The commands of the host that its programs may ask for.
+    pub host_exec: HostCommands,
+    /// Its programs may open links and files on the host.
+    pub host_open: bool,
 }
 
 impl Policy {
+    /// Whether something of the host is to be offered to the guest ([`crate::host`]).
+    #[must_use]
+    pub fn offers_host(&self) -> bool {
+        self.host_open || self.host_exec != HostCommands::None
+    }
+
     /// Reads the file's text. Unknown keys are ignored; whatever is missing is as for an untrusted guest.
     #[must_use]
     pub fn parse(text: &str) -> Self {
@@ -35,6 +69,11 @@ impl Policy {
             match line.split_once('=') {
                 Some(("trusted", "yes")) => policy.trusted = true,
                 Some(("session", "yes")) => policy.session = true,
+                Some(("host-open", "yes")) => policy.host_open = true,
+                Some(("host-exec", "*")) => policy.host_exec = HostCommands::All,
+                Some(("host-exec", names)) if !names.is_empty() => {
+                    policy.host_exec = HostCommands::Only(names.split(',').map(str::to_owned).collect());
+                }
                 // A way that is not known here is not the short one.
                 Some(("entry", way)) if way != "direct" => policy.entry = Entry::Daemon,
                 _ => {}
@@ -49,7 +88,13 @@ impl fmt::Display for Policy {
         writeln!(f, "version=1")?;
         writeln!(f, "trusted={}", if self.trusted { "yes" } else { "no" })?;
         writeln!(f, "entry={}", if self.entry == Entry::Daemon { "daemon" } else { "direct" })?;
-        writeln!(f, "session={}", if self.session { "yes" } else { "no" })
+        writeln!(f, "session={}", if self.session { "yes" } else { "no" })?;
+        match &self.host_exec {
+            HostCommands::None => {}
+            HostCommands::Only(names) => writeln!(f, "host-exec={}", names.join(","))?,
+            HostCommands::All => writeln!(f, "host-exec=*")?,
+        }
+        writeln!(f, "host-open={}", if self.host_open { "yes" } else { "no" })
     }
 }
 
@@ -62,11 +107,24 @@ mod tests {
         for trusted in [false, true] {
             for entry in [Entry::Direct, Entry::Daemon] {
                 for session in [false, true] {
-                    let policy = Policy { trusted, entry, session };
+                    let policy = Policy { trusted, entry, session, ..Policy::default() };
                     assert_eq!(Policy::parse(&policy.to_string()), policy);
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_list_of_commands_is_no_other_and_none_is_none() {
+        let names = vec!["git".to_owned(), "/opt/x".to_owned()];
+        for host_exec in [HostCommands::None, HostCommands::All, HostCommands::Only(names)] {
+            let policy = Policy { host_exec, host_open: true, ..Policy::default() };
+            assert_eq!(Policy::parse(&policy.to_string()), policy);
+        }
+        assert_eq!(Policy::parse("host-exec=").host_exec, HostCommands::None);
+        let only = Policy::parse("host-exec=git,ls").host_exec;
+        assert!(only.allow(b"git") && only.allow(b"ls"));
+        assert!(!only.allow(b"gi") && !only.allow(b"/usr/bin/git") && !only.allow(b"*") && !only.allow(b""));
     }
 
     #[test]

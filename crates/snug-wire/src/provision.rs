@@ -35,6 +35,12 @@ pub struct Provision {
     /// The host's session is at [`crate::session::DIRECTORY`].
     #[serde(default)]
     pub session: bool,
+    /// Its programs may run commands of the host ([`crate::host`]).
+    #[serde(default)]
+    pub host_exec: bool,
+    /// They may open links and files there.
+    #[serde(default)]
+    pub host_open: bool,
     /// Directories, relative to the owner's home or absolute, that are the container's own although the home is shared.
     #[serde(default)]
     pub private: Vec<PathBuf>,

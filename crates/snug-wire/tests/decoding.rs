@@ -3,7 +3,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use snug_wire::message::{
-    Directory, Exec, FailureKind, FromAgent, Limit, Message, PROTOCOL, Stdio, Terminal, TerminalModes,
+    Directory, Exec, FailureKind, FromAgent, Limit, Message, Open, PROTOCOL, Stdio, Terminal, TerminalModes,
     ToAgent, User, WindowSize,
 };
 use snug_wire::policy::Policy;
@@ -107,7 +107,15 @@ fn to_agent() -> impl Strategy<Value = ToAgent> {
         Just(ToAgent::Resume),
         any::<u32>().prop_map(|grace| ToAgent::HangUpAll { grace }),
         followed().prop_map(ToAgent::Follow),
+        Just(ToAgent::Offer),
+        Just(ToAgent::Dial),
+        open().prop_map(ToAgent::Open),
     ]
+}
+
+fn open() -> impl Strategy<Value = Open> {
+    (bytes(), prop::option::of(any::<(u64, u64)>()), vec(bytes(), 0..4))
+        .prop_map(|(target, file, environment)| Open { target, file, environment })
 }
 
 fn followed() -> impl Strategy<Value = Followed> {
@@ -132,9 +140,9 @@ fn from_agent() -> impl Strategy<Value = FromAgent> {
         FailureKind::Other,
     ]);
     prop_oneof![
-        (any::<u16>(), any::<u16>(), bytes(), any::<bool>()).prop_map(
-            |(protocol, oldest, version, settled)| {
-                FromAgent::Hello { protocol, oldest, version, settled }
+        (any::<u16>(), any::<u16>(), bytes(), any::<[bool; 2]>()).prop_map(
+            |(protocol, oldest, version, [settled, offered])| {
+                FromAgent::Hello { protocol, oldest, version, settled, offered }
             }
         ),
         bytes().prop_map(FromAgent::Notice),
@@ -146,6 +154,7 @@ fn from_agent() -> impl Strategy<Value = FromAgent> {
         (any::<u8>(), any::<bool>()).prop_map(|(signal, core)| FromAgent::Killed { signal, core }),
         (kind, bytes()).prop_map(|(kind, text)| FromAgent::Failed { kind, text }),
         Just(FromAgent::Done),
+        Just(FromAgent::Dialled),
     ]
 }
 

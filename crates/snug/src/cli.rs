@@ -78,6 +78,7 @@ pub enum Command {
     Logs(command::logs::LogsArgs),
     Image(command::image::ImageArgs),
     Doctor(command::doctor::DoctorArgs),
+    Session(command::session::SessionArgs),
     Completion(command::completion::CompletionArgs),
     #[command(hide = true)]
     Man(command::man::ManArgs),
@@ -114,6 +115,7 @@ impl Command {
             Self::Logs(args) => command::logs::execute(context, args),
             Self::Image(args) => command::image::execute(context, args),
             Self::Doctor(args) => command::doctor::execute(context, args),
+            Self::Session(args) => command::session::execute(context, &args),
             Self::Completion(args) => command::completion::execute(context, args),
             Self::Man(args) => command::man::execute(context, args),
             Self::Markdown(args) => command::markdown::execute(context, args),

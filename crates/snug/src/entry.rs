@@ -31,11 +31,13 @@ pub fn run(context: &Context, request: &Request, ensure: &Ensure<'_>) -> Result<
             Err(error) => return Err(from_client(&error)),
         }
     }
-    let error =
-        CommandError::failed(format!("container {} runs, but its agent does not answer", request.container));
+    let error = CommandError::failed(format!(
+        "container {} runs, but its agent does not answer",
+        request.target.name()
+    ));
     Err(error
-        .hint(format!("`snug restart {}` starts it afresh", request.container))
-        .hint(format!("`snug logs {}` shows its console", request.container)))
+        .hint(format!("`snug restart {}` starts it afresh", request.target.name()))
+        .hint(format!("`snug logs {}` shows its console", request.target.name())))
 }
 
 /// An error of the hot path.

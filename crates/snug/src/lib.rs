@@ -11,6 +11,7 @@
 //! | [`configuration`] | reading the configuration's files |
 //! | [`entry`] | getting into a container, starting or making it on the way |
 //! | [`bus`] | `snugd` over the system bus |
+//! | [`service`] | `snug session`: what containers ask of the host |
 //! | [`archive`] | tar streams to and from a guest |
 //! | **output** | |
 //! | [`printer`] | the one place that prints |
@@ -33,6 +34,7 @@ mod error;
 mod image_server;
 mod printer;
 mod progress;
+mod service;
 mod table;
 mod words;
 

@@ -218,8 +218,13 @@ mod tests {
         std::thread::spawn(move || {
             let (stream, _) = listener.accept().unwrap();
             let mut connection = Connection::new(stream.into(), Descriptors::Refuse);
-            let hello =
-                FromAgent::Hello { protocol: 1, oldest: 1, version: b"1.2\x1b[".to_vec(), settled: true };
+            let hello = FromAgent::Hello {
+                protocol: 1,
+                oldest: 1,
+                version: b"1.2\x1b[".to_vec(),
+                settled: true,
+                offered: false,
+            };
             connection.send(&hello, &[], None).unwrap();
         });
     }

@@ -319,7 +319,7 @@ fn later_mounts() -> Check {
 }
 
 fn agent(paths: &snug_core::paths::Paths) -> Check {
-    let source = paths.guest_source().join(guest_bin::AGENT);
+    let source = paths.guest_source().join(guest_bin::PROGRAMS[0]);
     match std::fs::metadata(&source) {
         Ok(_) => Check::new("agent", Status::Ok, format!("{} is installed", source.display())),
         Err(error) => Check::new("agent", Status::Error, format!("{}: {error}", source.display()))

@@ -101,7 +101,7 @@ fn start_server(places: &Places, tree: Option<&Tree>) -> io::Result<Pid> {
     match fork_into(group.as_ref().map(AsFd::as_fd))? {
         Fork::Parent(child) => Ok(child.pid),
         Fork::Child => {
-            server::detach();
+            process::belong_to_nobody();
             match Server::open(places.clone(), tree.cloned()) {
                 Ok(server) => server.run(),
                 Err(error) => console::say(error),

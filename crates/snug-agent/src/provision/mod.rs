@@ -8,6 +8,7 @@
 //! | [`hosts`] | the texts of `hosts` and `sudoers` (pure) |
 //! | [`owner`] | the owner's account, groups, sudo |
 //! | [`home`] | his home directory |
+//! | [`host_commands`] | the names by which programs reach the host |
 //! | [`host_places`] | `/tmp`, `/media` and so on of the host in the place of the guest's |
 //! | [`islands`] | the parts of a shared home that are the guest's own |
 //! | [`identity`] | host name, time zone, resolver, markers of a container |
@@ -23,6 +24,7 @@ mod accounts;
 pub mod certificates;
 mod devices;
 mod home;
+mod host_commands;
 pub mod host_places;
 mod hosts;
 mod identity;
@@ -71,6 +73,7 @@ fn steps(guest: &Guest, places: &Places, provision: &Provision, init: Kind) -> V
         ("runtime directory", owner::make_runtime_directory(guest, provision)),
         ("mirrored network", systemd::keep_mirrored_network(guest, provision, init)),
         ("session", session::make_links(guest, provision)),
+        ("commands of the host", host_commands::make(guest, provision)),
         ("gpg-agent", session::find_gpg_agent(guest, provision, init)),
     ]);
     let islands = islands::make(guest, provision);
@@ -131,6 +134,8 @@ pub(crate) mod tests {
             network: None,
             places: Vec::new(),
             session: false,
+            host_exec: false,
+            host_open: false,
             private: Vec::new(),
             home_shared: true,
             trusted: true,

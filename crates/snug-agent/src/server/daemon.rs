@@ -1,9 +1,8 @@
 //! A server that belongs to nobody.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 
-use rustix::fs::{Mode, OFlags, open};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::{ServeError, Server, failed};
@@ -13,24 +12,13 @@ use snug_exec::cgroup::Tree;
 use snug_exec::sys::process::{Fork, fork};
 use snug_exec::sys::{descriptor, process};
 
-/// Leaves everything behind that belonged to the process that started the server.
-pub fn detach() {
-    let _ = rustix::process::setsid();
-    let _ = rustix::process::chdir("/");
-    if let Ok(null) = open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()) {
-        for number in 0..3 {
-            let _ = descriptor::place(null.as_fd(), number);
-        }
-    }
-}
-
 /// Starts a server that belongs to nobody, and waits until it serves.
 pub fn start_daemon(places: Places) -> Result<(), ServeError> {
     let (answer, speaker) = pipe_with(PipeFlags::CLOEXEC).map_err(failed("pipe"))?;
     match fork().map_err(failed("fork"))? {
         Fork::Parent(_) => {}
         Fork::Child => {
-            detach();
+            process::belong_to_nobody();
             match fork() {
                 Ok(Fork::Child) => run_daemon(places, &speaker),
                 _ => process::exit(0),

@@ -23,7 +23,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use snug_wire::provision::Provision;
 
-pub use self::daemon::{detach, start_daemon};
+pub use self::daemon::start_daemon;
 pub use self::probe::print_environment;
 pub use self::settle::{BY_OPENRC, BY_UNIT, announce};
 
@@ -38,7 +38,7 @@ use snug_exec::control::{self, Order, Request};
 use snug_exec::environment;
 use snug_exec::sessions::Sessions;
 use snug_exec::sys::door::Door;
-use snug_exec::sys::process::{Fork, fork};
+use snug_exec::sys::process::{Fork, Shared, fork};
 use snug_exec::sys::{process, signal, timespec};
 use snug_exec::system::System;
 
@@ -118,6 +118,7 @@ impl Server {
             descriptor_limit,
             overflow_uid: overflow_uid(),
             container: container_variable(),
+            offered: Shared::new(false).map_err(failed("shared memory"))?,
             places,
         };
         // What `ps` and `top` show: the arguments are still those of process 1.
@@ -161,6 +162,11 @@ impl Server {
             {
                 self.know_environment(found);
             }
+            // From the last on: one that is withdrawn does not change the places of those before it.
+            for index in woken.offers.into_iter().rev() {
+                self.sessions.withdraw(index);
+                self.tell_offers();
+            }
             for index in woken.sessions {
                 self.hear(index);
             }
@@ -203,6 +209,8 @@ impl Server {
         }
         let first = polled.len();
         polled.extend(self.sessions.channels().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+        let offers = polled.len();
+        polled.extend(self.sessions.offers().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
         match poll(&mut polled, timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error),
@@ -214,9 +222,10 @@ impl Server {
             spare: self.spare.is_some() && is_ready(1),
             settle: settle.is_some() && is_ready(2),
             probe: probe.is_some() && is_ready(2 + usize::from(settle.is_some())),
-            sessions: (first..polled.len())
+            sessions: (first..offers).filter(|index| is_ready(*index)).map(|index| index - first).collect(),
+            offers: (offers..polled.len())
                 .filter(|index| is_ready(*index))
-                .map(|index| index - first)
+                .map(|index| index - offers)
                 .collect(),
         })
     }
@@ -257,7 +266,16 @@ impl Server {
             Some(Request::HangUpAll { grace }) => self.sessions.hang_up_all(index, grace),
             Some(Request::Take(token, stream)) => self.sessions.give(index, token, stream),
             Some(Request::Begun) => self.make_spare(),
-            Some(Request::Keep(..) | Request::Accepted) | None => {}
+            Some(Request::Keep(..) | Request::Offer | Request::Dial | Request::Accepted) | None => {}
+        }
+        self.tell_offers();
+    }
+
+    /// Sessions greet their clients with it.
+    fn tell_offers(&self) {
+        let offered = self.sessions.has_offer();
+        if self.context.offered.get() != offered {
+            self.context.offered.set(offered);
         }
     }
 
@@ -350,6 +368,7 @@ struct Woken {
     settle: bool,
     probe: bool,
     sessions: Vec<usize>,
+    offers: Vec<usize>,
 }
 
 /// The number of everybody who has none in this user namespace.

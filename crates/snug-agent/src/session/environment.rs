@@ -8,6 +8,9 @@ use snug_exec::system::Entry;
 /// Where tmux has its sockets, in the place of `/tmp` (tmux(1)).
 const TMUX_DIRECTORY: &[u8] = b"TMUX_TMPDIR";
 
+/// The program that opens links on the host (`snug_wire::host::OPEN`); the caller's `BROWSER` is a program of the host.
+const BROWSER: &[u8] = b"/.snug/bin/host-open";
+
 /// Directories of programs that belong to a system rather than to a person: in the caller's PATH they stand for the
 /// guest's.
 const SYSTEM_DIRECTORIES: [&[u8]; 9] = [
@@ -38,6 +41,8 @@ pub struct Sources<'a> {
     pub shell: &'a [u8],
     /// `/run/user/UID`, where it exists.
     pub runtime_directory: Option<Vec<u8>>,
+    /// Links are opened on the host.
+    pub browser: bool,
     /// `/tmp` may be the host's.
     pub shares_tmp: bool,
     /// Value of `container`.
@@ -68,6 +73,9 @@ pub fn compose(sources: &Sources<'_>) -> Vec<Vec<u8>> {
     match &sources.runtime_directory {
         Some(directory) => set(&mut environment, b"XDG_RUNTIME_DIR", directory),
         None => environment.retain(|variable| key(variable) != b"XDG_RUNTIME_DIR"),
+    }
+    if sources.browser {
+        set(&mut environment, b"BROWSER", BROWSER);
     }
     // Else a guest's `tmux` joins the host's server, which is perhaps of another version and starts its programs there.
     if let Some(directory) = sources.runtime_directory.as_ref().filter(|_| sources.shares_tmp)
@@ -128,6 +136,7 @@ mod tests {
             user: &anna(),
             shell: b"/bin/bash",
             runtime_directory: Some(b"/run/user/1000".to_vec()),
+            browser: true,
             shares_tmp: true,
             container: b"lxc",
         })
@@ -167,7 +176,12 @@ mod tests {
 
     #[test]
     fn who_the_user_is_comes_from_the_guest() {
-        let environment = composed(&["USER=host", "SHELL=/bin/fish", "XDG_RUNTIME_DIR=/x"], &[], &[], false);
+        let environment = composed(
+            &["USER=host", "SHELL=/bin/fish", "BROWSER=firefox", "XDG_RUNTIME_DIR=/x"],
+            &[],
+            &[],
+            false,
+        );
         for (wanted, expected) in [
             ("USER", "anna"),
             ("LOGNAME", "anna"),
@@ -176,6 +190,7 @@ mod tests {
             ("XDG_RUNTIME_DIR", "/run/user/1000"),
             ("container", "lxc"),
             ("TMUX_TMPDIR", "/run/user/1000"),
+            ("BROWSER", "/.snug/bin/host-open"),
         ] {
             assert_eq!(value(&environment, wanted.as_bytes()), Some(expected.as_bytes()), "{wanted}");
         }

@@ -16,6 +16,7 @@ pub fn hello(context: &Context) -> FromAgent {
         oldest: OLDEST_PROTOCOL,
         version: env!("CARGO_PKG_VERSION").into(),
         settled: context.settled,
+        offered: context.offered.get(),
     }
 }
 

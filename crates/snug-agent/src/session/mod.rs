@@ -7,12 +7,14 @@
 //! | [`environment`] | what a command's environment is made of |
 //! | [`terminfo`] | the caller's terminal type |
 //! | [`hangup`] | hanging up every command |
+//! | [`host`] | commands of the host: who offers a connection, and who asks for one |
 //! | [`greeting`] | the first words to a client, and who may go on |
 
 mod boot;
 pub mod environment;
 pub mod greeting;
 mod hangup;
+mod host;
 mod system;
 mod terminfo;
 
@@ -29,6 +31,7 @@ use snug_exec::control::{self, Order, Request};
 use snug_exec::environment::split;
 use snug_exec::session::{Session, Wanted, attach, become_session};
 use snug_exec::sys::door::Door;
+use snug_exec::sys::process::Shared;
 use snug_exec::sys::{memory, process, signal};
 use snug_wire::message::{FailureKind, FromAgent, ToAgent};
 use snug_wire::provision::{Followed, Provision};
@@ -58,6 +61,8 @@ pub struct Context {
     pub overflow_uid: u32,
     /// `container` as LXC gave it.
     pub container: Vec<u8>,
+    /// Somebody on the host offers a connection; the server's word for its sessions.
+    pub offered: Shared<bool>,
 }
 
 impl Context {
@@ -191,6 +196,8 @@ fn converse(
         Some(Wanted::Stream(token, stream)) => return attach(session, token, stream),
         Some(Wanted::Other(ToAgent::HangUpAll { grace })) => hangup::all(context, &mut session, grace),
         Some(Wanted::Other(ToAgent::Follow(followed))) => follow(context, &mut session, &followed),
+        Some(Wanted::Other(ToAgent::Offer)) => host::offer(session),
+        Some(Wanted::Other(ToAgent::Dial)) => host::dial(context, &mut session),
         Some(Wanted::Other(_) | Wanted::Command(..)) | None => {}
     }
     Ok(())

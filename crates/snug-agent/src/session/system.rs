@@ -40,6 +40,7 @@ impl System for Context {
             shell,
             runtime_directory: exists.then(|| runtime_directory.into_bytes()),
             shares_tmp: self.provision.as_ref().is_some_and(host_places::may_share_tmp),
+            browser: self.provision.as_ref().is_some_and(|provision| provision.host_open),
             container: &self.container,
         })
     }

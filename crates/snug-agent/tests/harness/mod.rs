@@ -73,6 +73,8 @@ impl Agent {
             network: None,
             places: Vec::new(),
             session: false,
+            host_exec: false,
+            host_open: false,
             private: Vec::new(),
             home_shared: true,
             trusted: options.trusted,

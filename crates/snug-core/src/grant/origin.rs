@@ -119,8 +119,8 @@ mod tests {
                 "places Preset Off",
                 "session Preset Off",
                 "devices Preset Off",
-                "host-exec Preset Later",
-                "host-open Preset Later",
+                "host-exec Preset Off",
+                "host-open Preset Off",
             ]
         );
     }

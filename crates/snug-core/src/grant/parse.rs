@@ -16,7 +16,10 @@ pub(super) fn parse_value(row: &Row, value: Option<&str>, equals: bool) -> Resul
         (ValueKind::Commands, Some(list)) => {
             let commands: Vec<String> = list.split(',').map(str::to_owned).collect();
             let good = |name: &String| {
-                !name.is_empty() && !name.starts_with('-') && !name.contains(char::is_whitespace)
+                !name.is_empty()
+                    && !name.starts_with('-')
+                    && !name.contains('*')
+                    && !name.contains(char::is_whitespace)
             };
             if commands.iter().all(good) {
                 Ok(Grant::HostExec(commands))

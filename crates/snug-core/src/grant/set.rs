@@ -167,6 +167,20 @@ impl GrantSet {
         self.contains(&Grant::Nesting)
     }
 
+    /// The commands of the host that it may ask for, by name; an empty list is all of them.
+    #[must_use]
+    pub fn host_exec(&self) -> Option<&[String]> {
+        self.0
+            .iter()
+            .find_map(|grant| if let Grant::HostExec(names) = grant { Some(&names[..]) } else { None })
+    }
+
+    /// It may open links and files on the host.
+    #[must_use]
+    pub fn host_open(&self) -> bool {
+        self.contains(&Grant::HostOpen)
+    }
+
     /// No user namespace.
     #[must_use]
     pub fn privileged(&self) -> bool {

@@ -153,8 +153,8 @@ const TABLE: &[Row] = rows! {
     "network" ["host"]      Network,  false, Yes,            No,            Support::Now, "the host's own network";
     "network" ["none"]      Network,  false, No,             No,            Support::Now, "no network";
     "nesting"               None,     true,  No,             No,            Support::Now, "containers inside the container";
-    "host-exec"             Commands, true,  Yes,            No,            later(None), "commands on the host, as the owner";
-    "host-open"             None,     true,  No,             No,            later(None), "open links and files on the host";
+    "host-exec"             Commands, true,  Yes,            No,            Support::Now, "commands on the host, as the owner";
+    "host-open"             None,     true,  No,             No,            Support::Now, "open links and files on the host";
     "privileged"            None,     false, Yes,            Yes,           later(None), "no user namespace: its root is the host's";
 };
 

@@ -54,6 +54,23 @@ pub fn keep_only<const N: usize>(kept: [RawFd; N]) -> io::Result<[OwnedFd; N]> {
     }))
 }
 
+/// The first socket that systemd hands over to this process (`sd_listen_fds(3)`), if it does.
+#[must_use]
+pub fn handed_over_by_systemd() -> Option<OwnedFd> {
+    /// `SD_LISTEN_FDS_START`
+    const FIRST: RawFd = 3;
+    let number = |name: &str| std::env::var(name).ok()?.parse::<u32>().ok();
+    if number("LISTEN_PID") != Some(std::process::id()) || number("LISTEN_FDS").unwrap_or(0) == 0 {
+        return None;
+    }
+    // SAFETY: the protocol gives it to this process, which takes it once, at its start.
+    if unsafe { libc::fcntl(FIRST, libc::F_SETFD, libc::FD_CLOEXEC) } < 0 {
+        return None;
+    }
+    // SAFETY: as above, and it is open.
+    Some(unsafe { OwnedFd::from_raw_fd(FIRST) })
+}
+
 fn close_range(first: RawFd, flags: libc::c_uint) {
     // SAFETY: the callers give up the range, or only mark it.
     let result =

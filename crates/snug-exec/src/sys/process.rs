@@ -6,14 +6,17 @@ use std::convert::Infallible;
 use std::ffi::{CStr, CString, c_char};
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
+use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 #[cfg(target_arch = "x86_64")]
 use rustix::mm::{MprotectFlags, mprotect};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, kill_process, pidfd_open, waitpid};
+
+use super::descriptor;
 
 const READ_WRITE: ProtFlags = ProtFlags::READ.union(ProtFlags::WRITE);
 
@@ -31,6 +34,33 @@ pub fn fork() -> io::Result<Fork<Pid>> {
     match unsafe { libc::fork() } {
         0 => Ok(Fork::Child),
         pid => Pid::from_raw(pid.max(0)).map(Fork::Parent).ok_or_else(io::Error::last_os_error),
+    }
+}
+
+/// Leaves everything behind that belonged to the process that started this one.
+pub fn belong_to_nobody() {
+    let _ = rustix::process::setsid();
+    let _ = rustix::process::chdir("/");
+    if let Ok(null) = open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()) {
+        for number in 0..3 {
+            let _ = descriptor::place(null.as_fd(), number);
+        }
+    }
+}
+
+/// Goes on as a process that belongs to nobody. The old one shall end; nobody has to wait for the new one.
+///
+/// # Errors
+/// No process can be had.
+pub fn go_to_background() -> io::Result<Fork<()>> {
+    if let Fork::Parent(between) = fork()? {
+        let _ = waitpid(Some(between), WaitOptions::empty());
+        return Ok(Fork::Parent(()));
+    }
+    belong_to_nobody();
+    match fork() {
+        Ok(Fork::Child) => Ok(Fork::Child),
+        _ => exit(0),
     }
 }
 

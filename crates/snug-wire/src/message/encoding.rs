@@ -1,7 +1,7 @@
 //! How messages and their parts are written and read, field by field.
 
 use super::{
-    Directory, Exec, FailureKind, FromAgent, Limit, MAX_FDS, MAX_REPLY, MAX_REQUEST, Message, Stdio,
+    Directory, Exec, FailureKind, FromAgent, Limit, MAX_FDS, MAX_REPLY, MAX_REQUEST, Message, Open, Stdio,
     Terminal, TerminalModes, ToAgent, User, WindowSize,
 };
 use crate::codec::{DecodeError, Reader, Writer};
@@ -267,6 +267,24 @@ impl Followed {
     }
 }
 
+impl Open {
+    fn write(&self, writer: &mut Writer) {
+        writer.bytes(&self.target);
+        writer.bool(self.file.is_some());
+        let (device, inode) = self.file.unwrap_or_default();
+        writer.u64(device);
+        writer.u64(inode);
+        writer.list(&self.environment);
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let target = reader.bytes()?;
+        let is_file = reader.bool()?;
+        let file = (reader.u64()?, reader.u64()?);
+        Ok(Self { target, file: is_file.then_some(file), environment: reader.list()? })
+    }
+}
+
 impl Message for ToAgent {
     const MAX_BODY: usize = MAX_REQUEST;
 
@@ -305,6 +323,12 @@ impl Message for ToAgent {
                 followed.write(&mut writer);
                 8
             }
+            Self::Offer => 9,
+            Self::Dial => 10,
+            Self::Open(open) => {
+                open.write(&mut writer);
+                11
+            }
         };
         (kind, writer.buffer)
     }
@@ -329,6 +353,9 @@ impl Message for ToAgent {
             6 => Self::Resume,
             7 => Self::HangUpAll { grace: reader.u32()? },
             8 => Self::Follow(Followed::read(&mut reader)?),
+            9 => Self::Offer,
+            10 => Self::Dial,
+            11 => Self::Open(Open::read(&mut reader)?),
             other => return Err(DecodeError::UnknownType(other)),
         })
     }
@@ -340,11 +367,12 @@ impl Message for FromAgent {
     fn encode(&self) -> (u8, Vec<u8>) {
         let mut writer = Writer::default();
         let kind = match self {
-            Self::Hello { protocol, oldest, version, settled } => {
+            Self::Hello { protocol, oldest, version, settled, offered } => {
                 writer.u16(*protocol);
                 writer.u16(*oldest);
                 writer.bytes(version);
                 writer.bool(*settled);
+                writer.bool(*offered);
                 128
             }
             Self::Notice(text) => {
@@ -379,6 +407,7 @@ impl Message for FromAgent {
                 136
             }
             Self::Done => 137,
+            Self::Dialled => 138,
         };
         (kind, writer.buffer)
     }
@@ -391,6 +420,8 @@ impl Message for FromAgent {
                 oldest: reader.u16()?,
                 version: reader.bytes()?,
                 settled: reader.bool()?,
+                // An agent before this field keeps no offers.
+                offered: reader.remaining() > 0 && reader.bool()?,
             },
             129 => Self::Notice(reader.bytes()?),
             130 => Self::Streams { token: reader.fixed()? },
@@ -401,6 +432,7 @@ impl Message for FromAgent {
             135 => Self::Killed { signal: reader.u8()?, core: reader.bool()? },
             136 => Self::Failed { kind: FailureKind::from_number(reader.u8()?)?, text: reader.bytes()? },
             137 => Self::Done,
+            138 => Self::Dialled,
             other => return Err(DecodeError::UnknownType(other)),
         })
     }

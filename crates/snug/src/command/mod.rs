@@ -19,6 +19,7 @@ pub mod prune;
 pub mod restart;
 pub mod rm;
 pub mod run;
+pub mod session;
 pub mod set;
 pub mod several;
 pub mod start;

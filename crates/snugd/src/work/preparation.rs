@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use snug_core::grant::Home;
 use snug_core::owner::may_share_home;
-use snug_wire::policy::{Entry, Policy};
+use snug_wire::policy::{Entry, HostCommands, Policy};
 
 use super::{VERSION, Work};
 use crate::error::{Error, ErrorKind, Result};
@@ -64,6 +64,12 @@ impl Work {
             trusted: spec.grants.is_trusted(|path| account.touches_home(path)),
             entry: if spec.grants.privileged() { Entry::Daemon } else { Entry::Direct },
             session: spec.grants.session(),
+            host_exec: match spec.grants.host_exec() {
+                None => HostCommands::None,
+                Some([]) => HostCommands::All,
+                Some(names) => HostCommands::Only(names.to_vec()),
+            },
+            host_open: spec.grants.host_open(),
         };
         self.make_sources().await?;
         let (paths, uid, name) = (self.daemon.paths().clone(), self.uid(), self.name.clone());

@@ -78,6 +78,7 @@ impl Work {
         let (hostname, image) = (self.name.to_string(), spec.image.clone());
         let places = if spec.grants.places() { self.mount_places().await? } else { Vec::new() };
         let session = spec.grants.session();
+        let (host_exec, host_open) = (spec.grants.host_exec().is_some(), spec.grants.host_open());
         let reserve = spec.settings.root_size().is_some();
         let mut home_also = None;
         if home_shared {
@@ -105,6 +106,8 @@ impl Work {
                 mirrored,
                 places,
                 session,
+                host_exec,
+                host_open,
                 private,
                 home_shared,
                 trusted,

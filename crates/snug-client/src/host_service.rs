@@ -1,0 +1,79 @@
+//! The owner's `snug session`, which carries out on the host what his containers ask for (`snug_wire::host`).
+//!
+//! It listens on a sequenced-packet socket of the owner's: a packet is the name of a container to be served. Where systemd
+//! has the socket (`snug-session.socket`) a packet starts it; else it is started here.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::{env, fs};
+
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
+use snug_wire::host::SERVICE_SOCKET;
+
+/// The command of `snug` that serves, and its option to return when it does.
+pub const COMMAND: [&str; 2] = ["session", "--background"];
+
+/// Has the owner's session serve a container; starts it, by the program `snug`, where it does not run.
+///
+/// # Errors
+/// It cannot be reached or started.
+pub fn wake(snug: &Path, container: &str) -> io::Result<()> {
+    let socket = socket_path()?;
+    match tell(&socket, container) {
+        Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::NOENT | Errno::CONNREFUSED)) => {}
+        other => return other,
+    }
+    let started = Command::new(snug)
+        .arg0("snug")
+        .args(COMMAND)
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()?;
+    if !started.success() {
+        return Err(io::Error::other(format!("{} {} ended with {started}", snug.display(), COMMAND[0])));
+    }
+    tell(&socket, container)
+}
+
+fn tell(socket: &Path, container: &str) -> io::Result<()> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let client = rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
+    rustix::net::connect(&client, &SocketAddrUnix::new(socket)?)?;
+    rustix::net::send(client.as_fd(), container.as_bytes(), SendFlags::NOSIGNAL)?;
+    Ok(())
+}
+
+/// Where the owner's session listens: in his runtime directory, or, where nobody has made one, in a directory of his below
+/// `/tmp`, which is made.
+///
+/// # Errors
+/// A directory in its place that is not his alone.
+pub fn socket_path() -> io::Result<PathBuf> {
+    let uid = rustix::process::getuid().as_raw();
+    let own = |directory: &Path| {
+        fs::symlink_metadata(directory).is_ok_and(|status| status.is_dir() && status.uid() == uid)
+    };
+    let named = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
+    let usual = PathBuf::from(format!("/run/user/{uid}"));
+    if let Some(directory) = named.into_iter().chain([usual]).find(|directory| own(directory)) {
+        return Ok(directory.join(SERVICE_SOCKET));
+    }
+    let directory = PathBuf::from(format!("/tmp/snug-{uid}"));
+    match fs::DirBuilder::new().mode(0o700).create(&directory) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    let status = fs::symlink_metadata(&directory)?;
+    if !status.is_dir() || status.uid() != uid || status.permissions().mode() & 0o077 != 0 {
+        let text = format!("{} is not a directory of yours alone", directory.display());
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+    }
+    Ok(directory.join(SERVICE_SOCKET))
+}

@@ -1,0 +1,31 @@
+//! How a guest's commands reach its owner's session on the host.
+//!
+//! Nothing on the host listens for guests. The owner's `snug session` connects to the agent of each container that has
+//! `host-exec` or `host-open`, and *offers* that connection ([`crate::message::ToAgent::Offer`]); a program of the guest
+//! asks the agent for one ([`crate::message::ToAgent::Dial`]) and then speaks with the host over it, as a client on the
+//! host speaks with an agent. So a request comes over a connection that belongs to one container alone.
+
+/// The guest's program for it, beside the agent; what it does depends on the name that it is called by.
+pub const GUEST_PROGRAM: &str = "snug-guest";
+/// Where guests have it.
+pub const GUEST_PROGRAM_PATH: &str = "/.snug/bin/snug-guest";
+
+/// Opens links and files on the host (`xdg-open`, `$BROWSER`).
+pub const OPEN: &str = "host-open";
+/// Runs a command on the host.
+pub const EXEC: &str = "host-exec";
+/// Where a guest has a link of that name to [`GUEST_PROGRAM_PATH`].
+pub const GUEST_DIRECTORY: &str = "/usr/local/bin";
+/// The names in [`GUEST_DIRECTORY`] with the grant `host-exec`: Snug's own, and those that scripts know.
+pub const EXEC_NAMES: [&str; 5] = [EXEC, "distrobox-host-exec", "host-spawn", "flatpak-spawn", "snug"];
+/// The same with `host-open`.
+pub const OPEN_NAMES: [&str; 3] = [OPEN, "xdg-open", "gio"];
+
+/// Longest link or path that is opened, in bytes (`PATH_MAX` is half of it).
+pub const MAX_TARGET: usize = 8192;
+
+/// Where `snug session` listens for the owner's own programs, below his runtime directory.
+pub const SERVICE_SOCKET: &str = "snug/session.sock";
+
+/// The container that a command of the host was asked for by.
+pub const CONTAINER_VARIABLE: &str = "SNUG_CONTAINER";

@@ -1,0 +1,150 @@
+//! Links and files that a guest's program wants to have opened as the owner's desktop does.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use rustix::fs::{Access, access, stat};
+use snug_core::text::escape_bytes;
+use snug_exec::command;
+use snug_exec::session::Session;
+use snug_exec::start::Failure;
+use snug_wire::host::MAX_TARGET;
+use snug_wire::message::{Directory, Exec, FailureKind, FromAgent, Open, PROTOCOL, Stdio, User};
+
+use super::system::Host;
+
+/// What a container that is not its owner may have opened: pages, and a letter to write.
+const HARMLESS: [&[u8]; 3] = [b"http", b"https", b"mailto"];
+/// Programs that open things as the desktop does, in the order of preference, with what stands before the target.
+const OPENERS: [&[&str]; 3] = [&["xdg-open"], &["gio", "open"], &["kde-open"]];
+
+/// Opens it and stays until the opener has ended.
+pub fn run(host: Host, session: &mut Session, open: Open) {
+    let checked = check(&host, &open).and_then(|()| opener(host.path()));
+    let mut argv: Vec<Vec<u8>> = match checked {
+        Ok(opener) => opener.iter().map(|word| word.as_bytes().to_vec()).collect(),
+        Err(Failure { kind, text }) => {
+            session.tell(&FromAgent::Failed { kind, text }, &[]);
+            return;
+        }
+    };
+    argv.push(open.target);
+    let exec = Exec {
+        protocol: PROTOCOL,
+        argv,
+        environment: open.environment,
+        overrides: Vec::new(),
+        clean: false,
+        login: false,
+        early: true,
+        user: User::Owner,
+        directory: Directory::Home,
+        stdio: [Stdio::Null; 3],
+        terminal: None,
+        umask: snug_wire::pack::umask(),
+        limits: Vec::new(),
+        ignored: 0,
+        further: Vec::new(),
+    };
+    command::run(&host.for_own_command(), session, exec, Vec::new(), None);
+}
+
+fn refused(text: impl Into<Vec<u8>>) -> Failure {
+    Failure::new(FailureKind::Denied, text)
+}
+
+/// Whether this container may have that opened.
+fn check(host: &Host, open: &Open) -> Result<(), Failure> {
+    if !host.opens() {
+        return Err(refused("the container may open nothing on the host: it has no grant `host-open`"));
+    }
+    if open.target.len() > MAX_TARGET || open.target.iter().any(u8::is_ascii_control) {
+        return Err(refused("that is too long, or holds control characters"));
+    }
+    match open.file {
+        Some(_) if !host.trusts() => {
+            Err(refused("files of a container that shares nothing with the host cannot be opened there"))
+        }
+        Some(identity) => check_file(&open.target, identity),
+        None => check_link(&open.target, host.trusts()),
+    }
+}
+
+/// The file of that path must be the one that the guest means.
+fn check_file(path: &[u8], (device, inode): (u64, u64)) -> Result<(), Failure> {
+    let there = Path::new(OsStr::from_bytes(path));
+    let same = there.is_absolute()
+        && stat(there).is_ok_and(|status| status.st_dev == device && status.st_ino == inode);
+    if same {
+        return Ok(());
+    }
+    Err(refused(format!("{} is not shared with the host", escape_bytes(path))))
+}
+
+fn check_link(link: &[u8], trusted: bool) -> Result<(), Failure> {
+    let shown = || escape_bytes(link);
+    let Some(scheme) = scheme(link) else { return Err(refused(format!("{} is no link", shown()))) };
+    if scheme.eq_ignore_ascii_case(b"file") {
+        return Err(refused(format!("{}: files are opened by their path", shown())));
+    }
+    if !trusted && !HARMLESS.iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
+        return Err(refused(format!("{}: this container may open http, https and mailto alone", shown())));
+    }
+    Ok(())
+}
+
+/// What stands before the first colon of a link (RFC 3986, section 3.1).
+fn scheme(link: &[u8]) -> Option<&[u8]> {
+    let end = link.iter().position(|byte| *byte == b':')?;
+    let scheme = &link[..end];
+    let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-.".contains(byte);
+    (scheme.first()?.is_ascii_alphabetic() && scheme.iter().all(allowed)).then_some(scheme)
+}
+
+/// The first opener that the host has.
+fn opener(path: &[u8]) -> Result<&'static [&'static str], Failure> {
+    let exists = |name: &str| {
+        path.split(|byte| *byte == b':').any(|directory| {
+            let program = Path::new(OsStr::from_bytes(directory)).join(name);
+            program.is_file() && access(&program, Access::EXEC_OK).is_ok()
+        })
+    };
+    OPENERS.into_iter().find(|words| words.first().is_some_and(|name| exists(name))).ok_or_else(|| {
+        Failure::new(FailureKind::Other, "the host has no program that opens links: it needs xdg-open")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_has_a_scheme_and_an_untrusted_guest_few_of_them() {
+        for link in [&b"https://x/?a=b:c"[..], b"MAILTO:a@b", b"http:x"] {
+            assert!(check_link(link, false).is_ok(), "{link:?}");
+        }
+        for link in [&b"steam://run/1"[..], b"zoom+x:1", b"magnet:?x"] {
+            assert!(check_link(link, true).is_ok() && check_link(link, false).is_err(), "{link:?}");
+        }
+        for link in
+            [&b""[..], b"/etc/passwd", b"x", b":x", b"1x:y", b"-x:y", b"file:///etc/passwd", b"FILE:/x"]
+        {
+            assert!(check_link(link, true).is_err(), "{link:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_opened_only_where_it_is_the_same_on_both_sides() {
+        let directory = tempfile::tempdir().unwrap();
+        let (one, other) = (directory.path().join("one"), directory.path().join("other"));
+        std::fs::write(&one, "").unwrap();
+        std::fs::write(&other, "").unwrap();
+        let status = stat(&one).unwrap();
+        let identity = (status.st_dev, status.st_ino);
+        assert!(check_file(one.as_os_str().as_bytes(), identity).is_ok());
+        assert!(check_file(other.as_os_str().as_bytes(), identity).is_err());
+        assert!(check_file(b"one", identity).is_err());
+        assert!(check_file(b"/nowhere", identity).is_err());
+    }
+}
