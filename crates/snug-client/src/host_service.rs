@@ -23,10 +23,12 @@ pub const COMMAND: [&str; 2] = ["session", "--background"];
 /// # Errors
 /// It cannot be reached or started.
 pub fn wake(snug: &Path, container: &str) -> io::Result<()> {
-    let socket = socket_path()?;
-    match tell(&socket, container) {
-        Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::NOENT | Errno::CONNREFUSED)) => {}
-        other => return other,
+    let own = own_socket()?;
+    for socket in systemds_socket().iter().chain([&own]) {
+        match tell(socket, container) {
+            Err(error) if is_not_served(&error) => {}
+            other => return other,
+        }
     }
     let started = Command::new(snug)
         .arg0("snug")
@@ -39,7 +41,11 @@ pub fn wake(snug: &Path, container: &str) -> io::Result<()> {
     if !started.success() {
         return Err(io::Error::other(format!("{} {} ended with {started}", snug.display(), COMMAND[0])));
     }
-    tell(&socket, container)
+    tell(&own, container)
+}
+
+fn is_not_served(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::NOENT | Errno::CONNREFUSED))
 }
 
 fn tell(socket: &Path, container: &str) -> io::Result<()> {
@@ -50,21 +56,22 @@ fn tell(socket: &Path, container: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Where the owner's session listens: in his runtime directory, or, where nobody has made one, in a directory of his below
-/// `/tmp`, which is made.
+/// Where systemd listens for the owner's session, if it does.
+fn systemds_socket() -> Option<PathBuf> {
+    let uid = rustix::process::getuid().as_raw();
+    let named = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
+    let directory = named.unwrap_or_else(|| format!("/run/user/{uid}").into());
+    let is_own = fs::symlink_metadata(&directory).is_ok_and(|status| status.uid() == uid);
+    is_own.then(|| directory.join(SERVICE_SOCKET))
+}
+
+/// Where the owner's session listens when it was started without systemd: in a directory of his below `/tmp`, which is made. A
+/// socket in the runtime directory would keep that from being unmounted when he logs out.
 ///
 /// # Errors
 /// A directory in its place that is not his alone.
-pub fn socket_path() -> io::Result<PathBuf> {
+pub fn own_socket() -> io::Result<PathBuf> {
     let uid = rustix::process::getuid().as_raw();
-    let own = |directory: &Path| {
-        fs::symlink_metadata(directory).is_ok_and(|status| status.is_dir() && status.uid() == uid)
-    };
-    let named = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
-    let usual = PathBuf::from(format!("/run/user/{uid}"));
-    if let Some(directory) = named.into_iter().chain([usual]).find(|directory| own(directory)) {
-        return Ok(directory.join(SERVICE_SOCKET));
-    }
     let directory = PathBuf::from(format!("/tmp/snug-{uid}"));
     match fs::DirBuilder::new().mode(0o700).create(&directory) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
@@ -75,5 +82,5 @@ pub fn socket_path() -> io::Result<PathBuf> {
         let text = format!("{} is not a directory of yours alone", directory.display());
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
     }
-    Ok(directory.join(SERVICE_SOCKET))
+    Ok(directory.join("session.sock"))
 }

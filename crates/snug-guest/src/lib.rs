@@ -15,11 +15,10 @@ mod names;
 mod open;
 
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::ExitCode;
 
-use snug_wire::host::{EXEC, GUEST_PROGRAM, OPEN};
+use snug_wire::host::{EXEC, GUEST_PROGRAM, OPEN, SNUG};
 
 /// Status of a failure that is not the command's own.
 const FAILURE: u8 = 125;
@@ -49,7 +48,7 @@ pub fn main(mut arguments: Vec<OsString>) -> ExitCode {
         open::run_gio(&arguments)
     } else {
         arguments[0] = name.to_owned();
-        host::run(&host::Command { or_home: name.as_bytes() == b"snug", ..host::Command::new(arguments) })
+        host::run(&host::Command { or_home: name == SNUG, ..host::Command::new(arguments) })
     }
 }
 

@@ -24,8 +24,12 @@ pub const OPEN_NAMES: [&str; 3] = [OPEN, "xdg-open", "gio"];
 /// Longest link or path that is opened, in bytes (`PATH_MAX` is half of it).
 pub const MAX_TARGET: usize = 8192;
 
-/// Where `snug session` listens for the owner's own programs, below his runtime directory.
+/// Where systemd listens for `snug session`, below the owner's runtime directory (`snug-session.socket`).
 pub const SERVICE_SOCKET: &str = "snug/session.sock";
 
-/// The container that a command of the host was asked for by.
+/// The container that a command of the host was asked for by: `snug` takes it for the default one.
 pub const CONTAINER_VARIABLE: &str = "SNUG_CONTAINER";
+/// The directory of that container in which `snug` was typed there.
+pub const DIRECTORY_VARIABLE: &str = "SNUG_GUEST_DIRECTORY";
+/// The host's program that a guest's link of that name runs, wherever it is typed.
+pub const SNUG: &str = "snug";

@@ -48,6 +48,15 @@ impl Context {
         Uid(rustix::process::getuid().as_raw())
     }
 
+    /// Refuses to take a path for one of the host where it was typed in a container.
+    pub fn require_host_paths(&self) -> Result<(), CommandError> {
+        if env_vars::non_empty(env_vars::SNUG_GUEST_DIRECTORY).is_none() {
+            return Ok(());
+        }
+        Err(CommandError::usage("files are named as the host has them: in a container that is not clear")
+            .hint("`host-exec snug …` takes them for the host's"))
+    }
+
     /// The container that was named, or the configured default.
     pub fn container(&self, given: Option<&str>) -> Result<ContainerName, CommandError> {
         match given {

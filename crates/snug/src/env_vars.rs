@@ -2,6 +2,8 @@
 
 /// The container that commands without `-c` or NAME are for; wins over `default_container`.
 pub const SNUG_CONTAINER: &str = "SNUG_CONTAINER";
+/// A directory of the container [`SNUG_CONTAINER`], where this command was typed in it. Set by `snug session` alone.
+pub const SNUG_GUEST_DIRECTORY: &str = snug_wire::host::DIRECTORY_VARIABLE;
 /// The image that new containers are made from; wins over `default_image`.
 pub const SNUG_IMAGE: &str = "SNUG_IMAGE";
 /// The preset of new containers; wins over `default_preset`.
@@ -10,6 +12,8 @@ pub const SNUG_PRESET: &str = "SNUG_PRESET";
 
 /// `dumb` means a terminal that cannot move its cursor: no progress.
 pub const TERM: &str = "TERM";
+/// The directory that this process was started in.
+pub const PWD: &str = "PWD";
 /// Where the user's configuration is; `~/.config` without it.
 pub const XDG_CONFIG_HOME: &str = "XDG_CONFIG_HOME";
 /// The user's home.

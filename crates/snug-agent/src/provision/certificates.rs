@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 
 use crate::files::{entries, read, replace};
 use crate::places::{Guest, Places};
@@ -72,7 +73,7 @@ pub fn update(guest: &Guest, places: &Places) -> io::Result<()> {
     match process::fork()? {
         Fork::Parent(_) => Ok(()),
         Fork::Child => {
-            let _ = become_program(program);
+            let _ = become_program(program, places);
             process::exit(127)
         }
     }
@@ -83,7 +84,7 @@ fn chosen(guest: &Guest) -> (&'static str, &'static str) {
     others.into_iter().find(|(directory, _)| guest.path(directory).is_dir()).unwrap_or(last)
 }
 
-fn become_program(program: &str) -> io::Result<()> {
+fn become_program(program: &str, places: &Places) -> io::Result<()> {
     rustix::process::setsid()?;
     let null = fs::File::options().read(true).write(true).open("/dev/null")?;
     for number in 0..3 {
@@ -94,7 +95,9 @@ fn become_program(program: &str) -> io::Result<()> {
     signal::unblock_all();
     let words = Strings::new([program.as_bytes().to_vec()]);
     let path = [&b"PATH="[..], snug_exec::environment::DEFAULT_PATH].concat();
-    Err(process::execute(&c_string(program.into()), &words, &Strings::new([path])).into())
+    // Debian's leaves its temporary files when it is killed with the guest: in `/tmp` they would be the host's.
+    let temporary = [&b"TMPDIR="[..], places.state.as_os_str().as_bytes()].concat();
+    Err(process::execute(&c_string(program.into()), &words, &Strings::new([path, temporary])).into())
 }
 
 #[cfg(test)]

@@ -78,6 +78,7 @@ pub fn execute(context: &Context, args: CpArgs) -> Result<ExitCode, CommandError
         }
     };
     let name = context.container(name.as_deref())?;
+    context.require_host_paths()?;
     if inwards {
         readable(&host)?;
     }

@@ -71,6 +71,7 @@ pub fn execute(context: &Context, args: CreateArgs) -> Result<ExitCode, CommandE
     let bus = context.bus()?;
     let image = match &parsed {
         ImageRef::File(path) => {
+            context.require_host_paths()?;
             let file = ImageFile::open(path)?.image()?;
             if !file.is_known(&bus)? {
                 if args.dry_run.dry_run {

@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
@@ -17,7 +17,7 @@ use crate::bus::change::Change;
 use crate::bus::options::Options;
 use crate::context::Context;
 use crate::error::{CommandError, Kind};
-use crate::{completion, entry};
+use crate::{completion, entry, env_vars};
 
 /// Run a command in a container
 ///
@@ -144,7 +144,10 @@ impl HowArgs {
                 None if self.root => User::Root,
                 None => User::Owner,
             },
-            directory: self.workdir.map_or(Directory::Same { or_home }, Directory::Guest),
+            directory: match self.workdir {
+                Some(directory) => Directory::Guest(directory),
+                None => typed_in(container, or_home)?,
+            },
             terminal: match (self.tty, self.no_tty) {
                 (true, _) => TerminalChoice::Force,
                 (_, true) => TerminalChoice::Never,
@@ -153,6 +156,26 @@ impl HowArgs {
             quiet: context.printer.is_quiet(),
         })
     }
+}
+
+/// Where the command is typed, which may be in a container.
+fn typed_in(container: &ContainerName, or_home: bool) -> Result<Directory, CommandError> {
+    let same = Directory::Same { or_home };
+    let Some(there) = env_vars::non_empty(env_vars::SNUG_GUEST_DIRECTORY) else { return Ok(same) };
+    let guest = env_vars::non_empty(env_vars::SNUG_CONTAINER).unwrap_or_default();
+    // What asks for this process has compared them.
+    let is_here = env_vars::non_empty(env_vars::PWD).is_some_and(|here| here == there);
+    if guest == container.as_str() {
+        return Ok(Directory::Guest(there.into()));
+    }
+    if is_here || or_home {
+        return Ok(same);
+    }
+    let (shown, guest) = (Path::new(&there).display(), Path::new(&guest).display());
+    Err(CommandError::failed(format!(
+        "{shown} is a directory of {guest} alone: {container} does not have it"
+    ))
+    .hint(format!("`-w DIR` names a directory of {container}")))
 }
 
 /// `KEY=VALUE` as it is, `KEY` with the caller's value. A KEY that the caller does not have is left out, as docker and

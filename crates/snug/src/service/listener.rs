@@ -3,7 +3,6 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use rustix::net::{
     AddressFamily, RecvFlags, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, connect, listen,
     recv, socket_with,
 };
-use snug_client::host_service::socket_path;
+use snug_client::host_service::own_socket;
 use snug_core::name::ContainerName;
 use snug_exec::sys::{descriptor, peer};
 
@@ -52,16 +51,11 @@ impl Listener {
     pub fn open() -> io::Result<Opened> {
         match descriptor::handed_over_by_systemd() {
             Some(socket) => Ok(Opened::Here(Self { socket, own: None })),
-            None => Self::bind(socket_path()?),
+            None => Self::bind(own_socket()?),
         }
     }
 
     fn bind(path: PathBuf) -> io::Result<Opened> {
-        let directory = path.parent().unwrap_or(&path);
-        match fs::DirBuilder::new().mode(0o700).create(directory) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
-        }
         // Held while somebody begins or ceases to listen.
         let _alone = lock(&path)?;
         let address = SocketAddrUnix::new(&path)?;

@@ -39,7 +39,7 @@ use served::{Heard, Served};
 use system::Host;
 
 /// How long it stays when there is nothing to do.
-const IDLE: Duration = Duration::from_secs(30);
+const IDLE: Duration = Duration::from_secs(5);
 /// Commands at a time. Who waits for one more waits for one of these to end.
 const MOST_SESSIONS: usize = 512;
 /// Containers; nobody has so many.

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use snug_core::name::ContainerName;
 use snug_core::text;
-use snug_exec::environment::value;
+use snug_exec::environment::{set, value};
 use snug_exec::start::Failure;
 use snug_exec::system::{Entry, Identity, System};
-use snug_wire::host::CONTAINER_VARIABLE;
-use snug_wire::message::{Exec, FailureKind, User};
+use snug_wire::host::{CONTAINER_VARIABLE, DIRECTORY_VARIABLE, SNUG};
+use snug_wire::message::{Directory, Exec, FailureKind, User};
 use snug_wire::policy::{HostCommands, Policy};
 
 use super::environment::{self, Told};
@@ -110,7 +110,13 @@ impl System for Host {
         };
         let mut variables = environment::compose(&self.session, &exec.environment, &exec.overrides, told);
         let container = self.container.to_string();
-        snug_exec::environment::set(&mut variables, CONTAINER_VARIABLE.as_bytes(), container.as_bytes());
+        set(&mut variables, CONTAINER_VARIABLE.as_bytes(), container.as_bytes());
+        // Typed in the guest as `snug`, which acts on the guest's directory whether the host has that or not.
+        if let Directory::Same { path, or_home: true, .. } = &exec.directory
+            && exec.argv.first().is_some_and(|name| name == SNUG.as_bytes())
+        {
+            set(&mut variables, DIRECTORY_VARIABLE.as_bytes(), path);
+        }
         variables
     }
 

@@ -20,6 +20,7 @@ pub fn reference_of(context: &Context, bus: &Bus, image: &str) -> Result<String,
         ImageRef::File(path) => path,
         image => return Ok(image.to_string()),
     };
+    context.require_host_paths()?;
     let file = ImageFile::open(&path)?.image()?;
     if !file.is_known(bus)? {
         file.take_in(bus)?;

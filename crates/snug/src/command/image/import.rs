@@ -43,6 +43,7 @@ pub fn execute(context: &Context, args: ImageImportArgs) -> Result<ExitCode, Com
         None => default_alias(&path)?,
     };
     let image: ImageRef = format!("local:{alias}").parse()?;
+    context.require_host_paths()?;
     let rootfs = ImageFile::open(&path)?;
     let metadata = args.metadata.as_deref().map(ImageFile::open).transpose()?;
     let metadata = metadata.as_ref().map(|file| file.path.as_str());
