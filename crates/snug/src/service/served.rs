@@ -42,6 +42,7 @@ pub struct Served {
     state: State,
     since: Instant,
     failures: u32,
+    descriptors: Descriptors,
 }
 
 /// What has been heard from a container.
@@ -61,7 +62,14 @@ pub fn policy(directory: &std::path::Path) -> Policy {
 impl Served {
     /// One that is not offered anything yet.
     pub fn new(name: ContainerName, directory: PathBuf) -> Self {
-        Self { name, directory, state: State::Over, since: Instant::now(), failures: 0 }
+        Self {
+            name,
+            directory,
+            state: State::Over,
+            since: Instant::now(),
+            failures: 0,
+            descriptors: Descriptors::Refuse,
+        }
     }
 
     /// What to wait for.
@@ -97,8 +105,10 @@ impl Served {
         }
         let guest = self.directory.join("guest");
         let socket = guest.join("agent.sock");
+        // Whoever dials may hand descriptors over, or the kernel refuses them to him.
+        self.descriptors = if policy.trusted { Descriptors::Accept } else { Descriptors::Refuse };
         self.since = Instant::now();
-        if let Ok(connection) = connect(&socket, ACCEPT, Descriptors::Refuse) {
+        if let Ok(connection) = connect(&socket, ACCEPT, self.descriptors) {
             self.state = State::Greeting(connection);
             return;
         }
@@ -106,7 +116,7 @@ impl Served {
         let Ok(watch) = inotify::add_watch(watches, &guest, flags) else { return };
         self.state = State::Awaited(watch);
         // It may have come before the watch.
-        if let Ok(connection) = connect(&socket, ACCEPT, Descriptors::Refuse) {
+        if let Ok(connection) = connect(&socket, ACCEPT, self.descriptors) {
             self.forget_watch(watches);
             self.state = State::Greeting(connection);
         }
@@ -126,7 +136,7 @@ impl Served {
             return;
         }
         let socket = self.directory.join("guest/agent.sock");
-        if let Ok(connection) = connect(&socket, ACCEPT, Descriptors::Refuse) {
+        if let Ok(connection) = connect(&socket, ACCEPT, self.descriptors) {
             self.forget_watch(watches);
             self.since = Instant::now();
             self.state = State::Greeting(connection);
