@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
-use snug_wire::message::{FromAgent, ToAgent};
+use snug_wire::message::{FromAgent, ToAgent, Wish};
 use snug_wire::policy::Policy;
 use snug_wire::socket::{Connection, Descriptors, WireError, connect};
 
@@ -34,6 +34,8 @@ pub enum Target {
     Host {
         /// The socket of the container's agent.
         agent: PathBuf,
+        /// What for.
+        wish: Wish,
     },
 }
 
@@ -79,7 +81,7 @@ impl Target {
             Self::Container { directory, .. } => {
                 self.connect(&directory.join("guest/agent.sock"), descriptors, deadline)
             }
-            Self::Host { agent } => self.dial(agent, descriptors, deadline),
+            Self::Host { agent, wish } => self.dial(agent, *wish, descriptors, deadline),
         }
     }
 
@@ -105,10 +107,16 @@ impl Target {
     }
 
     /// Asks the agent for a connection that somebody on the host has offered.
-    fn dial(&self, agent: &Path, descriptors: Descriptors, deadline: Instant) -> Result<Connection, Error> {
+    fn dial(
+        &self,
+        agent: &Path,
+        wish: Wish,
+        descriptors: Descriptors,
+        deadline: Instant,
+    ) -> Result<Connection, Error> {
         let mut connection = self.connect(agent, Descriptors::Accept, deadline)?;
         let failed = |error| self.agent_error(error);
-        connection.send(&ToAgent::Dial, &[], Some(deadline)).map_err(failed)?;
+        connection.send(&ToAgent::Dial(wish), &[], Some(deadline)).map_err(failed)?;
         loop {
             match connection.receive(Some(deadline)).map_err(failed)? {
                 Some(FromAgent::Hello { .. }) => {}

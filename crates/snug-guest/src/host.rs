@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use snug_client::{Directory, Error, Outcome, Request, Target, TerminalChoice, User};
+use snug_wire::message::Wish;
 
 use crate::fail;
 
@@ -12,8 +13,8 @@ use crate::fail;
 const AGENT: &str = "/.snug/run/agent.sock";
 
 /// The host, from this container.
-pub fn target() -> Target {
-    Target::Host { agent: AGENT.into() }
+pub fn target(wish: Wish) -> Target {
+    Target::Host { agent: AGENT.into(), wish }
 }
 
 /// What is to be run there.
@@ -50,7 +51,7 @@ impl Command {
 pub fn run(command: &Command) -> ExitCode {
     let or_home = command.or_home;
     let request = Request {
-        target: target(),
+        target: target(Wish::Command),
         argv: command.argv.clone(),
         overrides: command.overrides.clone(),
         clean: command.clean,

@@ -14,7 +14,7 @@ use snug_client::environment::{Extent, passed};
 use snug_client::words::harmless;
 use snug_client::{Error, Outcome};
 use snug_wire::host::GUEST_PROGRAM_PATH;
-use snug_wire::message::{FailureKind, FromAgent, Open, ToAgent};
+use snug_wire::message::{FailureKind, FromAgent, Open, ToAgent, Wish};
 
 use crate::{fail, host};
 
@@ -143,7 +143,7 @@ fn open_one(open: Open) -> ExitCode {
 
 /// Asks the host, and waits until its opener has ended.
 fn converse(open: Open) -> Result<Outcome, Error> {
-    let target = host::target();
+    let target = host::target(Wish::Open);
     let failed = |error| target.agent_error(error);
     let lost = || Error::Lost { container: target.name().into() };
     let deadline = target.deadline();

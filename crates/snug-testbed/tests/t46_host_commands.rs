@@ -140,10 +140,17 @@ fn on_a_terminal_it_is_interactive() {
     eventually("it runs", || runs("sleep 1000"));
     pty.write("\x03").unwrap();
     pty.ends_with(130);
-    let mut pty = guest()
-        .run(["sh", "-c", "host-exec sh -c 'kill -STOP $$; echo on'; echo after:$?"])
-        .on_pty()
-        .unwrap();
+    let mut pty = guest().run(["sh"]).on_pty().unwrap();
+    pty.line("host-exec cat").unwrap();
+    pty.line("one").unwrap();
+    pty.until("one\r\none\r\n").unwrap();
+    pty.write("\x1a").unwrap();
+    pty.until("Stopped").unwrap();
+    pty.line("fg").unwrap();
+    pty.line("two").unwrap();
+    pty.until("two\r\ntwo\r\n").unwrap();
+    pty.write("\x04").unwrap();
+    pty.line("exit 0").unwrap();
     pty.ends_with(0);
 }
 

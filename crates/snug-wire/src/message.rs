@@ -202,10 +202,19 @@ pub enum ToAgent {
     Follow(Followed),
     /// Whoever sent this carries out what the guest asks for over this connection: keep it until somebody dials.
     Offer,
-    /// Give me an offered connection.
-    Dial,
+    /// Give me an offered connection, for this.
+    Dial(Wish),
     /// To the host: open this.
     Open(Open),
+}
+
+/// What a guest's program wants of the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// [`ToAgent::Exec`].
+    Command,
+    /// [`ToAgent::Open`].
+    Open,
 }
 
 /// Something to be opened as the owner's desktop does.

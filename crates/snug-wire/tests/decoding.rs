@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use snug_wire::message::{
     Directory, Exec, FailureKind, FromAgent, Limit, Message, Open, PROTOCOL, Stdio, Terminal, TerminalModes,
-    ToAgent, User, WindowSize,
+    ToAgent, User, WindowSize, Wish,
 };
 use snug_wire::policy::Policy;
 use snug_wire::provision::{Followed, Provision};
@@ -108,7 +108,7 @@ fn to_agent() -> impl Strategy<Value = ToAgent> {
         any::<u32>().prop_map(|grace| ToAgent::HangUpAll { grace }),
         followed().prop_map(ToAgent::Follow),
         Just(ToAgent::Offer),
-        Just(ToAgent::Dial),
+        prop::sample::select(vec![Wish::Command, Wish::Open]).prop_map(ToAgent::Dial),
         open().prop_map(ToAgent::Open),
     ]
 }

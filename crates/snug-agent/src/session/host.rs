@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rustix::event::PollFlags;
 use snug_exec::control::{self, Order, Request};
 use snug_exec::session::Session;
-use snug_wire::message::{FailureKind, FromAgent};
+use snug_wire::message::{FailureKind, FromAgent, Wish};
 use snug_wire::socket::wait;
 
 use super::Context;
@@ -24,12 +24,17 @@ pub fn offer(session: Session) {
     }
 }
 
-/// Gives the client an offered connection.
-pub fn dial(context: &Context, session: &mut Session) {
-    let granted = context.provision.as_ref().is_some_and(|owner| owner.host_exec || owner.host_open);
+/// Gives the client an offered connection. Whether what it wishes is granted the other end knows best; here it is said before
+/// anything is asked for that cannot be (an untrusted container's program hands nothing over).
+pub fn dial(context: &Context, session: &mut Session, wish: Wish) {
+    let provision = context.provision.as_ref();
+    let (granted, grant) = match wish {
+        Wish::Command => (provision.is_some_and(|provision| provision.host_exec), "host-exec"),
+        Wish::Open => (provision.is_some_and(|provision| provision.host_open), "host-open"),
+    };
     if !granted {
-        let text = "this container has no access to the host: it needs the grant `host-exec` or `host-open`";
-        return refuse(session, FailureKind::Denied, text);
+        let text = format!("this container does not have the grant `{grant}`");
+        return refuse(session, FailureKind::Denied, &text);
     }
     match await_offer(session.control.as_fd()) {
         Some(connection) => {

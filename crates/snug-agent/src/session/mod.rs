@@ -197,7 +197,7 @@ fn converse(
         Some(Wanted::Other(ToAgent::HangUpAll { grace })) => hangup::all(context, &mut session, grace),
         Some(Wanted::Other(ToAgent::Follow(followed))) => follow(context, &mut session, &followed),
         Some(Wanted::Other(ToAgent::Offer)) => host::offer(session),
-        Some(Wanted::Other(ToAgent::Dial)) => host::dial(context, &mut session),
+        Some(Wanted::Other(ToAgent::Dial(wish))) => host::dial(context, &mut session, wish),
         Some(Wanted::Other(_) | Wanted::Command(..)) | None => {}
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use super::{
     Directory, Exec, FailureKind, FromAgent, Limit, MAX_FDS, MAX_REPLY, MAX_REQUEST, Message, Open, Stdio,
-    Terminal, TerminalModes, ToAgent, User, WindowSize,
+    Terminal, TerminalModes, ToAgent, User, WindowSize, Wish,
 };
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::provision::Followed;
@@ -46,6 +46,8 @@ byte_enum!(
     Denied = 5,
     Other = 6
 );
+
+byte_enum!(Wish, "wish", Command = 0, Open = 1);
 
 fn write_size(writer: &mut Writer, size: WindowSize) {
     for value in [size.rows, size.columns, size.x_pixels, size.y_pixels] {
@@ -324,7 +326,10 @@ impl Message for ToAgent {
                 8
             }
             Self::Offer => 9,
-            Self::Dial => 10,
+            Self::Dial(wish) => {
+                writer.u8(wish.number());
+                10
+            }
             Self::Open(open) => {
                 open.write(&mut writer);
                 11
@@ -354,7 +359,7 @@ impl Message for ToAgent {
             7 => Self::HangUpAll { grace: reader.u32()? },
             8 => Self::Follow(Followed::read(&mut reader)?),
             9 => Self::Offer,
-            10 => Self::Dial,
+            10 => Self::Dial(Wish::from_number(reader.u8()?)?),
             11 => Self::Open(Open::read(&mut reader)?),
             other => return Err(DecodeError::UnknownType(other)),
         })
