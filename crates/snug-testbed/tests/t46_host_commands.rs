@@ -150,6 +150,8 @@ fn on_a_terminal_it_is_interactive() {
     pty.line("two").unwrap();
     pty.until("two\r\ntwo\r\n").unwrap();
     pty.write("\x04").unwrap();
+    // What is typed before the prompt is the command's of the host.
+    pty.until("$ ").unwrap();
     pty.line("exit 0").unwrap();
     pty.ends_with(0);
 }
