@@ -61,18 +61,54 @@ fn the_units_are_valid_and_only_those_that_start_by_themselves_are_enabled() {
     let leaks = Leaks::before();
     let host = host(&bed);
     let verify = "systemd-analyze verify snugd.service snug-autostart.service snug-follow.service 2>&1
-        XDG_RUNTIME_DIR=/run systemd-analyze verify --user /usr/lib/systemd/user/snug-login.service 2>&1";
+        cd /usr/lib/systemd/user
+        XDG_RUNTIME_DIR=/run systemd-analyze verify --user ./snug-login.service ./snug-session.service ./snug-session.socket 2>&1";
     assert_eq!(answer(host.root(verify)), "");
     assert_eq!(answer(host.root("systemctl is-enabled snugd || :")), "static");
     assert_eq!(answer(host.root("systemctl is-enabled snug-follow || :")), "static");
     assert_eq!(answer(host.root("systemctl is-enabled snug-autostart")), "enabled");
     assert_eq!(answer(host.root("systemctl --global is-enabled snug-login")), "enabled");
+    assert_eq!(answer(host.root("systemctl --global is-enabled snug-session.socket")), "enabled");
     // Without a container there is nothing to start, and Incus is not woken for it.
     host.reboot().unwrap();
     assert_eq!(property(&host, "snug-autostart", "ConditionResult"), "no");
     assert_eq!(property(&host, "snugd", "ActiveState"), "inactive");
     // Of systemd's own judgement, in tenths: everything is on that makes no mount namespace.
     host.root("systemd-analyze security --threshold=51 --no-pager snugd").run().unwrap().success();
+    drop(host);
+    leaks.assert_none();
+}
+
+#[test]
+fn commands_of_a_guest_run_in_the_session_of_the_owners_own_manager() {
+    let bed = Bed::require();
+    let leaks = Leaks::before();
+    let host = host(&bed);
+    snug(&host, &format!("create --image {NO_INIT} dev")).run().unwrap().success();
+    let exec = "snug run -c dev -w / -- host-exec -w /";
+    let line = format!(
+        "systemctl --user set-environment OF_SESSION=yes
+         {exec} sh -c 'echo $OF_SESSION; cut -d: -f3 /proc/self/cgroup; pgrep -fc \"session --background\"'"
+    );
+    let said = answer(host.login(USER, &line));
+    let lines: Vec<&str> = said.lines().collect();
+    let [session, cgroup, others] = lines[..] else { panic!("{said}") };
+    assert_eq!((session, others), ("yes", "0"), "{said}");
+    assert!(cgroup.ends_with("/snug-session.service"), "{said}");
+    // What a command left (a browser) lives on when the service ends, and the next command starts it again.
+    let line = format!(
+        "{exec} sh -c 'setsid sleep 12345 >/dev/null 2>&1 </dev/null &'
+         systemctl --user stop snug-session.service; pgrep -x sleep >/dev/null && echo lives; {exec} echo again; kill $(pgrep -x sleep)"
+    );
+    assert_eq!(answer(host.login(USER, &line)), "lives\nagain");
+    // One that was started before anybody logged in.
+    snug(&host, "set -c dev autostart=boot").run().unwrap().success();
+    host.reboot().unwrap();
+    let line =
+        "for i in $(seq 100); do systemctl --user -q is-active snug-session.service && break; sleep 0.1; done
+                systemctl --user is-active snug-session.service";
+    assert_eq!(answer(host.login(USER, line)), "active");
+    snug(&host, "rm -f dev").run().unwrap().success();
     drop(host);
     leaks.assert_none();
 }

@@ -2,6 +2,7 @@
 
 use std::cell::OnceCell;
 
+use snug_client::Target;
 use snug_core::config::Config;
 use snug_core::name::{ContainerName, Uid};
 use snug_core::paths::Paths;
@@ -11,6 +12,9 @@ use crate::configuration;
 use crate::env_vars;
 use crate::error::CommandError;
 use crate::printer::Printer;
+
+/// This program, also when its file has been replaced.
+const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// What every command gets.
 pub struct Context {
@@ -46,6 +50,22 @@ impl Context {
     /// The user whose containers are meant.
     pub fn uid(&self) -> Uid {
         Uid(rustix::process::getuid().as_raw())
+    }
+
+    /// Where a container's commands run.
+    pub fn target(&self, container: &ContainerName) -> Target {
+        Target::Container {
+            directory: self.paths.container_dir(self.uid(), container),
+            name: container.to_string(),
+            service: OWN_PROGRAM.into(),
+        }
+    }
+
+    /// Has the user's session serve a container that runs, if its grants say so: its own services may ask for the host before
+    /// anybody enters it.
+    pub fn offer_host(&self, container: &ContainerName) {
+        let target = self.target(container);
+        target.wake_host(&target.policy());
     }
 
     /// Refuses to take a path for one of the host where it was typed in a container.

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::Args;
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap_complete::{ArgValueCompleter, PathCompleter};
-use snug_client::{Directory, Outcome, Request, Target, TerminalChoice, User};
+use snug_client::{Directory, Outcome, Request, TerminalChoice, User};
 use snug_core::name::ContainerName;
 
 use super::arguments::ContainerArgs;
@@ -77,9 +77,6 @@ impl RunArgs {
     }
 }
 
-/// This program, also when its file has been replaced.
-pub const OWN_PROGRAM: &str = "/proc/self/exe";
-
 /// How a command runs; the same for `run` and `enter`.
 #[derive(Debug, Default, Args)]
 pub struct HowArgs {
@@ -128,11 +125,7 @@ impl HowArgs {
         or_home: bool,
     ) -> Result<Request, CommandError> {
         Ok(Request {
-            target: Target::Container {
-                directory: context.paths.container_dir(context.uid(), container),
-                name: container.to_string(),
-                service: OWN_PROGRAM.into(),
-            },
+            target: context.target(container),
             argv,
             overrides: overrides(&self.env)?,
             clean: self.clean_env,

@@ -18,6 +18,13 @@ pub struct Wording {
     pub warns: bool,
 }
 
+/// Has the user's session serve those of the containers that run and may ask for the host.
+pub fn offer_host<'a>(context: &Context, names: impl IntoIterator<Item = &'a String>) {
+    for name in names.into_iter().filter_map(|name| name.parse().ok()) {
+        context.offer_host(&name);
+    }
+}
+
 /// Carries out one change a name.
 pub fn execute(
     context: &Context,

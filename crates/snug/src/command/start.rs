@@ -33,13 +33,20 @@ pub fn execute(context: &Context, args: StartArgs) -> Result<ExitCode, CommandEr
     let bus = context.bus()?;
     let names = if args.autostart_login {
         let with_login = Autostart::Login.to_string();
-        let wanted = |container: &Container| {
-            !container.is_running() && container.settings.get("autostart") == Some(&with_login)
-        };
-        bus.list(&Options::new())?.into_iter().filter(wanted).map(|container| container.name).collect()
+        let (running, stopped): (Vec<_>, Vec<_>) =
+            bus.list(&Options::new())?.into_iter().partition(Container::is_running);
+        // Started at boot, or left running by an earlier session.
+        several::offer_host(context, running.iter().map(|container| &container.name));
+        let wanted = |container: &Container| container.settings.get("autostart") == Some(&with_login);
+        stopped.into_iter().filter(wanted).map(|container| container.name).collect()
     } else {
         args.targets.resolve(&bus, |container| !container.is_running())?
     };
     let wording = Wording { done: "started", none: "no container is to be started", warns: false };
-    several::execute(context, &bus, &names, |name| Change::start(name, args.dry_run.options()), &wording)
+    let change = |name: &str| Change::start(name, args.dry_run.options());
+    let result = several::execute(context, &bus, &names, change, &wording);
+    if !args.dry_run.dry_run {
+        several::offer_host(context, &names);
+    }
+    result
 }
