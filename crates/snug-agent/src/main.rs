@@ -6,6 +6,7 @@
 //! | [`provision`] | makes the guest its owner's |
 //! | [`server`] | accepts clients, knows when the guest has booted and what its login environment is |
 //! | [`session`] | one client's connection and its command |
+//! | [`session_bus`] | the session bus of a command: the host's, but for the guest's own service manager |
 //! | [`users`], [`files`], [`places`] | the guest as the agent sees it |
 //! | [`archive`] | tar streams for `snug cp` |
 //! | [`console`] | what the agent has to say to a person |
@@ -22,6 +23,7 @@ mod places;
 mod provision;
 mod server;
 mod session;
+mod session_bus;
 mod users;
 
 use std::ffi::OsString;

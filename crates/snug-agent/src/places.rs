@@ -53,6 +53,10 @@ impl Places {
     pub fn told_locale(&self) -> PathBuf {
         self.state.join("told-locale")
     }
+    /// The socket of the session bus, for the owner's programs.
+    pub fn session_bus(&self) -> PathBuf {
+        self.state.join("session-bus")
+    }
     /// What the guest's login environment is, NUL-separated.
     pub fn environment(&self) -> PathBuf {
         self.state.join("environment")

@@ -2,14 +2,14 @@
 //! programs are told by variables.
 //!
 //! All is asked anew for each command, so it is the session of who calls: another after a new login, none from cron. Nothing
-//! is told by way of `XDG_RUNTIME_DIR`, which is the guest's own. The session bus is not told of: the service manager there is
-//! the host's, and what asks it for a cgroup (crun, `systemd-run --user --wait`) would act on processes of the host.
+//! is told by way of `XDG_RUNTIME_DIR`, which is the guest's own. The session bus is told to the agent alone: the service manager on it is
+//! the host's, and what asks that for a cgroup (crun, `systemd-run --user --wait`) would act on processes of the host.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use snug_wire::session::{RUNTIME_DIRECTORIES, USERS};
+use snug_wire::session::{BUS_VARIABLE, RUNTIME_DIRECTORIES, USERS};
 
 use crate::xauthority;
 
@@ -61,6 +61,9 @@ impl<V: Fn(&str) -> Option<OsString>> HostSession<V> {
             server.push(in_guest(&pulse.join("native")));
             told.push(("PULSE_SERVER", server));
         }
+        if let Some(bus) = self.bus(&runtime) {
+            told.push((BUS_VARIABLE, in_guest(&bus)));
+        }
         if let Some(display) = self.set("DISPLAY") {
             if let Some(file) = self.authority(&display, &runtime) {
                 told.push(("XAUTHORITY", in_guest(&file)));
@@ -73,6 +76,20 @@ impl<V: Fn(&str) -> Option<OsString>> HostSession<V> {
             }
         }
         told.into_iter().map(|(name, value)| (name.into(), value)).collect()
+    }
+
+    /// The session bus, where it is a socket of the runtime directory: in the guest the agent stands between it and programs.
+    fn bus(&self, runtime: &Path) -> Option<PathBuf> {
+        let usual = runtime.join("bus");
+        match self.set("DBUS_SESSION_BUS_ADDRESS") {
+            None => usual.exists().then_some(usual),
+            Some(address) => {
+                // The first of its addresses, without what else it says of it (D-Bus Specification, "Server Addresses").
+                let first = address.as_bytes().split(|byte| b";,".contains(byte)).next()?;
+                let path = first.strip_prefix(b"unix:path=")?;
+                (path == usual.as_os_str().as_bytes()).then_some(usual)
+            }
+        }
     }
 
     fn set(&self, name: &str) -> Option<OsString> {
@@ -176,6 +193,15 @@ mod tests {
                 format!("PULSE_SERVER=unix:{path}/pulse/native"),
             ]
         );
+        let bus = "SNUG_SESSION_BUS=/var/lib/snug/session/user/4000000/bus";
+        for address in
+            ["unix:path=/run/user/4000000/bus", "unix:path=/run/user/4000000/bus,guid=1;tcp:host=x"]
+        {
+            assert_eq!(told(&[("DBUS_SESSION_BUS_ADDRESS", address)]), [bus]);
+        }
+        for address in ["unix:abstract=/tmp/x", "unix:path=/tmp/bus", "tcp:host=localhost"] {
+            assert_eq!(told(&[("DBUS_SESSION_BUS_ADDRESS", address)]), [""; 0], "{address}");
+        }
         assert_eq!(told(&[("PULSE_SERVER", "tcp:far")]), [""; 0], "it passes as it is");
         let far = [("DISPLAY", "far:0"), ("QT_X11_NO_MITSHM", "0")];
         assert_eq!(told(&far), ["J2D_USE_MITSHM=0"]);

@@ -13,11 +13,14 @@ use snug_testbed::{Bed, Captured, Container};
 
 /// Clients of all that a session has.
 const CLIENTS: &str = "sudo apt-get update -qq && sudo apt-get install -qq -y --no-install-recommends wayland-utils \
-                       x11-utils x11-apps pipewire-bin pulseaudio-utils libglib2.0-bin openssh-client gnupg gpg-agent";
+                       x11-utils x11-apps dbus-tests pipewire-bin pulseaudio-utils libglib2.0-bin openssh-client gnupg gpg-agent";
 
 /// Asks a bus for its identity.
 const BUS_ID: &str =
     "--dest org.freedesktop.DBus --object-path /org/freedesktop/DBus --method org.freedesktop.DBus.GetId";
+
+/// Asks it whether somebody has a name.
+const BUS_ID_OF_NAME: &str = "--dest org.freedesktop.DBus --object-path /org/freedesktop/DBus --method org.freedesktop.DBus.NameHasOwner";
 
 /// The guest with [`CLIENTS`], started again: `/run/user` is another mount in each test.
 #[track_caller]
@@ -52,6 +55,7 @@ fn assert_whole(desktop: &Desktop<'_>, guest: &Container<'_>) {
     same("pw-cli ls Core | head -2");
     same("pactl info | grep -E 'Cookie|Host Name'");
     same("ssh-add -l");
+    same(&format!("gdbus call --session {BUS_ID}"));
 }
 
 #[test]
@@ -124,15 +128,63 @@ fn the_guests_own_manager_and_buses_stay_its_own() {
     // It comes a moment after the first command can run.
     let up = "until systemctl --user show-environment >/dev/null 2>&1; do sleep 0.1; done";
     in_guest(&desktop, guest, &format!("{up}; systemctl --user start dbus.socket")).success();
-    assert_ne!(in_guest(&desktop, guest, &id).success().out(), hosts);
-    // Where it runs is seen by the mark of every container.
-    let waits = "systemd-run --user --wait --pipe -q test -e /run/.containerenv && echo in the guest";
-    assert_eq!(in_guest(&desktop, guest, waits).success().out().trim(), "in the guest");
+    let own = format!("unset DBUS_SESSION_BUS_ADDRESS; {id}");
+    assert_ne!(in_guest(&desktop, guest, &own).success().out(), hosts);
+    // What asks a service manager asks the guest's, by whichever library: the host of the bed has none. Where a command runs is seen by
+    // the mark of every container; with --pipe descriptors go along.
+    let waits =
+        "echo in the guest | systemd-run --user --wait --pipe -q sh -c 'test -e /run/.containerenv && cat'";
+    let version = "gdbus call --session --dest org.freedesktop.systemd1 --object-path /org/freedesktop/systemd1 \
+                   --method org.freedesktop.DBus.Properties.Get org.freedesktop.systemd1.Manager Version";
+    let owner = "dbus-send --session --print-reply=literal --dest=org.freedesktop.DBus / \
+                 org.freedesktop.DBus.GetNameOwner string:org.freedesktop.systemd1";
+    for line in [waits, version, owner] {
+        let said = in_guest(&desktop, guest, line).success().out();
+        assert!(["in the guest", "257", ":1."].iter().any(|word| said.contains(word)), "{line}: {said}");
+    }
+    assert_eq!(
+        in_guest(&desktop, guest, "busctl --user status >/dev/null && echo it").success().out(),
+        "it\n"
+    );
     // The system bus, and what acts over it, is the guest's.
     assert_eq!(in_guest(&desktop, guest, "hostnamectl hostname").success().out().trim(), "session");
     let failed =
         in_guest(&desktop, guest, "systemctl --user --failed --no-legend; systemctl --failed --no-legend");
     assert_eq!(failed.success().out(), "");
+}
+
+#[test]
+fn a_guests_programs_talk_with_the_services_of_the_hosts_session() {
+    let bed = Bed::require();
+    let _run_user = RunUser::new();
+    let guest = with_clients();
+    let mut desktop = Desktop::start(&bed, "tester");
+    let mut notes = desktop
+        .command(["dbus-test-tool", "echo", "--session", "--name=org.freedesktop.Notifications"])
+        .spawn(std::process::Stdio::null(), std::process::Stdio::null(), std::process::Stdio::null())
+        .unwrap();
+    let call =
+        "gdbus call --session --dest org.freedesktop.Notifications --object-path / --method a.b.Notify";
+    let has = format!("gdbus call --session {BUS_ID_OF_NAME} org.freedesktop.Notifications");
+    eventually("it has its name", || in_guest(&desktop, guest, &has).out().contains("true"));
+    assert_eq!(in_guest(&desktop, guest, call).success().out().trim(), "()");
+    // Signals arrive, and much of it.
+    let many = "dbus-test-tool spam --session --dest=org.freedesktop.Notifications --count=2000 --flood --payload=$(head -c 5000 /dev/zero | tr '\\0' x)";
+    in_guest(&desktop, guest, many).success();
+    let waits = "gdbus monitor --session --dest org.freedesktop.DBus > /run/user/$(id -u)/seen & \
+                 for i in $(seq 100); do grep -q 'is owned' /run/user/$(id -u)/seen && break; sleep 0.1; done; \
+                 dbus-send --session --dest=org.freedesktop.DBus / org.freedesktop.DBus.RequestName string:org.x.Y uint32:0; \
+                 for i in $(seq 100); do grep org.x.Y /run/user/$(id -u)/seen && break; sleep 0.1; done; kill $!";
+    assert!(in_guest(&desktop, guest, waits).success().out().contains("org.x.Y"));
+    let _ = notes.kill();
+    let _ = notes.wait();
+    // The bus was started again: so does the next program.
+    desktop.restart("bus");
+    let id = format!("gdbus call --session {BUS_ID}");
+    let hosts = desktop.command(["sh", "-c", &id]).run().unwrap().success().out();
+    assert_eq!(in_guest(&desktop, guest, &id).success().out(), hosts);
+    let left = "for i in $(seq 100); do pgrep -x snug-bus >/dev/null || break; sleep 0.1; done; pgrep -x snug-bus | wc -l";
+    assert_eq!(in_guest(&desktop, guest, left).success().out().trim(), "0");
 }
 
 #[test]

@@ -16,6 +16,9 @@ pub const USERS: &str = "/var/lib/snug/session/user";
 /// A link to the host's X11 sockets.
 pub const X11: &str = "/var/lib/snug/session/x11";
 
+/// Tells the agent which bus is that of a command's caller: a path below [`USERS`]. The command itself is told another address.
+pub const BUS_VARIABLE: &str = "SNUG_SESSION_BUS";
+
 /// On the host: a directory for each user who is logged in, mounted at his login (pam_systemd(8)).
 pub const RUNTIME_DIRECTORIES: &str = "/run/user";
 /// Where X servers have their sockets: compiled into clients (`Xtrans`, libxcb).

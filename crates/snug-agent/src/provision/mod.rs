@@ -74,6 +74,7 @@ fn steps(guest: &Guest, places: &Places, provision: &Provision, init: Kind) -> V
         ("mirrored network", systemd::keep_mirrored_network(guest, provision, init)),
         ("session", session::make_links(guest, provision)),
         ("commands of the host", host_commands::make(guest, provision)),
+        ("accessibility", session::find_accessibility(guest, provision)),
         ("gpg-agent", session::find_gpg_agent(guest, provision, init)),
     ]);
     let islands = islands::make(guest, provision);

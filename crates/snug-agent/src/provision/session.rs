@@ -26,6 +26,9 @@ const GPG_UNITS: [&str; 5] = [
     "keyboxd.socket",
 ];
 
+/// Directory of sockets in a runtime directory.
+const ACCESSIBILITY: &str = "at-spi";
+
 /// Makes the guest's half of the paths that lead to the same on both sides.
 pub fn make_links(guest: &Guest, provision: &Provision) -> io::Result<()> {
     if !provision.session {
@@ -59,6 +62,20 @@ pub fn find_gpg_agent(guest: &Guest, provision: &Provision, init: Kind) -> io::R
         }
     }
     Ok(())
+}
+
+/// Leads programs to the bus of the host's accessibility services, whose address the session bus tells with a path of the host's
+/// runtime directory (`org.a11y.Bus` of at-spi2-core).
+pub fn find_accessibility(guest: &Guest, provision: &Provision) -> io::Result<()> {
+    if !provision.session {
+        return Ok(());
+    }
+    let uid = provision.owner.uid.to_string();
+    let link = guest.path("/run/user").join(&uid).join(ACCESSIBILITY);
+    if link.is_dir() && !link.is_symlink() {
+        return Ok(());
+    }
+    replace_link(&link, &Path::new(USERS).join(uid).join(ACCESSIBILITY))
 }
 
 /// Leads X11 clients from where they look to the host's sockets, once nothing of the guest's early boot empties `/tmp` any

@@ -33,6 +33,7 @@ use self::socket::{LISTEN_AGAIN, listen_at, reach_again, take_lock};
 use crate::console;
 use crate::places::{Guest, Places};
 use crate::session::{self, Context, Origin, greeting};
+use crate::session_bus;
 use snug_exec::cgroup::Tree;
 use snug_exec::control::{self, Order, Request};
 use snug_exec::environment;
@@ -72,6 +73,8 @@ struct Spare {
 pub struct Server {
     context: Context,
     door: Door,
+    /// Where the owner's programs look for their session bus.
+    bus: Option<Door>,
     signals: signal::Signals,
     settle: Settle,
     probe: Probe,
@@ -121,11 +124,18 @@ impl Server {
             offered: Shared::new(false).map_err(failed("shared memory"))?,
             places,
         };
+        let bus = session_bus::listen_for_owner(&context.places, context.provision.as_ref());
+        let bus = bus.unwrap_or_else(|error| {
+            console::say(format_args!("the session bus: {error}"));
+            None
+        });
+        let bus = bus.map(Door::new);
         // What `ps` and `top` show: the arguments are still those of process 1.
         let _ = rustix::thread::set_name(c"snug-server");
         let mut server = Self {
             context,
             door: Door::new(listener),
+            bus,
             signals,
             settle,
             probe: Probe::Idle,
@@ -180,6 +190,9 @@ impl Server {
             if woken.client {
                 self.accept();
             }
+            if woken.bus {
+                self.join_bus();
+            }
             // Last: what was ready above is heard before it is given up.
             if woken.signal {
                 match self.signals.next() {
@@ -209,6 +222,8 @@ impl Server {
         }
         let first = polled.len();
         polled.extend(self.sessions.channels().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+        let bus = polled.len();
+        polled.extend(self.bus.iter().map(|door| PollFd::new(door, PollFlags::IN)));
         let offers = polled.len();
         polled.extend(self.sessions.offers().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
         match poll(&mut polled, timeout.as_ref()) {
@@ -222,7 +237,8 @@ impl Server {
             spare: self.spare.is_some() && is_ready(1),
             settle: settle.is_some() && is_ready(2),
             probe: probe.is_some() && is_ready(2 + usize::from(settle.is_some())),
-            sessions: (first..offers).filter(|index| is_ready(*index)).map(|index| index - first).collect(),
+            bus: self.bus.is_some() && is_ready(bus),
+            sessions: (first..bus).filter(|index| is_ready(*index)).map(|index| index - first).collect(),
             offers: (offers..polled.len())
                 .filter(|index| is_ready(*index))
                 .map(|index| index - offers)
@@ -308,6 +324,17 @@ impl Server {
         }
     }
 
+    /// A program of the owner's wants its session bus: it gets a process that joins it to one.
+    fn join_bus(&mut self) {
+        let Some(client) = self.bus.as_mut().and_then(Door::accept) else { return };
+        let Some(provision) = &self.context.provision else { return };
+        match fork() {
+            Ok(Fork::Child) => session_bus::serve(&provision.owner, client),
+            Ok(Fork::Parent(_)) => {}
+            Err(error) => console::say(format_args!("the session bus: {error}")),
+        }
+    }
+
     fn welcome(&mut self, client: OwnedFd) {
         let Some(client) = greeting::greet(&self.context, client) else { return };
         match self.fork_session(Some(client)) {
@@ -367,6 +394,7 @@ struct Woken {
     spare: bool,
     settle: bool,
     probe: bool,
+    bus: bool,
     sessions: Vec<usize>,
     offers: Vec<usize>,
 }

@@ -4,6 +4,7 @@
 
 use snug_exec::environment::{DEFAULT_PATH, key, set, set_all, value};
 use snug_exec::system::Entry;
+use snug_wire::session::BUS_VARIABLE;
 
 /// Where tmux has its sockets, in the place of `/tmp` (tmux(1)).
 const TMUX_DIRECTORY: &[u8] = b"TMUX_TMPDIR";
@@ -41,6 +42,8 @@ pub struct Sources<'a> {
     pub shell: &'a [u8],
     /// `/run/user/UID`, where it exists.
     pub runtime_directory: Option<Vec<u8>>,
+    /// Address of the session bus, for who has the caller's session.
+    pub session_bus: Option<Vec<u8>>,
     /// Links are opened on the host.
     pub browser: bool,
     /// `/tmp` may be the host's.
@@ -73,6 +76,10 @@ pub fn compose(sources: &Sources<'_>) -> Vec<Vec<u8>> {
     match &sources.runtime_directory {
         Some(directory) => set(&mut environment, b"XDG_RUNTIME_DIR", directory),
         None => environment.retain(|variable| key(variable) != b"XDG_RUNTIME_DIR"),
+    }
+    environment.retain(|variable| key(variable) != BUS_VARIABLE.as_bytes());
+    if let Some(address) = &sources.session_bus {
+        set(&mut environment, b"DBUS_SESSION_BUS_ADDRESS", address);
     }
     if sources.browser {
         set(&mut environment, b"BROWSER", BROWSER);
@@ -136,6 +143,7 @@ mod tests {
             user: &anna(),
             shell: b"/bin/bash",
             runtime_directory: Some(b"/run/user/1000".to_vec()),
+            session_bus: Some(b"unix:path=/b".to_vec()),
             browser: true,
             shares_tmp: true,
             container: b"lxc",
@@ -177,7 +185,7 @@ mod tests {
     #[test]
     fn who_the_user_is_comes_from_the_guest() {
         let environment = composed(
-            &["USER=host", "SHELL=/bin/fish", "BROWSER=firefox", "XDG_RUNTIME_DIR=/x"],
+            &["USER=host", "SHELL=/bin/fish", "BROWSER=firefox", "XDG_RUNTIME_DIR=/x", "SNUG_SESSION_BUS=/x"],
             &[],
             &[],
             false,
@@ -191,9 +199,11 @@ mod tests {
             ("container", "lxc"),
             ("TMUX_TMPDIR", "/run/user/1000"),
             ("BROWSER", "/.snug/bin/host-open"),
+            ("DBUS_SESSION_BUS_ADDRESS", "unix:path=/b"),
         ] {
             assert_eq!(value(&environment, wanted.as_bytes()), Some(expected.as_bytes()), "{wanted}");
         }
+        assert_eq!(value(&environment, b"SNUG_SESSION_BUS"), None);
     }
 
     #[test]

@@ -5,13 +5,16 @@ use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use rustix::fs::{Gid, Mode, Uid, fchmod, fchown};
+use snug_exec::environment::value;
 use snug_exec::start::Failure;
 use snug_exec::system::{Entry, Identity, System};
 use snug_wire::message::{Exec, FailureKind, User};
+use snug_wire::session::BUS_VARIABLE;
 
 use super::environment::{self, Sources};
 use super::{Context, terminfo};
 use crate::provision::{host_places, locale};
+use crate::session_bus::{self, Buses};
 use crate::users::Users;
 
 impl System for Context {
@@ -40,6 +43,7 @@ impl System for Context {
             shell,
             runtime_directory: exists.then(|| runtime_directory.into_bytes()),
             shares_tmp: self.provision.as_ref().is_some_and(host_places::may_share_tmp),
+            session_bus: self.session_bus(exec, identity),
             browser: self.provision.as_ref().is_some_and(|provision| provision.host_open),
             container: &self.container,
         })
@@ -73,6 +77,17 @@ impl System for Context {
 
     fn name(&self) -> &'static str {
         "the container"
+    }
+}
+
+impl Context {
+    /// Where the command finds its session bus: at the agent's socket, when its caller has one.
+    fn session_bus(&self, exec: &Exec, identity: &Identity) -> Option<Vec<u8>> {
+        let owner = &self.provision.as_ref().filter(|provision| provision.session)?.owner;
+        let callers = value(&exec.environment, BUS_VARIABLE.as_bytes())?;
+        let is_his = identity.entry.uid == owner.uid
+            && callers == Buses::of(owner).host.as_os_str().as_encoded_bytes();
+        is_his.then(|| session_bus::address(&self.places))
     }
 }
 

@@ -47,6 +47,7 @@ const NEEDED: &[(&[&str], &str)] = &[
     (&["gpg-agent"], "gpg-agent"),
     (&["gpg-connect-agent"], "gpgconf"),
     (&["gdbus"], "libglib2.0-bin"),
+    (&["dbus-test-tool"], "dbus-tests"),
     // A client of the D-Bus interface that is not ours.
     (&["/usr/lib/python3/dist-packages/dbus/__init__.py"], "python3-dbus"),
     (&["/usr/lib/python3/dist-packages/gi/__init__.py"], "python3-gi"),

@@ -1,0 +1,172 @@
+//! Messages, with their descriptors, out of a stream.
+
+use std::io::{IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, recvmsg, sendmsg,
+};
+
+use super::message::{self, Header, Malformed};
+
+/// Descriptors that one `sendmsg` can carry (`SCM_MAX_FD`).
+const MOST_DESCRIPTORS: usize = 253;
+/// How much is read at once.
+const CHUNK: usize = 64 << 10;
+
+/// Bytes as they came, with the descriptors that came with the first of them.
+#[derive(Default)]
+pub struct Piece {
+    /// The bytes.
+    pub bytes: Vec<u8>,
+    /// The descriptors.
+    pub fds: Vec<OwnedFd>,
+}
+
+/// Takes what has come; an empty piece is the end.
+pub fn receive(socket: BorrowedFd<'_>) -> Result<Piece, Errno> {
+    let mut bytes = vec![0; CHUNK];
+    let mut space = [MaybeUninit::<u8>::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let received = loop {
+        match recvmsg(socket, &mut [IoSliceMut::new(&mut bytes)], &mut control, RecvFlags::CMSG_CLOEXEC) {
+            Err(Errno::INTR) => {}
+            Err(Errno::CONNRESET) => return Ok(Piece::default()),
+            other => break other?,
+        }
+    };
+    bytes.truncate(received.bytes);
+    let mut fds = Vec::new();
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(received) = message {
+            fds.extend(received);
+        }
+    }
+    Ok(Piece { bytes, fds })
+}
+
+/// Sends as much as can be sent without waiting; the descriptors go with the first byte. How much it was.
+pub fn send_some(socket: BorrowedFd<'_>, bytes: &[u8], fds: &mut Vec<OwnedFd>) -> Result<usize, Errno> {
+    let mut space = [MaybeUninit::<u8>::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let borrowed: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
+    if !borrowed.is_empty() && !control.push(SendAncillaryMessage::ScmRights(&borrowed)) {
+        return Err(Errno::TOOMANYREFS);
+    }
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+    match sendmsg(socket, &[IoSlice::new(bytes)], &mut control, flags) {
+        Ok(sent) => {
+            fds.clear();
+            Ok(sent)
+        }
+        Err(Errno::AGAIN | Errno::INTR) => Ok(0),
+        Err(error) => Err(error),
+    }
+}
+
+/// Sends all of it, however long that takes.
+pub fn send(socket: BorrowedFd<'_>, mut piece: Piece) -> Result<(), Errno> {
+    let mut sent = 0;
+    while sent < piece.bytes.len() {
+        let count = send_some(socket, &piece.bytes[sent..], &mut piece.fds)?;
+        sent += count;
+        if count == 0 {
+            match poll(&mut [PollFd::from_borrowed_fd(socket, PollFlags::OUT)], None) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Puts pieces together to messages. The kernel glues what was sent apart, and hands descriptors over with the last part of
+/// it (unix(7)); their receivers count on their coming with the message that they belong to.
+#[derive(Default)]
+pub struct Framer {
+    bytes: Vec<u8>,
+    fds: Vec<OwnedFd>,
+}
+
+impl Framer {
+    /// Takes a piece.
+    pub fn take(&mut self, piece: Piece) {
+        self.bytes.extend(piece.bytes);
+        self.fds.extend(piece.fds);
+    }
+
+    /// The next message, when it is whole, which stays here.
+    pub fn peek(&self) -> Result<Option<(Header, &[u8])>, Malformed> {
+        let whole = message::length(&self.bytes)?.and_then(|length| self.bytes.get(..length));
+        whole.map(|bytes| Ok((message::header(bytes)?, bytes))).transpose()
+    }
+
+    /// The next message, when it is whole, with its descriptors.
+    pub fn next(&mut self) -> Result<Option<(Header, Piece)>, Malformed> {
+        let Some((header, length)) = self.peek()?.map(|(header, bytes)| (header, bytes.len())) else {
+            return Ok(None);
+        };
+        let rest = self.bytes.split_off(length);
+        let bytes = std::mem::replace(&mut self.bytes, rest);
+        let fds = self.fds.drain(..header.descriptors.min(self.fds.len())).collect();
+        Ok(Some((header, Piece { bytes, fds })))
+    }
+
+    /// The line of the authentication that comes before all messages, when it is whole (D-Bus Specification, "Authentication
+    /// Protocol").
+    pub fn next_line(&mut self) -> Option<Piece> {
+        let end = self.bytes.windows(2).position(|pair| pair == b"\r\n")?;
+        let rest = self.bytes.split_off(end + 2);
+        Some(Piece { bytes: std::mem::replace(&mut self.bytes, rest), fds: Vec::new() })
+    }
+
+    /// Whether a message begins here, and not a line.
+    pub fn is_at_message(&self) -> bool {
+        matches!(self.bytes.first(), Some(b'l' | b'B'))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::message::tests::call;
+    use super::*;
+
+    #[test]
+    fn messages_come_out_as_they_went_in_however_they_are_cut() {
+        let messages: Vec<Vec<u8>> = (1..4)
+            .map(|serial| call(serial, "a.b", "C", (serial == 2).then_some("text"), serial == 3))
+            .collect();
+        let stream = messages.concat();
+        for size in [1, 7, 64, stream.len()] {
+            let mut framer = Framer::default();
+            let mut out = Vec::new();
+            for part in stream.chunks(size) {
+                framer.take(Piece { bytes: part.to_vec(), fds: Vec::new() });
+                while let Some((header, piece)) = framer.next().unwrap() {
+                    assert_eq!(header.serial as usize, out.len() + 1);
+                    out.push(piece.bytes);
+                }
+            }
+            assert_eq!(out, messages, "in parts of {size}");
+        }
+    }
+
+    #[test]
+    fn lines_end_where_messages_begin() {
+        let mut framer = Framer::default();
+        let message = call(1, "a.b", "C", None, false);
+        framer.take(Piece {
+            bytes: [b"OK 1\r\nAGREE", &b"_UNIX_FD\r\n"[..], &message].concat(),
+            fds: Vec::new(),
+        });
+        assert_eq!(framer.next_line().unwrap().bytes, b"OK 1\r\n");
+        assert!(!framer.is_at_message());
+        assert_eq!(framer.next_line().unwrap().bytes, b"AGREE_UNIX_FD\r\n");
+        assert!(framer.is_at_message());
+        assert_eq!(framer.next().unwrap().unwrap().1.bytes, message);
+    }
+}

@@ -1,0 +1,200 @@
+//! As much of a message as routing needs (D-Bus Specification, "Message Format").
+
+/// Of a method call.
+pub const METHOD_CALL: u8 = 1;
+/// Of an answer to one.
+pub const METHOD_RETURN: u8 = 2;
+/// Of a failure as the answer to one.
+pub const ERROR: u8 = 3;
+/// In the flags: nobody waits for an answer.
+const NO_REPLY_EXPECTED: u8 = 1;
+
+/// The longest message (128 MiB).
+const LONGEST: usize = 1 << 27;
+/// The part before the header's fields.
+const FIXED: usize = 16;
+
+/// Types of header fields.
+const MEMBER: u8 = 3;
+const REPLY_SERIAL: u8 = 5;
+const DESTINATION: u8 = 6;
+const UNIX_FDS: u8 = 9;
+
+/// A message that cannot be one.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Malformed;
+
+/// What a message's header says.
+#[derive(Debug, PartialEq, Eq, Default)]
+pub struct Header {
+    /// [`METHOD_CALL`] and so on.
+    pub kind: u8,
+    /// Whether an answer is waited for.
+    pub expects_reply: bool,
+    /// Its number in its sender's connection.
+    pub serial: u32,
+    /// Of an answer: which call it answers.
+    pub reply_serial: Option<u32>,
+    /// How many descriptors belong to it.
+    pub descriptors: usize,
+    /// To whom.
+    pub destination: Vec<u8>,
+    /// Which method or signal.
+    pub member: Vec<u8>,
+}
+
+fn number(bytes: &[u8], at: usize, big: bool) -> Result<u32, Malformed> {
+    let four = bytes.get(at..).and_then(|rest| rest.first_chunk()).ok_or(Malformed)?;
+    Ok(if big { u32::from_be_bytes(*four) } else { u32::from_le_bytes(*four) })
+}
+
+fn is_big(bytes: &[u8]) -> Result<bool, Malformed> {
+    match bytes.first() {
+        Some(b'l') => Ok(false),
+        Some(b'B') => Ok(true),
+        _ => Err(Malformed),
+    }
+}
+
+fn size(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+/// How long the message is that begins here; `None` when more must be read to tell.
+pub fn length(bytes: &[u8]) -> Result<Option<usize>, Malformed> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let big = is_big(bytes)?;
+    if bytes.len() < FIXED {
+        return Ok(None);
+    }
+    let (body, fields) = (size(number(bytes, 4, big)?), size(number(bytes, 12, big)?));
+    let length = fields.checked_add(FIXED).and_then(|end| end.checked_next_multiple_of(8));
+    let length = length.and_then(|end| end.checked_add(body)).filter(|length| *length <= LONGEST);
+    length.map(Some).ok_or(Malformed)
+}
+
+/// Reads the header of a whole message.
+pub fn header(bytes: &[u8]) -> Result<Header, Malformed> {
+    let big = is_big(bytes)?;
+    let mut header = Header {
+        kind: *bytes.get(1).ok_or(Malformed)?,
+        expects_reply: bytes.get(2).ok_or(Malformed)? & NO_REPLY_EXPECTED == 0,
+        serial: number(bytes, 8, big)?,
+        ..Header::default()
+    };
+    let end = FIXED + size(number(bytes, 12, big)?);
+    let mut at = FIXED;
+    // An array of structures: each begins at a multiple of 8, with a byte and a variant, whose signature is short.
+    while at < end {
+        at = at.next_multiple_of(8);
+        let (Some(code), Some(length)) = (bytes.get(at), bytes.get(at + 1)) else { return Err(Malformed) };
+        let signature = bytes.get(at + 2..at + 2 + usize::from(*length)).ok_or(Malformed)?;
+        at += 3 + usize::from(*length);
+        at = match signature {
+            b"s" | b"o" => {
+                let (value, next) = string(bytes, at.next_multiple_of(4), big)?;
+                match *code {
+                    MEMBER => header.member = value,
+                    DESTINATION => header.destination = value,
+                    _ => {}
+                }
+                next
+            }
+            b"u" => {
+                let at = at.next_multiple_of(4);
+                let value = number(bytes, at, big)?;
+                match *code {
+                    REPLY_SERIAL => header.reply_serial = Some(value),
+                    UNIX_FDS => header.descriptors = size(value),
+                    _ => {}
+                }
+                at + 4
+            }
+            b"g" => at + 2 + usize::from(*bytes.get(at).ok_or(Malformed)?),
+            // No other field is known (and unknown ones cannot be skipped without reading any type).
+            _ => return Err(Malformed),
+        };
+    }
+    Ok(header)
+}
+
+fn string(bytes: &[u8], at: usize, big: bool) -> Result<(Vec<u8>, usize), Malformed> {
+    let length = size(number(bytes, at, big)?);
+    let start = at + 4;
+    let end = start.checked_add(length).ok_or(Malformed)?;
+    Ok((bytes.get(start..end).ok_or(Malformed)?.to_vec(), end + 1))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A method call as a client writes it.
+    pub fn call(serial: u32, destination: &str, member: &str, argument: Option<&str>, big: bool) -> Vec<u8> {
+        let four = |value: u32| if big { value.to_be_bytes() } else { value.to_le_bytes() };
+        let pad = |bytes: &mut Vec<u8>, to: usize| bytes.resize(bytes.len().next_multiple_of(to), 0);
+        let text = |bytes: &mut Vec<u8>, value: &str| {
+            bytes.extend(four(u32::try_from(value.len()).unwrap()));
+            bytes.extend_from_slice(value.as_bytes());
+            bytes.push(0);
+        };
+        let mut body = Vec::new();
+        if let Some(argument) = argument {
+            text(&mut body, argument);
+        }
+        let mut fields = Vec::new();
+        for (code, signature, value) in
+            [(1, "o", "/x"), (6, "s", destination), (2, "s", "a.b"), (3, "s", member)]
+        {
+            pad(&mut fields, 8);
+            fields.extend([code, 1, signature.as_bytes()[0], 0]);
+            text(&mut fields, value);
+        }
+        if argument.is_some() {
+            pad(&mut fields, 8);
+            fields.extend([8, 1, b'g', 0, 1, b's', 0]);
+        }
+        let mut message = vec![if big { b'B' } else { b'l' }, METHOD_CALL, 0, 1];
+        message.extend(four(u32::try_from(body.len()).unwrap()));
+        message.extend(four(serial));
+        message.extend(four(u32::try_from(fields.len()).unwrap()));
+        message.extend(fields);
+        pad(&mut message, 8);
+        message.extend(body);
+        message
+    }
+
+    #[test]
+    fn a_header_is_read_in_both_orders_of_bytes() {
+        for big in [false, true] {
+            let message = call(7, "org.freedesktop.DBus", "AddMatch", Some("type='signal'"), big);
+            assert_eq!(length(&message), Ok(Some(message.len())));
+            assert_eq!(length(&[&message[..], b"more"].concat()), Ok(Some(message.len())));
+            assert_eq!(length(&message[..15]), Ok(None));
+            let read = header(&message).unwrap();
+            assert_eq!((read.serial, read.expects_reply, read.reply_serial), (7, true, None));
+            assert_eq!(read.destination, b"org.freedesktop.DBus");
+            assert_eq!(read.member, b"AddMatch");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_a_message_is_refused() {
+        assert_eq!(length(b"x"), Err(Malformed));
+        let mut long = call(1, "a.b", "C", None, false);
+        long[4..8].copy_from_slice(&u32::MAX.to_le_bytes());
+        assert_eq!(length(&long), Err(Malformed));
+        let message = call(1, "a.b", "C", Some("x"), false);
+        for end in 0..message.len() {
+            // Whatever is cut off: an error or less of a header, and no panic.
+            let _ = header(&message[..end]);
+        }
+        for at in 0..message.len() {
+            let mut odd = message.clone();
+            odd[at] ^= 0xff;
+            let _ = (length(&odd), header(&odd));
+        }
+    }
+}
