@@ -8,6 +8,9 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use crate::host_session;
 
+/// The reason for names that systemd tells a unit about itself (systemd.exec(5)).
+const OF_UNIT: &str = "of a unit of the host";
+
 /// Names that do not pass, each with the reason. `*` stands for any characters.
 pub const HOST_VARIABLES: &[(&str, &str)] = &[
     ("HOME", "the guest's account has its own"),
@@ -39,21 +42,21 @@ pub const HOST_VARIABLES: &[(&str, &str)] = &[
     ("SESSION_MANAGER", "a socket of the host's session"),
     ("DESKTOP_STARTUP_ID", "for one window of the host"),
     ("XDG_ACTIVATION_TOKEN", "for one window of the host"),
-    ("INVOCATION_ID", "of a unit of the host"),
-    ("JOURNAL_STREAM", "of a unit of the host"),
-    ("NOTIFY_SOCKET", "of a unit of the host"),
-    ("LISTEN_*", "of a unit of the host"),
-    ("MAINPID", "of a unit of the host"),
-    ("MANAGERPID*", "of a unit of the host"),
-    ("SYSTEMD_*", "of a unit of the host"),
-    ("WATCHDOG_*", "of a unit of the host"),
-    ("MEMORY_PRESSURE_*", "of a unit of the host"),
-    ("CREDENTIALS_DIRECTORY", "of a unit of the host"),
-    ("RUNTIME_DIRECTORY", "of a unit of the host"),
-    ("STATE_DIRECTORY", "of a unit of the host"),
-    ("CACHE_DIRECTORY", "of a unit of the host"),
-    ("LOGS_DIRECTORY", "of a unit of the host"),
-    ("CONFIGURATION_DIRECTORY", "of a unit of the host"),
+    ("INVOCATION_ID", OF_UNIT),
+    ("JOURNAL_STREAM", OF_UNIT),
+    ("NOTIFY_SOCKET", OF_UNIT),
+    ("LISTEN_*", OF_UNIT),
+    ("MAINPID", OF_UNIT),
+    ("MANAGERPID*", OF_UNIT),
+    ("SYSTEMD_*", OF_UNIT),
+    ("WATCHDOG_*", OF_UNIT),
+    ("MEMORY_PRESSURE_*", OF_UNIT),
+    ("CREDENTIALS_DIRECTORY", OF_UNIT),
+    ("RUNTIME_DIRECTORY", OF_UNIT),
+    ("STATE_DIRECTORY", OF_UNIT),
+    ("CACHE_DIRECTORY", OF_UNIT),
+    ("LOGS_DIRECTORY", OF_UNIT),
+    ("CONFIGURATION_DIRECTORY", OF_UNIT),
     ("DOCKER_HOST", "the guest has its own Docker"),
     ("DOCKER_CONTEXT", "the guest has its own Docker"),
     ("CONTAINER_HOST", "the guest has its own Podman"),
@@ -107,11 +110,21 @@ pub fn is_for_host(name: &OsStr, value: &[u8]) -> bool {
 /// What an untrusted guest is told: how to draw, and nothing about the caller.
 const UNTRUSTED_VARIABLES: &[&str] = &["TERM", "COLORTERM", "NO_COLOR"];
 
+/// Whether a variable is about the unit of systemd that a process belongs to.
+#[must_use]
+pub fn is_of_unit(name: &OsStr) -> bool {
+    find(name).is_some_and(|(_, reason)| *reason == OF_UNIT)
+}
+
 /// Whether a variable stays on the host.
 #[must_use]
 pub fn belongs_to_host(name: &OsStr) -> bool {
+    find(name).is_some()
+}
+
+fn find(name: &OsStr) -> Option<&'static (&'static str, &'static str)> {
     let name = name.as_bytes();
-    HOST_VARIABLES.iter().any(|(pattern, _)| match pattern.split_once('*') {
+    HOST_VARIABLES.iter().find(|(pattern, _)| match pattern.split_once('*') {
         Some((head, tail)) => {
             name.len() >= head.len() + tail.len()
                 && name.starts_with(head.as_bytes())

@@ -23,12 +23,16 @@ pub const COMMAND: [&str; 2] = ["session", "--background"];
 /// # Errors
 /// It cannot be reached or started.
 pub fn wake(snug: &Path, container: &str) -> io::Result<()> {
-    let own = own_socket()?;
-    for socket in systemds_socket().iter().chain([&own]) {
-        match tell(socket, container) {
+    if let Some(socket) = systemds_socket() {
+        match tell(&socket, container) {
             Err(error) if is_not_served(&error) => {}
             other => return other,
         }
+    }
+    let own = own_socket()?;
+    match tell(&own, container) {
+        Err(error) if is_not_served(&error) => {}
+        other => return other,
     }
     let started = Command::new(snug)
         .arg0("snug")

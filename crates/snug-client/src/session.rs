@@ -172,7 +172,7 @@ impl Session<'_> {
             WireError::System(io)
                 if matches!(Errno::from_io_error(io), Some(Errno::PIPE | Errno::CONNRESET)) =>
             {
-                Error::NotRunning { container: self.request.target.name().into() }
+                self.request.target.not_running()
             }
             _ => self.agent_error(error),
         }
@@ -192,8 +192,8 @@ impl Session<'_> {
                         return Err(self.out_of_turn());
                     };
                     self.settled = settled;
-                    if !offered {
-                        self.request.target.wake_host(&self.policy);
+                    if !offered && let Err(error) = self.request.target.wake_host(&self.policy) {
+                        self.notice(format!("the container cannot be offered the host: {error}").as_bytes());
                     }
                     continue;
                 }
@@ -209,7 +209,7 @@ impl Session<'_> {
             };
             if !self.wait(signals, patience)? {
                 if !greeted {
-                    return Err(Error::NotRunning { container: self.request.target.name().into() });
+                    return Err(self.request.target.not_running());
                 }
                 return Err(Error::Lost { container: self.request.target.name().into() });
             }
@@ -468,7 +468,13 @@ impl Session<'_> {
                 (125, hints)
             }
             FailureKind::Protocol => {
-                (125, vec![format!("`snug restart {container}` gives it the agent of this version")])
+                let hint = match target {
+                    Target::Container { .. } => {
+                        format!("`snug restart {container}` gives it the agent of this version")
+                    }
+                    Target::Host { .. } => "a restart of the container brings both to one version".to_owned(),
+                };
+                (125, vec![hint])
             }
             FailureKind::User | FailureKind::Denied | FailureKind::Other => (125, Vec::new()),
         };

@@ -1,6 +1,6 @@
 //! Where a command runs, and how whoever carries it out is reached.
 
-use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -54,8 +54,7 @@ impl Target {
     pub fn policy(&self) -> Policy {
         match self {
             // No policy means an untrusted guest, or none at all: then the socket is missing too.
-            Self::Container { directory, .. } => fs::read_to_string(directory.join("policy"))
-                .map_or_else(|_| Policy::default(), |text| Policy::parse(&text)),
+            Self::Container { directory, .. } => Policy::of(directory),
             Self::Host { .. } => Policy { trusted: true, ..Policy::default() },
         }
     }
@@ -131,12 +130,24 @@ impl Target {
     }
 
     /// Sees to it that the owner's session serves the container, which has told that it does not yet.
-    pub fn wake_host(&self, policy: &Policy) {
-        if let Self::Container { name, service, .. } = self
-            && policy.offers_host()
-        {
-            // Without it the container's programs are told that there is none.
-            let _ = host_service::wake(service, name);
+    ///
+    /// # Errors
+    /// It cannot: the container's programs are then told that nobody serves them.
+    pub fn wake_host(&self, policy: &Policy) -> io::Result<()> {
+        match self {
+            Self::Container { name, service, .. } if policy.offers_host() => {
+                host_service::wake(service, name)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The failure that nobody answers there.
+    #[must_use]
+    pub fn not_running(&self) -> Error {
+        match self {
+            Self::Container { name, .. } => Error::NotRunning { container: name.clone() },
+            Self::Host { .. } => Error::NoHost { why: "the owner's session has ended".into() },
         }
     }
 

@@ -31,12 +31,35 @@ pub fn run(
     group: Option<Group>,
 ) {
     match start(system, session, exec, handed, group) {
-        Ok(running) => running.attend(system.grace(), session),
+        Ok(running) => {
+            session.unsaid.push(FromAgent::Started { pid: running.pid() });
+            running.attend(system.grace(), session)
+        }
         Err(Failure { kind, text }) => {
             session.tell(&FromAgent::Failed { kind, text }, &[]);
         }
     }
     session.step_aside();
+}
+
+/// Runs one command that is not its client's to stop: it gets no signals, and goes on when the client goes. Returns only if none
+/// ran.
+pub fn run_by_itself(system: &dyn System, session: &mut Session, exec: Exec) {
+    match start(system, session, exec, Vec::new(), None) {
+        Ok(mut running) => loop {
+            // It may have ended before it was waited for.
+            if let Some(end) = running.look(session) {
+                running.finish(session, &end);
+            }
+            match session.wait(None) {
+                Event::ClientGone | Event::Terminate | Event::Order(Order::HangUp { .. }) => process::exit(0),
+                Event::Message(_) | Event::Order(_) | Event::Child | Event::Deadline => {}
+            }
+        },
+        Err(Failure { kind, text }) => {
+            session.tell(&FromAgent::Failed { kind, text }, &[]);
+        }
+    }
 }
 
 fn start(
@@ -48,7 +71,7 @@ fn start(
 ) -> Result<Running, Failure> {
     if exec.protocol < OLDEST_PROTOCOL || exec.protocol > PROTOCOL {
         let text =
-            format!("the agent speaks protocols {OLDEST_PROTOCOL} to {PROTOCOL}, not {}", exec.protocol);
+            format!("protocols {OLDEST_PROTOCOL} to {PROTOCOL} are spoken here, not {}", exec.protocol);
         return Err(Failure::new(FailureKind::Protocol, text));
     }
     let identity = system.admit(&exec)?;
@@ -60,7 +83,7 @@ fn start(
         session.tell(&FromAgent::Notice(text.into()), &[]);
     }
 
-    let prepared = start::prepare(plan, system.name())?;
+    let prepared = start::prepare(plan, system.side())?;
     // Who has not been greeted believes that nothing was done, and asks again.
     session.say(&[]);
     // The group was made in advance; the server sweeps empty ones, so it may be gone.
@@ -78,8 +101,6 @@ fn start(
         }
         return Err(failure);
     }
-    let pid = child.pid.as_raw_nonzero().get().cast_unsigned();
-    session.unsaid.push(FromAgent::Started { pid });
     let aside_at = Some(Instant::now() + SHORT);
     Ok(Running { child, group, terminal, relayed, foreground: None, kill_at: None, aside_at })
 }
@@ -152,6 +173,10 @@ struct Running {
 }
 
 impl Running {
+    fn pid(&self) -> u32 {
+        self.child.pid.as_raw_nonzero().get().cast_unsigned()
+    }
+
     /// Stays with the command until it has ended and the client knows.
     fn attend(mut self, grace: Duration, session: &mut Session) -> ! {
         // A short command may have ended while this process waited for a processor.

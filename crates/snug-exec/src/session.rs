@@ -14,8 +14,6 @@ use crate::sys::{descriptor, signal, timespec};
 
 /// A client that does not read its answers for so long is as good as gone. Answers are a few bytes.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Who connects and asks for nothing would keep a process for nothing.
-const REQUEST: Duration = Duration::from_secs(60);
 /// Descriptors that a client may hand over, `RLIMIT_NOFILE`'s usual soft limit.
 pub const MAX_DESCRIPTORS: usize = 1024;
 
@@ -56,6 +54,8 @@ pub struct Session {
     pub client_gone: bool,
     /// The server has ended.
     pub server_gone: bool,
+    /// What came with the last order.
+    pub ordered: Vec<OwnedFd>,
     /// Goes out with the next message, or before anything is waited for: the client then wakes up once.
     pub unsaid: Vec<FromAgent>,
     /// The server waits for word that this session is out of the way of the next spare one.
@@ -121,6 +121,7 @@ impl Session {
             signals,
             client_gone: false,
             server_gone: false,
+            ordered: Vec::new(),
             unsaid,
             in_the_way: true,
             descriptors,
@@ -130,11 +131,11 @@ impl Session {
         session
     }
 
-    /// What the client wants; `None` when it has gone, asked for nothing in time, or asked for too much, which it was told.
-    /// Orders of the server meanwhile are `heard`.
-    pub fn wanted(&mut self, heard: &mut dyn FnMut(&Order)) -> Option<Wanted> {
+    /// What the client wants; `None` when it has gone, asked for nothing within `patience` (it would keep a process for nothing), or
+    /// asked for too much, which it was told. Orders of the server meanwhile are `heard`.
+    pub fn wanted(&mut self, patience: Duration, heard: &mut dyn FnMut(&Order)) -> Option<Wanted> {
         let mut handed = Vec::new();
-        let end = Instant::now() + REQUEST;
+        let end = Instant::now() + patience;
         loop {
             match self.wait(Some(end)) {
                 // Not received at all; a command that needs one of them is refused with a reason.
@@ -213,7 +214,10 @@ impl Session {
             }
             if !server.is_empty() {
                 match control::receive(self.control.as_fd()) {
-                    Ok(Some((order, _))) => return Event::Order(order),
+                    Ok(Some((order, fds))) => {
+                        self.ordered = fds;
+                        return Event::Order(order);
+                    }
                     // Whoever killed the server did not mean the commands.
                     Ok(None) | Err(_) => self.server_gone = true,
                 }

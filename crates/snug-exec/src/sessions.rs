@@ -13,6 +13,7 @@ struct Entry {
     channel: OwnedFd,
     kept: Vec<(Token, u8, OwnedFd)>,
     ended: bool,
+    group: u32,
     /// Waits for all others to be gone.
     waits: bool,
     /// Waits for an offered connection.
@@ -27,9 +28,22 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    /// A new one, known by its channel.
-    pub fn add(&mut self, channel: OwnedFd) {
-        self.entries.push(Entry { channel, kept: Vec::new(), ended: false, waits: false, dials: false });
+    /// How many of a group there are.
+    #[must_use]
+    pub fn of_group(&self, group: u32) -> usize {
+        self.entries.iter().filter(|entry| entry.group == group).count()
+    }
+
+    /// A new one, known by its channel; what its group means is its server's affair.
+    pub fn add(&mut self, channel: OwnedFd, group: u32) {
+        self.entries.push(Entry {
+            channel,
+            group,
+            kept: Vec::new(),
+            ended: false,
+            waits: false,
+            dials: false,
+        });
     }
 
     /// Whether there is none.

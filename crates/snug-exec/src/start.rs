@@ -13,7 +13,7 @@ use snug_wire::message::{Directory, FailureKind, Limit};
 
 use crate::environment;
 use crate::sys::process::{self, Child, Shared, Strings, c_string};
-use crate::system::{Identity, place};
+use crate::system::{Identity, Side};
 
 /// Why nothing ran.
 #[derive(Debug, PartialEq, Eq)]
@@ -146,15 +146,15 @@ pub struct Prepared {
     umask: u32,
     limits: Vec<Limit>,
     ignored: u64,
-    /// What the system is called.
-    system: &'static str,
+    /// Where it runs.
+    system: Side,
 }
 
-/// Does all that can be done before there is a child, on the system of that name.
+/// Does all that can be done before there is a child, on that system.
 ///
 /// # Errors
 /// Descriptors that cannot be had.
-pub fn prepare(plan: Plan, system: &'static str) -> Result<Prepared, Failure> {
+pub fn prepare(plan: Plan, system: Side) -> Result<Prepared, Failure> {
     let Plan { argv, program, mut environment, identity, directory, streams, terminal, .. } = plan;
     let (streams, terminal) = raise(streams, terminal)?;
     let name = program.or_else(|| argv.first().cloned()).unwrap_or_default();
@@ -277,14 +277,14 @@ impl Prepared {
                     return Failure::new(FailureKind::NotFound, b"the empty name is no command".to_vec());
                 }
                 let what = if self.name.contains(&b'/') { "no such file" } else { "command not found" };
-                let text = format!(": {what} {}", place(self.system));
+                let text = format!(": {what} {}", self.system.place());
                 Failure::new(FailureKind::NotFound, [&self.name, text.as_bytes()].concat())
             }
             Trouble::NotRun(index, refusal) => {
                 let candidate = self.candidates.get(index).map(|path| path.as_bytes()).unwrap_or_default();
                 let why = match refusal {
                     Refusal::NoInterpreter => {
-                        format!("its interpreter does not exist {}", place(self.system))
+                        format!("its interpreter does not exist {}", self.system.place())
                     }
                     Refusal::IsDirectory => "is a directory".into(),
                     Refusal::System(error) => reason(&error.into()),
@@ -300,8 +300,8 @@ impl Prepared {
             Place::Home => &self.home,
         };
         let why = match why {
-            NotThere::Missing => format!("{} does not have this directory", self.system),
-            NotThere::Another => format!("{} has another directory of this name", self.system),
+            NotThere::Missing => format!("{} does not have this directory", self.system.name()),
+            NotThere::Another => format!("{} has another directory of this name", self.system.name()),
             NotThere::Refused(error) => reason(&error.into()),
         };
         [path.as_bytes(), b": ", why.as_bytes()].concat()
@@ -354,7 +354,7 @@ mod tests {
             limits: Vec::new(),
             ignored: 0,
         };
-        prepare(plan, "the container")
+        prepare(plan, Side::Guest)
     }
 
     #[test]

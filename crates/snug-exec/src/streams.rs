@@ -14,7 +14,7 @@ use crate::relay;
 use crate::session::{MAX_DESCRIPTORS, Session};
 use crate::start::{Failure, Stream};
 use crate::sys::terminal::{self, Pty};
-use crate::system::{Identity, System, place};
+use crate::system::{Identity, System};
 
 /// The command's side of everything.
 pub struct Streams {
@@ -102,7 +102,7 @@ fn keep(session: &mut Session, kept: Vec<(u8, OwnedFd)>) -> Result<(), Failure> 
     }
     let (numbers, ends): (Vec<u8>, Vec<OwnedFd>) = kept.into_iter().unzip();
     control::send(session.control.as_fd(), &Request::Keep(token, numbers), &control::borrowed(&ends))
-        .map_err(|error| Failure::system("the agent's server does not answer", error))?;
+        .map_err(|error| Failure::system("the server does not answer", error))?;
     session.tell(&FromAgent::Streams { token }, &[]);
     Ok(())
 }
@@ -147,7 +147,7 @@ fn make_terminal(
     identity: &Identity,
 ) -> Result<Pty, Failure> {
     let pty = terminal::open_pty().map_err(|error| {
-        Failure::system(&format!("cannot make a terminal {}", place(system.name())), error)
+        Failure::system(&format!("cannot make a terminal {}", system.side().place()), error)
     })?;
     if let Some(modes) = &wanted.modes {
         terminal::set_modes(pty.slave.as_fd(), modes);

@@ -61,13 +61,35 @@ pub trait System {
     /// How long a command that was hung up may go on.
     fn grace(&self) -> Duration;
 
-    /// `the container`, `the host`.
-    fn name(&self) -> &'static str;
+    /// Which of the two it is.
+    fn side(&self) -> Side;
 }
 
-/// What the system is called where it says what it does not have: `in the container`, `on the host`.
-#[must_use]
-pub fn place(name: &str) -> String {
-    let preposition = if name == "the host" { "on" } else { "in" };
-    format!("{preposition} {name}")
+/// Which of the two systems.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// A guest.
+    Guest,
+    /// The host.
+    Host,
+}
+
+impl Side {
+    /// What it is called.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Guest => "the container",
+            Self::Host => "the host",
+        }
+    }
+
+    /// What it is called where something is not there.
+    #[must_use]
+    pub fn place(self) -> &'static str {
+        match self {
+            Self::Guest => "in the container",
+            Self::Host => "on the host",
+        }
+    }
 }

@@ -13,8 +13,8 @@ use percent_encoding::percent_decode;
 use snug_client::environment::{Extent, passed};
 use snug_client::words::harmless;
 use snug_client::{Error, Outcome};
-use snug_wire::host::GUEST_PROGRAM_PATH;
-use snug_wire::message::{FailureKind, FromAgent, Open, ToAgent, Wish};
+use snug_wire::host::{GUEST_PROGRAM_PATH, scheme};
+use snug_wire::message::{FromAgent, Open, ToAgent, Wish};
 
 use crate::{fail, host};
 
@@ -109,7 +109,7 @@ fn file_of(target: &OsStr) -> Result<Option<PathBuf>, String> {
     }
     let path = Path::new(target);
     // As xdg-open does: what is there under that name is meant, whatever it looks like.
-    if path.exists() || !looks_like_link(bytes) {
+    if path.exists() || scheme(bytes).is_none() {
         return std::path::absolute(path).map(Some).map_err(|error| format!("{}: {error}", target.display()));
     }
     Ok(None)
@@ -118,13 +118,6 @@ fn file_of(target: &OsStr) -> Result<Option<PathBuf>, String> {
 fn strip_scheme<'a>(target: &'a [u8], scheme: &[u8]) -> Option<&'a [u8]> {
     let (head, rest) = target.split_at_checked(scheme.len())?;
     head.eq_ignore_ascii_case(scheme).then_some(rest)
-}
-
-/// Whether it begins with a scheme (RFC 3986, section 3.1).
-fn looks_like_link(target: &[u8]) -> bool {
-    let end = target.iter().position(|byte| *byte == b':').unwrap_or(0);
-    let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-.".contains(byte);
-    target[..end].first().is_some_and(u8::is_ascii_alphabetic) && target[..end].iter().all(allowed)
 }
 
 fn open_one(open: Open) -> ExitCode {
@@ -153,9 +146,9 @@ fn converse(open: Open) -> Result<Outcome, Error> {
         match connection.receive(None).map_err(failed)?.ok_or_else(lost)? {
             FromAgent::Exited(status) => return Ok(Outcome::Exited(status)),
             FromAgent::Killed { signal, .. } => return Ok(Outcome::Killed(signal.into())),
-            FromAgent::Failed { kind, text } => {
-                let status = if kind == FailureKind::NotFound { 127 } else { crate::FAILURE };
-                return Ok(Outcome::Failed { status, message: harmless(&text), hints: Vec::new() });
+            FromAgent::Failed { text, .. } => {
+                let message = harmless(&text);
+                return Ok(Outcome::Failed { status: crate::FAILURE, message, hints: Vec::new() });
             }
             _ => {}
         }

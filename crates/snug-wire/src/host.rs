@@ -12,6 +12,8 @@ pub const GUEST_PROGRAM_PATH: &str = "/.snug/bin/snug-guest";
 
 /// Opens links and files on the host (`xdg-open`, `$BROWSER`).
 pub const OPEN: &str = "host-open";
+/// Where guests have it, for `$BROWSER` and desktop entries.
+pub const OPEN_PATH: &str = "/.snug/bin/host-open";
 /// Runs a command on the host.
 pub const EXEC: &str = "host-exec";
 /// Where a guest has a link of that name to [`GUEST_PROGRAM_PATH`].
@@ -33,3 +35,29 @@ pub const CONTAINER_VARIABLE: &str = "SNUG_CONTAINER";
 pub const DIRECTORY_VARIABLE: &str = "SNUG_GUEST_DIRECTORY";
 /// The host's program that a guest's link of that name runs, wherever it is typed.
 pub const SNUG: &str = "snug";
+
+/// What stands before the first colon of a link (RFC 3986, section 3.1); `None`: it is none.
+#[must_use]
+pub fn scheme(link: &[u8]) -> Option<&[u8]> {
+    let end = link.iter().position(|byte| *byte == b':')?;
+    let scheme = &link[..end];
+    let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-.".contains(byte);
+    (scheme.first()?.is_ascii_alphabetic() && scheme.iter().all(allowed)).then_some(scheme)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_begins_with_a_scheme() {
+        for (link, found) in
+            [("https://x/?a=b:c", "https"), ("mailto:a@b", "mailto"), ("X-y+z.1:", "X-y+z.1")]
+        {
+            assert_eq!(scheme(link.as_bytes()), Some(found.as_bytes()), "{link}");
+        }
+        for link in ["", "/etc/passwd", "x", ":x", "1x:y", "-x:y", "a b:c", "./a:b"] {
+            assert_eq!(scheme(link.as_bytes()), None, "{link}");
+        }
+    }
+}

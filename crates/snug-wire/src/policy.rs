@@ -4,6 +4,8 @@
 //! understood, means an untrusted guest.
 
 use std::fmt;
+use std::fs;
+use std::path::Path;
 
 /// How a client reaches the agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -59,6 +61,13 @@ impl Policy {
     #[must_use]
     pub fn offers_host(&self) -> bool {
         self.host_open || self.host_exec != HostCommands::None
+    }
+
+    /// What is said of the container of this run directory (`STATE/run/UID/NAME`). What cannot be read says nothing.
+    #[must_use]
+    pub fn of(directory: &Path) -> Self {
+        fs::read_to_string(directory.join("policy"))
+            .map_or_else(|_| Self::default(), |text| Self::parse(&text))
     }
 
     /// Reads the file's text. Unknown keys are ignored; whatever is missing is as for an untrusted guest.

@@ -139,6 +139,7 @@ pub struct Connection {
     descriptors: Descriptors,
     inbox: Vec<u8>,
     fds: VecDeque<OwnedFd>,
+    longest: usize,
 }
 
 impl AsFd for Connection {
@@ -151,7 +152,12 @@ impl Connection {
     /// Takes over a connected stream socket.
     #[must_use]
     pub fn new(socket: OwnedFd, descriptors: Descriptors) -> Self {
-        Self { socket, descriptors, inbox: Vec::new(), fds: VecDeque::new() }
+        Self { socket, descriptors, inbox: Vec::new(), fds: VecDeque::new(), longest: usize::MAX }
+    }
+
+    /// Takes no longer message than this, in bytes, whatever its kind may have.
+    pub fn bound(&mut self, longest: usize) {
+        self.longest = longest;
     }
 
     /// The socket, for relaying raw bytes after an `Attach`, and what of those bytes was already read.
@@ -277,7 +283,7 @@ impl Connection {
         let Some(head) = self.inbox.first_chunk::<HEAD>() else { return Ok(None) };
         let length = u32::from_le_bytes([head[0], head[1], head[2], head[3]]) as usize;
         let kind = head[4];
-        if length > M::MAX_BODY {
+        if length > M::MAX_BODY.min(self.longest) {
             return Err(WireError::TooLong(length));
         }
         let Some(body) = self.inbox.get(HEAD..HEAD + length) else { return Ok(None) };

@@ -65,7 +65,9 @@ impl Context {
     /// anybody enters it.
     pub fn offer_host(&self, container: &ContainerName) {
         let target = self.target(container);
-        target.wake_host(&target.policy());
+        if let Err(error) = target.wake_host(&target.policy()) {
+            self.printer.notice(&format!("{container} cannot be offered the host: {error}"));
+        }
     }
 
     /// Refuses to take a path for one of the host where it was typed in a container.

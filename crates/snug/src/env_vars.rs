@@ -1,7 +1,7 @@
 //! Every environment variable that `snug` reads, declared once. `docs/reference/configuration.md` lists the public ones.
 
 /// The container that commands without `-c` or NAME are for; wins over `default_container`.
-pub const SNUG_CONTAINER: &str = "SNUG_CONTAINER";
+pub const SNUG_CONTAINER: &str = snug_wire::host::CONTAINER_VARIABLE;
 /// A directory of the container [`SNUG_CONTAINER`], where this command was typed in it. Set by `snug session` alone.
 pub const SNUG_GUEST_DIRECTORY: &str = snug_wire::host::DIRECTORY_VARIABLE;
 /// The image that new containers are made from; wins over `default_image`.

@@ -319,12 +319,15 @@ fn later_mounts() -> Check {
 }
 
 fn agent(paths: &snug_core::paths::Paths) -> Check {
-    let source = paths.guest_source().join(guest_bin::PROGRAMS[0]);
-    match std::fs::metadata(&source) {
-        Ok(_) => Check::new("agent", Status::Ok, format!("{} is installed", source.display())),
-        Err(error) => Check::new("agent", Status::Error, format!("{}: {error}", source.display()))
-            .hint("reinstall Snug"),
+    let sources = guest_bin::PROGRAMS.map(|name| paths.guest_source().join(name));
+    for source in &sources {
+        if let Err(error) = std::fs::metadata(source) {
+            return Check::new("agent", Status::Error, format!("{}: {error}", source.display()))
+                .hint("reinstall Snug");
+        }
     }
+    let [agent, _] = sources;
+    Check::new("agent", Status::Ok, format!("{} is installed", agent.display()))
 }
 
 fn state_space(paths: &snug_core::paths::Paths) -> Check {

@@ -301,7 +301,7 @@ impl Server {
     fn hear_spare(&mut self) {
         let Some(Spare { channel, .. }) = self.spare.take() else { return };
         if matches!(control::receive(channel.as_fd()), Ok(Some((Request::Accepted, _)))) {
-            self.sessions.add(channel);
+            self.sessions.add(channel, 0);
         }
     }
 
@@ -338,7 +338,7 @@ impl Server {
     fn welcome(&mut self, client: OwnedFd) {
         let Some(client) = greeting::greet(&self.context, client) else { return };
         match self.fork_session(Some(client)) {
-            Ok(session) => self.sessions.add(session.channel),
+            Ok(session) => self.sessions.add(session.channel, 0),
             Err(error) => console::say(format_args!("cannot start a session: {error}")),
         }
         self.make_spare();

@@ -67,8 +67,8 @@ pub fn listen_at(places: &Places) -> Result<OwnedFd, ServeError> {
         .map_err(failed("cannot make a socket"))?;
     let address = SocketAddrUnix::new(&path).map_err(failed("the socket's path"))?;
     bind(&listener, &address).map_err(failed("cannot bind the socket"))?;
-    // The host's directory decides who gets here, and the peer is checked.
-    chmod(&path, Mode::from_raw_mode(0o666)).map_err(failed("cannot open the socket to clients"))?;
     listen(&listener, BACKLOG).map_err(failed("cannot listen"))?;
+    // Last: who watches for it (`snug session`) finds it served. The host's directory decides who gets here, and the peer is checked.
+    chmod(&path, Mode::from_raw_mode(0o666)).map_err(failed("cannot open the socket to clients"))?;
     Ok(listener)
 }

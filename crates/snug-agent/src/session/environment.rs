@@ -9,8 +9,8 @@ use snug_wire::session::BUS_VARIABLE;
 /// Where tmux has its sockets, in the place of `/tmp` (tmux(1)).
 const TMUX_DIRECTORY: &[u8] = b"TMUX_TMPDIR";
 
-/// The program that opens links on the host (`snug_wire::host::OPEN`); the caller's `BROWSER` is a program of the host.
-const BROWSER: &[u8] = b"/.snug/bin/host-open";
+/// The program that opens links on the host ; the caller's `BROWSER` is a program of the host.
+const BROWSER: &[u8] = snug_wire::host::OPEN_PATH.as_bytes();
 
 /// Directories of programs that belong to a system rather than to a person: in the caller's PATH they stand for the
 /// guest's.

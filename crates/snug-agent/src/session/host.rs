@@ -1,13 +1,11 @@
 //! Commands of the host: who offers a connection, and who asks for one (`snug_wire::host`).
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use rustix::event::PollFlags;
 use snug_exec::control::{self, Order, Request};
-use snug_exec::session::Session;
+use snug_exec::session::{Event, Session};
 use snug_wire::message::{FailureKind, FromAgent, Wish};
-use snug_wire::socket::wait;
 
 use super::Context;
 
@@ -36,27 +34,24 @@ pub fn dial(context: &Context, session: &mut Session, wish: Wish) {
         let text = format!("this container does not have the grant `{grant}`");
         return refuse(session, FailureKind::Denied, &text);
     }
-    match await_offer(session.control.as_fd()) {
-        Some(connection) => {
-            session.tell(&FromAgent::Dialled, &[connection.as_fd()]);
-        }
-        None => refuse(
-            session,
-            FailureKind::Other,
-            "nobody on the host carries out commands: no session of the container's owner serves it",
-        ),
+    if control::send(session.control.as_fd(), &Request::Dial, &[]).is_err() {
+        return;
     }
-}
-
-fn await_offer(server: BorrowedFd<'_>) -> Option<OwnedFd> {
-    control::send(server, &Request::Dial, &[]).ok()?;
     let deadline = Some(Instant::now() + OFFER);
     loop {
-        wait(server, PollFlags::IN, deadline).ok()?;
-        // Whatever else the server tells is not for who only dials.
-        if let (Order::Taken, fds) = control::receive(server).ok()?? {
-            return fds.into_iter().next();
+        match session.wait(deadline) {
+            Event::Order(Order::Taken) => break,
+            // An offer that comes now is not for somebody who has gone.
+            Event::ClientGone | Event::Terminate | Event::Order(Order::HangUp { .. }) => return,
+            Event::Deadline => {
+                let text = "nobody there carries out commands: no session of the container's owner serves it";
+                return refuse(session, FailureKind::Other, text);
+            }
+            Event::Order(_) | Event::Message(_) | Event::Child => {}
         }
+    }
+    if let Some(connection) = session.ordered.pop() {
+        session.tell(&FromAgent::Dialled, &[connection.as_fd()]);
     }
 }
 

@@ -22,6 +22,7 @@ pub use self::hangup::terminate_commands;
 
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
@@ -40,6 +41,9 @@ use crate::console;
 use crate::places::{Guest, Places};
 use crate::provision::{self, certificates, host_places};
 use crate::server;
+
+/// How long a client may take to ask for something.
+const REQUEST: Duration = Duration::from_secs(60);
 
 /// What the server knows when it forks a session.
 pub struct Context {
@@ -184,7 +188,7 @@ fn converse(
     group: &mut Option<Group>,
 ) -> Result<(), Errno> {
     let mut session = Session::new(connection, control, signals, context.trusted(), unsaid);
-    let wanted = session.wanted(&mut |order| context.heed(order));
+    let wanted = session.wanted(REQUEST, &mut |order| context.heed(order));
     if let Some(Wanted::Command(exec, handed)) = wanted {
         if boot::wait(context, &mut session, &exec) {
             command::run(context, &mut session, *exec, handed, group.take());

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustix::fs::{Gid, Mode, Uid, fchmod, fchown};
 use snug_exec::environment::value;
 use snug_exec::start::Failure;
-use snug_exec::system::{Entry, Identity, System};
+use snug_exec::system::{Entry, Identity, Side, System};
 use snug_wire::message::{Exec, FailureKind, User};
 use snug_wire::session::BUS_VARIABLE;
 
@@ -75,8 +75,8 @@ impl System for Context {
         Duration::from_millis(grace.into())
     }
 
-    fn name(&self) -> &'static str {
-        "the container"
+    fn side(&self) -> Side {
+        Side::Guest
     }
 }
 

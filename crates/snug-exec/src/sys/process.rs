@@ -134,7 +134,8 @@ impl<T: Copy> Shared<T> {
 
     /// Leaves a value for the others.
     pub fn set(&self, value: T) {
-        // SAFETY: the page is mapped as long as this lives, and aligned for a T; parent and child take turns.
+        // SAFETY: the page is mapped as long as this lives, and aligned for a T. Parent and child take turns, or the value is one
+        // byte, of which a reader in another process sees the old or the new one.
         unsafe { self.place.write_volatile(value) };
     }
 

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use super::{parse, variable};
+use super::{directory, parse, variable};
 use crate::fail;
 use crate::host::{self, Command};
 
@@ -56,7 +56,7 @@ pub fn command(arguments: &[OsString]) -> Result<Command, ExitCode> {
         argv = ["env".into()].into_iter().chain(unset).chain(["--".into()]).chain(argv).collect();
     }
     Ok(Command {
-        directory: options.directory,
+        directory: options.directory.map(directory),
         overrides: options.env.iter().filter_map(|text| variable(text)).collect(),
         clean: options.clear_env,
         ..Command::new(argv)

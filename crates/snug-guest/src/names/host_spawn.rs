@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use snug_client::TerminalChoice;
 
-use super::{parse, variable};
+use super::{directory, parse, variable};
 use crate::host::{self, Command};
 
 /// Its options, which it takes with one dash or two.
@@ -63,7 +63,7 @@ fn with_two_dashes(arguments: &[OsString]) -> Vec<OsString> {
 pub fn command(arguments: &[OsString]) -> Result<Command, ExitCode> {
     let options: Options = parse(&with_two_dashes(arguments))?;
     Ok(Command {
-        directory: options.cwd,
+        directory: options.cwd.map(directory),
         overrides: options.env.iter().filter_map(|text| variable(text)).collect(),
         terminal: match (options.pty, options.no_pty) {
             (true, _) => TerminalChoice::Force,

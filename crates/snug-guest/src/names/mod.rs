@@ -14,6 +14,7 @@ pub mod host_spawn;
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -27,6 +28,12 @@ fn parse<P: Parser>(arguments: &[OsString]) -> Result<P, ExitCode> {
         let _ = error.print();
         if error.use_stderr() { ExitCode::from(FAILURE) } else { ExitCode::SUCCESS }
     })
+}
+
+/// A directory that is named from this one.
+fn directory(path: PathBuf) -> PathBuf {
+    // It fails for the empty path alone, which the host refuses.
+    std::path::absolute(&path).unwrap_or(path)
 }
 
 /// `KEY=VALUE`, or `KEY` with the value that it has here; a KEY that has none is left out.

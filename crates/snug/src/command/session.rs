@@ -38,6 +38,7 @@ pub fn execute(context: &Context, args: &SessionArgs) -> Result<ExitCode, Comman
     {
         return Ok(ExitCode::SUCCESS);
     }
+    let listener = listener.keep_alone().map_err(failed("close what was inherited"))?;
     let paths = context.paths.clone();
     Service::new(paths, listener).and_then(Service::run).map_err(failed("serve the containers"))?;
     Ok(ExitCode::SUCCESS)

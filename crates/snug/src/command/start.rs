@@ -35,8 +35,10 @@ pub fn execute(context: &Context, args: StartArgs) -> Result<ExitCode, CommandEr
         let with_login = Autostart::Login.to_string();
         let (running, stopped): (Vec<_>, Vec<_>) =
             bus.list(&Options::new())?.into_iter().partition(Container::is_running);
-        // Started at boot, or left running by an earlier session.
-        several::offer_host(context, running.iter().map(|container| &container.name));
+        if !args.dry_run.dry_run {
+            // Started at boot, or left running by an earlier session.
+            several::offer_host(context, running.iter().map(|container| &container.name));
+        }
         let wanted = |container: &Container| container.settings.get("autostart") == Some(&with_login);
         stopped.into_iter().filter(wanted).map(|container| container.name).collect()
     } else {

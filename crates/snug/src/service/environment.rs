@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::event::PollFlags;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
-use snug_client::environment::is_for_host;
+use snug_client::environment::{is_for_host, is_of_unit};
 use snug_exec::environment::{key, set_all, split, value};
 use snug_exec::sys::process::{Fork, fork};
 use snug_exec::sys::{descriptor, process, signal};
@@ -20,21 +20,13 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// More than any sane environment.
 const LONGEST: u64 = 1 << 20;
 
-/// Names that a unit of systemd is told about itself (systemd.exec(5)).
-const UNITS: [&[u8]; 6] = [
-    b"INVOCATION_ID",
-    b"JOURNAL_STREAM",
-    b"MANAGERPID",
-    b"MANAGERPIDFDID",
-    b"NOTIFY_SOCKET",
-    b"SYSTEMD_EXEC_PID",
-];
-
 /// How much of what a guest tells is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Told {
     /// Nothing.
     Nothing,
+    /// What kind of terminal it is.
+    Terminal,
     /// How and where to draw, and in which language.
     Appearance,
     /// All that does not belong to the guest.
@@ -46,11 +38,13 @@ pub fn compose(session: &[Vec<u8>], caller: &[Vec<u8>], overrides: &[Vec<u8>], t
     let mut variables = session.to_vec();
     let is_taken = |variable: &&Vec<u8>| {
         let name = key(variable);
+        let of_terminal = [&b"TERM"[..], b"COLORTERM", b"NO_COLOR"].contains(&name);
         let of_appearance =
-            [&b"TERM"[..], b"COLORTERM", b"NO_COLOR", b"LANG", b"DISPLAY", b"WAYLAND_DISPLAY"];
+            [&b"LANG"[..], b"LANGUAGE", b"DISPLAY", b"WAYLAND_DISPLAY", b"XDG_ACTIVATION_TOKEN"];
         match told {
             Told::Nothing => false,
-            Told::Appearance => of_appearance.contains(&name) || name.starts_with(b"LC_"),
+            Told::Terminal => of_terminal,
+            Told::Appearance => of_terminal || of_appearance.contains(&name) || name.starts_with(b"LC_"),
             Told::All => {
                 is_for_host(OsStr::from_bytes(name), variable.get(name.len() + 1..).unwrap_or_default())
             }
@@ -85,10 +79,7 @@ const IDENTITY: [&[u8]; 5] = [b"HOME", b"USER", b"LOGNAME", b"SHELL", b"XDG_RUNT
 fn own() -> Vec<Vec<u8>> {
     std::env::vars_os()
         .map(|(name, value)| [name.into_vec(), b"=".to_vec(), value.into_vec()].concat())
-        .filter(|variable| {
-            let name = key(variable);
-            !UNITS.contains(&name) && !name.starts_with(b"LISTEN_") && !name.starts_with(b"MEMORY_PRESSURE_")
-        })
+        .filter(|variable| !is_of_unit(OsStr::from_bytes(key(variable))))
         .collect()
 }
 
@@ -183,6 +174,8 @@ mod tests {
         assert_eq!(all, strings(&["PATH=/mine", "HOME=/home/a", "DISPLAY=:1", "EDITOR=vim", "X=1"]));
         let appearance = compose(&session, &caller, &[], Told::Appearance);
         assert_eq!(appearance, strings(&["PATH=/usr/bin", "HOME=/home/a", "DISPLAY=:1", "EDITOR=nano"]));
+        let terminal = compose(&session, &strings(&["TERM=x", "LANG=de"]), &[], Told::Terminal);
+        assert_eq!(terminal, [&session[..], &strings(&["TERM=x"])].concat());
         assert_eq!(compose(&session, &caller, &[], Told::Nothing), session);
     }
 }

@@ -1,19 +1,22 @@
 //! Where the owner's programs tell `snug session` which containers to serve.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
-use std::time::Duration;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use rustix::fs::{FlockOperation, Mode, chmod, flock};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{FlockOperation, Mode, OFlags, chmod, flock, open};
+use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{
-    AddressFamily, RecvFlags, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, connect, listen,
-    recv, socket_with,
+    AddressFamily, RecvFlags, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, recv,
+    socket_with,
 };
 use snug_client::host_service::own_socket;
 use snug_core::name::ContainerName;
+use snug_exec::sys::door::Door;
 use snug_exec::sys::{descriptor, peer};
 
 /// Callers send at once, or are none.
@@ -22,9 +25,12 @@ const BACKLOG: i32 = 64;
 /// More than the longest name.
 const LONGEST: usize = 256;
 
+/// How long another one that begins or ceases to listen is waited for.
+const TURN: Duration = Duration::from_secs(2);
+
 /// The socket.
 pub struct Listener {
-    socket: OwnedFd,
+    socket: Door,
     /// Where it is, if it is this process's: systemd's stays.
     own: Option<PathBuf>,
 }
@@ -50,7 +56,7 @@ impl Listener {
     /// The system's refusal.
     pub fn open() -> io::Result<Opened> {
         match descriptor::handed_over_by_systemd() {
-            Some(socket) => Ok(Opened::Here(Self { socket, own: None })),
+            Some(socket) => Ok(Opened::Here(Self { socket: Door::new(socket), own: None })),
             None => Self::bind(own_socket()?),
         }
     }
@@ -59,21 +65,35 @@ impl Listener {
         // Held while somebody begins or ceases to listen.
         let _alone = lock(&path)?;
         let address = SocketAddrUnix::new(&path)?;
-        let socket = || socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None);
-        if connect(&socket()?, &address).is_ok() {
-            return Ok(Opened::Elsewhere);
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = || socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None);
+        match connect(&socket()?, &address) {
+            // One whose callers have to queue serves as well.
+            Ok(()) | Err(Errno::AGAIN) => return Ok(Opened::Elsewhere),
+            Err(_) => remove(&path)?,
         }
-        remove(&path)?;
         let listener = socket()?;
         bind(&listener, &address)?;
         chmod(&path, Mode::from_raw_mode(0o600))?;
         listen(&listener, BACKLOG)?;
-        Ok(Opened::Here(Self { socket: listener, own: Some(path) }))
+        Ok(Opened::Here(Self { socket: Door::new(listener), own: Some(path) }))
+    }
+
+    /// Closes whatever else this process has inherited: a service that outlives its starter must hold nothing of his.
+    ///
+    /// # Errors
+    /// No descriptors are left.
+    pub fn keep_alone(self) -> io::Result<Self> {
+        let Self { socket, own } = self;
+        let kept = [socket.as_fd().as_raw_fd()];
+        std::mem::forget(socket);
+        let [socket] = descriptor::keep_only(kept)?;
+        Ok(Self { socket: Door::new(socket), own })
     }
 
     /// The container that the next caller names; callers of other users are not heard.
-    pub fn hear(&self) -> Option<ContainerName> {
-        let caller = accept_with(&self.socket, SocketFlags::CLOEXEC).ok()?;
+    pub fn hear(&mut self) -> Option<ContainerName> {
+        let caller = self.socket.accept()?;
         if peer::uid(caller.as_fd()).ok()? != rustix::process::getuid().as_raw() {
             return None;
         }
@@ -83,26 +103,43 @@ impl Listener {
         std::str::from_utf8(packet.get(..length)?).ok()?.parse().ok()
     }
 
-    /// Ceases to listen; whether it may, since nobody has called meanwhile.
-    pub fn leave(&self) -> bool {
-        let Some(path) = &self.own else { return true };
-        let Ok(_alone) = lock(path) else { return true };
-        let mut polled = [rustix::event::PollFd::new(&self.socket, rustix::event::PollFlags::IN)];
-        let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
-        if rustix::event::poll(&mut polled, Some(&now)).is_ok_and(|ready| ready > 0) {
-            return false;
+    /// Ceases to listen. Who has called until then is heard: he was told that he would be.
+    pub fn leave(&mut self) -> Option<ContainerName> {
+        if let Some(path) = self.own.take() {
+            let alone = lock(&path);
+            if alone.is_err() || remove(&path).is_err() {
+                // Whoever comes next finds nobody there, and takes the place.
+                return None;
+            }
         }
-        remove(path).is_ok()
+        loop {
+            let mut polled = [PollFd::new(&self.socket, PollFlags::IN)];
+            let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+            if !poll(&mut polled, Some(&now)).is_ok_and(|ready| ready > 0) {
+                return None;
+            }
+            if let Some(name) = self.hear() {
+                return Some(name);
+            }
+        }
     }
 }
 
-fn lock(socket: &std::path::Path) -> io::Result<File> {
-    let file = File::options().create(true).append(true).open(socket.with_extension("lock"))?;
-    flock(&file, FlockOperation::LockExclusive)?;
-    Ok(file)
+/// Takes the lock beside the socket. It lies in a directory of the owner's, but his containers may have that, too.
+fn lock(socket: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = open(socket.with_extension("lock"), flags, Mode::from_raw_mode(0o600))?;
+    let end = Instant::now() + TURN;
+    loop {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(file),
+            Err(Errno::WOULDBLOCK) if Instant::now() < end => std::thread::sleep(TURN / 100),
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
-fn remove(path: &std::path::Path) -> io::Result<()> {
+fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),

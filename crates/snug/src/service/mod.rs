@@ -40,8 +40,9 @@ use system::Host;
 
 /// How long it stays when there is nothing to do.
 const IDLE: Duration = Duration::from_secs(5);
-/// Commands at a time. Who waits for one more waits for one of these to end.
-const MOST_SESSIONS: usize = 512;
+/// How long a caller may take to say what it wants, and in how many bytes if it is not its owner.
+const REQUEST: Duration = Duration::from_secs(10);
+const UNTRUSTED_REQUEST: usize = 64 << 10;
 /// Containers; nobody has so many.
 const MOST_CONTAINERS: usize = 256;
 
@@ -54,6 +55,10 @@ pub struct Service {
     watches: OwnedFd,
     containers: Vec<Served>,
     sessions: Sessions,
+    /// The next container's group of sessions.
+    next_group: u32,
+    /// The limit of descriptors that this process was started with.
+    descriptor_limit: Option<(u64, u64)>,
 }
 
 impl Service {
@@ -64,6 +69,11 @@ impl Service {
     pub fn new(paths: Paths, listener: Listener) -> io::Result<Self> {
         signal::block_all();
         signal::ignore_children();
+        let descriptor_limit = process::limit(process::OPEN_FILES);
+        if let Some((_, hard)) = descriptor_limit {
+            // As far as it goes: each command has a channel here.
+            let _ = process::set_limit(process::OPEN_FILES, hard, hard);
+        }
         Ok(Self {
             paths,
             uid: Uid(rustix::process::getuid().as_raw()),
@@ -72,6 +82,8 @@ impl Service {
             watches: inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?,
             containers: Vec::new(),
             sessions: Sessions::default(),
+            next_group: 0,
+            descriptor_limit,
         })
     }
 
@@ -82,7 +94,7 @@ impl Service {
     pub fn run(mut self) -> io::Result<()> {
         let mut idle_since = Instant::now();
         loop {
-            if !self.containers.is_empty() || !self.sessions.is_empty() {
+            if !self.is_idle() {
                 idle_since = Instant::now();
             }
             let woken = self.wait(idle_since + IDLE)?;
@@ -107,15 +119,22 @@ impl Service {
             {
                 self.serve(name);
             }
-            self.containers.retain(|container| !container.is_over(Instant::now()));
-            if self.containers.is_empty()
-                && self.sessions.is_empty()
-                && idle_since.elapsed() >= IDLE
-                && self.listener.leave()
-            {
-                return Ok(());
+            let now = Instant::now();
+            for container in &mut self.containers {
+                container.advance(now, &self.watches);
+            }
+            self.containers.retain(|container| !container.is_over());
+            if self.is_idle() && idle_since.elapsed() >= IDLE {
+                match self.listener.leave() {
+                    Some(name) => self.serve(name),
+                    None => return Ok(()),
+                }
             }
         }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.containers.is_empty() && self.sessions.is_empty()
     }
 
     fn wait(&self, idle: Instant) -> io::Result<Woken> {
@@ -127,20 +146,18 @@ impl Service {
         let first = polled.len();
         polled.extend(self.sessions.channels().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
         let containers = polled.len();
-        let full = self.sessions.channels().count() >= MOST_SESSIONS;
         let mut indices = Vec::new();
-        for (index, container) in self.containers.iter().enumerate().filter(|_| !full) {
-            if let Some(fd) = container.connection() {
+        for (index, container) in self.containers.iter().enumerate() {
+            if let Some(fd) = container.connection(self.sessions.of_group(container.group)) {
                 polled.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
                 indices.push(index);
             }
         }
-        let nothing = self.containers.is_empty() && self.sessions.is_empty();
         let deadline = self
             .containers
             .iter()
             .filter_map(Served::deadline)
-            .chain(nothing.then_some(idle))
+            .chain(self.is_idle().then_some(idle))
             .min()
             .map(|deadline| timespec(deadline.saturating_duration_since(Instant::now())));
         match poll(&mut polled, deadline.as_ref()) {
@@ -163,24 +180,28 @@ impl Service {
     /// Offers the host to a container, if its grants say so.
     fn serve(&mut self, name: ContainerName) {
         if let Some(container) = self.containers.iter_mut().find(|container| container.name == name) {
-            if container.connection().is_none() {
+            if !container.is_connected() {
                 container.connect(&self.watches);
             }
         } else if self.containers.len() < MOST_CONTAINERS {
             let directory = self.paths.container_dir(self.uid, &name);
-            let mut container = Served::new(name, directory);
+            let mut container = Served::new(name, directory, self.next_group);
+            self.next_group = self.next_group.wrapping_add(1);
             container.connect(&self.watches);
             self.containers.push(container);
         }
     }
 
+    /// Takes one load of what has happened; what is to be done about it comes later, once for each container.
     fn look_at_watches(&mut self) {
         let mut buffer = [std::mem::MaybeUninit::uninit(); 4096];
         let mut reader = inotify::Reader::new(&self.watches, &mut buffer);
-        while let Ok(event) = reader.next() {
-            let watch = event.wd();
-            if let Some(container) = self.containers.iter_mut().find(|container| container.waits_for(watch)) {
-                container.seen(event.events(), &self.watches);
+        loop {
+            let Ok(event) = reader.next() else { return };
+            let at = (event.wd() >= 0).then(|| (event.wd(), event.events()));
+            self.containers.iter_mut().for_each(|container| container.seen(at));
+            if reader.is_buffer_empty() {
+                return;
             }
         }
     }
@@ -190,17 +211,18 @@ impl Service {
         match container.hear(&self.watches) {
             Heard::Nothing => {}
             Heard::Caller(connection) => {
-                let (name, directory) = (container.name.clone(), container.directory.clone());
+                let group = container.group;
+                let host =
+                    Host::new(container.name.clone(), container.directory.clone(), self.descriptor_limit);
                 // The next caller need not wait for this one's command to begin.
                 container.connect(&self.watches);
                 let Ok((ours, theirs)) = control::pair() else { return };
                 match fork() {
                     Ok(Fork::Child) => {
-                        let host = Host::new(name, &directory);
                         let _ = carry_out(host, connection, theirs);
                         process::exit(0);
                     }
-                    Ok(Fork::Parent(_)) => self.sessions.add(ours),
+                    Ok(Fork::Parent(_)) => self.sessions.add(ours, group),
                     // The caller sees its connection end.
                     Err(_) => {}
                 }
@@ -228,15 +250,15 @@ fn carry_out(mut host: Host, connection: OwnedFd, control: OwnedFd) -> Result<()
         offered: true,
     };
     let mut session = Session::new(connection, control, signals, host.trusts(), vec![hello]);
-    match session.wanted(&mut |_| {}) {
-        Some(Wanted::Command(exec, handed)) => {
-            host.learn_environment();
-            command::run(&host, &mut session, *exec, handed, None);
-        }
-        Some(Wanted::Other(ToAgent::Open(open))) => {
-            host.learn_environment();
-            open::run(host, &mut session, open);
-        }
+    if !host.trusts() {
+        session.connection.bound(UNTRUSTED_REQUEST);
+    }
+    let wanted = session.wanted(REQUEST, &mut |_| {});
+    // It may have been taken away while the caller thought.
+    host.look();
+    match wanted {
+        Some(Wanted::Command(exec, handed)) => command::run(&host, &mut session, *exec, handed, None),
+        Some(Wanted::Other(ToAgent::Open(open))) => open::run(host, &mut session, open),
         Some(Wanted::Stream(token, stream)) => return attach(session, token, stream),
         Some(Wanted::Other(_)) | None => {}
     }

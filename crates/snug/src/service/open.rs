@@ -9,7 +9,7 @@ use snug_core::text::escape_bytes;
 use snug_exec::command;
 use snug_exec::session::Session;
 use snug_exec::start::Failure;
-use snug_wire::host::MAX_TARGET;
+use snug_wire::host::{MAX_TARGET, scheme};
 use snug_wire::message::{Directory, Exec, FailureKind, FromAgent, Open, PROTOCOL, Stdio, User};
 
 use super::system::Host;
@@ -47,7 +47,7 @@ pub fn run(host: Host, session: &mut Session, open: Open) {
         ignored: 0,
         further: Vec::new(),
     };
-    command::run(&host.for_own_command(), session, exec, Vec::new(), None);
+    command::run_by_itself(&host.for_opener(), session, exec);
 }
 
 fn refused(text: impl Into<Vec<u8>>) -> Failure {
@@ -88,18 +88,31 @@ fn check_link(link: &[u8], trusted: bool) -> Result<(), Failure> {
     if scheme.eq_ignore_ascii_case(b"file") {
         return Err(refused(format!("{}: files are opened by their path", shown())));
     }
-    if !trusted && !HARMLESS.iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
+    if trusted {
+        return Ok(());
+    }
+    if !HARMLESS.iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
         return Err(refused(format!("{}: this container may open http, https and mailto alone", shown())));
+    }
+    // What else there is, programs on the way take for their own syntax.
+    let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~:/?#[]@!&'()*+,;=%".contains(byte);
+    if !link.iter().all(allowed) {
+        return Err(refused(format!("{}: a link of this container may hold no such characters", shown())));
+    }
+    if scheme.eq_ignore_ascii_case(b"mailto") && !is_plain_letter(link) {
+        return Err(refused(format!("{}: a letter may have addresses, a subject and a text", shown())));
     }
     Ok(())
 }
 
-/// What stands before the first colon of a link (RFC 3986, section 3.1).
-fn scheme(link: &[u8]) -> Option<&[u8]> {
-    let end = link.iter().position(|byte| *byte == b':')?;
-    let scheme = &link[..end];
-    let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-.".contains(byte);
-    (scheme.first()?.is_ascii_alphabetic() && scheme.iter().all(allowed)).then_some(scheme)
+/// Whether a `mailto` link asks for nothing but what is written (RFC 6068): some programs take a file along (`attach`).
+fn is_plain_letter(link: &[u8]) -> bool {
+    const FIELDS: [&[u8]; 5] = [b"to", b"cc", b"bcc", b"subject", b"body"];
+    let query = link.iter().position(|byte| *byte == b'?').map_or(&b""[..], |at| &link[at + 1..]);
+    query.split(|byte| b"&;".contains(byte)).filter(|field| !field.is_empty()).all(|field| {
+        let name = field.split(|byte| *byte == b'=').next().unwrap_or_default();
+        FIELDS.iter().any(|known| name.eq_ignore_ascii_case(known))
+    })
 }
 
 /// The first opener that the host has.
@@ -121,7 +134,7 @@ mod tests {
 
     #[test]
     fn a_link_has_a_scheme_and_an_untrusted_guest_few_of_them() {
-        for link in [&b"https://x/?a=b:c"[..], b"MAILTO:a@b", b"http:x"] {
+        for link in [&b"https://x/?a=b:c"[..], b"MAILTO:a@b?subject=x&body=y", b"http:x"] {
             assert!(check_link(link, false).is_ok(), "{link:?}");
         }
         for link in [&b"steam://run/1"[..], b"zoom+x:1", b"magnet:?x"] {

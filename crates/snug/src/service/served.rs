@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -16,17 +17,30 @@ use snug_wire::socket::{Connection, Descriptors, Filled, connect};
 const ACCEPT: Duration = Duration::from_millis(20);
 /// How long an agent may take to say hello.
 const HELLO: Duration = Duration::from_secs(10);
+/// How long an agent that has ended may take to be there again, with its guest or without: whoever starts a container asks anew.
+const AGAIN: Duration = Duration::from_secs(60);
+/// The shortest time between two attempts to reach an agent that was not there.
+const PAUSE: Duration = Duration::from_millis(200);
+/// More than a hello, in bytes.
+const HELLO_LENGTH: usize = 1024;
 /// A connection that ends sooner was not kept by anybody.
 const KEPT: Duration = Duration::from_secs(1);
 /// So many such ones in a row, and the container is left alone until somebody asks again.
 const MOST_FAILURES: u32 = 8;
+/// Commands at a time, of a container that is its owner and of one that is not.
+const MOST_SESSIONS: [usize; 2] = [512, 8];
 
 /// How things stand with a container.
 enum State {
     /// Nobody there can be offered anything.
     Over,
     /// There is no agent, but the place where one would be is watched.
-    Awaited(i32),
+    Awaited {
+        /// Of inotify(7).
+        watch: i32,
+        /// When to try again, if something has happened there.
+        due: Option<Instant>,
+    },
     /// The agent has yet to say hello.
     Greeting(Connection),
     /// The agent has the offer.
@@ -39,10 +53,12 @@ pub struct Served {
     pub name: ContainerName,
     /// `STATE/run/UID/NAME`.
     pub directory: PathBuf,
+    /// What its sessions are known by.
+    pub group: u32,
     state: State,
     since: Instant,
     failures: u32,
-    descriptors: Descriptors,
+    trusted: bool,
 }
 
 /// What has been heard from a container.
@@ -53,93 +69,127 @@ pub enum Heard {
     Caller(OwnedFd),
 }
 
-/// What a container's owner and the daemon have agreed on.
-pub fn policy(directory: &std::path::Path) -> Policy {
-    fs::read_to_string(directory.join("policy"))
-        .map_or_else(|_| Policy::default(), |text| Policy::parse(&text))
-}
-
 impl Served {
     /// One that is not offered anything yet.
-    pub fn new(name: ContainerName, directory: PathBuf) -> Self {
+    pub fn new(name: ContainerName, directory: PathBuf, group: u32) -> Self {
         Self {
             name,
             directory,
+            group,
             state: State::Over,
             since: Instant::now(),
             failures: 0,
-            descriptors: Descriptors::Refuse,
+            trusted: false,
         }
     }
 
-    /// What to wait for.
-    pub fn connection(&self) -> Option<BorrowedFd<'_>> {
+    /// Whether there is a connection, or one is being made.
+    pub fn is_connected(&self) -> bool {
+        matches!(self.state, State::Greeting(_) | State::Offered(_))
+    }
+
+    /// What to wait for, when so many of its sessions are under way. Who dials while there are too many waits for one to end.
+    pub fn connection(&self, sessions: usize) -> Option<BorrowedFd<'_>> {
         match &self.state {
             State::Greeting(connection) => Some(connection.as_fd()),
-            State::Offered(connection) => Some(connection.as_fd()),
-            State::Over | State::Awaited(_) => None,
+            State::Offered(connection) => {
+                let most = MOST_SESSIONS[usize::from(!self.trusted)];
+                (sessions < most).then(|| connection.as_fd())
+            }
+            State::Over | State::Awaited { .. } => None,
         }
     }
 
-    /// Until when.
+    /// When something is to be done if nothing happens until then.
     pub fn deadline(&self) -> Option<Instant> {
-        matches!(self.state, State::Greeting(_)).then(|| self.since + HELLO)
+        match &self.state {
+            State::Greeting(_) => Some(self.since + HELLO),
+            State::Awaited { due, .. } => Some(due.unwrap_or(self.since + AGAIN)),
+            State::Over | State::Offered(_) => None,
+        }
+    }
+
+    /// Does what is due.
+    pub fn advance(&mut self, now: Instant, watches: &OwnedFd) {
+        match &self.state {
+            State::Greeting(_) if self.since + HELLO <= now => self.state = State::Over,
+            State::Awaited { .. } if self.since + AGAIN <= now => self.forget_watch(watches),
+            State::Awaited { due: Some(due), .. } if *due <= now => self.try_again(watches),
+            _ => {}
+        }
     }
 
     /// Whether nothing more is to be expected of it.
-    pub fn is_over(&self, now: Instant) -> bool {
-        matches!(self.state, State::Over) || self.deadline().is_some_and(|deadline| deadline <= now)
-    }
-
-    /// Whether this watch is for it.
-    pub fn waits_for(&self, watch: i32) -> bool {
-        matches!(self.state, State::Awaited(awaited) if awaited == watch)
+    pub fn is_over(&self) -> bool {
+        matches!(self.state, State::Over)
     }
 
     /// Connects to the agent, if the container is to be offered anything; where there is none, waits for one.
     pub fn connect(&mut self, watches: &OwnedFd) {
         self.forget_watch(watches);
-        let policy = policy(&self.directory);
+        let policy = Policy::of(&self.directory);
         if !policy.offers_host() || policy.entry == Entry::Daemon || self.failures >= MOST_FAILURES {
             return;
         }
-        let guest = self.directory.join("guest");
-        let socket = guest.join("agent.sock");
-        // Whoever dials may hand descriptors over, or the kernel refuses them to him.
-        self.descriptors = if policy.trusted { Descriptors::Accept } else { Descriptors::Refuse };
+        self.trusted = policy.trusted;
         self.since = Instant::now();
-        if let Ok(connection) = connect(&socket, ACCEPT, self.descriptors) {
-            self.state = State::Greeting(connection);
+        if self.reach() {
+            return;
+        }
+        let guest = self.directory.join("guest");
+        // What is mounted there belongs to this run of the guest; below it nothing will ever happen.
+        let device = |path: &PathBuf| fs::symlink_metadata(path).map(|status| status.dev()).ok();
+        if device(&guest) == device(&self.directory) {
             return;
         }
         let flags = WatchFlags::CREATE | WatchFlags::ATTRIB | WatchFlags::ONLYDIR | WatchFlags::DONT_FOLLOW;
-        let Ok(watch) = inotify::add_watch(watches, &guest, flags) else { return };
-        self.state = State::Awaited(watch);
-        // It may have come before the watch.
-        if let Ok(connection) = connect(&socket, ACCEPT, self.descriptors) {
-            self.forget_watch(watches);
-            self.state = State::Greeting(connection);
+        if let Ok(watch) = inotify::add_watch(watches, &guest, flags) {
+            // It may have come before the watch.
+            self.state = State::Awaited { watch, due: Some(self.since + PAUSE) };
+        }
+    }
+
+    /// Whether the agent accepts a connection.
+    fn reach(&mut self) -> bool {
+        // Whoever dials may hand descriptors over, or the kernel refuses them to him.
+        let descriptors = if self.trusted { Descriptors::Accept } else { Descriptors::Refuse };
+        match connect(&self.directory.join("guest/agent.sock"), ACCEPT, descriptors) {
+            Ok(mut connection) => {
+                connection.bound(HELLO_LENGTH);
+                self.state = State::Greeting(connection);
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    fn try_again(&mut self, watches: &OwnedFd) {
+        let State::Awaited { watch, .. } = self.state else { return };
+        if self.reach() {
+            self.since = Instant::now();
+            let _ = inotify::remove_watch(watches, watch);
+        } else {
+            self.state = State::Awaited { watch, due: None };
         }
     }
 
     fn forget_watch(&mut self, watches: &OwnedFd) {
-        if let State::Awaited(watch) = std::mem::replace(&mut self.state, State::Over) {
+        if let State::Awaited { watch, .. } = std::mem::replace(&mut self.state, State::Over) {
             // One that the kernel has removed with its directory is gone already.
             let _ = inotify::remove_watch(watches, watch);
         }
     }
 
-    /// Something has happened where its agent would be.
-    pub fn seen(&mut self, events: ReadFlags, watches: &OwnedFd) {
-        if events.intersects(ReadFlags::IGNORED | ReadFlags::UNMOUNT) {
-            self.state = State::Over;
-            return;
-        }
-        let socket = self.directory.join("guest/agent.sock");
-        if let Ok(connection) = connect(&socket, ACCEPT, self.descriptors) {
-            self.forget_watch(watches);
-            self.since = Instant::now();
-            self.state = State::Greeting(connection);
+    /// Something has happened at a watch, or (`None`) so much that it was not told where.
+    pub fn seen(&mut self, at: Option<(i32, ReadFlags)>) {
+        let State::Awaited { watch, due } = &mut self.state else { return };
+        match at {
+            Some((other, _)) if other != *watch => {}
+            Some((_, events)) if events.intersects(ReadFlags::IGNORED | ReadFlags::UNMOUNT) => {
+                self.state = State::Over;
+            }
+            // Not at once: a guest can make as many events as it likes.
+            _ => _ = due.get_or_insert(Instant::now() + PAUSE),
         }
     }
 

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
@@ -51,12 +50,9 @@ pub fn install(paths: &Paths, version: &str) -> Result<PathBuf> {
         if fs::read_link(&link).is_ok_and(|present| present == Path::new(target)) {
             continue;
         }
-        match symlink(target, &link) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(Error::system(format!("make the link {}", link.display()), error));
-            }
-            _ => {}
-        }
+        file::remove_if_there(&link)
+            .and_then(|_| symlink(target, &link))
+            .map_err(|error| Error::system(format!("make the link {}", link.display()), error))?;
     }
     Ok(directory)
 }
