@@ -69,6 +69,8 @@ impl Service {
     pub fn new(paths: Paths, listener: Listener) -> io::Result<Self> {
         signal::block_all();
         signal::ignore_children();
+        // It may have been started by another name of its file (`/proc/self/exe`).
+        let _ = rustix::thread::set_name(c"snug");
         let descriptor_limit = process::limit(process::OPEN_FILES);
         if let Some((_, hard)) = descriptor_limit {
             // As far as it goes: each command has a channel here.
