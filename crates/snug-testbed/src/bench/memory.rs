@@ -31,6 +31,7 @@ pub fn measure(guest: &Guest<'_>, _: Effort) -> Result<Vec<Row>> {
     rows.push(Row::alone(&name, "", f64::from(woken), Budget::AtMost(0.0)));
 
     rows.extend(network(guest)?);
+    rows.extend(host_session(guest)?);
 
     // A call brings the daemon up; nothing else does.
     guest.bed.snug(USER).args(["list", "--json"]).run()?.ok()?;
@@ -53,6 +54,32 @@ pub fn measure(guest: &Guest<'_>, _: Effort) -> Result<Vec<Row>> {
         limit,
     ));
     Ok(rows)
+}
+
+/// What serves the owner's containers on the host.
+fn host_session(guest: &Guest<'_>) -> Result<Vec<Row>> {
+    let uid = guest.bed.account(USER).uid;
+    let is_session = |process: &Process| {
+        process.uid() == Some(uid) && process.command_line().ends_with("snug session --background")
+    };
+    // The processes of commands that were asked for have ended by now.
+    let sessions: Vec<Process> = process::all().into_iter().filter(is_session).collect();
+    let [session] = sessions[..] else {
+        return Err(Error::Unfit(format!("{} processes of `snug session`", sessions.len())));
+    };
+    let before = wake_ups(&sessions)?;
+    thread::sleep(QUIET);
+    let woken = wake_ups(&sessions)?.saturating_sub(before);
+    let size = resident(session).ok_or_else(|| Error::Unfit("`snug session` ended meanwhile".into()))?;
+    Ok(vec![
+        Row::alone("snug session, for all containers, resident", "MiB", size, Budget::None),
+        Row::alone(
+            &format!("snug session's wake-ups in {} idle seconds", QUIET.as_secs()),
+            "",
+            f64::from(woken),
+            Budget::AtMost(0.0),
+        ),
+    ])
 }
 
 /// What keeps the container's network on the host: Snug's own, and pasta.
