@@ -371,7 +371,7 @@ fn grants_tells_what_a_container_has_and_who_gave_it() {
     assert_eq!(line("network=none"), "given asked");
     assert_eq!(line("private=.config/systemd/user"), "given configuration");
     assert_eq!(line("places"), "off preset");
-    assert_eq!(line("host-exec"), "later preset");
+    assert_eq!(line("host-exec"), "given preset");
     assert!(ask(&[]).out().contains("places"), "the table has the same");
     common::refused(bed.snug("tester").args(["grants", "-c", "places-nowhere"]), 1, &["places-nowhere"]);
 }

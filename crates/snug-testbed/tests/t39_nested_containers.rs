@@ -54,6 +54,39 @@ fn docker_runs_builds_and_publishes_a_port_on_the_hosts_loopback() {
 }
 
 #[test]
+fn compose_starts_services_that_find_each_other_by_name() {
+    let bed = Bed::require();
+    let guest = nested();
+    let install = "sudo apt-get install -qq -y --no-install-recommends docker-compose >/dev/null";
+    let installed = guest.run(["sh", "-c", install]).env("DEBIAN_FRONTEND", "noninteractive");
+    installed.deadline(Duration::from_secs(300)).run().unwrap().success();
+    let services = "services:
+  web:
+    image: box
+    command: httpd -f -p 80 -h /www
+    volumes: ['./www:/www:ro']
+    ports: ['8183:80']
+  asks:
+    image: box
+    depends_on: [web]
+    command: sh -c 'until /bin/busybox wget -qO- http://web/page; do /bin/busybox sleep 0.1; done'
+";
+    sh(
+        guest,
+        &format!(
+            "mkdir -p /tmp/pair/www; echo of-the-pair >/tmp/pair/www/page; cat >/tmp/pair/compose.yaml <<'E'\n{services}E"
+        ),
+    );
+    sh(guest, "cd /tmp/pair && sudo docker compose up -d --quiet-pull 2>&1");
+    let page = || bed.shell("tester", "busybox wget -qO- http://127.0.0.1:8183/page").run().unwrap().out();
+    eventually("the page on the host", || page().trim() == "of-the-pair");
+    let said = || sh(guest, "cd /tmp/pair && sudo docker compose logs --no-log-prefix asks");
+    eventually("one service asks the other", || said() == "of-the-pair");
+    sh(guest, "cd /tmp/pair && sudo docker compose down 2>&1");
+    eventually("the port is closed", || page().is_empty());
+}
+
+#[test]
 fn podman_runs_and_publishes_a_port_as_root_and_as_the_owner() {
     let bed = Bed::require();
     let guest = nested();
