@@ -133,9 +133,14 @@ impl Served {
         }
         self.trusted = policy.trusted;
         self.since = Instant::now();
-        if self.reach() {
-            return;
+        if !self.reach() {
+            self.await_agent(watches);
         }
+    }
+
+    /// Watches the place where an agent would be, and looks there once more: it may have come before the watch.
+    fn await_agent(&mut self, watches: &OwnedFd) {
+        self.since = Instant::now();
         let guest = self.directory.join("guest");
         // What is mounted there belongs to this run of the guest; below it nothing will ever happen.
         let device = |path: &PathBuf| fs::symlink_metadata(path).map(|status| status.dev()).ok();
@@ -144,7 +149,6 @@ impl Served {
         }
         let flags = WatchFlags::CREATE | WatchFlags::ATTRIB | WatchFlags::ONLYDIR | WatchFlags::DONT_FOLLOW;
         if let Ok(watch) = inotify::add_watch(watches, &guest, flags) {
-            // It may have come before the watch.
             self.state = State::Awaited { watch, due: Some(self.since + PAUSE) };
         }
     }
@@ -196,7 +200,13 @@ impl Served {
     /// Takes what there is to read from its connection.
     pub fn hear(&mut self, watches: &OwnedFd) -> Heard {
         match std::mem::replace(&mut self.state, State::Over) {
-            State::Greeting(connection) => self.greeted(connection),
+            State::Greeting(connection) => {
+                // One that ends can still accept: its socket outlives it for a moment.
+                if !self.greeted(connection) && self.failures < MOST_FAILURES {
+                    self.failures += 1;
+                    self.await_agent(watches);
+                }
+            }
             State::Offered(connection) => {
                 let mut byte = [0];
                 match recv(&connection, &mut byte[..], RecvFlags::PEEK | RecvFlags::DONTWAIT) {
@@ -217,24 +227,28 @@ impl Served {
         Heard::Nothing
     }
 
-    /// Offers the connection to an agent that has said hello. One that says anything else is left alone.
-    fn greeted(&mut self, mut connection: Connection) {
+    /// Offers the connection to an agent that has said hello; whether it is still of use. One that says anything else is left
+    /// alone.
+    fn greeted(&mut self, mut connection: Connection) -> bool {
         if !matches!(connection.fill(), Ok(Filled::Some | Filled::Nothing)) {
-            return;
+            return false;
         }
         match connection.next_buffered::<FromAgent>() {
-            Ok(None) => self.state = State::Greeting(connection),
+            Ok(None) => {
+                self.state = State::Greeting(connection);
+                true
+            }
             Ok(Some(FromAgent::Hello { .. })) => {
                 // An empty socket takes it at once.
-                if connection.send(&ToAgent::Offer, &[], Some(Instant::now())).is_ok()
-                    && let (socket, early) = connection.into_raw()
-                    && early.is_empty()
-                {
+                let offered = connection.send(&ToAgent::Offer, &[], Some(Instant::now())).is_ok();
+                let (socket, early) = connection.into_raw();
+                if offered && early.is_empty() {
                     self.since = Instant::now();
                     self.state = State::Offered(socket);
                 }
+                offered
             }
-            _ => {}
+            _ => true,
         }
     }
 }
