@@ -82,7 +82,8 @@ impl<V: Fn(&str) -> Option<OsString>> HostSession<V> {
     fn bus(&self, runtime: &Path) -> Option<PathBuf> {
         let usual = runtime.join("bus");
         match self.set("DBUS_SESSION_BUS_ADDRESS") {
-            None => usual.exists().then_some(usual),
+            // As its libraries do: without the directory's name there is none, for cron's programs above all.
+            None => (self.set("XDG_RUNTIME_DIR").is_some() && usual.exists()).then_some(usual),
             Some(address) => {
                 // The first of its addresses, without what else it says of it (D-Bus Specification, "Server Addresses").
                 let first = address.as_bytes().split(|byte| b";,".contains(byte)).next()?;

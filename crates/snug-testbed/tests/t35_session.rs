@@ -181,9 +181,26 @@ fn a_guests_programs_talk_with_the_services_of_the_hosts_session() {
     let _ = notes.wait();
     // The bus was started again: so does the next program.
     desktop.restart("bus");
+    let up = format!("until gdbus call --session {BUS_ID} >/dev/null 2>&1; do sleep 0.1; done");
+    desktop.command(["sh", "-c", &up]).run().unwrap().success();
     let id = format!("gdbus call --session {BUS_ID}");
     let hosts = desktop.command(["sh", "-c", &id]).run().unwrap().success().out();
     assert_eq!(in_guest(&desktop, guest, &id).success().out(), hosts);
+    // What a program says last arrives, although it does not wait for that.
+    let listen = "exec dbus-monitor --session \"type='signal',interface='a.b'\" > \"$XDG_RUNTIME_DIR/heard\"";
+    let mut monitor = desktop
+        .command(["sh", "-c", listen])
+        .spawn(std::process::Stdio::null(), std::process::Stdio::null(), std::process::Stdio::null())
+        .unwrap();
+    let heard = desktop.runtime().join("heard");
+    eventually("it listens", || std::fs::read_to_string(&heard).is_ok_and(|text| !text.is_empty()));
+    in_guest(&desktop, guest, "for i in $(seq 100); do dbus-send --session --type=signal / a.b.C uint32:$i || exit 1; done; \
+                               dbus-send --session --type=signal / a.b.D string:$(head -c 100000 /dev/zero | tr '\\0' x)")
+        .success();
+    let signals = || std::fs::read_to_string(&heard).unwrap_or_default().matches("interface=a.b;").count();
+    eventually("all have arrived", || signals() == 101);
+    let _ = monitor.kill();
+    let _ = monitor.wait();
     let left = "for i in $(seq 100); do pgrep -x snug-bus >/dev/null || break; sleep 0.1; done; pgrep -x snug-bus | wc -l";
     assert_eq!(in_guest(&desktop, guest, left).success().out().trim(), "0");
 }

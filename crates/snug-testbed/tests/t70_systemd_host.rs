@@ -88,7 +88,7 @@ fn commands_of_a_guest_run_in_the_session_of_the_owners_own_manager() {
     let exec = "snug run -c dev -w / -- host-exec -w /";
     let line = format!(
         "systemctl --user set-environment OF_SESSION=yes
-         {exec} sh -c 'echo $OF_SESSION; grep -o snug-session.service /proc/self/cgroup | head -1; pgrep -fc \"snug [s]ession --background\"'"
+         {exec} sh -c 'echo $OF_SESSION; grep -o snug-session.service /proc/self/cgroup | head -1; pgrep -fc \"snug [s]ession --background\"; true'"
     );
     let said = answer(host.login(USER, &line));
     let lines: Vec<&str> = said.lines().collect();

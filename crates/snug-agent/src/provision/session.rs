@@ -26,8 +26,10 @@ const GPG_UNITS: [&str; 5] = [
     "keyboxd.socket",
 ];
 
-/// Directory of sockets in a runtime directory.
+/// Directory of sockets in a runtime directory, and their names: of a Wayland session, and of the X displays that there usually
+/// are.
 const ACCESSIBILITY: &str = "at-spi";
+const ACCESSIBILITY_SOCKETS: [&str; 4] = ["bus", "bus_0", "bus_1", "bus_2"];
 
 /// Makes the guest's half of the paths that lead to the same on both sides.
 pub fn make_links(guest: &Guest, provision: &Provision) -> io::Result<()> {
@@ -65,17 +67,21 @@ pub fn find_gpg_agent(guest: &Guest, provision: &Provision, init: Kind) -> io::R
 }
 
 /// Leads programs to the bus of the host's accessibility services, whose address the session bus tells with a path of the host's
-/// runtime directory (`org.a11y.Bus` of at-spi2-core).
+/// runtime directory (`org.a11y.Bus` of at-spi2-core). Links to its sockets alone: a launcher that is started in the guest
+/// replaces them, and nothing of the host.
 pub fn find_accessibility(guest: &Guest, provision: &Provision) -> io::Result<()> {
     if !provision.session {
         return Ok(());
     }
-    let uid = provision.owner.uid.to_string();
-    let link = guest.path("/run/user").join(&uid).join(ACCESSIBILITY);
-    if link.is_dir() && !link.is_symlink() {
-        return Ok(());
+    let owner = &provision.owner;
+    let directory = guest.path(format!("/run/user/{}", owner.uid)).join(ACCESSIBILITY);
+    fs::create_dir_all(&directory)?;
+    home::give(&directory, owner, 0o700)?;
+    for socket in ACCESSIBILITY_SOCKETS {
+        let there = Path::new(USERS).join(owner.uid.to_string()).join(ACCESSIBILITY).join(socket);
+        replace_link(&directory.join(socket), &there)?;
     }
-    replace_link(&link, &Path::new(USERS).join(uid).join(ACCESSIBILITY))
+    Ok(())
 }
 
 /// Leads X11 clients from where they look to the host's sockets, once nothing of the guest's early boot empties `/tmp` any
@@ -136,6 +142,18 @@ mod tests {
         fs::remove_dir_all(guest.path("/run")).unwrap();
         find_gpg_agent(&guest, &provision, Kind::Systemd).unwrap();
         assert!(!guest.path("/run").exists());
+    }
+
+    #[test]
+    fn sockets_of_accessibility_are_links_in_a_directory_of_the_guests() {
+        let (_directory, guest, provision) = guest();
+        for _ in 0..2 {
+            find_accessibility(&guest, &provision).unwrap();
+        }
+        let own = guest.path(format!("/run/user/{}/at-spi", provision.owner.uid));
+        assert!(!own.is_symlink());
+        let there = Path::new(USERS).join(format!("{}/at-spi/bus_0", provision.owner.uid));
+        assert_eq!(fs::read_link(own.join("bus_0")).unwrap(), there);
     }
 
     #[test]

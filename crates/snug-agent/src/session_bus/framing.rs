@@ -4,7 +4,6 @@ use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
@@ -15,6 +14,8 @@ use super::message::{self, Header, Malformed};
 
 /// Descriptors that one `sendmsg` can carry (`SCM_MAX_FD`).
 const MOST_DESCRIPTORS: usize = 253;
+/// The longest line (libdbus takes as many).
+const LONGEST_LINE: usize = 16 << 10;
 /// How much is read at once.
 const CHUNK: usize = 64 << 10;
 
@@ -68,65 +69,53 @@ pub fn send_some(socket: BorrowedFd<'_>, bytes: &[u8], fds: &mut Vec<OwnedFd>) -
     }
 }
 
-/// Sends all of it, however long that takes.
-pub fn send(socket: BorrowedFd<'_>, mut piece: Piece) -> Result<(), Errno> {
-    let mut sent = 0;
-    while sent < piece.bytes.len() {
-        let count = send_some(socket, &piece.bytes[sent..], &mut piece.fds)?;
-        sent += count;
-        if count == 0 {
-            match poll(&mut [PollFd::from_borrowed_fd(socket, PollFlags::OUT)], None) {
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
-    Ok(())
-}
-
 /// Puts pieces together to messages. The kernel glues what was sent apart, and hands descriptors over with the last part of
 /// it (unix(7)); their receivers count on their coming with the message that they belong to.
 #[derive(Default)]
 pub struct Framer {
     bytes: Vec<u8>,
+    /// Those before it have been taken out.
+    start: usize,
     fds: Vec<OwnedFd>,
 }
 
 impl Framer {
     /// Takes a piece.
     pub fn take(&mut self, piece: Piece) {
+        self.bytes.drain(..self.start);
+        self.start = 0;
         self.bytes.extend(piece.bytes);
         self.fds.extend(piece.fds);
     }
 
-    /// The next message, when it is whole, which stays here.
-    pub fn peek(&self) -> Result<Option<(Header, &[u8])>, Malformed> {
-        let whole = message::length(&self.bytes)?.and_then(|length| self.bytes.get(..length));
-        whole.map(|bytes| Ok((message::header(bytes)?, bytes))).transpose()
+    fn waiting(&self) -> &[u8] {
+        &self.bytes[self.start..]
     }
 
     /// The next message, when it is whole, with its descriptors.
     pub fn next(&mut self) -> Result<Option<(Header, Piece)>, Malformed> {
-        let Some((header, length)) = self.peek()?.map(|(header, bytes)| (header, bytes.len())) else {
-            return Ok(None);
-        };
-        let rest = self.bytes.split_off(length);
-        let bytes = std::mem::replace(&mut self.bytes, rest);
+        let Some(length) = message::length(self.waiting())? else { return Ok(None) };
+        let Some(bytes) = self.waiting().get(..length) else { return Ok(None) };
+        let (header, bytes) = (message::header(bytes)?, bytes.to_vec());
+        self.start += length;
         let fds = self.fds.drain(..header.descriptors.min(self.fds.len())).collect();
         Ok(Some((header, Piece { bytes, fds })))
     }
 
     /// The line of the authentication that comes before all messages, when it is whole (D-Bus Specification, "Authentication
     /// Protocol").
-    pub fn next_line(&mut self) -> Option<Piece> {
-        let end = self.bytes.windows(2).position(|pair| pair == b"\r\n")?;
-        let rest = self.bytes.split_off(end + 2);
-        Some(Piece { bytes: std::mem::replace(&mut self.bytes, rest), fds: Vec::new() })
+    pub fn next_line(&mut self) -> Result<Option<Piece>, Malformed> {
+        let Some(end) = self.waiting().windows(2).position(|pair| pair == b"\r\n") else {
+            return if self.waiting().len() > LONGEST_LINE { Err(Malformed) } else { Ok(None) };
+        };
+        let bytes = self.waiting()[..end + 2].to_vec();
+        self.start += end + 2;
+        Ok(Some(Piece { bytes, fds: Vec::new() }))
     }
 
     /// Whether a message begins here, and not a line.
     pub fn is_at_message(&self) -> bool {
-        matches!(self.bytes.first(), Some(b'l' | b'B'))
+        matches!(self.waiting().first(), Some(b'l' | b'B'))
     }
 }
 
@@ -163,9 +152,9 @@ mod tests {
             bytes: [b"OK 1\r\nAGREE", &b"_UNIX_FD\r\n"[..], &message].concat(),
             fds: Vec::new(),
         });
-        assert_eq!(framer.next_line().unwrap().bytes, b"OK 1\r\n");
+        assert_eq!(framer.next_line().unwrap().unwrap().bytes, b"OK 1\r\n");
         assert!(!framer.is_at_message());
-        assert_eq!(framer.next_line().unwrap().bytes, b"AGREE_UNIX_FD\r\n");
+        assert_eq!(framer.next_line().unwrap().unwrap().bytes, b"AGREE_UNIX_FD\r\n");
         assert!(framer.is_at_message());
         assert_eq!(framer.next().unwrap().unwrap().1.bytes, message);
     }

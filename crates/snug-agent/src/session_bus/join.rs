@@ -1,45 +1,44 @@
-//! A client joined to its bus.
+//! A client joined to two buses: each of its messages goes to one of them, and what comes from both goes to it.
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::path::{Path, PathBuf};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use rustix::net::{
-    AddressFamily, Shutdown, SocketAddrUnix, SocketFlags, SocketType, connect, shutdown, socket_with,
-};
-use snug_wire::socket::wait;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
 use super::Buses;
-use super::framing::{Framer, Piece, receive, send, send_some};
-use super::message::{ERROR, Header, METHOD_RETURN};
+use super::framing::{Framer, Piece, receive, send_some};
+use super::message::{ERROR, Header, METHOD_CALL, METHOD_RETURN, first_string, hello, service_unknown};
 use super::route::{self, Route};
 
-/// How long a bus may take to answer what it was asked before a client is led to the other.
-const ANSWER: Duration = Duration::from_secs(5);
-/// A client that has said so much to the bus alone stays where it is.
-const MOST_CALLS: usize = 256;
-const MOST_BYTES: usize = 1 << 20;
+/// So much may wait to be written to one side, in bytes, before nothing more is read for it.
+const MOST_WAITING: usize = 1 << 20;
+/// Of the call by which this process makes itself known to the guest's bus; no client comes so far.
+const OUR_SERIAL: u32 = u32::MAX - 1;
 
 /// Serves a client until it or its bus has gone.
 pub fn run(client: OwnedFd, buses: &Buses) -> Result<(), Errno> {
-    let Ok(host) = open(&buses.host) else {
-        // Nobody is logged in: what the guest has itself has to do.
-        let guest = open(&buses.guest)?;
-        return copy(&mut Flow::of_client(&client, &guest), &mut Flow::of_bus(&guest, &client));
+    let (bus, guest) = match open(&buses.host) {
+        Ok(host) => (host, Some(buses.guest.clone())),
+        // Nobody is logged in: what the guest has itself has to do, for everything.
+        Err(_) => (open(&buses.guest)?, None),
     };
     let mut joint = Joint {
-        from_client: Flow::of_client(&client, &host),
-        from_host: Flow::of_bus(&host, &client),
-        said: Vec::new(),
-        unanswered: 0,
+        client: Side::new(client, true),
+        bus: Side::new(bus, false),
+        guest: None,
+        path: guest,
+        asked_for_manager: None,
+        manager: None,
+        serial: 0,
     };
-    match joint.decide()? {
-        Route::Guest => joint.lead_to(&open(&buses.guest)?),
-        Route::Host | Route::Open => copy(&mut joint.from_client, &mut joint.from_host),
+    while !joint.is_over() {
+        joint.wait()?;
+        joint.pass_on()?;
     }
+    Ok(())
 }
 
 fn open(path: &Path) -> Result<OwnedFd, Errno> {
@@ -48,56 +47,63 @@ fn open(path: &Path) -> Result<OwnedFd, Errno> {
     Ok(socket)
 }
 
-/// One direction: what comes from one side, and how far it is passed on to the other.
-struct Flow<'a> {
-    from: &'a OwnedFd,
-    to: &'a OwnedFd,
+/// One connection.
+struct Side {
+    socket: OwnedFd,
     framer: Framer,
-    /// Lines still come, and no messages yet.
-    authenticates: bool,
-    /// This side says when the first message comes.
+    /// It says when the first message comes; a bus only answers.
     is_client: bool,
+    /// Lines still come from it, and no messages yet.
+    authenticates: bool,
     leaving: VecDeque<Piece>,
+    /// Of the first of these.
     sent: usize,
+    waiting: usize,
+    /// It says nothing more.
     ended: bool,
+    /// It hears nothing more.
+    deaf: bool,
 }
 
-impl<'a> Flow<'a> {
-    fn of_client(client: &'a OwnedFd, bus: &'a OwnedFd) -> Self {
+impl Side {
+    fn new(socket: OwnedFd, is_client: bool) -> Self {
         Self {
-            from: client,
-            to: bus,
+            socket,
             framer: Framer::default(),
+            is_client,
             authenticates: true,
-            is_client: true,
             leaving: VecDeque::new(),
             sent: 0,
+            waiting: 0,
             ended: false,
+            deaf: false,
         }
     }
 
-    fn of_bus(bus: &'a OwnedFd, client: &'a OwnedFd) -> Self {
-        Self { is_client: false, ..Self::of_client(bus, client) }
+    fn is_full(&self) -> bool {
+        self.waiting >= MOST_WAITING
     }
 
-    /// Takes what has come.
     fn fill(&mut self) -> Result<(), Errno> {
-        let piece = receive(self.from.as_fd())?;
+        let piece = receive(self.socket.as_fd())?;
         self.ended = piece.bytes.is_empty();
         self.framer.take(piece);
         Ok(())
     }
 
     /// The next line of the authentication.
-    fn next_line(&mut self) -> Option<Piece> {
+    fn next_line(&mut self) -> Result<Option<Piece>, Errno> {
         if !self.is_client && self.framer.is_at_message() {
             self.authenticates = false;
         }
-        let line = if self.authenticates { self.framer.next_line()? } else { return None };
-        if self.is_client && line.bytes.ends_with(b"BEGIN\r\n") {
+        if !self.authenticates {
+            return Ok(None);
+        }
+        let line = self.framer.next_line().map_err(|_| Errno::BADMSG)?;
+        if self.is_client && line.as_ref().is_some_and(|line| line.bytes == b"BEGIN\r\n") {
             self.authenticates = false;
         }
-        Some(line)
+        Ok(line)
     }
 
     /// The next message; none before the lines are over.
@@ -105,192 +111,173 @@ impl<'a> Flow<'a> {
         if self.authenticates { Ok(None) } else { self.framer.next().map_err(|_| Errno::BADMSG) }
     }
 
-    fn is_done(&self) -> bool {
-        self.ended && self.leaving.is_empty()
+    fn tell(&mut self, piece: Piece) {
+        if !self.deaf {
+            self.waiting += piece.bytes.len();
+            self.leaving.push_back(piece);
+        }
     }
 
-    /// Reads, if there is something to read and nothing left to write, and writes what can be written.
-    fn advance(&mut self, readable: bool) -> Result<(), Errno> {
-        if readable && self.leaving.is_empty() && !self.ended {
-            self.fill()?;
-        }
-        while let Some(line) = self.next_line() {
-            self.leaving.push_back(line);
-        }
-        while let Some((_, message)) = self.next_message()? {
-            self.leaving.push_back(message);
-        }
+    /// Writes what can be written. Whoever hears nothing more may still have something to say.
+    fn flush(&mut self) {
         while let Some(piece) = self.leaving.front_mut() {
-            let count = send_some(self.to.as_fd(), &piece.bytes[self.sent..], &mut piece.fds)?;
-            self.sent += count;
+            match send_some(self.socket.as_fd(), &piece.bytes[self.sent..], &mut piece.fds) {
+                Ok(count) => {
+                    self.sent += count;
+                    self.waiting -= count;
+                }
+                Err(_) => {
+                    self.deaf = true;
+                    self.leaving.clear();
+                    (self.sent, self.waiting) = (0, 0);
+                    return;
+                }
+            }
             if self.sent < piece.bytes.len() {
-                break;
+                return;
             }
             self.sent = 0;
             self.leaving.pop_front();
         }
-        if self.is_done() {
-            // One that has gone altogether needs not be told.
-            let _ = shutdown(self.to, Shutdown::Write);
-        }
-        Ok(())
     }
 }
 
-/// Copies both ways until either side has ended.
-fn copy(from_client: &mut Flow<'_>, from_bus: &mut Flow<'_>) -> Result<(), Errno> {
-    let (client, bus) = (from_client.from, from_bus.from);
-    // What was read before goes first.
-    let mut readable = [false; 2];
-    loop {
-        from_client.advance(readable[0])?;
-        from_bus.advance(readable[1])?;
-        if from_client.is_done() || from_bus.is_done() {
-            return Ok(());
-        }
-        let wanted = |reading: &Flow<'_>, writing: &Flow<'_>| {
+/// A client and its buses.
+struct Joint {
+    client: Side,
+    /// The host's, or, where nobody is logged in there, the guest's.
+    bus: Side,
+    /// The guest's beside it, as soon as something is to be said there.
+    guest: Option<Side>,
+    /// Where that is; none if it is the only one.
+    path: Option<PathBuf>,
+    /// The call by which the client has asked for the unique name of the guest's service manager.
+    asked_for_manager: Option<u32>,
+    /// That name, as far as the client knows it.
+    manager: Option<Vec<u8>>,
+    /// Of our own answers.
+    serial: u32,
+}
+
+impl Joint {
+    /// A client that has said its last word is served until the buses have it; one whose bus has gone until it has heard all.
+    fn is_over(&self) -> bool {
+        let guest_waits = self.guest.as_ref().is_some_and(|guest| !guest.leaving.is_empty());
+        self.client.ended && self.bus.leaving.is_empty() && !guest_waits
+            || (self.bus.ended || self.bus.deaf) && self.client.leaving.is_empty()
+    }
+
+    /// Waits, and reads and writes what can be.
+    fn wait(&mut self) -> Result<(), Errno> {
+        let buses_full = self.bus.is_full() || self.guest.as_ref().is_some_and(Side::is_full);
+        let client_full = self.client.is_full();
+        let wanted = |side: &Side, full: bool| {
             let mut flags = PollFlags::empty();
-            flags.set(PollFlags::IN, reading.leaving.is_empty());
-            flags.set(PollFlags::OUT, !writing.leaving.is_empty());
+            flags.set(PollFlags::IN, !side.ended && !full);
+            flags.set(PollFlags::OUT, !side.leaving.is_empty());
             flags
         };
-        let mut polled = [
-            PollFd::new(client, wanted(from_client, from_bus)),
-            PollFd::new(bus, wanted(from_bus, from_client)),
-        ];
+        let mut sides: Vec<(&mut Side, PollFlags)> = Vec::with_capacity(3);
+        let flags = wanted(&self.client, buses_full);
+        sides.push((&mut self.client, flags));
+        for side in [&mut self.bus].into_iter().chain(&mut self.guest) {
+            let flags = wanted(side, client_full);
+            sides.push((side, flags));
+        }
+        // One that nothing is wanted of is left out: it would tell again and again that it has been hung up.
+        sides.retain(|(_, flags)| !flags.is_empty());
+        let mut polled: Vec<PollFd<'_>> =
+            sides.iter().map(|(side, flags)| PollFd::new(&side.socket, *flags)).collect();
         match poll(&mut polled, None) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error),
         }
-        let over = PollFlags::HUP | PollFlags::ERR;
-        readable = polled.map(|fd| fd.revents().intersects(PollFlags::IN | over));
-        // A side that is gone is told again and again, also while nothing is to be read from it.
-        if readable[0] && !from_client.leaving.is_empty() || readable[1] && !from_bus.leaving.is_empty() {
-            return Ok(());
-        }
-    }
-}
-
-/// A client and the host's bus, as long as nobody knows what the client wants.
-struct Joint<'a> {
-    from_client: Flow<'a>,
-    from_host: Flow<'a>,
-    /// The client's messages to the bus itself.
-    said: Vec<(Header, Vec<u8>)>,
-    /// Those of them whose answer has not come yet.
-    unanswered: usize,
-}
-
-impl Joint<'_> {
-    /// Copies until the client has told. Then everything before the telling message has been passed on, and that one waits.
-    fn decide(&mut self) -> Result<Route, Errno> {
-        loop {
-            let route = self.pass_to_host()?;
-            if route != Route::Open {
-                return Ok(route);
+        let ready: Vec<PollFlags> = polled.iter().map(PollFd::revents).collect();
+        drop(polled);
+        for ((side, wanted), ready) in sides.into_iter().zip(ready) {
+            if wanted.contains(PollFlags::IN)
+                && ready.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR)
+            {
+                side.fill()?;
             }
-            self.pass_to_client()?;
-            let mut polled = [
-                PollFd::new(self.from_client.from, PollFlags::IN),
-                PollFd::new(self.from_host.from, PollFlags::IN),
-            ];
-            match poll(&mut polled, None) {
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(error) => return Err(error),
-            }
-            let ready = polled.map(|fd| !fd.revents().is_empty());
-            for (flow, ready) in [&mut self.from_client, &mut self.from_host].into_iter().zip(ready) {
-                if ready {
-                    flow.fill()?;
-                }
-                if flow.ended {
-                    // What is left is copied, and ends.
-                    return Ok(Route::Host);
-                }
-            }
-        }
-    }
-
-    fn pass_to_host(&mut self) -> Result<Route, Errno> {
-        while let Some(line) = self.from_client.next_line() {
-            send(self.from_client.to.as_fd(), line)?;
-        }
-        while !self.from_client.authenticates {
-            // What cannot be read is for the bus to refuse.
-            let Ok(next) = self.from_client.framer.peek() else { return Ok(Route::Host) };
-            let Some((header, bytes)) = next else { break };
-            let route = route::of(&header, bytes);
-            let said: usize = self.said.iter().map(|(_, bytes)| bytes.len()).sum();
-            if route != Route::Open {
-                return Ok(route);
-            }
-            if self.said.len() >= MOST_CALLS || said >= MOST_BYTES {
-                return Ok(Route::Host);
-            }
-            let Some((header, piece)) = self.from_client.next_message()? else { break };
-            self.unanswered += usize::from(header.expects_reply);
-            self.said.push((header, piece.bytes.clone()));
-            send(self.from_client.to.as_fd(), piece)?;
-        }
-        Ok(Route::Open)
-    }
-
-    fn pass_to_client(&mut self) -> Result<(), Errno> {
-        while let Some(line) = self.from_host.next_line() {
-            send(self.from_host.to.as_fd(), line)?;
-        }
-        while let Some((header, piece)) = self.from_host.next_message()? {
-            if [METHOD_RETURN, ERROR].contains(&header.kind) {
-                self.unanswered = self.unanswered.saturating_sub(1);
-            }
-            send(self.from_host.to.as_fd(), piece)?;
+            side.flush();
         }
         Ok(())
     }
 
-    /// Goes on with the guest's bus: says there what the client has said to the host's, whose answers it has.
-    fn lead_to(mut self, guest: &OwnedFd) -> Result<(), Errno> {
-        let deadline = Some(Instant::now() + ANSWER);
-        self.pass_to_client()?;
-        while self.unanswered > 0 {
-            wait(self.from_host.from.as_fd(), PollFlags::IN, deadline).map_err(|_| Errno::TIMEDOUT)?;
-            self.from_host.fill()?;
-            if self.from_host.ended {
-                return Ok(());
-            }
-            self.pass_to_client()?;
+    /// Gives what has come to whom it is for.
+    fn pass_on(&mut self) -> Result<(), Errno> {
+        while let Some(line) = self.client.next_line()? {
+            self.bus.tell(line);
         }
-        // Its rules would go on collecting signals that nobody reads.
-        let _ = shutdown(self.from_host.from, Shutdown::Both);
-        let client = self.from_client.from;
-        let uid = rustix::process::geteuid().as_raw().to_string();
-        let hex: String = uid.bytes().map(|digit| format!("{digit:02x}")).collect();
-        let lines = format!("\0AUTH EXTERNAL {hex}\r\nNEGOTIATE_UNIX_FD\r\nBEGIN\r\n");
-        let mut bytes = lines.into_bytes();
-        bytes.extend(self.said.iter().flat_map(|(_, bytes)| bytes));
-        send(guest.as_fd(), Piece { bytes, fds: Vec::new() })?;
-        let asked = self.said.iter().filter(|(header, _)| header.expects_reply);
-        let mut expected: Vec<u32> = asked.map(|(header, _)| header.serial).collect();
-        let mut from_guest = Flow::of_bus(guest, client);
-        while !expected.is_empty() {
-            wait(guest.as_fd(), PollFlags::IN, deadline).map_err(|_| Errno::TIMEDOUT)?;
-            from_guest.fill()?;
-            if from_guest.ended {
-                return Ok(());
-            }
-            // Its words of welcome are not the client's, who has been welcomed.
-            while from_guest.next_line().is_some() {}
-            while !expected.is_empty()
-                && let Some((header, piece)) = from_guest.next_message()?
-            {
-                match header.reply_serial {
-                    Some(serial) if expected.contains(&serial) => expected.retain(|other| *other != serial),
-                    // A signal that its rules let by.
-                    _ => send(client.as_fd(), piece)?,
+        while let Some((header, piece)) = self.client.next_message()? {
+            self.send(&header, piece);
+        }
+        while let Some(line) = self.bus.next_line()? {
+            self.client.tell(line);
+        }
+        while let Some((_, piece)) = self.bus.next_message()? {
+            self.client.tell(piece);
+        }
+        self.hear_guest()?;
+        self.client.flush();
+        self.bus.flush();
+        if let Some(guest) = &mut self.guest {
+            guest.flush();
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, header: &Header, piece: Piece) {
+        let Some(path) = &self.path else { return self.bus.tell(piece) };
+        if route::of(header, &piece.bytes, self.manager.as_deref()) == Route::Host {
+            return self.bus.tell(piece);
+        }
+        if self.guest.is_none()
+            && let Ok(socket) = open(path)
+        {
+            let uid = rustix::process::geteuid().as_raw().to_string();
+            let hex: String = uid.bytes().map(|digit| format!("{digit:02x}")).collect();
+            let lines = format!("\0AUTH EXTERNAL {hex}\r\nNEGOTIATE_UNIX_FD\r\nBEGIN\r\n");
+            let mut guest = Side::new(socket, false);
+            guest.tell(Piece { bytes: [lines.as_bytes(), &hello(OUR_SERIAL)].concat(), fds: Vec::new() });
+            self.guest = Some(guest);
+        }
+        match &mut self.guest {
+            Some(guest) => {
+                if route::asks_for_manager(header, &piece.bytes) {
+                    self.asked_for_manager = Some(header.serial);
                 }
+                guest.tell(piece);
             }
+            None if header.kind == METHOD_CALL && header.expects_reply => {
+                self.serial += 1;
+                let bytes = service_unknown(self.serial, header.serial);
+                self.client.tell(Piece { bytes, fds: Vec::new() });
+            }
+            None => {}
         }
-        let mut from_client = Flow { to: guest, ..self.from_client };
-        copy(&mut from_client, &mut from_guest)
+    }
+
+    /// What the guest's bus says, but for its words of welcome: the client has been welcomed by the other.
+    fn hear_guest(&mut self) -> Result<(), Errno> {
+        let Some(guest) = &mut self.guest else { return Ok(()) };
+        while guest.next_line()?.is_some() {}
+        while let Some((header, piece)) = guest.next_message()? {
+            let answers = [METHOD_RETURN, ERROR].contains(&header.kind);
+            if answers && header.reply_serial == Some(OUR_SERIAL) || header.member == b"NameAcquired" {
+                continue;
+            }
+            if answers && header.reply_serial.is_some() && header.reply_serial == self.asked_for_manager {
+                self.asked_for_manager = None;
+                self.manager = (header.kind == METHOD_RETURN).then(|| first_string(&piece.bytes));
+            }
+            self.client.tell(piece);
+        }
+        if guest.ended || guest.deaf {
+            // The next message opens another one.
+            self.guest = None;
+        }
+        Ok(())
     }
 }

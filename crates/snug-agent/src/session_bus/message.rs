@@ -13,6 +13,8 @@ const NO_REPLY_EXPECTED: u8 = 1;
 const LONGEST: usize = 1 << 27;
 /// The part before the header's fields.
 const FIXED: usize = 16;
+/// The least alignment of a structure.
+const STRUCTURE: usize = 8;
 
 /// Types of header fields.
 const MEMBER: u8 = 3;
@@ -113,8 +115,8 @@ pub fn header(bytes: &[u8]) -> Result<Header, Malformed> {
                 at + 4
             }
             b"g" => at + 2 + usize::from(*bytes.get(at).ok_or(Malformed)?),
-            // No other field is known (and unknown ones cannot be skipped without reading any type).
-            _ => return Err(Malformed),
+            // A field that nobody knows yet. Those that do matter come before it: to skip it, each type there is would have to be read.
+            _ => break,
         };
     }
     Ok(header)
@@ -125,6 +127,79 @@ fn string(bytes: &[u8], at: usize, big: bool) -> Result<(Vec<u8>, usize), Malfor
     let start = at + 4;
     let end = start.checked_add(length).ok_or(Malformed)?;
     Ok((bytes.get(start..end).ok_or(Malformed)?.to_vec(), end + 1))
+}
+
+/// Text as messages have it: its length, its bytes, a zero.
+fn write_string(bytes: &mut Vec<u8>, text: &[u8]) {
+    bytes.extend(u32::try_from(text.len()).unwrap_or(0).to_le_bytes());
+    bytes.extend_from_slice(text);
+    bytes.push(0);
+}
+
+/// A message to the bus, or from it, with these fields (code, type, value) and a body of text.
+fn compose(kind: u8, serial: u32, fields: &[(u8, u8, Value<'_>)], body: &[u8]) -> Vec<u8> {
+    let mut written = Vec::new();
+    for (code, signature, value) in fields {
+        written.resize(written.len().next_multiple_of(STRUCTURE), 0);
+        written.extend([*code, 1, *signature, 0]);
+        match value {
+            Value::Text(text) => write_string(&mut written, text),
+            Value::Number(number) => written.extend(number.to_le_bytes()),
+            Value::Signature(text) => {
+                written.push(u8::try_from(text.len()).unwrap_or(0));
+                written.extend_from_slice(text);
+                written.push(0);
+            }
+        }
+    }
+    let mut message = vec![b'l', kind, 0, 1];
+    message.extend(u32::try_from(body.len()).unwrap_or(0).to_le_bytes());
+    message.extend(serial.to_le_bytes());
+    message.extend(u32::try_from(written.len()).unwrap_or(0).to_le_bytes());
+    message.extend(written);
+    message.resize(message.len().next_multiple_of(STRUCTURE), 0);
+    message.extend_from_slice(body);
+    message
+}
+
+enum Value<'a> {
+    Text(&'a [u8]),
+    Number(u32),
+    Signature(&'a [u8]),
+}
+
+/// The first call on every connection.
+pub fn hello(serial: u32) -> Vec<u8> {
+    let fields = [
+        (1, b'o', Value::Text(b"/org/freedesktop/DBus")),
+        (DESTINATION, b's', Value::Text(b"org.freedesktop.DBus")),
+        (2, b's', Value::Text(b"org.freedesktop.DBus")),
+        (MEMBER, b's', Value::Text(b"Hello")),
+    ];
+    compose(METHOD_CALL, serial, &fields, b"")
+}
+
+/// The bus' answer that nobody has the name that was called.
+pub fn service_unknown(serial: u32, reply_serial: u32) -> Vec<u8> {
+    let fields = [
+        (4, b's', Value::Text(b"org.freedesktop.DBus.Error.ServiceUnknown")),
+        (REPLY_SERIAL, b'u', Value::Number(reply_serial)),
+        (7, b's', Value::Text(b"org.freedesktop.DBus")),
+        (8, b'g', Value::Signature(b"s")),
+    ];
+    let mut body = Vec::new();
+    write_string(&mut body, b"the container has no service manager for users");
+    compose(ERROR, serial, &fields, &body)
+}
+
+/// The first argument of a message that is a string; empty where there is none.
+pub fn first_string(bytes: &[u8]) -> Vec<u8> {
+    let read = || -> Result<Vec<u8>, Malformed> {
+        let big = is_big(bytes)?;
+        let body = (FIXED + size(number(bytes, 12, big)?)).next_multiple_of(STRUCTURE);
+        Ok(string(bytes, body, big)?.0)
+    };
+    read().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -178,6 +253,19 @@ pub(super) mod tests {
             assert_eq!(read.destination, b"org.freedesktop.DBus");
             assert_eq!(read.member, b"AddMatch");
         }
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let hello = hello(9);
+        assert_eq!(length(&hello), Ok(Some(hello.len())));
+        let read = header(&hello).unwrap();
+        assert_eq!((read.serial, &read.member[..]), (9, &b"Hello"[..]));
+        let error = service_unknown(3, 7);
+        assert_eq!(length(&error), Ok(Some(error.len())));
+        let read = header(&error).unwrap();
+        assert_eq!((read.kind, read.reply_serial), (ERROR, Some(7)));
+        assert!(first_string(&error).starts_with(b"the container"));
     }
 
     #[test]

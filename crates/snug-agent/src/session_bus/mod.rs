@@ -2,15 +2,15 @@
 //! guest's own.
 //!
 //! Both buses have an `org.freedesktop.systemd1`. A program that asks it for a control group, by a process number
-//! (rootless Podman's crun, `systemd-run --user`), means its own system's. So a connection is joined to the host's bus, watched
-//! until its first calls tell what it is for ([`route`]), and from then on only copied.
+//! (rootless Podman's crun, `systemd-run --user`), means its own system's. So each message of a client goes to the bus that it is
+//! for ([`route`]); what comes from both goes to the client.
 //!
 //! | module | what |
 //! |---|---|
 //! | [`message`] | as much of a message as routing needs |
 //! | [`framing`] | messages, with their descriptors, out of a stream |
-//! | [`route`] | which bus a client is for |
-//! | [`join`] | a client joined to its bus |
+//! | [`route`] | which bus a message is for |
+//! | [`join`] | a client joined to its buses |
 
 mod framing;
 mod join;

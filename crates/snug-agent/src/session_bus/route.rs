@@ -1,38 +1,62 @@
-//! Which bus a client is for, by its first calls.
+//! Which bus a client's message is for.
 
 use super::message::{Header, METHOD_CALL};
 
 /// The bus itself.
-const BUS: &[u8] = b"org.freedesktop.DBus";
+pub const BUS: &[u8] = b"org.freedesktop.DBus";
 /// The name that either system has of its own.
 const SERVICE_MANAGER: &[u8] = b"org.freedesktop.systemd1";
 
-/// What a message tells of its client.
+/// Methods of the bus that are about the name that they are given.
+const ABOUT_A_NAME: [&[u8]; 8] = [
+    b"AddMatch",
+    b"RemoveMatch",
+    b"GetNameOwner",
+    b"NameHasOwner",
+    b"StartServiceByName",
+    b"GetConnectionCredentials",
+    b"GetConnectionUnixProcessID",
+    b"GetConnectionUnixUser",
+];
+
+/// Where a message goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Route {
-    /// Nothing yet: it speaks with the bus itself.
-    Open,
-    /// It wants something of the host's session.
+    /// To the host's bus.
     Host,
-    /// It wants the guest's service manager.
+    /// To the guest's.
     Guest,
 }
 
-/// What this message of a client tells.
-pub fn of(header: &Header, message: &[u8]) -> Route {
-    if header.destination.starts_with(SERVICE_MANAGER) {
-        return Route::Guest;
-    }
-    if header.kind != METHOD_CALL || header.destination != BUS {
-        return Route::Host;
-    }
-    match &header.member[..] {
-        // Who takes a name serves the session.
-        b"RequestName" => Route::Host,
-        // A match rule, or a question about the name's owner.
-        _ if message.windows(SERVICE_MANAGER.len()).any(|part| part == SERVICE_MANAGER) => Route::Guest,
-        _ => Route::Open,
-    }
+/// Where this message of a client goes, who knows the guest's service manager by the unique name `manager`, if at all.
+pub fn of(header: &Header, message: &[u8], manager: Option<&[u8]>) -> Route {
+    let is_for_manager = if header.kind == METHOD_CALL && header.destination == BUS {
+        // What programs of the guest are started with is not for the host's.
+        header.member == b"UpdateActivationEnvironment"
+            || ABOUT_A_NAME.contains(&&header.member[..]) && names_manager(message)
+    } else {
+        is_manager(&header.destination)
+            || manager.is_some_and(|manager| !header.destination.is_empty() && header.destination == manager)
+    };
+    if is_for_manager { Route::Guest } else { Route::Host }
+}
+
+/// Whether this is a question for the service manager's unique name.
+pub fn asks_for_manager(header: &Header, message: &[u8]) -> bool {
+    header.destination == BUS && header.member == b"GetNameOwner" && names_manager(message)
+}
+
+fn is_manager(name: &[u8]) -> bool {
+    name == SERVICE_MANAGER
+}
+
+/// Whether the name stands somewhere in it, not as a part of a longer one.
+fn names_manager(message: &[u8]) -> bool {
+    let is_of_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-".contains(byte);
+    message
+        .windows(SERVICE_MANAGER.len())
+        .enumerate()
+        .any(|(at, part)| part == SERVICE_MANAGER && !message.get(at + part.len()).is_some_and(is_of_name))
 }
 
 #[cfg(test)]
@@ -41,26 +65,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_call_that_is_not_for_the_bus_decides() {
+    fn what_is_for_or_about_the_service_manager_goes_to_the_guests() {
         let bus = "org.freedesktop.DBus";
         let manager = "org.freedesktop.systemd1";
         for (destination, member, argument, route) in [
-            (bus, "Hello", None, Route::Open),
-            (bus, "AddMatch", Some("type='signal',sender='org.freedesktop.Notifications'"), Route::Open),
+            (bus, "Hello", None, Route::Host),
+            (bus, "AddMatch", Some("type='signal',sender='org.freedesktop.Notifications'"), Route::Host),
             (bus, "AddMatch", Some("sender='org.freedesktop.systemd1',member='JobRemoved'"), Route::Guest),
             (bus, "GetNameOwner", Some(manager), Route::Guest),
-            (bus, "StartServiceByName", Some("org.freedesktop.secrets"), Route::Open),
+            (bus, "GetNameOwner", Some("org.freedesktop.systemd1x"), Route::Host),
+            (bus, "ListNames", None, Route::Host),
+            (bus, "UpdateActivationEnvironment", None, Route::Guest),
             (bus, "RequestName", Some("org.x"), Route::Host),
             (manager, "StartTransientUnit", Some("x"), Route::Guest),
+            ("org.freedesktop.systemd1x", "A", None, Route::Host),
             ("org.freedesktop.Notifications", "Notify", Some(manager), Route::Host),
             (":1.7", "Get", None, Route::Host),
+            (":1.2", "Get", None, Route::Guest),
         ] {
             let message = call(1, destination, member, argument, false);
-            assert_eq!(
-                of(&header(&message).unwrap(), &message),
-                route,
-                "{destination} {member} {argument:?}"
-            );
+            let found = of(&header(&message).unwrap(), &message, Some(b":1.2"));
+            assert_eq!(found, route, "{destination} {member} {argument:?}");
         }
     }
 }
