@@ -193,11 +193,11 @@ fn a_guests_programs_talk_with_the_services_of_the_hosts_session() {
         .spawn(std::process::Stdio::null(), std::process::Stdio::null(), std::process::Stdio::null())
         .unwrap();
     let heard = desktop.runtime().join("heard");
-    eventually("it listens", || std::fs::read_to_string(&heard).is_ok_and(|text| !text.is_empty()));
+    eventually("it listens", || fs::read_to_string(&heard).is_ok_and(|text| !text.is_empty()));
     in_guest(&desktop, guest, "for i in $(seq 100); do dbus-send --session --type=signal / a.b.C uint32:$i || exit 1; done; \
                                dbus-send --session --type=signal / a.b.D string:$(head -c 100000 /dev/zero | tr '\\0' x)")
         .success();
-    let signals = || std::fs::read_to_string(&heard).unwrap_or_default().matches("interface=a.b;").count();
+    let signals = || fs::read_to_string(&heard).unwrap_or_default().matches("interface=a.b;").count();
     eventually("all have arrived", || signals() == 101);
     let _ = monitor.kill();
     let _ = monitor.wait();
