@@ -15,6 +15,8 @@ use super::route::{self, Route};
 
 /// So much may wait to be written to one side, in bytes, before nothing more is read for it.
 const MOST_WAITING: usize = 1 << 20;
+/// Messages that wait for a bus to authenticate.
+const MOST_HELD: usize = 256;
 /// Of the call by which this process makes itself known to the guest's bus; no client comes so far.
 const OUR_SERIAL: u32 = u32::MAX - 1;
 
@@ -29,6 +31,8 @@ pub fn run(client: OwnedFd, buses: &Buses) -> Result<(), Errno> {
         client: Side::new(client, true),
         bus: Side::new(bus, false),
         guest: None,
+        held: Vec::new(),
+        welcomed: false,
         path: guest,
         asked_for_manager: None,
         manager: None,
@@ -149,6 +153,11 @@ struct Joint {
     bus: Side,
     /// The guest's beside it, as soon as something is to be said there.
     guest: Option<Side>,
+    /// What it is told when it has answered our first call: descriptors that reach a bus while it authenticates are lost (libdbus
+    /// reads without any room for them until then).
+    held: Vec<Piece>,
+    /// It has answered.
+    welcomed: bool,
     /// Where that is; none if it is the only one.
     path: Option<PathBuf>,
     /// The call by which the client has asked for the unique name of the guest's service manager.
@@ -163,13 +172,15 @@ impl Joint {
     /// A client that has said its last word is served until the buses have it; one whose bus has gone until it has heard all.
     fn is_over(&self) -> bool {
         let guest_waits = self.guest.as_ref().is_some_and(|guest| !guest.leaving.is_empty());
-        self.client.ended && self.bus.leaving.is_empty() && !guest_waits
+        self.client.ended && self.bus.leaving.is_empty() && self.held.is_empty() && !guest_waits
             || (self.bus.ended || self.bus.deaf) && self.client.leaving.is_empty()
     }
 
     /// Waits, and reads and writes what can be.
     fn wait(&mut self) -> Result<(), Errno> {
-        let buses_full = self.bus.is_full() || self.guest.as_ref().is_some_and(Side::is_full);
+        let buses_full = self.held.len() >= MOST_HELD
+            || self.bus.is_full()
+            || self.guest.as_ref().is_some_and(Side::is_full);
         let client_full = self.client.is_full();
         let wanted = |side: &Side, full: bool| {
             let mut flags = PollFlags::empty();
@@ -242,13 +253,18 @@ impl Joint {
             let mut guest = Side::new(socket, false);
             guest.tell(Piece { bytes: [lines.as_bytes(), &hello(OUR_SERIAL)].concat(), fds: Vec::new() });
             self.guest = Some(guest);
+            self.welcomed = false;
         }
         match &mut self.guest {
             Some(guest) => {
                 if route::asks_for_manager(header, &piece.bytes) {
                     self.asked_for_manager = Some(header.serial);
                 }
-                guest.tell(piece);
+                if self.welcomed {
+                    guest.tell(piece);
+                } else {
+                    self.held.push(piece);
+                }
             }
             None if header.kind == METHOD_CALL && header.expects_reply => {
                 self.serial += 1;
@@ -265,7 +281,12 @@ impl Joint {
         while guest.next_line()?.is_some() {}
         while let Some((header, piece)) = guest.next_message()? {
             let answers = [METHOD_RETURN, ERROR].contains(&header.kind);
-            if answers && header.reply_serial == Some(OUR_SERIAL) || header.member == b"NameAcquired" {
+            if answers && header.reply_serial == Some(OUR_SERIAL) {
+                self.welcomed = true;
+                self.held.drain(..).for_each(|piece| guest.tell(piece));
+                continue;
+            }
+            if header.member == b"NameAcquired" {
                 continue;
             }
             if answers && header.reply_serial.is_some() && header.reply_serial == self.asked_for_manager {
@@ -277,6 +298,7 @@ impl Joint {
         if guest.ended || guest.deaf {
             // The next message opens another one.
             self.guest = None;
+            self.held.clear();
         }
         Ok(())
     }

@@ -128,6 +128,10 @@ impl<'a> Desktop<'a> {
             ),
             other => panic!("no program '{other}'"),
         };
+        // One that was killed leaves its socket, which is not that of the next.
+        if program != "WirePlumber" {
+            let _ = fs::remove_file(&socket);
+        }
         let child = self.command(&argv).spawn(Stdio::null(), Stdio::null(), Stdio::null()).unwrap();
         self.programs.push((program, child));
         eventually(program, || socket.exists());
