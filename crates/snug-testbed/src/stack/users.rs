@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -88,6 +89,22 @@ pub fn make() -> Result<()> {
         save(&made)?;
     }
     Ok(())
+}
+
+/// Removes the directories in which `snug session` of the bed's users listened. Returns what is left.
+pub fn remove_session_sockets() -> Vec<String> {
+    let directories = USERS.iter().filter_map(|user| {
+        let uid = account(user.name)?.uid;
+        let directory = PathBuf::from(format!("/tmp/snug-{uid}"));
+        let is_his =
+            fs::symlink_metadata(&directory).is_ok_and(|status| status.is_dir() && status.uid() == uid);
+        is_his.then_some(directory)
+    });
+    directories
+        .filter_map(|path| {
+            fs::remove_dir_all(&path).err().map(|error| format!("{}: {error}", path.display()))
+        })
+        .collect()
 }
 
 /// Removes the users that the bed made, with their homes and processes. Returns what is left.

@@ -48,6 +48,7 @@ pub fn down(unwanted: Unwanted) -> Result<()> {
         left.extend(stop_bus());
     }
     left.extend(end(&process::marked(), "process"));
+    left.extend(users::remove_session_sockets());
     for mount in &state.mounts {
         left.extend(mounts::unmount_below(mount));
     }
