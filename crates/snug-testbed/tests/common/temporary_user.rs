@@ -95,6 +95,8 @@ impl Drop for TemporaryUser<'_> {
         let theirs: Vec<_> =
             process::all().into_iter().filter(|process| process.uid() == Some(*uid)).collect();
         process::end(&theirs, std::time::Duration::ZERO);
+        // Where his `snug session` listened.
+        let _ = fs::remove_dir_all(format!("/tmp/snug-{uid}"));
         let _ = Tool::new("userdel").args(["--remove", name]).run();
         if self.group {
             // userdel takes it away only where it has the user's number too.
