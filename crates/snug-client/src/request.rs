@@ -46,6 +46,18 @@ pub enum TerminalChoice {
     Never,
 }
 
+impl TerminalChoice {
+    /// What two switches say, of which the first wins.
+    #[must_use]
+    pub fn of(force: bool, never: bool) -> Self {
+        match (force, never) {
+            (true, _) => Self::Force,
+            (_, true) => Self::Never,
+            _ => Self::Auto,
+        }
+    }
+}
+
 /// One command to be run in a container.
 #[derive(Debug, Clone)]
 pub struct Request {

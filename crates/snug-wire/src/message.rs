@@ -172,6 +172,30 @@ pub struct Exec {
     pub further: Vec<(u32, Stdio)>,
 }
 
+impl Exec {
+    /// A command of the owner's in his home, without streams, terminal, variables or limits of a caller.
+    #[must_use]
+    pub fn plain(argv: Vec<Vec<u8>>) -> Self {
+        Self {
+            protocol: PROTOCOL,
+            argv,
+            environment: Vec::new(),
+            overrides: Vec::new(),
+            clean: false,
+            login: false,
+            early: false,
+            user: User::Owner,
+            directory: Directory::Home,
+            stdio: [Stdio::Null; 3],
+            terminal: None,
+            umask: 0o22,
+            limits: Vec::new(),
+            ignored: 0,
+            further: Vec::new(),
+        }
+    }
+}
+
 /// What a client sends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ToAgent {
@@ -316,23 +340,7 @@ mod tests {
     use super::*;
 
     fn request() -> Exec {
-        Exec {
-            protocol: PROTOCOL,
-            argv: vec![b"true".to_vec()],
-            environment: Vec::new(),
-            overrides: Vec::new(),
-            clean: false,
-            login: false,
-            early: false,
-            user: User::Owner,
-            directory: Directory::Home,
-            stdio: [Stdio::Null; 3],
-            terminal: None,
-            umask: 0o22,
-            limits: Vec::new(),
-            ignored: 0,
-            further: vec![(3, Stdio::Tty), (9, Stdio::Null)],
-        }
+        Exec { further: vec![(3, Stdio::Tty), (9, Stdio::Null)], ..Exec::plain(vec![b"true".to_vec()]) }
     }
 
     #[test]

@@ -19,7 +19,7 @@ const LONGEST_LINE: usize = 16 << 10;
 /// How much is read at once.
 const CHUNK: usize = 64 << 10;
 
-/// Bytes as they came, with the descriptors that came with the first of them.
+/// Bytes, and the descriptors that came with them or go with the first of them.
 #[derive(Default)]
 pub struct Piece {
     /// The bytes.

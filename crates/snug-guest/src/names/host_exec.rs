@@ -49,11 +49,7 @@ impl Options {
             directory: self.workdir,
             overrides: self.env.iter().filter_map(|text| variable(text)).collect(),
             clean: self.clean_env,
-            terminal: match (self.tty, self.no_tty) {
-                (true, _) => TerminalChoice::Force,
-                (_, true) => TerminalChoice::Never,
-                _ => TerminalChoice::Auto,
-            },
+            terminal: TerminalChoice::of(self.tty, self.no_tty),
             ..Command::new(self.argv)
         }
     }

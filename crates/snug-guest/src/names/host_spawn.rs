@@ -65,11 +65,7 @@ pub fn command(arguments: &[OsString]) -> Result<Command, ExitCode> {
     Ok(Command {
         directory: options.cwd.map(directory),
         overrides: options.env.iter().filter_map(|text| variable(text)).collect(),
-        terminal: match (options.pty, options.no_pty) {
-            (true, _) => TerminalChoice::Force,
-            (_, true) => TerminalChoice::Never,
-            _ => TerminalChoice::Auto,
-        },
+        terminal: TerminalChoice::of(options.pty, options.no_pty),
         ..Command::new(options.argv)
     })
 }

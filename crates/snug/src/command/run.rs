@@ -141,11 +141,7 @@ impl HowArgs {
                 Some(directory) => Directory::Guest(directory),
                 None => typed_in(container, or_home)?,
             },
-            terminal: match (self.tty, self.no_tty) {
-                (true, _) => TerminalChoice::Force,
-                (_, true) => TerminalChoice::Never,
-                _ => TerminalChoice::Auto,
-            },
+            terminal: TerminalChoice::of(self.tty, self.no_tty),
             quiet: context.printer.is_quiet(),
         })
     }

@@ -10,7 +10,7 @@ use snug_exec::command;
 use snug_exec::session::Session;
 use snug_exec::start::Failure;
 use snug_wire::host::{MAX_TARGET, scheme};
-use snug_wire::message::{Directory, Exec, FailureKind, FromAgent, Open, PROTOCOL, Stdio, User};
+use snug_wire::message::{Exec, FailureKind, FromAgent, Open};
 
 use super::system::Host;
 
@@ -31,21 +31,10 @@ pub fn run(host: Host, session: &mut Session, open: Open) {
     };
     argv.push(open.target);
     let exec = Exec {
-        protocol: PROTOCOL,
-        argv,
         environment: open.environment,
-        overrides: Vec::new(),
-        clean: false,
-        login: false,
         early: true,
-        user: User::Owner,
-        directory: Directory::Home,
-        stdio: [Stdio::Null; 3],
-        terminal: None,
         umask: snug_wire::pack::umask(),
-        limits: Vec::new(),
-        ignored: 0,
-        further: Vec::new(),
+        ..Exec::plain(argv)
     };
     command::run_by_itself(&host.for_opener(), session, exec);
 }

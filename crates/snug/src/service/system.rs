@@ -179,8 +179,6 @@ impl System for Host {
 
 #[cfg(test)]
 mod tests {
-    use snug_wire::message::{PROTOCOL, Stdio};
-
     use super::*;
 
     fn host(policy: &str) -> Host {
@@ -196,24 +194,12 @@ mod tests {
     }
 
     fn exec(argv: &[&str]) -> Exec {
+        let environment = [&b"TERM=x"[..], b"LANG=de", b"GIT_SSH_COMMAND=evil", b"BROWSER=evil"];
         Exec {
-            protocol: PROTOCOL,
-            argv: argv.iter().map(|word| word.as_bytes().to_vec()).collect(),
-            environment: [&b"TERM=x"[..], b"LANG=de", b"GIT_SSH_COMMAND=evil", b"BROWSER=evil"]
-                .map(<[u8]>::to_vec)
-                .to_vec(),
-            overrides: Vec::new(),
-            clean: false,
+            environment: environment.map(<[u8]>::to_vec).to_vec(),
             login: argv.is_empty(),
             early: true,
-            user: User::Owner,
-            directory: Directory::Home,
-            stdio: [Stdio::Null; 3],
-            terminal: None,
-            umask: 0o22,
-            limits: Vec::new(),
-            ignored: 0,
-            further: Vec::new(),
+            ..Exec::plain(argv.iter().map(|word| word.as_bytes().to_vec()).collect())
         }
     }
 
