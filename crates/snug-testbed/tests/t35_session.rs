@@ -13,7 +13,7 @@ use snug_testbed::{Bed, Captured, Container};
 
 /// Clients of all that a session has.
 const CLIENTS: &str = "sudo apt-get update -qq && sudo apt-get install -qq -y --no-install-recommends wayland-utils \
-                       x11-utils x11-apps dbus-tests pipewire-bin pulseaudio-utils libglib2.0-bin openssh-client gnupg gpg-agent";
+                       x11-utils x11-apps dbus-tests pipewire-bin pulseaudio-utils libglib2.0-bin dconf-cli dconf-gsettings-backend openssh-client gnupg gpg-agent";
 
 /// Asks a bus for its identity.
 const BUS_ID: &str =
@@ -203,6 +203,45 @@ fn a_guests_programs_talk_with_the_services_of_the_hosts_session() {
     let _ = monitor.wait();
     let left = "for i in $(seq 100); do pgrep -x snug-bus >/dev/null || break; sleep 0.1; done; pgrep -x snug-bus | wc -l";
     assert_eq!(in_guest(&desktop, guest, left).success().out().trim(), "0");
+}
+
+#[test]
+fn portals_and_settings_of_the_hosts_session_are_the_guests_too() {
+    let bed = Bed::require();
+    let _run_user = RunUser::new();
+    let guest = with_clients();
+    let desktop = Desktop::start(&bed, "tester");
+    // It looks at the root of the process that has connected, and refuses whom it may not look at.
+    let portal = "gdbus call --session --dest org.freedesktop.portal.Desktop --object-path /org/freedesktop/portal/desktop \
+                  --method org.freedesktop.portal.NetworkMonitor.GetAvailable";
+    let hosts = desktop.command(["sh", "-c", portal]).run().unwrap().success().out();
+    assert_eq!(in_guest(&desktop, guest, portal).success().out(), hosts);
+    // Many at once, each with its own connection.
+    let many = format!("for i in $(seq 12); do {portal} & done; wait");
+    assert_eq!(in_guest(&desktop, guest, &many).success().out(), hosts.repeat(12));
+    // A running program sees each value of a setting that the host changes.
+    let seen = desktop.runtime().join("watched");
+    let watch = guest.run(["sh", "-c", "dconf write /snug/test 0 && echo ready && exec dconf watch /snug/"]);
+    let mut watch = desktop
+        .in_session(watch)
+        .spawn(
+            std::process::Stdio::null(),
+            fs::File::create(&seen).unwrap().into(),
+            std::process::Stdio::inherit(),
+        )
+        .unwrap();
+    let told = || fs::read_to_string(&seen).unwrap_or_default();
+    eventually("it watches", || told().contains("ready"));
+    for value in ["1", "2"] {
+        let told_value = || {
+            desktop.command(["dconf", "write", "/snug/test", value]).run().unwrap().success();
+            told().lines().any(|line| line.trim() == value)
+        };
+        eventually("the value arrives", told_value);
+    }
+    assert_eq!(in_guest(&desktop, guest, "dconf read /snug/test").success().out().trim(), "2");
+    let _ = watch.kill();
+    let _ = watch.wait();
 }
 
 #[test]

@@ -230,6 +230,8 @@ pub enum ToAgent {
     Dial(Wish),
     /// To the host: open this.
     Open(Open),
+    /// To the host: connect me to the owner's session bus, and stay as long as this connection does.
+    JoinBus,
 }
 
 /// What a guest's program wants of the host.
@@ -239,6 +241,8 @@ pub enum Wish {
     Command,
     /// [`ToAgent::Open`].
     Open,
+    /// [`ToAgent::JoinBus`].
+    Bus,
 }
 
 /// Something to be opened as the owner's desktop does.
@@ -319,7 +323,7 @@ pub enum FromAgent {
         /// For a person: what, on what, why. From the guest: print it escaped.
         text: Vec<u8>,
     },
-    /// Answer to [`ToAgent::Dial`]: an offered connection is in this frame's control data.
+    /// Answer to [`ToAgent::Dial`] and [`ToAgent::JoinBus`]: the connection is in this frame's control data.
     Dialled,
     /// Answer to [`ToAgent::HangUpAll`]: all commands are gone. To [`ToAgent::Follow`]: the guest is as the host is.
     Done,

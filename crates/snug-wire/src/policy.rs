@@ -60,7 +60,13 @@ impl Policy {
     /// Whether something of the host is to be offered to the guest ([`crate::host`]).
     #[must_use]
     pub fn offers_host(&self) -> bool {
-        self.host_open || self.host_exec != HostCommands::None
+        self.host_open || self.host_exec != HostCommands::None || self.joins_bus()
+    }
+
+    /// Whether its programs may be connected to the session bus of the host.
+    #[must_use]
+    pub fn joins_bus(&self) -> bool {
+        self.session && self.trusted
     }
 
     /// What is said of the container of this run directory (`STATE/run/UID/NAME`). What cannot be read says nothing.

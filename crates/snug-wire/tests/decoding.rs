@@ -108,8 +108,9 @@ fn to_agent() -> impl Strategy<Value = ToAgent> {
         any::<u32>().prop_map(|grace| ToAgent::HangUpAll { grace }),
         followed().prop_map(ToAgent::Follow),
         Just(ToAgent::Offer),
-        prop::sample::select(vec![Wish::Command, Wish::Open]).prop_map(ToAgent::Dial),
+        prop::sample::select(vec![Wish::Command, Wish::Open, Wish::Bus]).prop_map(ToAgent::Dial),
         open().prop_map(ToAgent::Open),
+        Just(ToAgent::JoinBus),
     ]
 }
 

@@ -75,6 +75,7 @@ fn steps(guest: &Guest, places: &Places, provision: &Provision, init: Kind) -> V
         ("session", session::make_links(guest, provision)),
         ("commands of the host", host_commands::make(guest, provision)),
         ("accessibility", session::find_accessibility(guest, provision)),
+        ("services of the session", session::find_services(guest, provision)),
         ("gpg-agent", session::find_gpg_agent(guest, provision, init)),
     ]);
     let islands = islands::make(guest, provision);

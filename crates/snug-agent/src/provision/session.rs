@@ -31,6 +31,10 @@ const GPG_UNITS: [&str; 5] = [
 const ACCESSIBILITY: &str = "at-spi";
 const ACCESSIBILITY_SOCKETS: [&str; 4] = ["bus", "bus_0", "bus_1", "bus_2"];
 
+/// Directories of a runtime directory that belong to what the session bus leads to: where dconf's writer marks that a setting has
+/// changed (dconf, `shm/`), and where gvfs mounts what its daemons have opened.
+const OF_SERVICES: [&str; 2] = ["dconf", "gvfs"];
+
 /// Makes the guest's half of the paths that lead to the same on both sides.
 pub fn make_links(guest: &Guest, provision: &Provision) -> io::Result<()> {
     if !provision.session {
@@ -82,6 +86,18 @@ pub fn find_accessibility(guest: &Guest, provision: &Provision) -> io::Result<()
         replace_link(&directory.join(socket), &there)?;
     }
     Ok(())
+}
+
+/// Leads programs to the directories of services that they speak with over the session bus.
+pub fn find_services(guest: &Guest, provision: &Provision) -> io::Result<()> {
+    if !provision.session {
+        return Ok(());
+    }
+    let uid = provision.owner.uid.to_string();
+    OF_SERVICES.iter().try_for_each(|name| {
+        let link = guest.path("/run/user").join(&uid).join(name);
+        replace_link(&link, &Path::new(USERS).join(&uid).join(name))
+    })
 }
 
 /// Leads X11 clients from where they look to the host's sockets, once nothing of the guest's early boot empties `/tmp` any
@@ -154,6 +170,10 @@ mod tests {
         assert!(!own.is_symlink());
         let there = Path::new(USERS).join(format!("{}/at-spi/bus_0", provision.owner.uid));
         assert_eq!(fs::read_link(own.join("bus_0")).unwrap(), there);
+        find_services(&guest, &provision).unwrap();
+        let settings = guest.path(format!("/run/user/{}/dconf", provision.owner.uid));
+        let there = Path::new(USERS).join(format!("{}/dconf", provision.owner.uid));
+        assert_eq!(fs::read_link(settings).unwrap(), there);
     }
 
     #[test]

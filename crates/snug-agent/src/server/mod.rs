@@ -329,7 +329,7 @@ impl Server {
         let Some(client) = self.bus.as_mut().and_then(Door::accept) else { return };
         let Some(provision) = &self.context.provision else { return };
         match fork() {
-            Ok(Fork::Child) => session_bus::serve(&provision.owner, client),
+            Ok(Fork::Child) => session_bus::serve(&provision.owner, &self.context.places, client),
             Ok(Fork::Parent(_)) => {}
             Err(error) => console::say(format_args!("the session bus: {error}")),
         }

@@ -11,6 +11,8 @@ use super::Context;
 
 /// How long somebody on the host may take to offer a connection: the owner's session may be starting just now.
 const OFFER: Duration = Duration::from_secs(5);
+/// The same for a bus, which can be had in another way: the next offer follows on the last one within milliseconds.
+const BUS_OFFER: Duration = Duration::from_secs(1);
 
 /// Leaves the client's connection with the server, until somebody dials.
 pub fn offer(session: Session) {
@@ -29,6 +31,7 @@ pub fn dial(context: &Context, session: &mut Session, wish: Wish) {
     let (granted, grant) = match wish {
         Wish::Command => (provision.is_some_and(|provision| provision.host_exec), "host-exec"),
         Wish::Open => (provision.is_some_and(|provision| provision.host_open), "host-open"),
+        Wish::Bus => (provision.is_some_and(|provision| provision.session), "session"),
     };
     if !granted {
         let text = format!("this container does not have the grant `{grant}`");
@@ -37,7 +40,8 @@ pub fn dial(context: &Context, session: &mut Session, wish: Wish) {
     if control::send(session.control.as_fd(), &Request::Dial, &[]).is_err() {
         return;
     }
-    let deadline = Some(Instant::now() + OFFER);
+    let patience = if wish == Wish::Bus { BUS_OFFER } else { OFFER };
+    let deadline = Some(Instant::now() + patience);
     loop {
         match session.wait(deadline) {
             Event::Order(Order::Taken) => break,

@@ -86,7 +86,7 @@ impl Context {
         let owner = &self.provision.as_ref().filter(|provision| provision.session)?.owner;
         let callers = value(&exec.environment, BUS_VARIABLE.as_bytes())?;
         let is_his = identity.entry.uid == owner.uid
-            && callers == Buses::of(owner).host.as_os_str().as_encoded_bytes();
+            && callers == Buses::of(owner, &self.places).host.as_os_str().as_encoded_bytes();
         is_his.then(|| session_bus::address(&self.places))
     }
 }

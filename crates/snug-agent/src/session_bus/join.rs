@@ -10,6 +10,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connec
 
 use super::Buses;
 use super::framing::{Framer, Piece, receive, send_some};
+use super::host::{self, HostBus};
 use super::message::{ERROR, Header, METHOD_CALL, METHOD_RETURN, first_string, hello, service_unknown};
 use super::route::{self, Route};
 
@@ -22,10 +23,10 @@ const OUR_SERIAL: u32 = u32::MAX - 1;
 
 /// Serves a client until it or its bus has gone.
 pub fn run(client: OwnedFd, buses: &Buses) -> Result<(), Errno> {
-    let (bus, guest) = match open(&buses.host) {
-        Ok(host) => (host, Some(buses.guest.clone())),
+    let (bus, guest, _maker) = match host::open(buses) {
+        Ok(HostBus { bus, maker }) => (bus, Some(buses.guest.clone()), maker),
         // Nobody is logged in: what the guest has itself has to do, for everything.
-        Err(_) => (open(&buses.guest)?, None),
+        Err(_) => (open(&buses.guest)?, None, None),
     };
     let mut joint = Joint {
         client: Side::new(client, true),
@@ -45,7 +46,8 @@ pub fn run(client: OwnedFd, buses: &Buses) -> Result<(), Errno> {
     Ok(())
 }
 
-fn open(path: &Path) -> Result<OwnedFd, Errno> {
+/// A connection to the bus that listens there.
+pub fn open(path: &Path) -> Result<OwnedFd, Errno> {
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     connect(&socket, &SocketAddrUnix::new(path)?)?;
     Ok(socket)
@@ -292,6 +294,9 @@ impl Joint {
             if answers && header.reply_serial.is_some() && header.reply_serial == self.asked_for_manager {
                 self.asked_for_manager = None;
                 self.manager = (header.kind == METHOD_RETURN).then(|| first_string(&piece.bytes));
+            } else if header.sender.starts_with(b":") {
+                // Nobody else there is spoken with.
+                self.manager = Some(header.sender);
             }
             self.client.tell(piece);
         }

@@ -20,6 +20,7 @@ const STRUCTURE: usize = 8;
 const MEMBER: u8 = 3;
 const REPLY_SERIAL: u8 = 5;
 const DESTINATION: u8 = 6;
+const SENDER: u8 = 7;
 const UNIX_FDS: u8 = 9;
 
 /// A message that cannot be one.
@@ -41,6 +42,8 @@ pub struct Header {
     pub descriptors: usize,
     /// To whom.
     pub destination: Vec<u8>,
+    /// From whom, by a bus: a unique name, or the bus' own.
+    pub sender: Vec<u8>,
     /// Which method or signal.
     pub member: Vec<u8>,
 }
@@ -100,6 +103,7 @@ pub fn header(bytes: &[u8]) -> Result<Header, Malformed> {
                 match *code {
                     MEMBER => header.member = value,
                     DESTINATION => header.destination = value,
+                    SENDER => header.sender = value,
                     _ => {}
                 }
                 next
@@ -184,7 +188,7 @@ pub fn service_unknown(serial: u32, reply_serial: u32) -> Vec<u8> {
     let fields = [
         (4, b's', Value::Text(b"org.freedesktop.DBus.Error.ServiceUnknown")),
         (REPLY_SERIAL, b'u', Value::Number(reply_serial)),
-        (7, b's', Value::Text(b"org.freedesktop.DBus")),
+        (SENDER, b's', Value::Text(b"org.freedesktop.DBus")),
         (8, b'g', Value::Signature(b"s")),
     ];
     let mut body = Vec::new();

@@ -11,8 +11,10 @@
 //! | [`framing`] | messages, with their descriptors, out of a stream |
 //! | [`route`] | which bus a message is for |
 //! | [`join`] | a client joined to its buses |
+//! | [`host`] | how it gets to the host's |
 
 mod framing;
+mod host;
 mod join;
 mod message;
 mod route;
@@ -38,12 +40,15 @@ pub struct Buses {
     pub host: PathBuf,
     /// Of his manager in the guest.
     pub guest: PathBuf,
+    /// The agent, by which the host's is reached as from the host.
+    pub agent: PathBuf,
 }
 
 impl Buses {
     /// Those of the guest's owner.
-    pub fn of(owner: &Account) -> Self {
+    pub fn of(owner: &Account, places: &Places) -> Self {
         Self {
+            agent: places.socket(),
             host: Path::new(USERS).join(format!("{}/bus", owner.uid)),
             guest: format!("/run/user/{}/bus", owner.uid).into(),
         }
@@ -73,7 +78,7 @@ pub fn listen_for_owner(places: &Places, provision: Option<&Provision>) -> io::R
 }
 
 /// Serves one client, in a process just forked from the server: as the owner, and with nothing of the server's.
-pub fn serve(owner: &Account, client: OwnedFd) -> ! {
+pub fn serve(owner: &Account, places: &Places, client: OwnedFd) -> ! {
     let _ = rustix::thread::set_name(c"snug-bus");
     let kept = [client.as_raw_fd()];
     std::mem::forget(client);
@@ -84,7 +89,7 @@ pub fn serve(owner: &Account, client: OwnedFd) -> ! {
         signal::reset_dispositions(1 << (libc::SIGPIPE - 1));
         signal::unblock_all();
         // Whatever goes wrong, both sides see their connection end.
-        let _ = join::run(client, &Buses::of(owner));
+        let _ = join::run(client, &Buses::of(owner, places));
     }
     process::exit(0)
 }

@@ -48,6 +48,9 @@ const NEEDED: &[(&[&str], &str)] = &[
     (&["gpg-connect-agent"], "gpgconf"),
     (&["gdbus"], "libglib2.0-bin"),
     (&["dbus-test-tool"], "dbus-tests"),
+    (&["/usr/libexec/xdg-desktop-portal"], "xdg-desktop-portal"),
+    (&["dconf"], "dconf-cli"),
+    (&["/usr/libexec/dconf-service"], "dconf-service"),
     // A client of the D-Bus interface that is not ours.
     (&["/usr/lib/python3/dist-packages/dbus/__init__.py"], "python3-dbus"),
     (&["/usr/lib/python3/dist-packages/gi/__init__.py"], "python3-gi"),

@@ -47,7 +47,7 @@ byte_enum!(
     Other = 6
 );
 
-byte_enum!(Wish, "wish", Command = 0, Open = 1);
+byte_enum!(Wish, "wish", Command = 0, Open = 1, Bus = 2);
 
 fn write_size(writer: &mut Writer, size: WindowSize) {
     for value in [size.rows, size.columns, size.x_pixels, size.y_pixels] {
@@ -334,6 +334,7 @@ impl Message for ToAgent {
                 open.write(&mut writer);
                 11
             }
+            Self::JoinBus => 12,
         };
         (kind, writer.buffer)
     }
@@ -361,6 +362,7 @@ impl Message for ToAgent {
             9 => Self::Offer,
             10 => Self::Dial(Wish::from_number(reader.u8()?)?),
             11 => Self::Open(Open::read(&mut reader)?),
+            12 => Self::JoinBus,
             other => return Err(DecodeError::UnknownType(other)),
         })
     }

@@ -10,7 +10,9 @@
 //! | [`system`] | the host as a system that commands run on |
 //! | [`environment`] | what a command's environment is made of |
 //! | [`open`] | links and files |
+//! | [`bus`] | connections to the session bus |
 
+mod bus;
 mod environment;
 pub mod listener;
 mod open;
@@ -261,6 +263,7 @@ fn carry_out(mut host: Host, connection: OwnedFd, control: OwnedFd) -> Result<()
     match wanted {
         Some(Wanted::Command(exec, handed)) => command::run(&host, &mut session, *exec, handed, None),
         Some(Wanted::Other(ToAgent::Open(open))) => open::run(host, &mut session, open),
+        Some(Wanted::Other(ToAgent::JoinBus)) => bus::run(&host, &mut session),
         Some(Wanted::Stream(token, stream)) => return attach(session, token, stream),
         Some(Wanted::Other(_)) | None => {}
     }

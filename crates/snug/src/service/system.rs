@@ -62,6 +62,11 @@ impl Host {
         self.policy.host_open
     }
 
+    /// Whether its programs may be connected to the session bus.
+    pub fn joins_bus(&self) -> bool {
+        self.policy.joins_bus()
+    }
+
     fn session(&self) -> &[Vec<u8>] {
         self.session.get_or_init(environment::of_session)
     }
