@@ -125,6 +125,12 @@ fn the_guests_own_manager_and_buses_stay_its_own() {
     let desktop = Desktop::start(&bed, "tester");
     let id = format!("gdbus call --session {BUS_ID}");
     let hosts = desktop.command(["sh", "-c", &id]).run().unwrap().success().out();
+    // So that the two buses do not happen to call a program the same.
+    desktop
+        .command(["sh", "-c", &format!("for i in $(seq 50); do {id} >/dev/null; done")])
+        .run()
+        .unwrap()
+        .success();
     // It comes a moment after the first command can run.
     let up = "until systemctl --user show-environment >/dev/null 2>&1; do sleep 0.1; done";
     in_guest(&desktop, guest, &format!("{up}; systemctl --user start dbus.socket")).success();

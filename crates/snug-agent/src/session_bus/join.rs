@@ -11,7 +11,9 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connec
 use super::Buses;
 use super::framing::{Framer, Piece, receive, send_some};
 use super::host::{self, HostBus};
-use super::message::{ERROR, Header, METHOD_CALL, METHOD_RETURN, first_string, hello, service_unknown};
+use super::message::{
+    ERROR, Header, METHOD_CALL, METHOD_RETURN, first_string, hello, readdressed, service_unknown,
+};
 use super::route::{self, Route};
 
 /// So much may wait to be written to one side, in bytes, before nothing more is read for it.
@@ -38,6 +40,7 @@ pub fn run(client: OwnedFd, buses: &Buses) -> Result<(), Errno> {
         asked_for_manager: None,
         manager: None,
         serial: 0,
+        names: Names::default(),
     };
     while !joint.is_over() {
         joint.wait()?;
@@ -168,6 +171,45 @@ struct Joint {
     manager: Option<Vec<u8>>,
     /// Of our own answers.
     serial: u32,
+    names: Names,
+}
+
+/// What the buses call the client. It knows its name on its own alone, and takes no answer that is for another (sd-bus).
+#[derive(Default)]
+struct Names {
+    /// Its first call.
+    hello: Option<u32>,
+    /// What that was answered with.
+    own: Option<Vec<u8>>,
+    /// At the guest's bus.
+    guest: Option<Vec<u8>>,
+}
+
+impl Names {
+    /// Hears what the client says.
+    fn asked(&mut self, header: &Header) {
+        if self.hello.is_none() && header.destination == route::BUS && header.member == b"Hello" {
+            self.hello = Some(header.serial);
+        }
+    }
+
+    /// Hears what its bus answers.
+    fn answered(&mut self, header: &Header, bytes: &[u8]) {
+        if self.own.is_none() && header.kind == METHOD_RETURN && header.reply_serial == self.hello {
+            self.own = Some(first_string(bytes));
+        }
+    }
+
+    /// A message of the guest's bus as the client expects it.
+    fn translated(&self, header: &Header, piece: Piece) -> Piece {
+        match (&self.own, &self.guest) {
+            (Some(own), Some(guest)) if header.destination == *guest && own != guest => {
+                let bytes = readdressed(header, &piece.bytes, own).unwrap_or(piece.bytes);
+                Piece { bytes, fds: piece.fds }
+            }
+            _ => piece,
+        }
+    }
 }
 
 impl Joint {
@@ -224,12 +266,14 @@ impl Joint {
             self.bus.tell(line);
         }
         while let Some((header, piece)) = self.client.next_message()? {
+            self.names.asked(&header);
             self.send(&header, piece);
         }
         while let Some(line) = self.bus.next_line()? {
             self.client.tell(line);
         }
-        while let Some((_, piece)) = self.bus.next_message()? {
+        while let Some((header, piece)) = self.bus.next_message()? {
+            self.names.answered(&header, &piece.bytes);
             self.client.tell(piece);
         }
         self.hear_guest()?;
@@ -285,6 +329,7 @@ impl Joint {
             let answers = [METHOD_RETURN, ERROR].contains(&header.kind);
             if answers && header.reply_serial == Some(OUR_SERIAL) {
                 self.welcomed = true;
+                self.names.guest = Some(first_string(&piece.bytes));
                 self.held.drain(..).for_each(|piece| guest.tell(piece));
                 continue;
             }
@@ -296,9 +341,9 @@ impl Joint {
                 self.manager = (header.kind == METHOD_RETURN).then(|| first_string(&piece.bytes));
             } else if header.sender.starts_with(b":") {
                 // Nobody else there is spoken with.
-                self.manager = Some(header.sender);
+                self.manager = Some(header.sender.clone());
             }
-            self.client.tell(piece);
+            self.client.tell(self.names.translated(&header, piece));
         }
         if guest.ended || guest.deaf {
             // The next message opens another one.

@@ -1,5 +1,7 @@
 //! As much of a message as routing needs (D-Bus Specification, "Message Format").
 
+use std::ops::Range;
+
 /// Of a method call.
 pub const METHOD_CALL: u8 = 1;
 /// Of an answer to one.
@@ -42,6 +44,8 @@ pub struct Header {
     pub descriptors: usize,
     /// To whom.
     pub destination: Vec<u8>,
+    /// Where that field is in the message, with neither padding before nor after it.
+    destination_at: Option<Range<usize>>,
     /// From whom, by a bus: a unique name, or the bus' own.
     pub sender: Vec<u8>,
     /// Which method or signal.
@@ -96,13 +100,17 @@ pub fn header(bytes: &[u8]) -> Result<Header, Malformed> {
         at = at.next_multiple_of(8);
         let (Some(code), Some(length)) = (bytes.get(at), bytes.get(at + 1)) else { return Err(Malformed) };
         let signature = bytes.get(at + 2..at + 2 + usize::from(*length)).ok_or(Malformed)?;
+        let start = at;
         at += 3 + usize::from(*length);
         at = match signature {
             b"s" | b"o" => {
                 let (value, next) = string(bytes, at.next_multiple_of(4), big)?;
                 match *code {
                     MEMBER => header.member = value,
-                    DESTINATION => header.destination = value,
+                    DESTINATION => {
+                        header.destination = value;
+                        header.destination_at = Some(start..next);
+                    }
                     SENDER => header.sender = value,
                     _ => {}
                 }
@@ -138,6 +146,33 @@ fn write_string(bytes: &mut Vec<u8>, text: &[u8]) {
     bytes.extend(u32::try_from(text.len()).unwrap_or(0).to_le_bytes());
     bytes.extend_from_slice(text);
     bytes.push(0);
+}
+
+/// The same message for another destination, if it has one.
+pub fn readdressed(header: &Header, bytes: &[u8], name: &[u8]) -> Option<Vec<u8>> {
+    let big = is_big(bytes).ok()?;
+    let end = FIXED + size(number(bytes, 12, big).ok()?);
+    let at = header.destination_at.clone()?;
+    let four = |value: usize| {
+        let value = u32::try_from(value).unwrap_or(0);
+        if big { value.to_be_bytes() } else { value.to_le_bytes() }
+    };
+    let mut message = bytes.get(..at.start)?.to_vec();
+    message.extend([DESTINATION, 1, b's', 0]);
+    message.extend(four(name.len()));
+    message.extend_from_slice(name);
+    message.push(0);
+    // Fields begin at multiples of 8; nothing in them asks for more than that, so those behind it may move.
+    let rest = bytes.get(at.end.next_multiple_of(STRUCTURE).min(end)..end)?;
+    if !rest.is_empty() {
+        message.resize(message.len().next_multiple_of(STRUCTURE), 0);
+        message.extend_from_slice(rest);
+    }
+    let fields = message.len() - FIXED;
+    message.get_mut(12..FIXED)?.copy_from_slice(&four(fields));
+    message.resize(message.len().next_multiple_of(STRUCTURE), 0);
+    message.extend_from_slice(bytes.get(end.next_multiple_of(STRUCTURE)..)?);
+    Some(message)
 }
 
 /// A message to the bus, or from it, with these fields (code, type, value) and a body of text.
@@ -270,6 +305,21 @@ pub(super) mod tests {
         let read = header(&error).unwrap();
         assert_eq!((read.kind, read.reply_serial), (ERROR, Some(7)));
         assert!(first_string(&error).starts_with(b"the container"));
+    }
+
+    #[test]
+    fn a_message_for_another_is_the_same_but_for_that() {
+        for big in [false, true] {
+            for argument in [None, Some("text")] {
+                let message = call(7, ":1.4", "AddMatch", argument, big);
+                for name in [":1.4", ":1.17000", ":1.123456789012", ""] {
+                    let changed = readdressed(&header(&message).unwrap(), &message, name.as_bytes()).unwrap();
+                    assert_eq!(changed, call(7, name, "AddMatch", argument, big), "{name}");
+                }
+            }
+        }
+        let nobodys = compose(METHOD_RETURN, 1, &[(REPLY_SERIAL, b'u', Value::Number(2))], b"");
+        assert_eq!(readdressed(&header(&nobodys).unwrap(), &nobodys, b":1.1"), None);
     }
 
     #[test]
