@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use snug_wire::message::FailureKind;
 use snug_wire::socket::WireError;
 use thiserror::Error;
 
@@ -115,6 +116,8 @@ pub enum Error {
     /// Nobody on the host carries out the container's commands.
     #[error("the host cannot be reached: {why}")]
     NoHost {
+        /// Whether it may not, or nobody is there.
+        kind: FailureKind,
         /// What the agent says; terminal escapes are already made harmless.
         why: String,
     },
@@ -172,7 +175,13 @@ impl Error {
                     format!("`snug logs {container}` shows its console"),
                 ]
             }
-            Self::System { .. } | Self::NoHost { .. } => Vec::new(),
+            Self::NoHost { kind: FailureKind::Denied, .. } => {
+                vec!["on the host, `snug grants` shows what a container may do".into()]
+            }
+            Self::NoHost { .. } => {
+                vec!["on the host, any `snug run` or `snug enter` in this container starts it".into()]
+            }
+            Self::System { .. } => Vec::new(),
         }
     }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
-use snug_wire::message::{FromAgent, ToAgent, Wish};
+use snug_wire::message::{FailureKind, FromAgent, ToAgent, Wish};
 use snug_wire::policy::Policy;
 use snug_wire::socket::{Connection, Descriptors, WireError, connect};
 
@@ -115,13 +115,18 @@ impl Target {
     ) -> Result<Connection, Error> {
         let mut connection = self.connect(agent, Descriptors::Accept, deadline)?;
         let failed = |error| self.agent_error(error);
-        connection.send(&ToAgent::Dial(wish), &[], Some(deadline)).map_err(failed)?;
+        // Who may not ask is told why, and left before he has asked.
+        let asked = connection.send(&ToAgent::Dial(wish), &[], Some(deadline));
         loop {
-            match connection.receive(Some(deadline)).map_err(failed)? {
-                Some(FromAgent::Hello { .. }) => {}
-                Some(FromAgent::Dialled) => break,
-                Some(FromAgent::Failed { text, .. }) => return Err(Error::NoHost { why: harmless(&text) }),
-                Some(_) | None => return Err(self.agent_error(WireError::Interrupted)),
+            match (connection.receive(Some(deadline)), &asked) {
+                (Ok(Some(FromAgent::Hello { .. })), _) => {}
+                (Ok(Some(FromAgent::Dialled)), _) => break,
+                (Ok(Some(FromAgent::Failed { kind, text })), _) => {
+                    return Err(Error::NoHost { kind, why: harmless(&text) });
+                }
+                (_, Err(_)) => return asked.map_err(failed).map(|()| connection),
+                (Err(error), Ok(())) => return Err(failed(error)),
+                (Ok(_), Ok(())) => return Err(self.agent_error(WireError::Interrupted)),
             }
         }
         let dialled = connection.take_fds(1).map_err(failed)?.pop();
@@ -147,7 +152,9 @@ impl Target {
     pub fn not_running(&self) -> Error {
         match self {
             Self::Container { name, .. } => Error::NotRunning { container: name.clone() },
-            Self::Host { .. } => Error::NoHost { why: "the owner's session has ended".into() },
+            Self::Host { .. } => {
+                Error::NoHost { kind: FailureKind::Other, why: "the owner's session has ended".into() }
+            }
         }
     }
 

@@ -193,7 +193,7 @@ impl Running {
                 Event::Order(Order::HangUp { grace }) => self.hang_up(Duration::from_millis(grace.into())),
                 Event::Deadline if self.aside_at.take().is_some() => session.step_aside(),
                 Event::Deadline => {
-                    let _ = pidfd_send_signal(&self.child.pidfd, Signal::KILL);
+                    self.kill();
                     self.kill_at = None;
                 }
                 Event::Child => {
@@ -254,12 +254,25 @@ impl Running {
         }
     }
 
-    /// As a terminal that is closed: the groups that belong to it get SIGHUP, the rest lives. The command itself is
-    /// killed when it is still there after the grace.
+    /// The command's own process group, and that which has the terminal.
+    fn groups(&self) -> impl Iterator<Item = Pid> {
+        let (own, foreground) = (self.child.pid, self.foreground());
+        [Some(own), (foreground != own).then_some(foreground)].into_iter().flatten()
+    }
+
+    /// Ends the command and what runs with it; what it has put into groups of their own lives.
+    fn kill(&self) {
+        for group in self.groups() {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+        // It may have left its group.
+        let _ = pidfd_send_signal(&self.child.pidfd, Signal::KILL);
+    }
+
+    /// As a terminal that is closed: the groups that belong to it get SIGHUP, the rest lives. They are killed when the command
+    /// itself is still there after the grace.
     fn hang_up(&mut self, grace: Duration) {
-        let foreground = self.foreground();
-        for group in [Some(self.child.pid), (foreground != self.child.pid).then_some(foreground)] {
-            let Some(group) = group else { continue };
+        for group in self.groups() {
             let _ = kill_process_group(group, Signal::HUP);
             let _ = kill_process_group(group, Signal::CONT);
         }

@@ -77,10 +77,6 @@ pub fn run(command: &Command) -> ExitCode {
 /// Says why nothing of the host was reached.
 pub fn failed(error: &Error) -> ExitCode {
     match error {
-        Error::NoHost { why } => fail(
-            &format!("the host cannot be reached: {why}"),
-            &["on the host, `snug grants` shows what a container may do".to_owned()],
-        ),
         Error::NotRunning { .. } => fail("the host cannot be reached: no agent of Snug's answers here", &[]),
         Error::Lost { .. } => fail("the host's session went away while the command ran", &[]),
         Error::Agent { source, .. } => fail(&format!("the host cannot be reached: {source}"), &[]),

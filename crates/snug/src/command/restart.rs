@@ -28,7 +28,9 @@ pub fn execute(context: &Context, args: RestartArgs) -> Result<ExitCode, Command
     let names = args.targets.resolve(&bus, |container| container.is_running())?;
     let options = || args.stopping.add_to(args.dry_run.options());
     let wording = Wording { done: "restarted", none: "no container is running", warns: false };
-    let result = several::execute(context, &bus, &names, |name| Change::restart(name, options()), &wording);
+    // Half a restart is no state to leave it in; and whoever types this in the container goes with its commands.
+    let change = |name: &str| Change::restart(name, options()).uncancellable();
+    let result = several::execute(context, &bus, &names, change, &wording);
     if !args.dry_run.dry_run {
         several::offer_host(context, &names);
     }

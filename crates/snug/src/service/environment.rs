@@ -4,15 +4,17 @@ use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::event::PollFlags;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use snug_client::environment::{is_for_host, is_of_unit};
-use snug_exec::environment::{key, set_all, split, value};
+use snug_exec::environment::{key, set, set_all, split, value};
 use snug_exec::sys::process::{Fork, fork};
 use snug_exec::sys::{descriptor, process, signal};
+use snug_wire::session::RUNTIME_DIRECTORIES;
 use snug_wire::socket::wait;
 
 /// How long the owner's service manager may take to tell; without it this process's own environment has to do.
@@ -70,16 +72,36 @@ pub fn of_session() -> Vec<Vec<u8>> {
             }
             known
         }
-        _ => own,
+        _ => with_usual_places(own),
     }
 }
+
+/// Adds where a login puts things, if somebody is logged in: this process may have been started before.
+fn with_usual_places(mut variables: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    let runtime = format!("{RUNTIME_DIRECTORIES}/{}", rustix::process::getuid().as_raw());
+    let bus = format!("{runtime}/bus");
+    for (name, path, place) in [
+        (&b"XDG_RUNTIME_DIR"[..], &runtime, runtime.clone()),
+        (b"DBUS_SESSION_BUS_ADDRESS", &bus, format!("unix:path={bus}")),
+    ] {
+        if value(&variables, name).is_none() && Path::new(path).exists() {
+            set(&mut variables, name, place.as_bytes());
+        }
+    }
+    variables
+}
+
+/// What is about the shell that has started this process.
+const OF_SHELL: [&[u8]; 4] = [b"OLDPWD", b"PWD", b"SHLVL", b"_"];
 
 const IDENTITY: [&[u8]; 5] = [b"HOME", b"USER", b"LOGNAME", b"SHELL", b"XDG_RUNTIME_DIR"];
 
 fn own() -> Vec<Vec<u8>> {
     std::env::vars_os()
         .map(|(name, value)| [name.into_vec(), b"=".to_vec(), value.into_vec()].concat())
-        .filter(|variable| !is_of_unit(OsStr::from_bytes(key(variable))))
+        .filter(|variable| {
+            !is_of_unit(OsStr::from_bytes(key(variable))) && !OF_SHELL.contains(&key(variable))
+        })
         .collect()
 }
 
