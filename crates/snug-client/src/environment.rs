@@ -6,6 +6,9 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
+use snug_wire::session::USERS;
+use snug_wire::shell;
+
 use crate::host_session;
 
 /// The reason for names that systemd tells a unit about itself (systemd.exec(5)).
@@ -99,11 +102,14 @@ const GUEST_VARIABLES: &[&str] = &["PATH", "TMUX_TMPDIR", "QT_X11_NO_MITSHM", "J
 /// Whether a command on the host is told of a variable of the guest's program that asks for it.
 #[must_use]
 pub fn is_for_host(name: &OsStr, value: &[u8]) -> bool {
-    if TOLD_TO_HOST.iter().any(|known| name == *known) {
+    if TOLD_TO_HOST.iter().any(|known| name == *known)
+        || name == "XAUTHORITY" && value.starts_with(USERS.as_bytes())
+    {
         return true;
     }
-    // `BROWSER` above all.
-    let of_snug = value.starts_with(b"/.snug/");
+    // `BROWSER` above all, and what makes a shell show the container.
+    let shells = shell::DIRECTORY.as_bytes();
+    let of_snug = value.starts_with(b"/.snug/") || value.windows(shells.len()).any(|part| part == shells);
     !of_snug && !belongs_to_host(name) && !GUEST_VARIABLES.iter().any(|known| name == *known)
 }
 

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
+use serde::Deserialize;
 use thiserror::Error;
 
 use crate::error::{Explain, Kind};
@@ -43,6 +44,8 @@ pub struct Config {
     pub idle_seconds: u32,
     /// How many containers one user may have.
     pub max_containers: u32,
+    /// Whether a shell in a container shows which it is.
+    pub prompt_hint: PromptHint,
     /// Islands in a shared home.
     pub private: Vec<String>,
     /// Remotes and short names of images.
@@ -107,6 +110,31 @@ impl Config {
         let (before, after) = self.project_template.split_once("{uid}")?;
         let digits = project.strip_prefix(before)?.strip_suffix(after)?;
         digits.parse().ok().filter(|uid: &u32| uid.to_string() == digits).map(Uid)
+    }
+}
+
+/// Whether the prompt of a shell says which container it is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PromptHint {
+    /// Unless it shows the host's name, which is the container's.
+    #[default]
+    Auto,
+    /// In any case.
+    Always,
+    /// Not by Snug.
+    Never,
+}
+
+impl PromptHint {
+    /// As it is written.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Always => "always",
+            Self::Never => "never",
+        }
     }
 }
 

@@ -13,6 +13,7 @@
 //! | [`host`] | how a guest's commands reach its owner's session on the host |
 //! | [`network`] | where a guest that mirrors the host's network asks for names |
 //! | [`ports`] | what is told of a guest's forwarded ports |
+//! | [`shell`] | how a shell comes to show which container it is in |
 //! | [`pack`] | files as the tar streams of `snug cp` |
 //!
 //! # The protocol
@@ -57,5 +58,6 @@ pub mod policy;
 pub mod ports;
 pub mod provision;
 pub mod session;
+pub mod shell;
 pub mod socket;
 mod sparse;

@@ -15,10 +15,11 @@ use crate::error::{CommandError, Kind};
 use crate::printer::Printer;
 
 /// Environment variables that are configuration, and their keys.
-pub const VARIABLES: [(&str, &str); 3] = [
+pub const VARIABLES: [(&str, &str); 4] = [
     (env_vars::SNUG_CONTAINER, "default_container"),
     (env_vars::SNUG_IMAGE, "default_image"),
     (env_vars::SNUG_PRESET, "default_preset"),
+    (env_vars::SNUG_PROMPT_HINT, "prompt_hint"),
 ];
 
 /// Reads and merges everything. What has no effect is told as a warning.

@@ -8,6 +8,8 @@ pub const SNUG_GUEST_DIRECTORY: &str = snug_wire::host::DIRECTORY_VARIABLE;
 pub const SNUG_IMAGE: &str = "SNUG_IMAGE";
 /// The preset of new containers; wins over `default_preset`.
 pub const SNUG_PRESET: &str = "SNUG_PRESET";
+/// Whether a shell in a container shows which it is; wins over `prompt_hint`.
+pub const SNUG_PROMPT_HINT: &str = snug_wire::shell::HINT;
 // Colour: NO_COLOR, CLICOLOR, CLICOLOR_FORCE and TERM are read by anstream.
 
 /// `dumb` means a terminal that cannot move its cursor: no progress.
@@ -16,6 +18,8 @@ pub const TERM: &str = "TERM";
 pub const PWD: &str = "PWD";
 /// Where the user's configuration is; `~/.config` without it.
 pub const XDG_CONFIG_HOME: &str = "XDG_CONFIG_HOME";
+/// Where the index of exports is; `~/.local/share` without it.
+pub const XDG_DATA_HOME: &str = "XDG_DATA_HOME";
 /// The user's home.
 pub const HOME: &str = "HOME";
 /// A Wayland display: a graphical session, which has its own authentication agent.

@@ -35,6 +35,7 @@ mod network;
 mod owner;
 mod reserve;
 pub mod session;
+mod shells;
 pub mod systemd;
 mod systemd_cleaners;
 
@@ -77,6 +78,7 @@ fn steps(guest: &Guest, places: &Places, provision: &Provision, init: Kind) -> V
         ("accessibility", session::find_accessibility(guest, provision)),
         ("services of the session", session::find_services(guest, provision)),
         ("gpg-agent", session::find_gpg_agent(guest, provision, init)),
+        ("prompts of shells", shells::make(guest)),
     ]);
     let islands = islands::make(guest, provision);
     // Without them the owner's manager would start the units of the host's session a second time.

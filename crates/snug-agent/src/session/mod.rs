@@ -15,6 +15,7 @@ pub mod environment;
 pub mod greeting;
 mod hangup;
 mod host;
+mod prompt;
 mod system;
 mod terminfo;
 

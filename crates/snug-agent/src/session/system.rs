@@ -12,7 +12,7 @@ use snug_wire::message::{Exec, FailureKind, User};
 use snug_wire::session::BUS_VARIABLE;
 
 use super::environment::{self, Sources};
-use super::{Context, terminfo};
+use super::{Context, prompt, terminfo};
 use crate::provision::{host_places, locale};
 use crate::session_bus::{self, Buses};
 use crate::users::Users;
@@ -34,7 +34,7 @@ impl System for Context {
         let is_owner = self.provision.as_ref().is_some_and(|provision| provision.owner.uid == uid);
         let runtime_directory = format!("/run/user/{uid}");
         let exists = is_owner || self.guest.path(&runtime_directory).is_dir();
-        environment::compose(&Sources {
+        let mut variables = environment::compose(&Sources {
             caller: &exec.environment,
             overrides: &exec.overrides,
             login: self.environment.as_deref().unwrap_or_default(),
@@ -46,7 +46,10 @@ impl System for Context {
             session_bus: self.session_bus(exec, identity),
             browser: self.provision.as_ref().is_some_and(|provision| provision.host_open),
             container: &self.container,
-        })
+        });
+        let name = self.provision.as_ref().map(|provision| provision.hostname.as_str());
+        prompt::show(&mut variables, exec, shell, name.unwrap_or_default());
+        variables
     }
 
     /// As grantpt(3) and login(1) leave it: the user's, writable for the group that write(1) runs in.

@@ -160,6 +160,7 @@ impl Merged {
             pool: raw.pool.clone().filter(|pool| !pool.is_empty()),
             idle_seconds: raw.idle_seconds.unwrap_or(60),
             max_containers: raw.max_containers.unwrap_or(64),
+            prompt_hint: raw.prompt_hint.unwrap_or_default(),
             private: self.private(&raw)?,
             images: self.images(&raw)?,
             presets: Presets(presets),

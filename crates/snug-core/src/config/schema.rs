@@ -7,8 +7,10 @@ use serde::Deserialize;
 
 use crate::image::Protocol;
 
+use super::PromptHint;
+
 /// All keys; `*` stands for any name.
-pub(super) const KEYS: [&str; 19] = [
+pub(super) const KEYS: [&str; 20] = [
     "default_container",
     "default_image",
     "default_preset",
@@ -18,6 +20,7 @@ pub(super) const KEYS: [&str; 19] = [
     "pool",
     "idle_seconds",
     "max_containers",
+    "prompt_hint",
     "private",
     "remotes.*.url",
     "remotes.*.protocol",
@@ -62,6 +65,7 @@ pub(super) struct Raw {
     pub(super) pool: Option<String>,
     pub(super) idle_seconds: Option<u32>,
     pub(super) max_containers: Option<u32>,
+    pub(super) prompt_hint: Option<PromptHint>,
     pub(super) private: Option<Vec<String>>,
     #[serde(default)]
     pub(super) remotes: BTreeMap<String, RawRemote>,

@@ -14,7 +14,7 @@ use crate::bus::change::Change;
 use crate::bus::options::Options;
 use crate::context::Context;
 use crate::error::{CommandError, Kind};
-use crate::{completion, entry};
+use crate::{completion, entry, env_vars};
 
 /// Open a login shell in a container
 ///
@@ -38,7 +38,12 @@ pub struct EnterArgs {
 pub fn execute(context: &Context, args: EnterArgs) -> Result<ExitCode, CommandError> {
     let (container, image) = target(context, args.name.as_deref())?;
     let yes = args.yes.yes;
-    let request = args.how.request(context, &container, args.command, true, true)?;
+    let mut request = args.how.request(context, &container, args.command, true, true)?;
+    if request.argv.is_empty() {
+        let hint = context.config()?.prompt_hint.as_str();
+        // The caller's own `-e` comes later, and wins.
+        request.overrides.insert(0, (env_vars::SNUG_PROMPT_HINT.into(), hint.into()));
+    }
     let outcome =
         entry::run(context, &request, &|bus| match entry::ensure(context, bus, container.as_str()) {
             Err(error) if error.kind == Kind::NotFound => {

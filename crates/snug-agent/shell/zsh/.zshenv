@@ -1,0 +1,22 @@
+# Gives zsh its user's directory back, and adds a function that puts the container's name before the prompt, unless the prompt
+# shows the host's name, which is the same.
+if (( ${+SNUG_ZDOTDIR} )); then
+    export ZDOTDIR=$SNUG_ZDOTDIR
+    unset SNUG_ZDOTDIR
+else
+    unset ZDOTDIR
+fi
+if [[ -o interactive && -n $SNUG_PROMPT ]]; then
+    snug_prompt() {
+        case $PROMPT in
+            *"$SNUG_PROMPT"*) ;;
+            *%[mM]*) [[ $SNUG_PROMPT_HINT != always ]] || PROMPT=$SNUG_PROMPT$PROMPT ;;
+            *) PROMPT=$SNUG_PROMPT$PROMPT ;;
+        esac
+    }
+    typeset -ga precmd_functions
+    precmd_functions+=(snug_prompt)
+fi
+if [[ -r ${ZDOTDIR:-$HOME}/.zshenv ]]; then
+    source ${ZDOTDIR:-$HOME}/.zshenv
+fi
