@@ -9,12 +9,14 @@
 //! | [`session_bus`] | the session bus of a command: the host's, but for the guest's own service manager |
 //! | [`users`], [`files`], [`places`] | the guest as the agent sees it |
 //! | [`archive`] | tar streams for `snug cp` |
+//! | [`connect`] | a connection to a socket of the guest |
 //! | [`console`] | what the agent has to say to a person |
 //! | [`interface`] | network interfaces |
 //!
 //! How a command is carried out is in the crate `snug-exec`.
 
 mod archive;
+mod connect;
 mod console;
 mod files;
 mod init;
@@ -44,9 +46,12 @@ fn main() -> ExitCode {
             Ok(())
         }
         Some("serve") => serve(&rest),
+        Some("connect") => connect::run(&rest),
         Some("ready") => server::announce(&Places::default()).map_err(|error| error.to_string()),
         Some("print-env") => server::print_environment().map_err(|error| error.to_string()),
-        _ => Err("usage: snug-agent init|serve|ready|print-env|pack PATH|unpack PATH NAME".into()),
+        _ => {
+            Err("usage: snug-agent init|serve|ready|print-env|connect PATH|pack PATH|unpack PATH NAME".into())
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

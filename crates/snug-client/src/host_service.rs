@@ -4,16 +4,22 @@
 //! has the socket (`snug-session.socket`) a packet starts it; else it is started here.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 use std::{env, fs};
 
+use rustix::event::PollFlags;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
 use snug_wire::host::SERVICE_SOCKET;
+use snug_wire::socket::wait;
+
+/// How long the service may take to look at what it is told: it carries out nothing itself.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// The command of `snug` that serves, and its option to return when it does.
 pub const COMMAND: [&str; 2] = ["session", "--background"];
@@ -23,6 +29,21 @@ pub const COMMAND: [&str; 2] = ["session", "--background"];
 /// # Errors
 /// It cannot be reached or started.
 pub fn wake(snug: &Path, container: &str) -> io::Result<()> {
+    call(snug, container).map(drop)
+}
+
+/// The same, and waits until the service has looked: at what is exported, too.
+///
+/// # Errors
+/// As of [`wake`]; it takes longer than it may.
+pub fn wake_and_wait(snug: &Path, container: &str) -> io::Result<()> {
+    let connection = call(snug, container)?;
+    wait(connection.as_fd(), PollFlags::IN, Some(Instant::now() + LOOK)).map_err(|error| {
+        io::Error::new(io::ErrorKind::TimedOut, format!("the service does not answer: {error}"))
+    })
+}
+
+fn call(snug: &Path, container: &str) -> io::Result<OwnedFd> {
     if let Some(socket) = systemds_socket() {
         match tell(&socket, container) {
             Err(error) if is_not_served(&error) => {}
@@ -52,21 +73,38 @@ fn is_not_served(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::NOENT | Errno::CONNREFUSED))
 }
 
-fn tell(socket: &Path, container: &str) -> io::Result<()> {
+/// The connection; it ends when what was told has been done.
+fn tell(socket: &Path, container: &str) -> io::Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let client = rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
     rustix::net::connect(&client, &SocketAddrUnix::new(socket)?)?;
     rustix::net::send(client.as_fd(), container.as_bytes(), SendFlags::NOSIGNAL)?;
-    Ok(())
+    Ok(client)
 }
 
 /// Where systemd listens for the owner's session, if it does.
 fn systemds_socket() -> Option<PathBuf> {
+    runtime_directory().map(|directory| directory.join(SERVICE_SOCKET))
+}
+
+/// The user's runtime directory, where he has one.
+fn runtime_directory() -> Option<PathBuf> {
     let uid = rustix::process::getuid().as_raw();
     let named = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
     let directory = named.unwrap_or_else(|| format!("/run/user/{uid}").into());
     let is_own = fs::symlink_metadata(&directory).is_ok_and(|status| status.uid() == uid);
-    is_own.then(|| directory.join(SERVICE_SOCKET))
+    is_own.then_some(directory)
+}
+
+/// Where sockets of the user's containers are: `snug` in his runtime directory, or in a directory of his below `/tmp`.
+///
+/// # Errors
+/// As of [`own_socket`].
+pub fn run_directory() -> io::Result<PathBuf> {
+    match runtime_directory() {
+        Some(directory) => Ok(directory.join("snug")),
+        None => own_directory(),
+    }
 }
 
 /// Where the owner's session listens when it was started without systemd: in a directory of his below `/tmp`, which is made. A
@@ -75,6 +113,10 @@ fn systemds_socket() -> Option<PathBuf> {
 /// # Errors
 /// A directory in its place that is not his alone.
 pub fn own_socket() -> io::Result<PathBuf> {
+    own_directory().map(|directory| directory.join("session.sock"))
+}
+
+fn own_directory() -> io::Result<PathBuf> {
     let uid = rustix::process::getuid().as_raw();
     let directory = PathBuf::from(format!("/tmp/snug-{uid}"));
     match fs::DirBuilder::new().mode(0o700).create(&directory) {
@@ -86,5 +128,5 @@ pub fn own_socket() -> io::Result<PathBuf> {
         let text = format!("{} is not a directory of yours alone", directory.display());
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
     }
-    Ok(directory.join("session.sock"))
+    Ok(directory)
 }

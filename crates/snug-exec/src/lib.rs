@@ -9,6 +9,7 @@
 //! | [`start`] | from the fork to the command's program |
 //! | [`streams`] | where a command's streams and its terminal come from |
 //! | [`relay`] | streams that are copied, since they are not handed over |
+//! | [`joint`] | two streams and a socket, joined |
 //! | [`environment`] | lists of `KEY=VALUE` |
 //! | [`sessions`] | the sessions alive, and the streams that they left with their server |
 //! | [`control`] | what server and sessions say to each other |
@@ -19,6 +20,7 @@ pub mod cgroup;
 pub mod command;
 pub mod control;
 pub mod environment;
+pub mod joint;
 pub mod relay;
 pub mod session;
 pub mod sessions;

@@ -31,7 +31,8 @@ pub fn run(stream: u8, end: OwnedFd, socket: OwnedFd, early: &[u8]) -> Result<()
     }
 }
 
-const GONE: PollFlags = PollFlags::HUP.union(PollFlags::ERR);
+/// Nobody is at the other end any more.
+pub const GONE: PollFlags = PollFlags::HUP.union(PollFlags::ERR);
 
 fn wait<const N: usize>(fds: [(&OwnedFd, PollFlags); N]) -> Result<[PollFlags; N], Errno> {
     let mut polled = fds.map(|(fd, events)| PollFd::new(fd, events));
@@ -78,23 +79,27 @@ fn output(pipe: &OwnedFd, socket: &OwnedFd) -> Result<(), Errno> {
     }
 }
 
-/// Bytes on their way in one direction of a terminal.
-struct Flow {
+/// Bytes on their way in one direction.
+pub struct Flow {
     buffer: Vec<u8>,
     start: usize,
-    ended: bool,
+    /// Its source has nothing more.
+    pub ended: bool,
 }
 
 impl Flow {
-    fn new(bytes: &[u8]) -> Self {
+    /// These bytes first.
+    pub fn new(bytes: &[u8]) -> Self {
         Self { buffer: bytes.to_vec(), start: 0, ended: false }
     }
 
-    fn is_empty(&self) -> bool {
+    /// Whether another load can be taken.
+    pub fn is_empty(&self) -> bool {
         self.start == self.buffer.len()
     }
 
-    fn take_from(&mut self, source: &OwnedFd) {
+    /// Takes what is there; only when it is empty.
+    pub fn take_from(&mut self, source: &OwnedFd) {
         self.buffer.resize(64 << 10, 0);
         self.start = 0;
         let count = match read(source, &mut self.buffer) {
@@ -113,7 +118,11 @@ impl Flow {
         self.buffer.truncate(count);
     }
 
-    fn give_to(&mut self, sink: &OwnedFd) -> Result<(), Errno> {
+    /// Gives as much as is taken.
+    ///
+    /// # Errors
+    /// Nobody takes it any more.
+    pub fn give_to(&mut self, sink: &OwnedFd) -> Result<(), Errno> {
         match write(sink, &self.buffer[self.start..]) {
             Ok(count) => self.start += count,
             Err(Errno::AGAIN | Errno::INTR) => {}

@@ -27,14 +27,8 @@ fn said(line: &str) -> String {
     answer(inside(line))
 }
 
-/// The owner's session that runs, not the processes that it has made for commands.
 fn sessions() -> Vec<Process> {
-    let uid = Bed::require().account("tester").uid;
-    let serves = |process: &Process| {
-        let name = fs::read_to_string(format!("/proc/{}/comm", process.pid)).unwrap_or_default();
-        process.command_line().ends_with("snug session --background") && name.trim() == "snug"
-    };
-    process::all().into_iter().filter(|process| process.uid() == Some(uid) && serves(process)).collect()
+    common::sessions_of("tester")
 }
 
 /// Whether a process of the host has this command line.

@@ -2,7 +2,7 @@
 
 use std::cell::OnceCell;
 
-use snug_client::Target;
+use snug_client::{Target, host_service};
 use snug_core::config::Config;
 use snug_core::name::{ContainerName, Uid};
 use snug_core::paths::Paths;
@@ -68,6 +68,12 @@ impl Context {
         if let Err(error) = target.wake_host(&target.policy()) {
             self.printer.notice(&format!("{container} cannot be offered the host: {error}"));
         }
+    }
+
+    /// Has the user's session serve what is exported as the index says now, and waits until it has looked.
+    pub fn serve_exports(&self, container: &ContainerName) -> Result<(), CommandError> {
+        host_service::wake_and_wait(OWN_PROGRAM.as_ref(), container.as_str())
+            .map_err(|error| CommandError::failed("what is exported cannot be served").caused_by(error))
     }
 
     /// Refuses to take a path for one of the host where it was typed in a container.

@@ -11,6 +11,7 @@
 //! | [`configuration`] | reading the configuration's files |
 //! | [`entry`] | getting into a container, starting or making it on the way |
 //! | [`bus`] | `snugd` over the system bus |
+//! | [`exports`] | the index of what the host has of containers |
 //! | [`service`] | `snug session`: what containers ask of the host |
 //! | [`archive`] | tar streams to and from a guest |
 //! | **output** | |
@@ -31,6 +32,7 @@ mod context;
 mod entry;
 mod env_vars;
 mod error;
+mod exports;
 mod image_server;
 mod printer;
 mod progress;

@@ -17,6 +17,7 @@ pub use desktop::{Desktop, RunUser};
 pub use follower::Follower;
 pub use host_file::{BusPolicy, HostFile, SnugConfig};
 use serde_json::Value;
+use snug_testbed::process::{self, Process};
 use snug_testbed::session::snugd::Snugd;
 use snug_testbed::{Bed, Captured, Container, UserCommand};
 pub use temporary_user::TemporaryUser;
@@ -195,4 +196,14 @@ impl<F: FnMut()> Drop for Finally<F> {
     fn drop(&mut self) {
         (self.0)();
     }
+}
+
+/// The service of a user that runs (`snug session`), not the processes that it has made for commands.
+pub fn sessions_of(user: &str) -> Vec<Process> {
+    let uid = Bed::require().account(user).uid;
+    let serves = |process: &Process| {
+        let name = std::fs::read_to_string(format!("/proc/{}/comm", process.pid)).unwrap_or_default();
+        process.command_line().ends_with("snug session --background") && name.trim() == "snug"
+    };
+    process::all().into_iter().filter(|process| process.uid() == Some(uid) && serves(process)).collect()
 }

@@ -6,6 +6,8 @@ pub mod cp;
 pub mod create;
 pub mod doctor;
 pub mod enter;
+pub mod export;
+pub mod exports;
 pub mod grants;
 pub mod image;
 pub mod info;
@@ -24,6 +26,7 @@ pub mod set;
 pub mod several;
 pub mod start;
 pub mod stop;
+pub mod unexport;
 pub mod unset;
 
 use std::fmt::Write;

@@ -6,6 +6,7 @@ use clap::Args;
 use snug_core::plan::PlanError;
 
 use super::arguments::{DryRunArgs, TargetArgs, YesArgs};
+use super::export;
 use super::several::{self, Wording};
 use crate::bus::Bus;
 use crate::bus::change::Change;
@@ -14,6 +15,7 @@ use crate::bus::view::Container;
 use crate::context::{Context, parse_name};
 use crate::entry;
 use crate::error::CommandError;
+use crate::exports::{Exports, Socket};
 use crate::words;
 
 /// Remove containers, with everything that was installed in them
@@ -54,8 +56,25 @@ pub fn execute(context: &Context, args: RmArgs) -> Result<ExitCode, CommandError
     let options = || args.dry_run.options().switch("force", args.force);
     let wording = Wording { done: "removed", none: "there is no container", warns: true };
     let change = |name: &str| Change::remove(name, options()).uncancellable();
-    let removed = several::execute(context, &bus, &names, change, &wording)?;
+    let removed = several::execute(context, &bus, &names, change, &wording);
+    if !args.dry_run.dry_run {
+        forget_exports(context, &bus, &names)?;
+    }
+    let removed = removed?;
     Ok(if refused.is_empty() { removed } else { ExitCode::from(1) })
+}
+
+/// Takes back what the host had of those that are gone.
+fn forget_exports(context: &Context, bus: &Bus, names: &[String]) -> Result<(), CommandError> {
+    let exports = Exports::of_user().map_err(export::unwritten)?;
+    let is_of = |socket: &Socket| names.iter().any(|name| name == socket.container.as_str());
+    let Some(first) = exports.sockets().map_err(export::unwritten)?.into_iter().find(is_of) else {
+        return Ok(());
+    };
+    let left: Vec<String> = bus.list(&Options::new())?.into_iter().map(|container| container.name).collect();
+    let stays = |socket: &Socket| !is_of(socket) || left.iter().any(|name| name == socket.container.as_str());
+    exports.change(|sockets| sockets.retain(stays)).map_err(export::unwritten)?;
+    context.serve_exports(&first.container)
 }
 
 /// Those that the user really wants removed, and why others cannot be.

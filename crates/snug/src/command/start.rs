@@ -12,6 +12,7 @@ use crate::bus::options::Options;
 use crate::bus::view::Container;
 use crate::context::Context;
 use crate::error::CommandError;
+use crate::exports::Exports;
 
 /// Start containers
 ///
@@ -38,6 +39,12 @@ pub fn execute(context: &Context, args: StartArgs) -> Result<ExitCode, CommandEr
         if !args.dry_run.dry_run {
             // Started at boot, or left running by an earlier session.
             several::offer_host(context, running.iter().map(|container| &container.name));
+            // What is exported is there from the login on, whether its container runs or not.
+            if let Ok(sockets) = Exports::of_user().and_then(|exports| exports.sockets())
+                && let Some(socket) = sockets.first()
+            {
+                context.serve_exports(&socket.container)?;
+            }
         }
         let wanted = |container: &Container| container.settings.get("autostart") == Some(&with_login);
         stopped.into_iter().filter(wanted).map(|container| container.name).collect()

@@ -41,6 +41,14 @@ impl AsFd for Listener {
     }
 }
 
+/// What a caller has told.
+pub struct Call {
+    /// The container to be served.
+    pub name: ContainerName,
+    /// He may wait for it to be closed: then it has been done.
+    _caller: OwnedFd,
+}
+
 /// What has become of an attempt to listen.
 pub enum Opened {
     /// It listens.
@@ -92,7 +100,7 @@ impl Listener {
     }
 
     /// The container that the next caller names; callers of other users are not heard.
-    pub fn hear(&mut self) -> Option<ContainerName> {
+    pub fn hear(&mut self) -> Option<Call> {
         let caller = self.socket.accept()?;
         if peer::uid(caller.as_fd()).ok()? != rustix::process::getuid().as_raw() {
             return None;
@@ -100,11 +108,12 @@ impl Listener {
         set_socket_timeout(&caller, Timeout::Recv, Some(PATIENCE)).ok()?;
         let mut packet = [0; LONGEST];
         let (length, _) = recv(&caller, &mut packet[..], RecvFlags::empty()).ok()?;
-        std::str::from_utf8(packet.get(..length)?).ok()?.parse().ok()
+        let name = std::str::from_utf8(packet.get(..length)?).ok()?.parse().ok()?;
+        Some(Call { name, _caller: caller })
     }
 
     /// Ceases to listen. Who has called until then is heard: he was told that he would be.
-    pub fn leave(&mut self) -> Option<ContainerName> {
+    pub fn leave(&mut self) -> Option<Call> {
         if let Some(path) = self.own.take() {
             let alone = lock(&path);
             if alone.is_err() || remove(&path).is_err() {
@@ -118,8 +127,8 @@ impl Listener {
             if !poll(&mut polled, Some(&now)).is_ok_and(|ready| ready > 0) {
                 return None;
             }
-            if let Some(name) = self.hear() {
-                return Some(name);
+            if let Some(call) = self.hear() {
+                return Some(call);
             }
         }
     }

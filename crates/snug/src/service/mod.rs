@@ -11,9 +11,11 @@
 //! | [`environment`] | what a command's environment is made of |
 //! | [`open`] | links and files |
 //! | [`bus`] | connections to the session bus |
+//! | [`exported`] | sockets of containers that the host has |
 
 mod bus;
 mod environment;
+mod exported;
 pub mod listener;
 mod open;
 mod served;
@@ -26,7 +28,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::inotify::{self, CreateFlags};
 use rustix::io::Errno;
-use snug_core::name::{ContainerName, Uid};
+use snug_core::name::Uid;
 use snug_core::paths::Paths;
 use snug_exec::command;
 use snug_exec::control::{self, Request};
@@ -36,7 +38,8 @@ use snug_exec::sys::process::{Fork, fork};
 use snug_exec::sys::{process, signal, timespec};
 use snug_wire::message::{FromAgent, OLDEST_PROTOCOL, PROTOCOL, ToAgent};
 
-use listener::Listener;
+use exported::Exported;
+use listener::{Call, Listener};
 use served::{Heard, Served};
 use system::Host;
 
@@ -57,6 +60,7 @@ pub struct Service {
     watches: OwnedFd,
     containers: Vec<Served>,
     sessions: Sessions,
+    exported: Exported,
     /// The next container's group of sessions.
     next_group: u32,
     /// The limit of descriptors that this process was started with.
@@ -86,6 +90,7 @@ impl Service {
             watches: inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?,
             containers: Vec::new(),
             sessions: Sessions::default(),
+            exported: Exported::default(),
             next_group: 0,
             descriptor_limit,
         })
@@ -97,12 +102,14 @@ impl Service {
     /// poll(2) fails.
     pub fn run(mut self) -> io::Result<()> {
         let mut idle_since = Instant::now();
+        self.exported.look();
         loop {
             if !self.is_idle() {
                 idle_since = Instant::now();
             }
             let woken = self.wait(idle_since + IDLE)?;
             if woken.ended {
+                self.exported.close();
                 return Ok(());
             }
             if woken.watches {
@@ -118,10 +125,13 @@ impl Service {
             for index in woken.containers {
                 self.hear(index);
             }
+            for index in woken.exported {
+                self.exported.join(index, self.descriptor_limit);
+            }
             if woken.callers
-                && let Some(name) = self.listener.hear()
+                && let Some(call) = self.listener.hear()
             {
-                self.serve(name);
+                self.serve(call);
             }
             let now = Instant::now();
             for container in &mut self.containers {
@@ -130,7 +140,7 @@ impl Service {
             self.containers.retain(|container| !container.is_over());
             if self.is_idle() && idle_since.elapsed() >= IDLE {
                 match self.listener.leave() {
-                    Some(name) => self.serve(name),
+                    Some(call) => self.serve(call),
                     None => return Ok(()),
                 }
             }
@@ -138,7 +148,7 @@ impl Service {
     }
 
     fn is_idle(&self) -> bool {
-        self.containers.is_empty() && self.sessions.is_empty()
+        self.containers.is_empty() && self.sessions.is_empty() && self.exported.is_empty()
     }
 
     fn wait(&self, idle: Instant) -> io::Result<Woken> {
@@ -149,6 +159,8 @@ impl Service {
         ];
         let first = polled.len();
         polled.extend(self.sessions.channels().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+        let exported = polled.len();
+        polled.extend(self.exported.descriptors().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
         let containers = polled.len();
         let mut indices = Vec::new();
         for (index, container) in self.containers.iter().enumerate() {
@@ -173,7 +185,8 @@ impl Service {
             ended: is_ready(&0) && self.signals.next().is_some(),
             callers: is_ready(&1),
             watches: is_ready(&2),
-            sessions: (first..containers).filter(is_ready).map(|index| index - first).collect(),
+            sessions: (first..exported).filter(is_ready).map(|index| index - first).collect(),
+            exported: (exported..containers).filter(is_ready).map(|index| index - exported).collect(),
             containers: (containers..polled.len())
                 .filter(is_ready)
                 .filter_map(|index| indices.get(index - containers).copied())
@@ -181,15 +194,17 @@ impl Service {
         })
     }
 
-    /// Offers the host to a container, if its grants say so.
-    fn serve(&mut self, name: ContainerName) {
-        if let Some(container) = self.containers.iter_mut().find(|container| container.name == name) {
+    /// Offers the host to a container, if its grants say so, and looks at what is exported.
+    fn serve(&mut self, call: Call) {
+        self.exported.look();
+        let name = &call.name;
+        if let Some(container) = self.containers.iter_mut().find(|container| container.name == *name) {
             if !container.is_connected() {
                 container.connect(&self.watches);
             }
         } else if self.containers.len() < MOST_CONTAINERS {
-            let directory = self.paths.container_dir(self.uid, &name);
-            let mut container = Served::new(name, directory, self.next_group);
+            let directory = self.paths.container_dir(self.uid, name);
+            let mut container = Served::new(name.clone(), directory, self.next_group);
             self.next_group = self.next_group.wrapping_add(1);
             container.connect(&self.watches);
             self.containers.push(container);
@@ -240,6 +255,7 @@ struct Woken {
     callers: bool,
     watches: bool,
     sessions: Vec<usize>,
+    exported: Vec<usize>,
     containers: Vec<usize>,
 }
 

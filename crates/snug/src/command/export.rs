@@ -1,0 +1,155 @@
+//! `snug export`.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use snug_client::{Directory, Outcome, Request, TerminalChoice, User};
+use snug_core::name::ContainerName;
+
+use super::arguments::ContainerArgs;
+use crate::bus::options::Options;
+use crate::context::Context;
+use crate::entry;
+use crate::error::CommandError;
+use crate::exports::{Exports, Socket};
+
+/// Let the host have something of a container
+///
+/// A Unix socket of the container is then one of the host, too: whoever connects to it is joined to the container's, as root there. The
+/// container is started when it does not run. It stays so until `snug unexport`, also after a new login.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    #[command(flatten)]
+    container: ContainerArgs,
+    /// A Unix socket of the container, by its path there; on the host it has the name of its file, or NAME
+    #[arg(long, value_name = "PATH[=NAME]", required = true)]
+    socket: Vec<String>,
+}
+
+/// Exports them, and says where they are.
+pub fn execute(context: &Context, args: &ExportArgs) -> Result<ExitCode, CommandError> {
+    let container = context.container(args.container.container.as_deref())?;
+    let sockets = parse(&container, &args.socket)?;
+    let bus = context.bus()?;
+    let found = bus
+        .get(container.as_str(), &Options::new())
+        .map_err(|error| entry::suggest(&bus, container.as_str(), error))?;
+    let exports = Exports::of_user().map_err(unwritten)?;
+    exports.change(|there| add(there, &sockets)).map_err(unwritten)??;
+    context.serve_exports(&container)?;
+    for socket in &sockets {
+        let place = socket.place().map_err(|error| unopened(socket, error.to_string()))?;
+        if !socket.is_there() {
+            return Err(unopened(socket, format!("{} could not be made", place.display())));
+        }
+        if found.is_running() && !listens(context, socket) {
+            let text = format!("{container} has no socket {} now; it answers once it has one", socket.path);
+            context.printer.notice(&text);
+        }
+        context.printer.answer_line(&place.display().to_string())?;
+        if let Some(variable) = variable(&socket.name) {
+            let text = format!("`export {variable}=unix://{}` makes programs use it", place.display());
+            context.printer.notice(&text);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The sockets, as they were typed.
+pub fn parse(container: &ContainerName, texts: &[String]) -> Result<Vec<Socket>, CommandError> {
+    let parsed = texts.iter().map(|text| Socket::parse(container.clone(), text));
+    parsed.collect::<Result<_, _>>().map_err(|error| {
+        CommandError::usage(error.to_string()).hint("for example `snug export --socket /run/docker.sock`")
+    })
+}
+
+/// A failure of the index.
+pub fn unwritten(error: std::io::Error) -> CommandError {
+    CommandError::failed("the index of what is exported cannot be changed").caused_by(error)
+}
+
+fn unopened(socket: &Socket, why: String) -> CommandError {
+    CommandError::failed(format!("{} of {} is not on the host: {why}", socket.path, socket.container))
+        .hint(format!("`snug unexport -c {} --socket {}` gives it up", socket.container, socket.path))
+}
+
+/// Adds them, unless two would have one place.
+fn add(there: &mut Vec<Socket>, added: &[Socket]) -> Result<(), CommandError> {
+    let before = there.clone();
+    for socket in added {
+        let same = |other: &&Socket| other.container == socket.container && other.path == socket.path;
+        if let Some(other) = there.iter().find(same) {
+            if other.name == socket.name {
+                continue;
+            }
+            let text =
+                format!("{} of {} is exported as {} already", socket.path, socket.container, other.name);
+            *there = before;
+            return Err(CommandError::failed(text));
+        }
+        let taken = |other: &&Socket| other.container == socket.container && other.name == socket.name;
+        if let Some(other) = there.iter().find(taken) {
+            let text = format!(
+                "{} has a socket {} on the host already: {}",
+                socket.container, socket.name, other.path
+            );
+            *there = before;
+            return Err(CommandError::failed(text)
+                .hint(format!("`--socket {}=NAME` gives it another name", socket.path)));
+        }
+        there.push(socket.clone());
+    }
+    Ok(())
+}
+
+/// The variable by which clients of that server are told where it is.
+fn variable(name: &str) -> Option<&'static str> {
+    match name {
+        "docker.sock" => Some("DOCKER_HOST"),
+        "podman.sock" => Some("CONTAINER_HOST"),
+        _ => None,
+    }
+}
+
+/// Whether the container has a socket there. Where that cannot be found out nothing is said.
+fn listens(context: &Context, socket: &Socket) -> bool {
+    let test = ["test", "-S", &socket.path];
+    let request = Request {
+        target: context.target(&socket.container),
+        argv: test.iter().map(Into::into).collect(),
+        overrides: Vec::new(),
+        clean: true,
+        login: false,
+        early: true,
+        user: User::Root,
+        directory: Directory::Guest("/".into()),
+        terminal: TerminalChoice::Never,
+        announced: false,
+        quiet: true,
+    };
+    !matches!(snug_client::run(&request), Ok(Outcome::Exited(1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn socket(text: &str) -> Socket {
+        Socket::parse("dev".parse().unwrap(), text).unwrap()
+    }
+
+    #[test]
+    fn what_is_there_already_is_no_second_one_and_no_place_is_taken_twice() {
+        let mut there = vec![socket("/run/docker.sock")];
+        add(&mut there, &[socket("/run/docker.sock"), socket("/run/x")]).unwrap();
+        assert_eq!(there, [socket("/run/docker.sock"), socket("/run/x")]);
+        let before = there.clone();
+        for added in ["/other/docker.sock", "/run/docker.sock=d"] {
+            assert!(add(&mut there, &[socket("/run/new"), socket(added)]).is_err(), "{added}");
+            assert_eq!(there, before);
+        }
+        let of_another = Socket { container: "other".parse().unwrap(), ..socket("/run/docker.sock") };
+        add(&mut there, std::slice::from_ref(&of_another)).unwrap();
+        assert!(there.contains(&of_another));
+    }
+}

@@ -1,0 +1,45 @@
+//! `snug unexport`.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::arguments::ContainerArgs;
+use super::export;
+use crate::context::Context;
+use crate::error::CommandError;
+use crate::exports::Exports;
+
+/// Take back what the host has of a container
+#[derive(Debug, Args)]
+pub struct UnexportArgs {
+    #[command(flatten)]
+    container: ContainerArgs,
+    /// A socket that was exported, by its path in the container
+    #[arg(long, value_name = "PATH", required = true)]
+    socket: Vec<String>,
+}
+
+/// Takes them back.
+pub fn execute(context: &Context, args: &UnexportArgs) -> Result<ExitCode, CommandError> {
+    let container = context.container(args.container.container.as_deref())?;
+    let wanted = export::parse(&container, &args.socket)?;
+    let exports = Exports::of_user().map_err(export::unwritten)?;
+    let missing = exports.change(|there| {
+        let missing = wanted.iter().find(|socket| {
+            !there.iter().any(|other| other.container == container && other.path == socket.path)
+        });
+        if missing.is_none() {
+            there.retain(|other| {
+                other.container != container || !wanted.iter().any(|socket| socket.path == other.path)
+            });
+        }
+        missing.map(|socket| socket.path.clone())
+    });
+    if let Some(path) = missing.map_err(export::unwritten)? {
+        return Err(CommandError::failed(format!("{path} of {container} is not exported"))
+            .hint("`snug exports` shows what is"));
+    }
+    context.serve_exports(&container)?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,262 @@
+//! What of a user's containers is on his host, by his own wish: the index `exports.json` in his data directory.
+//!
+//! Written by `snug export` and `snug unexport`, in one piece and by one at a time; read by `snug session`, which serves it.
+
+use std::env;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
+use serde::{Deserialize, Serialize};
+use snug_client::host_service;
+use snug_core::name::ContainerName;
+
+use crate::env_vars;
+
+/// The version of the file's shape that is written here.
+const VERSION: u32 = 1;
+/// Bytes; more than anybody exports.
+const LONGEST: u64 = 1 << 20;
+/// The longest path of a socket in bytes (`sun_path` of unix(7), with its zero).
+const LONGEST_PATH: usize = 107;
+
+/// A Unix socket of a container that the host has, too.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Socket {
+    /// Whose.
+    #[serde(with = "name")]
+    pub container: ContainerName,
+    /// Where it is in the container: an absolute path.
+    pub path: String,
+    /// Its file name on the host.
+    pub name: String,
+}
+
+mod name {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+    use snug_core::name::ContainerName;
+
+    pub fn serialize<S: Serializer>(name: &ContainerName, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(name.as_str())
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ContainerName, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+/// What cannot be exported.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum Unfit {
+    /// Neither `PATH` nor `PATH=NAME`.
+    #[error("'{0}' is no absolute path of a socket in a container")]
+    Path(String),
+    /// The name on the host.
+    #[error("'{0}' cannot be the name of a socket on the host")]
+    Name(String),
+}
+
+impl Socket {
+    /// From `PATH` or `PATH=NAME`; without a name it has that of its file.
+    ///
+    /// # Errors
+    /// A path or a name that cannot be one.
+    pub fn parse(container: ContainerName, text: &str) -> Result<Self, Unfit> {
+        let (path, named) = match text.rsplit_once('=') {
+            Some((path, name)) => (path, Some(name)),
+            None => (text, None),
+        };
+        let is_plain = |text: &str| !text.chars().any(snug_core::text::is_unsafe);
+        if !path.starts_with('/') || path.len() > LONGEST_PATH || path.ends_with('/') || !is_plain(path) {
+            return Err(Unfit::Path(snug_core::text::escape(text).into_owned()));
+        }
+        let name = named.unwrap_or_else(|| path.rsplit('/').next().unwrap_or_default());
+        if name.is_empty() || name.starts_with(['.', '-']) || name.contains('/') || !is_plain(name) {
+            return Err(Unfit::Name(snug_core::text::escape(name).into_owned()));
+        }
+        Ok(Self { container, path: path.to_owned(), name: name.to_owned() })
+    }
+
+    /// Where the host has it.
+    ///
+    /// # Errors
+    /// The user has no directory for it, or the path is longer than one of a socket may be.
+    pub fn place(&self) -> io::Result<PathBuf> {
+        let place = host_service::run_directory()?.join(self.container.as_str()).join(&self.name);
+        if place.as_os_str().len() > LONGEST_PATH {
+            let text = format!("{}: a socket's path has at most {LONGEST_PATH} bytes", place.display());
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        Ok(place)
+    }
+
+    /// Whether somebody has made a socket there.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        let status = self.place().and_then(fs::symlink_metadata);
+        status.is_ok_and(|status| {
+            status.file_type().is_socket() && status.uid() == rustix::process::getuid().as_raw()
+        })
+    }
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Shape {
+    version: u32,
+    #[serde(default)]
+    sockets: Vec<Socket>,
+}
+
+/// The index.
+#[derive(Debug, Clone)]
+pub struct Exports {
+    directory: PathBuf,
+}
+
+impl Exports {
+    /// That of this user.
+    ///
+    /// # Errors
+    /// He has no home.
+    pub fn of_user() -> io::Result<Self> {
+        let absolute = |path: PathBuf| path.is_absolute().then_some(path);
+        let data = env_vars::non_empty(env_vars::XDG_DATA_HOME).map(PathBuf::from).and_then(absolute);
+        let data = data.or_else(|| env::home_dir().and_then(absolute).map(|home| home.join(".local/share")));
+        let data = data.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no home directory"))?;
+        Ok(Self { directory: data.join("snug") })
+    }
+
+    fn file(&self) -> PathBuf {
+        self.directory.join("exports.json")
+    }
+
+    /// All sockets. No file is none of them.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or was written by a later version.
+    pub fn sockets(&self) -> io::Result<Vec<Socket>> {
+        let file = self.file();
+        let about = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", file.display()));
+        let text = match fs::metadata(&file) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Ok(status) if !status.is_file() || status.len() > LONGEST => {
+                return Err(about(io::Error::other("it cannot be an index of exports")));
+            }
+            _ => fs::read(&file).map_err(about)?,
+        };
+        let shape: Shape = serde_json::from_slice(&text).map_err(|error| about(error.into()))?;
+        if shape.version > VERSION {
+            return Err(about(io::Error::other("it was written by a later version of Snug")));
+        }
+        Ok(shape.sockets)
+    }
+
+    /// Changes the sockets, alone; what `change` says is handed on.
+    ///
+    /// # Errors
+    /// The file cannot be read or written; then it is as it was.
+    pub fn change<T>(&self, change: impl FnOnce(&mut Vec<Socket>) -> T) -> io::Result<T> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let lock = open(self.directory.join("exports.lock"), flags, Mode::from_raw_mode(0o600))?;
+        flock(&lock, FlockOperation::LockExclusive)?;
+        let before = self.sockets()?;
+        let mut sockets = before.clone();
+        let said = change(&mut sockets);
+        if sockets != before {
+            sockets.sort();
+            self.write(&Shape { version: VERSION, sockets })?;
+        }
+        Ok(said)
+    }
+
+    fn write(&self, shape: &Shape) -> io::Result<()> {
+        let mut file = tempfile::NamedTempFile::new_in(&self.directory)?;
+        file.write_all(&serde_json::to_vec_pretty(shape)?)?;
+        file.as_file().sync_all()?;
+        file.persist(self.file()).map_err(|error| error.error)?;
+        File::open(&self.directory)?.sync_all()
+    }
+}
+
+/// The directory of a socket's place, made if need be; it must be the user's own.
+///
+/// # Errors
+/// It is somebody else's, or cannot be made.
+pub fn make_directory(place: &Path) -> io::Result<()> {
+    let Some(directory) = place.parent() else { return Err(io::ErrorKind::InvalidInput.into()) };
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    let status = fs::symlink_metadata(directory)?;
+    if status.is_dir() && status.uid() == rustix::process::getuid().as_raw() {
+        return Ok(());
+    }
+    let text = format!("{} is not a directory of yours", directory.display());
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn socket(text: &str) -> Result<Socket, Unfit> {
+        Socket::parse("dev".parse().unwrap(), text)
+    }
+
+    #[test]
+    fn a_socket_is_named_by_its_file_or_by_another_name() {
+        for (text, path, name) in [
+            ("/run/docker.sock", "/run/docker.sock", "docker.sock"),
+            ("/run/docker.sock=d", "/run/docker.sock", "d"),
+            ("/run/a=b/c=d", "/run/a=b/c", "d"),
+        ] {
+            let socket = socket(text).unwrap();
+            assert_eq!((socket.path.as_str(), socket.name.as_str()), (path, name), "{text}");
+        }
+        for text in ["", "run/x", "/", "/run/", "=x", "/run/\nx", &format!("/{}", "x".repeat(107))] {
+            assert!(matches!(socket(text), Err(Unfit::Path(_))), "{text:?}");
+        }
+        for text in ["/run/x=", "/run/x=..", "/run/x=-y", "/run/.x", "/run/x=\u{202e}y"] {
+            assert!(matches!(socket(text), Err(Unfit::Name(_))), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_index_is_written_whole_and_what_cannot_be_read_is_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let exports = Exports { directory: directory.path().join("snug") };
+        assert_eq!(exports.sockets().unwrap(), []);
+        let (one, other) = (socket("/run/b.sock").unwrap(), socket("/run/a.sock").unwrap());
+        exports.change(|sockets| sockets.extend([one.clone(), other.clone()])).unwrap();
+        assert_eq!(exports.sockets().unwrap(), [other.clone(), one]);
+        exports.change(|sockets| sockets.retain(|socket| *socket == other)).unwrap();
+        assert_eq!(exports.sockets().unwrap(), [other]);
+        for text in
+            ["", "{", "{\"version\": 2}", "{\"version\": 1, \"sockets\": [{\"container\": \"../x\"}]}"]
+        {
+            fs::write(exports.file(), text).unwrap();
+            assert!(exports.sockets().is_err() && exports.change(Vec::clear).is_err(), "{text}");
+            assert_eq!(fs::read_to_string(exports.file()).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn two_writers_lose_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let exports = Exports { directory: directory.path().into() };
+        std::thread::scope(|scope| {
+            for writer in 0..4 {
+                let exports = &exports;
+                scope.spawn(move || {
+                    for number in 0..10 {
+                        let added = socket(&format!("/run/{writer}-{number}")).unwrap();
+                        exports.change(|sockets| sockets.push(added)).unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(exports.sockets().unwrap().len(), 40);
+    }
+}

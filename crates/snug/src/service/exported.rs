@@ -1,0 +1,149 @@
+//! Sockets of containers that the host has: who connects to one is joined to the container's.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use rustix::fs::{Mode, chmod};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
+use snug_exec::sys::door::Door;
+use snug_exec::sys::process::{self, Fork, fork};
+use snug_exec::sys::{peer, signal};
+
+use crate::exports::{Exports, Socket, make_directory};
+
+const BACKLOG: i32 = 64;
+/// This program, also when its file has been replaced.
+const OWN_PROGRAM: &str = "/proc/self/exe";
+/// Joins a connection to a socket of the guest.
+const JOIN: [&str; 2] = ["/.snug/bin/snug-agent", "connect"];
+
+/// One that is listened at.
+struct Open {
+    socket: Socket,
+    place: PathBuf,
+    /// Of the place: another one's socket may have come there.
+    inode: (u64, u64),
+    door: Door,
+}
+
+/// Those of one user.
+#[derive(Default)]
+pub struct Exported {
+    open: Vec<Open>,
+}
+
+impl Exported {
+    /// Opens and closes them as the index says. One that cannot be opened is left out: whoever exports looks for it.
+    pub fn look(&mut self) {
+        // An index that cannot be read says nothing; what is open stays.
+        let Ok(wanted) = Exports::of_user().and_then(|exports| exports.sockets()) else { return };
+        self.open.retain(|open| {
+            let stays = wanted.contains(&open.socket) && open.is_in_place();
+            if !stays {
+                open.remove();
+            }
+            stays
+        });
+        for socket in wanted {
+            if !self.open.iter().any(|open| open.socket == socket)
+                && let Ok(open) = Open::new(socket)
+            {
+                self.open.push(open);
+            }
+        }
+    }
+
+    /// Whether there is nothing to wait for.
+    pub fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// What to wait for.
+    pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.open.iter().map(|open| open.door.as_fd())
+    }
+
+    /// Joins whoever has connected to that one to the container's socket.
+    pub fn join(&mut self, index: usize, descriptor_limit: Option<(u64, u64)>) {
+        let Some(open) = self.open.get_mut(index) else { return };
+        let Some(client) = open.door.accept() else { return };
+        if peer::uid(client.as_fd()).ok() != Some(rustix::process::getuid().as_raw()) {
+            return;
+        }
+        // The client sees its connection end where no process is to be had.
+        if let Ok(Fork::Child) = fork() {
+            let _ = become_joint(&open.socket, client, descriptor_limit);
+            process::exit(1);
+        }
+    }
+
+    /// Closes all of them.
+    pub fn close(&mut self) {
+        self.open.drain(..).for_each(|open| open.remove());
+    }
+}
+
+impl Open {
+    fn new(socket: Socket) -> io::Result<Self> {
+        let place = socket.place()?;
+        make_directory(&place)?;
+        // Left by a service that was killed. Whatever else lies there is not Snug's.
+        if socket.is_there() {
+            fs::remove_file(&place)?;
+        }
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let listener = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+        bind(&listener, &SocketAddrUnix::new(&place)?)?;
+        chmod(&place, Mode::from_raw_mode(0o600))?;
+        listen(&listener, BACKLOG)?;
+        let inode = inode(&place)?;
+        Ok(Self { socket, place, inode, door: Door::new(listener) })
+    }
+
+    fn is_in_place(&self) -> bool {
+        inode(&self.place).is_ok_and(|inode| inode == self.inode)
+    }
+
+    fn remove(&self) {
+        if self.is_in_place() {
+            let _ = fs::remove_file(&self.place);
+            // Others may lie beside it.
+            let _ = self.place.parent().map(fs::remove_dir);
+        }
+    }
+}
+
+fn inode(path: &Path) -> io::Result<(u64, u64)> {
+    fs::symlink_metadata(path).map(|status| (status.dev(), status.ino()))
+}
+
+/// Makes the process, just forked, `snug run` with the connection as its streams: a container that does not run is started.
+fn become_joint(
+    socket: &Socket,
+    client: OwnedFd,
+    descriptor_limit: Option<(u64, u64)>,
+) -> io::Result<std::convert::Infallible> {
+    rustix::process::setsid()?;
+    signal::reset_dispositions(0);
+    signal::unblock_all();
+    if let Some((soft, hard)) = descriptor_limit {
+        process::set_limit(process::OPEN_FILES, soft, hard)?;
+    }
+    let output = client.try_clone()?;
+    let options = ["run", "--root", "--clean-env", "-T", "-w", "/", "-c", socket.container.as_str(), "--"];
+    Err(Command::new(OWN_PROGRAM)
+        .arg0("snug")
+        .args(options)
+        .args(JOIN)
+        .arg(&socket.path)
+        .current_dir("/")
+        .stdin(Stdio::from(client))
+        .stdout(Stdio::from(output))
+        .stderr(Stdio::null())
+        .exec())
+}
