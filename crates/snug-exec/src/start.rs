@@ -253,7 +253,10 @@ pub fn begin(mut prepared: Prepared, cgroup: Option<BorrowedFd<'_>>) -> io::Resu
     let child = process::vfork_into(cgroup, &mut || child::become_command(&mut prepared, &report))?;
     let Report { not_there, no_home, trouble } = report.get();
     let mut notices = Vec::new();
-    if let Some(why) = not_there {
+    // In a home of the system's own where the caller is in his: that is where he would look for himself.
+    if let Some(why) = not_there
+        && !prepared.is_from_home()
+    {
         notices.push([&prepared.explain_place(why)[..], b"; starting in the home directory"].concat());
     }
     if let Some(error) = no_home {
@@ -292,6 +295,11 @@ impl Prepared {
                 Failure::new(FailureKind::NotExecutable, [candidate, b": ", why.as_bytes()].concat())
             }
         }
+    }
+
+    /// Whether the command was asked for in the caller's home.
+    fn is_from_home(&self) -> bool {
+        matches!(&self.place, Place::Same { path, .. } if *path == self.home)
     }
 
     fn explain_place(&self, why: NotThere) -> Vec<u8> {
