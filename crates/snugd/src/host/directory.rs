@@ -1,4 +1,4 @@
-//! A directory of the host, opened with the rights of the thread that asks.
+//! A directory of the host, or a file, opened with the rights of the thread that asks.
 //!
 //! Links on the way are followed only where root planted them (`/home` → `/var/home`), and resolved by hand, one component
 //! after the other, so that none can be swapped in between.
@@ -55,6 +55,25 @@ impl Unopened {
 /// # Panics
 /// Never: what is walked begins with the root, which has no parent.
 pub fn open(path: &Path) -> Result<(OwnedFd, PathBuf), Unopened> {
+    walk(path, Last::Directory)
+}
+
+/// The same for what is there, of whatever kind: a place only, nothing of it is read and nobody waited for.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_any(path: &Path) -> Result<OwnedFd, Unopened> {
+    walk(path, Last::Any).map(|(opened, _)| opened)
+}
+
+/// What a path may lead to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Last {
+    Directory,
+    Any,
+}
+
+fn walk(path: &Path, last: Last) -> Result<(OwnedFd, PathBuf), Unopened> {
     if !path.is_absolute() {
         return Err(Unopened::Path("it is no absolute path"));
     }
@@ -106,6 +125,11 @@ pub fn open(path: &Path) -> Result<(OwnedFd, PathBuf), Unopened> {
                     rest.push_front(part);
                 }
             }
+            _ if last == Last::Any && rest.is_empty() => {
+                let mut real = spelled(&trail);
+                real.push(part);
+                return Ok((next, real));
+            }
             _ => return Err(Unopened::Kind { path: here_named(), what: " is no directory" }),
         }
     }
@@ -156,6 +180,18 @@ mod tests {
         assert_eq!(refused(Path::new("tmp")), "it is no absolute path");
         let missing = open(&base.path().join("none/below")).err().unwrap();
         assert!(missing.is_missing() && missing.to_string().contains("/none: "), "{missing}");
+    }
+
+    #[test]
+    fn what_is_no_directory_can_be_a_place_at_the_end_of_a_path() {
+        let base = tempfile::tempdir().unwrap();
+        let file = base.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let kind = |path: &Path| FileType::from_raw_mode(fstat(open_any(path).unwrap()).unwrap().st_mode);
+        assert_eq!(kind(&file), FileType::RegularFile);
+        assert_eq!(kind(base.path()), FileType::Directory);
+        let error = open_any(&file.join("below")).err().unwrap();
+        assert_eq!(error.to_string(), format!("{} is no directory", file.display()));
     }
 
     #[test]

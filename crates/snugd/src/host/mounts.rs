@@ -4,6 +4,7 @@
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::ptr;
 
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, fsconfig_create,
@@ -52,6 +53,15 @@ impl Detached {
         Ok(Self(make().map_err(|errno| Error::system("make a tmpfs", errno))?))
     }
 
+    /// A new tmpfs of root's that can be written through a copy alone ([`Self::writable`]).
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn read_only_tmpfs(size: &str, inodes: &str) -> Result<Self> {
+        let more = MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_RDONLY;
+        Self::new_tmpfs(size, inodes, (0, 0), more)
+    }
+
     /// A copy of what is mounted at `place` and below, which follows the original but is not followed by it.
     ///
     /// # Errors
@@ -87,6 +97,34 @@ impl Detached {
         Ok(Self(tree))
     }
 
+    /// The same mount, read-only, without devices or setuid, in whatever namespace it appears.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn read_only(self) -> Result<Self> {
+        let attributes = libc::mount_attr {
+            attr_set: libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV,
+            attr_clr: 0,
+            propagation: 0,
+            userns_fd: 0,
+        };
+        set_attributes(self.0.as_fd(), 0, &attributes)
+            .map_err(|error| Error::system("make a mount read-only", error))?;
+        Ok(self)
+    }
+
+    /// The same mount for whoever has its descriptor, to be written.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn writable(self) -> Result<Self> {
+        let attributes =
+            libc::mount_attr { attr_set: 0, attr_clr: libc::MOUNT_ATTR_RDONLY, propagation: 0, userns_fd: 0 };
+        set_attributes(self.0.as_fd(), 0, &attributes)
+            .map_err(|error| Error::system("make a mount writable", error))?;
+        Ok(self)
+    }
+
     /// The root of the mount, to put files in before anybody sees it.
     #[must_use]
     pub fn root(&self) -> BorrowedFd<'_> {
@@ -104,7 +142,10 @@ impl Detached {
 }
 
 fn set_propagation(tree: BorrowedFd<'_>, extent: i32, propagation: u64) -> std::io::Result<()> {
-    let attributes = libc::mount_attr { attr_set: 0, attr_clr: 0, propagation, userns_fd: 0 };
+    set_attributes(tree, extent, &libc::mount_attr { attr_set: 0, attr_clr: 0, propagation, userns_fd: 0 })
+}
+
+fn set_attributes(tree: BorrowedFd<'_>, extent: i32, attributes: &libc::mount_attr) -> std::io::Result<()> {
     let empty: &CStr = c"";
     // SAFETY: `empty` and `attributes` are live, the size is that of the structure, the kernel only reads both.
     let status = unsafe {
@@ -113,7 +154,7 @@ fn set_propagation(tree: BorrowedFd<'_>, extent: i32, propagation: u64) -> std::
             tree.as_raw_fd(),
             empty.as_ptr(),
             libc::AT_EMPTY_PATH | extent,
-            &raw const attributes,
+            ptr::from_ref(attributes),
             size_of::<libc::mount_attr>(),
         )
     };
