@@ -26,6 +26,9 @@ pub const GUEST_SESSION: &str = "/.snug/session";
 /// In the guest: the host's device nodes that it has. The same as `snug_wire::devices::DIRECTORY` (a test of `snugd` compares
 /// them).
 pub const GUEST_DEVICES: &str = "/.snug/devices";
+/// In the guest: the parts of the host's graphics driver that are files. The same as `snug_wire::driver::DIRECTORY` (a test of
+/// `snugd` compares them).
+pub const GUEST_DRIVER: &str = "/.snug/driver";
 /// In the guest: where the host's shared places are mounted, for the agent to put each where it belongs.
 pub const GUEST_PLACES: &str = "/.snug/places";
 /// In the guest: the agent.
@@ -166,6 +169,12 @@ impl Paths {
     #[must_use]
     pub fn device_nodes(&self, uid: Uid, name: &ContainerName) -> PathBuf {
         self.mounts_dir(uid, name).join("devices")
+    }
+
+    /// `…/NAME/mounts/driver`: a tmpfs with mounts of the files of the host's graphics driver, for Incus' disk device.
+    #[must_use]
+    pub fn driver_mounts(&self, uid: Uid, name: &ContainerName) -> PathBuf {
+        self.mounts_dir(uid, name).join("driver")
     }
 
     /// `STATE/host-net`: the host's network namespace, bound to a file for `network=host`.

@@ -10,6 +10,7 @@
 //! | [`provision`] | the file that tells the agent whom it serves |
 //! | [`session`] | where a guest has what its owner's session on the host consists of |
 //! | [`devices`] | where a guest has the device nodes of its host |
+//! | [`driver`] | where a guest has the files of its host's graphics driver |
 //! | [`host`] | how a guest's commands reach its owner's session on the host |
 //! | [`network`] | where a guest that mirrors the host's network asks for names |
 //! | [`ports`] | what is told of a guest's forwarded ports |
@@ -49,6 +50,7 @@
 
 pub mod codec;
 pub mod devices;
+pub mod driver;
 mod exactly;
 pub mod host;
 pub mod message;

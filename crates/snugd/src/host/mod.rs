@@ -10,6 +10,7 @@
 //! | [`credentials`] | a thread with a user's credentials |
 //! | [`devices`] | device nodes that an owner may open |
 //! | [`directory`] | a directory, opened with the rights of the thread that asks |
+//! | [`driver`] | the files of the host's graphics driver |
 //! | [`environment`] | time zone, locale, resolver of the host |
 //! | [`mod@file`] | files written as a whole or not at all |
 //! | [`guest_bin`] | the agent's versions that guests see |
@@ -36,6 +37,7 @@ pub mod cgroups;
 pub mod credentials;
 pub mod devices;
 pub mod directory;
+pub mod driver;
 pub mod environment;
 pub mod file;
 pub mod guest_bin;

@@ -1,0 +1,82 @@
+//! The files of the host's graphics driver for a guest. NVIDIA's libraries must be of the very version of the kernel's module, so that
+//! a guest can have none of its own: the host says in specifications of the Container Device Interface (CDI) which they are.
+//!
+//! A guest sees each of these files by a read-only mount of it, on a tmpfs of its container's that the daemon alone writes: there is
+//! nothing to copy (they have some 500 MB), and what goes with a container goes with its other mounts. Its directories are made by
+//! their content and a link is turned to the newest, see [`snug_wire::driver`].
+//!
+//! | module | what |
+//! |---|---|
+//! | [`specification`] | a specification's text (pure) |
+//! | [`selection`] | what of several counts (pure) |
+//! | [`library`] | the name that a library has in itself |
+//! | [`layout`] | what is where for a guest (pure) |
+//! | [`sources`] | specifications and files, as root and as the owner |
+//! | [`farm`] | the mounts |
+
+mod farm;
+mod layout;
+mod library;
+mod selection;
+mod sources;
+mod specification;
+#[cfg(test)]
+mod tests;
+
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+pub use self::farm::{clear, current, is_mounted, mount, replace};
+pub use self::layout::Layout;
+pub use self::sources::{DIRECTORIES, Snapshot};
+
+use self::layout::Candidate;
+use self::sources::Opened;
+use super::credentials::Credentials;
+use crate::error::Result;
+
+/// What the host's driver has for an owner.
+#[derive(Debug, Default)]
+pub struct Driver {
+    /// What is where.
+    pub layout: Layout,
+    /// The files that it names, opened as places.
+    pub files: Vec<OwnedFd>,
+    /// Sentences about what is not taken, and why.
+    pub complaints: Vec<String>,
+    /// A specification could not be read: there may be more than is known.
+    pub is_partial: bool,
+}
+
+impl Driver {
+    /// As it is now, for somebody with these credentials. Blocks. What cannot be taken is a complaint: no container fails by it.
+    ///
+    /// # Errors
+    /// Without a thread for it.
+    pub fn read(credentials: Credentials) -> Result<Self> {
+        Self::read_from(&DIRECTORIES.map(PathBuf::from), credentials)
+    }
+
+    fn read_from(directories: &[PathBuf], credentials: Credentials) -> Result<Self> {
+        let read = sources::specifications(directories);
+        let is_partial = !read.complaints.is_empty();
+        let mut complaints = read.complaints;
+        let selection = selection::select(read.files, &mut complaints);
+        let (opened, refused) = sources::open(selection.mounts, credentials)?;
+        complaints.extend(refused);
+        let mut files = Vec::with_capacity(opened.len());
+        let mut candidates = Vec::with_capacity(opened.len());
+        for Opened { mount, file, identity, is_program } in opened {
+            let library = library::look(&file);
+            candidates.push(Candidate { mount, identity, is_program, library });
+            files.push(file);
+        }
+        let layout = Layout::of(candidates, &selection.links);
+        Ok(Self { layout, files, complaints, is_partial })
+    }
+}
+
+/// A path of a descriptor, to be opened anew.
+fn path_of(file: &impl std::os::fd::AsRawFd) -> PathBuf {
+    Path::new("/proc/self/fd").join(file.as_raw_fd().to_string())
+}
