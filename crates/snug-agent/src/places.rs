@@ -49,6 +49,10 @@ impl Places {
     pub fn certificates_changed(&self) -> PathBuf {
         self.state.join("certificates-changed")
     }
+    /// There when the guest's linker has to look at the host's graphics driver.
+    pub fn driver_changed(&self) -> PathBuf {
+        self.state.join("driver-changed")
+    }
     /// There when somebody has been told of a locale that is missing.
     pub fn told_locale(&self) -> PathBuf {
         self.state.join("told-locale")

@@ -3,12 +3,10 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 
+use super::guest_program;
 use crate::files::{entries, read, replace};
 use crate::places::{Guest, Places};
-use snug_exec::sys::process::{self, Fork, Strings, c_string};
-use snug_exec::sys::{descriptor, signal};
 
 /// Directories of distributions with the programs that read them. The last one is made where there is none: Debian's package
 /// reads it when it is installed.
@@ -70,34 +68,12 @@ pub fn update(guest: &Guest, places: &Places) -> io::Result<()> {
     if !guest.path(program).is_file() {
         return Ok(());
     }
-    match process::fork()? {
-        Fork::Parent(_) => Ok(()),
-        Fork::Child => {
-            let _ = become_program(program, places);
-            process::exit(127)
-        }
-    }
+    guest_program::start(program, places).map(drop)
 }
 
 fn chosen(guest: &Guest) -> (&'static str, &'static str) {
     let [others @ .., last] = DIRECTORIES;
     others.into_iter().find(|(directory, _)| guest.path(directory).is_dir()).unwrap_or(last)
-}
-
-fn become_program(program: &str, places: &Places) -> io::Result<()> {
-    rustix::process::setsid()?;
-    let null = fs::File::options().read(true).write(true).open("/dev/null")?;
-    for number in 0..3 {
-        descriptor::place(std::os::fd::AsFd::as_fd(&null), number)?;
-    }
-    descriptor::close_on_exec_from(3);
-    signal::reset_dispositions(0);
-    signal::unblock_all();
-    let words = Strings::new([program.as_bytes().to_vec()]);
-    let path = [&b"PATH="[..], snug_exec::environment::DEFAULT_PATH].concat();
-    // Debian's leaves its temporary files when it is killed with the guest: in `/tmp` they would be the host's.
-    let temporary = [&b"TMPDIR="[..], places.state.as_os_str().as_bytes()].concat();
-    Err(process::execute(&c_string(program.into()), &words, &Strings::new([path, temporary])).into())
 }
 
 #[cfg(test)]

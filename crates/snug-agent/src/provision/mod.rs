@@ -5,6 +5,8 @@
 //! | [`accounts`] | the texts of `passwd`, `group`, `shadow`, `subuid` (pure) |
 //! | [`certificates`] | certificate authorities of the host |
 //! | [`devices`] | links to the host's device nodes |
+//! | [`driver`] | the files of the host's graphics driver |
+//! | [`guest_program`] | a program of the guest that makes something of what is put there |
 //! | [`hosts`] | the texts of `hosts` and `sudoers` (pure) |
 //! | [`owner`] | the owner's account, groups, sudo |
 //! | [`home`] | his home directory |
@@ -23,6 +25,8 @@
 mod accounts;
 pub mod certificates;
 mod devices;
+pub mod driver;
+mod guest_program;
 mod home;
 mod host_commands;
 pub mod host_places;
@@ -98,6 +102,7 @@ pub fn follow(guest: &Guest, places: &Places, followed: &Followed) -> Vec<Step> 
         ("locale", locale::set(guest, &followed.locale)),
         ("resolver", identity::set_resolver(guest, followed.resolv_conf.as_deref())),
         ("devices", devices::link(guest)),
+        ("graphics driver", driver::link(guest, places)),
         ("certificates", certificates::place(guest, places, &followed.certificates)),
     ]
 }

@@ -40,7 +40,7 @@ use snug_wire::provision::{Followed, Provision};
 
 use crate::console;
 use crate::places::{Guest, Places};
-use crate::provision::{self, certificates, host_places};
+use crate::provision::{self, certificates, driver, host_places};
 use crate::server;
 
 /// How long a client may take to ask for something.
@@ -87,6 +87,9 @@ impl Context {
         }
         if let Err(error) = certificates::update(&self.guest, &self.places) {
             console::say(format_args!("certificates: {error}"));
+        }
+        if let Err(error) = driver::update(&self.guest, &self.places, driver::AT_START) {
+            console::say(format_args!("graphics driver: {error}"));
         }
     }
 
@@ -213,6 +216,7 @@ fn follow(context: &Context, session: &mut Session, followed: &Followed) {
     let mut steps = provision::follow(&context.guest, &context.places, followed);
     if context.settled {
         steps.push(("certificates", certificates::update(&context.guest, &context.places)));
+        steps.push(("graphics driver", driver::update(&context.guest, &context.places, driver::LATER)));
     }
     let failed: Vec<String> = steps
         .into_iter()
