@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use crate::grant::{GrantSet, Home, Network};
 use crate::name::ContainerName;
 use crate::owner::Account;
-use crate::paths::{GUEST_AGENT, GUEST_BIN, GUEST_DEVICES, GUEST_PLACES, GUEST_RUN, GUEST_SESSION, Paths};
+use crate::paths::{
+    GUEST_AGENT, GUEST_BIN, GUEST_DEVICES, GUEST_DRIVER, GUEST_PLACES, GUEST_RUN, GUEST_SESSION, Paths,
+};
 use crate::spec::{OWNER_KEY, OwnerTag, PHASE_KEY, Phase, SPEC_KEY, Spec, TEMPORARY_KEY, TemporaryTag};
 
 /// Ids of one container: room for nested rootless maps.
@@ -34,7 +36,7 @@ const MANAGED_KEYS: [&str; 13] = [
 ];
 
 /// Devices that are Snug's.
-const MANAGED_DEVICES: [&str; 9] = [
+const MANAGED_DEVICES: [&str; 10] = [
     "root",
     "snug-bin",
     "snug-run",
@@ -42,6 +44,7 @@ const MANAGED_DEVICES: [&str; 9] = [
     "snug-places",
     "snug-session",
     "snug-devices",
+    "snug-driver",
     "home",
     "eth0",
 ];
@@ -292,6 +295,12 @@ fn devices(spec: &Spec, owner: &Account, facts: &InstanceFacts) -> BTreeMap<Stri
     if !spec.grants.nodes().is_empty() {
         let nodes = mount(&paths.device_nodes(uid, name), Path::new(GUEST_DEVICES), &[("readonly", "true")]);
         devices.insert("snug-devices".to_owned(), nodes);
+    }
+    if spec.grants.nodes().has_graphics() {
+        // Nothing in it can be written wherever it is mounted; Incus takes no device that is both `recursive` and `readonly`.
+        let driver =
+            mount(&paths.driver_mounts(uid, name), Path::new(GUEST_DRIVER), &[("recursive", "true")]);
+        devices.insert("snug-driver".to_owned(), driver);
     }
     match network(&spec.grants, owner, facts.pasta.is_some()) {
         Network::Nat => {

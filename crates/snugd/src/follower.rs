@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::host::certificates;
 use crate::host::devices::{self, DEV, Snapshot};
 use crate::host::environment::Sources;
-use crate::host::{file, readiness};
+use crate::host::{driver, file, readiness};
 
 /// Directories whose files say it; `/etc/resolv.conf` may lead to others.
 const DIRECTORIES: [&str; 3] = ["/etc", "/etc/default", "/run/systemd/resolve"];
@@ -47,7 +47,7 @@ pub async fn run() -> Result<ExitCode> {
         let seen = tokio::task::spawn_blocking(|| {
             // Who is in which group decides what he may open.
             let groups = file::read_or_empty(Path::new("/etc/group")).unwrap_or_default();
-            (Sources::read(), Snapshot::of(Path::new(DEV)), groups)
+            (Sources::read(), Snapshot::of(Path::new(DEV)), driver::Snapshot::read(), groups)
         })
         .await?;
         if told.as_ref() != Some(&seen) {
@@ -146,6 +146,7 @@ fn watched() -> Vec<PathBuf> {
     let mut all: Vec<PathBuf> = DIRECTORIES
         .iter()
         .chain(&certificates::DIRECTORIES)
+        .chain(&driver::DIRECTORIES)
         .map(Path::new)
         .chain(of_links)
         .filter_map(there)

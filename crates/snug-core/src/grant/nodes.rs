@@ -79,6 +79,12 @@ impl Nodes {
         self == Self::default()
     }
 
+    /// Whether graphics cards are among them, which takes more than nodes: the libraries of their drivers.
+    #[must_use]
+    pub fn has_graphics(self) -> bool {
+        self.all || self.gpu
+    }
+
     /// Whether the node at `path`, below `/dev`, is one of them.
     #[must_use]
     pub fn has(self, path: &Path) -> bool {
@@ -152,6 +158,8 @@ mod tests {
         }
         assert!(nodes(&["home", "network=nat"]).is_empty());
         assert!(!nodes(&["gpu"]).is_empty());
+        let graphics = ["gpu", "devices", "kvm", "home"].map(|grant| nodes(&[grant]).has_graphics());
+        assert_eq!(graphics, [true, true, false, false]);
     }
 
     #[test]

@@ -193,7 +193,8 @@ fn remove_tree(own: &Path) -> Result<()> {
         file::remove_if_there(&file)
             .map_err(|error| Error::system(format!("remove {}", file.display()), error))?;
     }
-    let others = ["mounts/home", "mounts/devices", "mounts", "guest"].map(|name| own.join(name));
+    let others =
+        ["mounts/home", "mounts/devices", "mounts/driver", "mounts", "guest"].map(|name| own.join(name));
     for path in inner.into_iter().chain(others).chain([own.to_owned()]) {
         match fs::remove_dir(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}

@@ -24,6 +24,9 @@ impl Work {
         if let Err(error) = made {
             self.notice(error.to_string());
         }
+        if nodes.has_graphics() {
+            self.mount_driver().await;
+        }
         Ok(())
     }
 

@@ -5,6 +5,7 @@
 //! | [`cleanup`] | what dead daemons and dead clients left |
 //! | [`devices`] | the step of the grants of devices |
 //! | [`discovery`] | what is: the state that planners look at |
+//! | [`driver`] | the files of the host's graphics driver |
 //! | [`executor`] | steps in order, undos when one fails |
 //! | [`guest`] | steps on the running guest: agent, stop |
 //! | [`host_places`] | steps of the grant `places` |
@@ -18,6 +19,7 @@
 pub mod cleanup;
 mod devices;
 pub mod discovery;
+mod driver;
 pub mod executor;
 pub mod guest;
 pub mod host_places;

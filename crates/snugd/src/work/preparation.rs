@@ -90,6 +90,7 @@ impl Work {
             rundir::make(&paths, uid, &name)?;
             rundir::mount_target(&paths.home_mount(uid, &name))?;
             rundir::mount_target(&paths.device_nodes(uid, &name))?;
+            rundir::mount_target(&paths.driver_mounts(uid, &name))?;
             rundir::directory(&paths.place_mounts(uid, &name), 0o755)?;
             rundir::directory(&paths.session_mounts(uid, &name), 0o755)
         })

@@ -41,12 +41,12 @@ impl Work {
         }
         let spec = found.spec()?;
         // First: the agent makes links to what is there.
-        let devices = self.follow_devices(&found).await;
+        let (devices, driver) = (self.follow_devices(&found).await, self.follow_driver(&found).await);
         let network = self.network_of(spec, &found.instance.devices).await?;
         let router = Router::of(&spec.grants, &found.instance.devices, network.as_ref());
         let followed = self.blocking(move || Ok(followed(router))).await?;
         let socket = self.daemon.paths().agent_socket(self.uid(), &self.name);
-        agent::follow(socket, self.owner.credentials.clone(), followed).await.and(devices)
+        agent::follow(socket, self.owner.credentials.clone(), followed).await.and(devices).and(driver)
     }
 
     async fn network_of(&self, spec: &Spec, devices: &incus_client::Devices) -> Result<Option<Network>> {
