@@ -20,8 +20,8 @@ const CONFIGURATION: &str = "/etc/ld.so.conf.d/00-snug-driver.conf";
 /// Its program, where the guest has glibc.
 const LDCONFIG: [&str; 2] = ["/sbin/ldconfig", "/usr/sbin/ldconfig"];
 
-/// How long it is waited for at a start: some thousand libraries of a cold disk. The first command needs what it does.
-pub const AT_START: Duration = Duration::from_secs(10);
+/// How long it is waited for at a start, since the first command needs what it does: less than the daemon waits for a silent agent.
+pub const AT_START: Duration = Duration::from_secs(5);
 /// The same while the guest runs: less than the daemon waits for an answer.
 pub const LATER: Duration = Duration::from_secs(3);
 

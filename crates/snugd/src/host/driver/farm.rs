@@ -1,8 +1,9 @@
 //! A container's mounts of the driver's files: a tmpfs, read-only for everybody, with a directory for each generation.
 //!
 //! The daemon writes through a mount of the same tmpfs that hangs nowhere. What it mounts below appears in a guest that runs, as long as
-//! the state directory passes mounts on. A guest cannot be made to unmount what it had at its start (`MNT_LOCKED`, mount_namespaces(7)):
-//! when the files that these lie on are removed here, the kernel takes them away in each namespace (`detach_mounts` of fs/namespace.c).
+//! the state directory passes mounts on. What a guest had at its start is locked there (`MNT_LOCKED`, mount_namespaces(7)), and may outlive
+//! that it is unmounted here: when the files that it lies on are removed, the kernel takes it away in each namespace (`detach_mounts` of
+//! fs/namespace.c).
 
 use std::fs::{self, File};
 use std::io;
