@@ -1,6 +1,7 @@
 //! `Doctor`: what is missing on this host, and how to get it. Each check goes on where another fails.
 
 mod device;
+mod driver;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -97,6 +98,7 @@ pub async fn call(daemon: &Arc<Daemon>, call: &Call) -> Answer {
         let mut checks = vec![later_mounts(), agent(&places.paths), state_space(&places.paths)];
         if uid.0 != 0 {
             checks.push(eligibility(uid, &places.subids));
+            checks.extend(driver::check(uid));
         }
         checks
     });
