@@ -135,6 +135,21 @@ fn a_container_without_home_and_network_has_neither_device() {
 }
 
 #[test]
+fn graphics_cards_come_with_the_files_of_their_driver() {
+    let of = |grant| wanted(&spec(&["home=private", grant], &[]), &account(1000, 1000), &facts()).devices;
+    assert!(of("devices").contains_key("snug-driver") && !of("kvm").contains_key("snug-driver"));
+    assert_eq!(
+        lines(&of("gpu")["snug-driver"]),
+        [
+            "path=/.snug/driver",
+            "recursive=true",
+            "source=/var/lib/snug/run/1000/dev/mounts/driver",
+            "type=disk"
+        ]
+    );
+}
+
+#[test]
 fn a_privileged_container_has_no_map() {
     let instance = wanted(&spec(&["privileged"], &[]), &account(1000, 1000), &facts());
     assert_eq!(instance.config["security.privileged"], "true");
