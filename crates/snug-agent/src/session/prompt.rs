@@ -77,7 +77,7 @@ mod tests {
         );
         assert_eq!(
             shown("always", "/usr/bin/zsh", &["ZDOTDIR=/x"]),
-            ["SNUG_ZDOTDIR=/x", "ZDOTDIR=/run/snug/shell/zsh", prompt]
+            ["ZDOTDIR=/run/snug/shell/zsh", "SNUG_ZDOTDIR=/x", prompt]
         );
         assert_eq!(
             shown("auto", "fish", &[]),
