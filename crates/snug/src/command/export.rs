@@ -44,7 +44,7 @@ pub fn execute(context: &Context, args: &ExportArgs) -> Result<ExitCode, Command
         }
         if found.is_running() && !listens(context, socket) {
             let text = format!("{container} has no socket {} now; it answers once it has one", socket.path);
-            context.printer.notice(&text);
+            context.printer.warning(&text);
         }
         context.printer.answer_line(&place.display().to_string())?;
         if let Some(variable) = variable(&socket.name) {
