@@ -12,7 +12,8 @@
 //! | [`devices`] | where a guest has the device nodes of its host |
 //! | [`driver`] | where a guest has the files of its host's graphics driver |
 //! | [`host`] | how a guest's commands reach its owner's session on the host |
-//! | [`network`] | where a guest that mirrors the host's network asks for names |
+//! | [`network`] | what is known on the host of a guest's network |
+//! | [`notice`] | what a container's owner is to be told once |
 //! | [`ports`] | what is told of a guest's forwarded ports |
 //! | [`shell`] | how a shell comes to show which container it is in |
 //! | [`pack`] | files as the tar streams of `snug cp` |
@@ -55,6 +56,7 @@ mod exactly;
 pub mod host;
 pub mod message;
 pub mod network;
+pub mod notice;
 pub mod pack;
 pub mod policy;
 pub mod ports;
