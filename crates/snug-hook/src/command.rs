@@ -13,7 +13,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FlockOperation, flock};
 use snug_wire::network::LOG;
 
-use crate::keeper::{self, Guest, Task, say};
+use crate::daemon::say;
+use crate::guest::Guest;
+use crate::keeper::{self, Task};
 use crate::owner::Owner;
 
 const USAGE: &str = "usage: snug-hook start-host --pasta PROGRAM --owner UID:GID --run-dir DIR

@@ -2,59 +2,25 @@
 //! pasta and the forwarder, again when they end, and pasta anew when the host's network has become another one.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::retry_on_intr;
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process, pidfd_open,
     set_parent_process_death_signal, waitid,
 };
 
+use crate::daemon::{self, say};
 use crate::forward::{self, RESOLVER, Settings};
+use crate::guest::Guest;
 use crate::loopback;
 use crate::owner::Owner;
 use crate::pasta;
 use crate::uplink::{Changes, Uplink, default_interface};
-
-/// A guest, by its process 1.
-#[derive(Debug)]
-pub struct Guest {
-    pid: Pid,
-    /// Readable when it has ended.
-    process: OwnedFd,
-    network: OwnedFd,
-}
-
-impl Guest {
-    /// Of the process `pid`.
-    ///
-    /// # Errors
-    /// It has ended already.
-    pub fn open(pid: u32) -> io::Result<Self> {
-        let number = i32::try_from(pid).ok().and_then(Pid::from_raw);
-        let number = number.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-        let process = pidfd_open(number, PidfdFlags::empty())?;
-        let network = File::open(format!("/proc/{pid}/ns/net"))?.into();
-        let guest = Self { pid: number, process, network };
-        // Else the number may be another process' by now.
-        if guest.has_ended(Duration::ZERO)? { Err(io::ErrorKind::NotFound.into()) } else { Ok(guest) }
-    }
-
-    fn has_ended(&self, patience: Duration) -> io::Result<bool> {
-        let mut wait = [PollFd::new(&self.process, PollFlags::IN)];
-        let polled = retry_on_intr(|| poll(&mut wait, timeout(patience).as_ref()));
-        Ok(polled? > 0)
-    }
-
-    fn has_way_out(&self) -> bool {
-        default_interface(&PathBuf::from(format!("/proc/{}/net", self.pid.as_raw_nonzero()))).is_some()
-    }
-}
 
 /// What is to be kept.
 #[derive(Debug)]
@@ -87,7 +53,7 @@ fn timeout(duration: Duration) -> Option<Timespec> {
 /// What the kernel says.
 pub fn keep(guest: &Guest, task: &Task, ready: OwnedFd) -> io::Result<()> {
     let changes = Changes::here()?;
-    let inside = inside(guest, || {
+    let inside = guest.inside(|| {
         loopback::prepare(RESOLVER)?;
         Changes::here()
     })?;
@@ -112,16 +78,12 @@ pub fn keep(guest: &Guest, task: &Task, ready: OwnedFd) -> io::Result<()> {
         }
         forwarder.start_if_due(|| fork_forwarder(guest, task));
         if copied.is_some() {
-            pasta.start_if_due(|| {
-                pasta::start(&task.pasta, guest.pid.as_raw_nonzero().get().cast_unsigned())
-                    .map(Started::Program)
-            });
+            pasta.start_if_due(|| pasta::start(&task.pasta, guest.pid()).map(Started::Program));
         }
         let is_over = |until: Instant| Instant::now() >= until;
-        if ready
-            .as_ref()
-            .is_some_and(|(_, _, until)| copied.is_none() || guest.has_way_out() || is_over(*until))
-        {
+        if ready.as_ref().is_some_and(|(_, _, until)| {
+            copied.is_none() || default_interface(&guest.network_directory()).is_some() || is_over(*until)
+        }) {
             // Said and not only closed: the forwarder has a copy of the pipe's end.
             if let Some((pipe, _, _)) = ready.take() {
                 let _ = rustix::io::write(&pipe, b"\n");
@@ -133,7 +95,7 @@ pub fn keep(guest: &Guest, task: &Task, ready: OwnedFd) -> io::Result<()> {
             ready.as_ref().map(|(_, _, until)| *until),
         ];
         let next = next.into_iter().flatten().min().map(|due| due.saturating_duration_since(Instant::now()));
-        let mut wait = vec![PollFd::new(&guest.process, PollFlags::IN), PollFd::new(&changes, PollFlags::IN)];
+        let mut wait = vec![PollFd::new(guest, PollFlags::IN), PollFd::new(&changes, PollFlags::IN)];
         if let Some((_, inside, _)) = &ready {
             wait.push(PollFd::new(inside, PollFlags::IN));
         }
@@ -159,17 +121,6 @@ pub fn keep(guest: &Guest, task: &Task, ready: OwnedFd) -> io::Result<()> {
             return Ok(());
         }
     }
-}
-
-/// Does something in the guest's network namespace.
-fn inside<T>(guest: &Guest, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-    use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
-    let home = File::open("/proc/thread-self/ns/net")?;
-    let kind = Some(LinkNameSpaceType::Network);
-    move_into_link_name_space(guest.network.as_fd(), kind)?;
-    let done = work();
-    move_into_link_name_space(home.as_fd(), kind)?;
-    done
 }
 
 /// A child: a program, or a copy of this process.
@@ -262,7 +213,7 @@ impl Drop for Kept {
 
 /// The forwarder is a copy of this process, which has one thread: nothing is loaded twice.
 fn fork_forwarder(guest: &Guest, task: &Task) -> io::Result<Started> {
-    let network = guest.network.try_clone()?;
+    let network = guest.network().try_clone()?;
     let parent = rustix::process::getpid();
     // SAFETY: this process has one thread, so the copy is whole.
     let pid = unsafe { libc::fork() };
@@ -284,42 +235,12 @@ fn fork_forwarder(guest: &Guest, task: &Task) -> io::Result<Started> {
     unsafe { libc::_exit(i32::from(ended.is_err())) }
 }
 
-/// Into the log, which is this process' standard error.
-pub fn say(line: std::fmt::Arguments<'_>) {
-    // A log that cannot be written stops nothing.
-    let _ = writeln!(io::stderr(), "{line}");
-}
-
-/// Makes this process a daemon whose log is the file, and has it keep the guest's network; answers to its parent, as what is
-/// readable when the network is there.
+/// Has a daemon whose log is the file keep the guest's network; answers what is readable when the network is there.
 ///
 /// # Errors
 /// What the kernel says.
 pub fn start(guest: &Guest, task: &Task, log: &File) -> io::Result<OwnedFd> {
     let (wait, ready) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
-    // SAFETY: this process has one thread, so the copy is whole.
-    match unsafe { libc::fork() } {
-        error if error < 0 => Err(io::Error::last_os_error()),
-        0 => {
-            drop(wait);
-            let kept = become_daemon(log).and_then(|()| keep(guest, task, ready));
-            if let Err(error) = &kept {
-                say(format_args!("the guest has no network of its host's any more: {error}"));
-            }
-            // SAFETY: ends this process; nothing of its parent's is to be cleaned up by it.
-            unsafe { libc::_exit(i32::from(kept.is_err())) }
-        }
-        _ => Ok(wait),
-    }
-}
-
-/// A session of its own, and no stream of LXC's: that waits for the end of its hook's output.
-fn become_daemon(log: &File) -> io::Result<()> {
-    rustix::process::setsid()?;
-    rustix::process::chdir("/")?;
-    let null = File::options().read(true).write(true).open("/dev/null")?;
-    rustix::stdio::dup2_stdin(&null)?;
-    rustix::stdio::dup2_stdout(&null)?;
-    rustix::stdio::dup2_stderr(log)?;
-    Ok(())
+    daemon::start(log, "the guest has no network of its host's any more", || keep(guest, task, ready))?;
+    Ok(wait)
 }

@@ -1,14 +1,18 @@
-//! What LXC starts on the host for a container of Snug whose network is the host's (`network=mirror`).
+//! What LXC starts on the host for a container of Snug: the network of one that mirrors the host's (`network=mirror`), and a look at
+//! that of one behind the bridge.
 //!
 //! | module | what |
 //! |---|---|
 //! | [`command`] | the words of its command line |
+//! | [`guest`] | a guest and its network namespace |
+//! | [`daemon`] | a process that stays when the hook has ended |
 //! | [`keeper`] | the process that stays as long as the guest runs, and starts the others again |
 //! | [`pasta`] | the guest's way out: passt's program for network namespaces |
 //! | [`uplink`] | the host's way out, which that one copies, and its changes |
 //! | [`forward`] | ports of the guest on the host, ports of the host in the guest, names |
 //! | [`plan`] | which those are |
 //! | [`sockets`] | who listens in a network namespace |
+//! | [`netlink`] | dumps of the kernel's tables |
 //! | [`namespace`] | sockets in the guest's network namespace |
 //! | [`loopback`] | the guest's loopback interface |
 //! | [`owner`] | giving up root's rights |
@@ -16,10 +20,13 @@
 
 pub mod bpf;
 pub mod command;
+pub mod daemon;
 pub mod forward;
+pub mod guest;
 pub mod keeper;
 pub mod loopback;
 pub mod namespace;
+pub mod netlink;
 pub mod owner;
 pub mod pasta;
 pub mod plan;

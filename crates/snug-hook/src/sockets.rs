@@ -5,7 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 
 use rustix::net::netlink::SOCK_DIAG;
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socket_with};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
+
+use crate::netlink::{attribute, dump, request, u32_at};
 
 /// TCP or UDP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,7 +41,6 @@ const ONLY_V6: u16 = 11;
 const CLOSE: u32 = 7;
 const LISTEN: u32 = 10;
 
-const HEADER: usize = 16;
 /// `struct inet_diag_msg`
 const MESSAGE: usize = 72;
 
@@ -67,71 +68,21 @@ impl Diagnosis {
             for (protocol, number, state) in
                 [(Protocol::Tcp, libc::IPPROTO_TCP, LISTEN), (Protocol::Udp, libc::IPPROTO_UDP, CLOSE)]
             {
-                send(&self.0, &request(family as u8, number as u8, 1 << state), SendFlags::empty())?;
-                self.receive(protocol, &mut all)?;
+                let request = request(BY_FAMILY, &question(family as u8, number as u8, 1 << state));
+                dump(&self.0, &request, |body| all.extend(listener(body, protocol)))?;
             }
         }
         all.sort_unstable();
         Ok(all)
     }
-
-    fn receive(&self, protocol: Protocol, all: &mut Vec<Listener>) -> io::Result<()> {
-        let mut buffer = vec![0u8; 32 << 10];
-        loop {
-            let length = recv(&self.0, &mut buffer[..], RecvFlags::empty())?.0;
-            if parse(&buffer[..length.min(buffer.len())], protocol, all)? {
-                return Ok(());
-            }
-        }
-    }
 }
 
-/// A dump (`struct nlmsghdr`, `struct inet_diag_req_v2`).
-fn request(family: u8, protocol: u8, states: u32) -> Vec<u8> {
-    const LENGTH: usize = HEADER + 56;
-    let flags = (libc::NLM_F_REQUEST | libc::NLM_F_DUMP) as u16;
-    let mut out = Vec::with_capacity(LENGTH);
-    out.extend((LENGTH as u32).to_ne_bytes());
-    out.extend(BY_FAMILY.to_ne_bytes());
-    out.extend(flags.to_ne_bytes());
-    out.extend([0; 8]);
-    out.extend([family, protocol, 0, 0]);
-    out.extend(states.to_ne_bytes());
-    out.resize(LENGTH, 0);
+/// `struct inet_diag_req_v2`
+fn question(family: u8, protocol: u8, states: u32) -> [u8; 56] {
+    let mut out = [0; 56];
+    out[..2].copy_from_slice(&[family, protocol]);
+    out[4..8].copy_from_slice(&states.to_ne_bytes());
     out
-}
-
-fn u16_at(bytes: &[u8], at: usize) -> u16 {
-    u16::from_ne_bytes([bytes[at], bytes[at + 1]])
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    u32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
-}
-
-/// Adds what some messages tell; whether the last was among them.
-fn parse(mut bytes: &[u8], protocol: Protocol, all: &mut Vec<Listener>) -> io::Result<bool> {
-    while bytes.len() >= HEADER {
-        let length = u32_at(bytes, 0) as usize;
-        if length < HEADER || length > bytes.len() {
-            break;
-        }
-        let body = &bytes[HEADER..length];
-        match i32::from(u16_at(bytes, 4)) {
-            // With an error where the dump broke off.
-            libc::NLMSG_DONE if body.len() >= 4 && u32_at(body, 0) != 0 => {
-                return Err(io::Error::from_raw_os_error(-u32_at(body, 0).cast_signed()));
-            }
-            libc::NLMSG_DONE => return Ok(true),
-            libc::NLMSG_ERROR if body.len() >= 4 => {
-                let errno = u32_at(body, 0).cast_signed();
-                return Err(io::Error::from_raw_os_error(-errno));
-            }
-            _ => all.extend(listener(body, protocol)),
-        }
-        bytes = &bytes[length.next_multiple_of(4).min(bytes.len())..];
-    }
-    Ok(false)
 }
 
 /// One `struct inet_diag_msg` and its attributes.
@@ -150,20 +101,6 @@ fn listener(body: &[u8], protocol: Protocol) -> Option<Listener> {
     let only_v6 = attribute(&body[MESSAGE..], ONLY_V6).is_some_and(|value| value.first() == Some(&1));
     // One that has no port yet takes nothing.
     (port != 0).then_some(Listener { protocol, address: SocketAddr::new(ip, port), only_v6, cookie, inode })
-}
-
-fn attribute(mut bytes: &[u8], wanted: u16) -> Option<&[u8]> {
-    while bytes.len() >= 4 {
-        let length = usize::from(u16_at(bytes, 0));
-        if length < 4 || length > bytes.len() {
-            return None;
-        }
-        if u16_at(bytes, 2) == wanted {
-            return Some(&bytes[4..length]);
-        }
-        bytes = &bytes[length.next_multiple_of(4).min(bytes.len())..];
-    }
-    None
 }
 
 #[cfg(test)]
@@ -191,7 +128,5 @@ mod tests {
     #[test]
     fn what_is_cut_off_is_no_listener() {
         assert_eq!(listener(&[0; 71], Protocol::Tcp), None);
-        assert_eq!(attribute(&[200, 0, 11, 0, 1], ONLY_V6), None);
-        assert!(!parse(&[255; 20], Protocol::Tcp, &mut Vec::new()).unwrap());
     }
 }

@@ -23,7 +23,7 @@ use tokio::task::LocalSet;
 
 use crate::bpf::steer::{Sockets, Steering};
 use crate::bpf::watch::Watch;
-use crate::keeper::say;
+use crate::daemon::say;
 use crate::namespace::Namespace;
 use crate::owner::Owner;
 use crate::plan::{Plan, plan};
