@@ -13,14 +13,16 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FlockOperation, flock};
 use snug_wire::network::LOG;
 
+use crate::check;
 use crate::daemon::say;
 use crate::guest::Guest;
-use crate::keeper::{self, Task};
+use crate::keeper;
 use crate::owner::Owner;
 
 const USAGE: &str = "usage: snug-hook start-host --pasta PROGRAM --owner UID:GID --run-dir DIR
+       snug-hook start-host --bridged --owner UID:GID --run-dir DIR
        snug-hook stop --run-dir DIR
-LXC starts it for a container with network=mirror; LXC_PID is the container's process 1.";
+LXC starts it for a container with network=mirror or behind the bridge; LXC_PID is the container's process 1.";
 
 /// Longer than the keeper takes for anything before it says that it is ready.
 const READY: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
@@ -29,15 +31,15 @@ const ENDING: Duration = Duration::from_secs(5);
 
 #[derive(Debug, PartialEq, Eq)]
 enum Hook {
-    /// `lxc.hook.start-host`
-    StartHost { pasta: PathBuf, owner: Owner, run_directory: PathBuf },
+    /// `lxc.hook.start-host`; with pasta of a guest that mirrors the host's network, without of one behind the bridge.
+    StartHost { pasta: Option<PathBuf>, owner: Owner, run_directory: PathBuf },
     /// `lxc.hook.stop`
     Stop { run_directory: PathBuf },
 }
 
 fn parse(mut arguments: impl Iterator<Item = OsString>) -> Option<Hook> {
     let verb = arguments.next()?;
-    let (mut pasta, mut owner, mut run_directory) = (None, None, None);
+    let (mut pasta, mut bridged, mut owner, mut run_directory) = (None, false, None, None);
     while let Some(argument) = arguments.next() {
         match argument.to_str()? {
             "--owner" => {
@@ -45,6 +47,7 @@ fn parse(mut arguments: impl Iterator<Item = OsString>) -> Option<Hook> {
                 let (uid, gid) = value.to_str()?.split_once(':')?;
                 owner = Some(Owner { uid: uid.parse().ok()?, gid: gid.parse().ok()? });
             }
+            "--bridged" => bridged = true,
             "--pasta" => pasta = Some(PathBuf::from(arguments.next()?)),
             "--run-dir" => run_directory = Some(PathBuf::from(arguments.next()?)),
             _ => return None,
@@ -53,11 +56,14 @@ fn parse(mut arguments: impl Iterator<Item = OsString>) -> Option<Hook> {
     let run_directory = run_directory?;
     match verb.to_str()? {
         "start-host" => {
-            // Root is nobody's owner: it would keep its rights.
-            let owner = owner.filter(|owner| owner.uid != 0 && owner.gid != 0)?;
-            Some(Hook::StartHost { pasta: pasta?, owner, run_directory })
+            let owner = owner?;
+            // The forwarder becomes the owner. Root would keep its rights.
+            if !bridged && (owner.uid == 0 || owner.gid == 0) {
+                return None;
+            }
+            (bridged != pasta.is_some()).then_some(Hook::StartHost { pasta, owner, run_directory })
         }
-        "stop" if pasta.is_none() && owner.is_none() => Some(Hook::Stop { run_directory }),
+        "stop" if pasta.is_none() && !bridged && owner.is_none() => Some(Hook::Stop { run_directory }),
         _ => None,
     }
 }
@@ -71,9 +77,14 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     };
     close_inherited();
     let done = match hook {
-        Hook::StartHost { pasta, owner, run_directory } => {
+        Hook::StartHost { pasta: Some(pasta), owner, run_directory } => {
             let socket = run_directory.join(snug_wire::ports::SOCKET);
-            start_host(&run_directory, &Task { pasta, owner, socket })
+            mirror(&run_directory, &keeper::Task { pasta, owner, socket })
+        }
+        Hook::StartHost { pasta: None, owner, run_directory } => {
+            begin(&run_directory).and_then(|(guest, log)| {
+                check::start(&guest, &check::Task { owner, directory: run_directory }, &log)
+            })
         }
         Hook::Stop { run_directory } => stop(&run_directory),
     };
@@ -90,7 +101,8 @@ fn close_inherited() {
     let _ = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
 }
 
-fn start_host(run_directory: &Path, task: &Task) -> io::Result<()> {
+/// The guest that starts, and the log, which is locked until the last has ended who has it open.
+fn begin(run_directory: &Path) -> io::Result<(Guest, File)> {
     let pid = std::env::var("LXC_PID").ok().and_then(|pid| pid.parse().ok());
     let pid = pid.ok_or_else(|| io::Error::other("LXC_PID is not set: LXC starts this program"))?;
     // Of the guest that has rebooted.
@@ -98,7 +110,11 @@ fn start_host(run_directory: &Path, task: &Task) -> io::Result<()> {
     let log = File::options().append(true).create(true).open(run_directory.join(LOG))?;
     flock(&log, FlockOperation::LockExclusive)?;
     log.set_len(0)?;
-    let guest = Guest::open(pid)?;
+    Ok((Guest::open(pid)?, log))
+}
+
+fn mirror(run_directory: &Path, task: &keeper::Task) -> io::Result<()> {
+    let (guest, log) = begin(run_directory)?;
     let ready = keeper::start(&guest, task, &log)?;
     // Without it the guest begins a little before its network.
     let _ = poll(&mut [PollFd::new(&ready, PollFlags::IN)], Some(&READY));
@@ -141,13 +157,20 @@ mod tests {
         let owner = Owner { uid: 1000, gid: 100 };
         assert_eq!(
             parsed("start-host --pasta /p --owner 1000:100 --run-dir /x"),
-            Some(Hook::StartHost { pasta: "/p".into(), owner, run_directory: "/x".into() })
+            Some(Hook::StartHost { pasta: Some("/p".into()), owner, run_directory: "/x".into() })
+        );
+        assert_eq!(
+            parsed("start-host --bridged --owner 1000:100 --run-dir /x"),
+            Some(Hook::StartHost { pasta: None, owner, run_directory: "/x".into() })
         );
         assert_eq!(parsed("stop --run-dir /x"), Some(Hook::Stop { run_directory: "/x".into() }));
         for wrong in [
             "stop",
             "stop --run-dir /x extra",
             "stop --pasta /p --run-dir /x",
+            "stop --bridged --run-dir /x",
+            "start-host --bridged --pasta /p --owner 1000:100 --run-dir /x",
+            "start-host --bridged --run-dir /x",
             "",
             "start-host",
             "start-host --owner 1000:100 --run-dir /x",

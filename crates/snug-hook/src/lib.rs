@@ -6,6 +6,7 @@
 //! | [`command`] | the words of its command line |
 //! | [`guest`] | a guest and its network namespace |
 //! | [`daemon`] | a process that stays when the hook has ended |
+//! | [`check`] | whether a guest behind the bridge gets anywhere, and who of the host is in its way |
 //! | [`keeper`] | the process that stays as long as the guest runs, and starts the others again |
 //! | [`pasta`] | the guest's way out: passt's program for network namespaces |
 //! | [`uplink`] | the host's way out, which that one copies, and its changes |
@@ -19,6 +20,7 @@
 //! | [`bpf`] | programs in the kernel: what tells of ports, and what leads to them |
 
 pub mod bpf;
+pub mod check;
 pub mod command;
 pub mod daemon;
 pub mod forward;

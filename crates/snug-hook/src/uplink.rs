@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -51,15 +51,27 @@ fn network(ip: IpAddr) -> Option<String> {
 #[must_use]
 pub fn default_interface(net: &Path) -> Option<String> {
     let read = |name| fs::read_to_string(net.join(name)).unwrap_or_default();
-    default_v4(&read("route")).or_else(|| default_v6(&read("ipv6_route")))
+    let v4 = default_v4(&read("route")).and_then(|words| words.first().map(ToString::to_string));
+    v4.or_else(|| default_v6(&read("ipv6_route")))
+}
+
+/// The IPv4 router of the default route in a network namespace, by its directory (`/proc/PID/net`).
+#[must_use]
+pub fn router(net: &Path) -> Option<Ipv4Addr> {
+    router_of(&fs::read_to_string(net.join("route")).unwrap_or_default())
+}
+
+/// The kernel prints the address as it lies in memory (`fib_route_seq_show`). A route without a router has 0 in its place.
+fn router_of(routes: &str) -> Option<Ipv4Addr> {
+    let number = u32::from_str_radix(default_v4(routes)?.get(2)?, 16).ok()?;
+    Some(Ipv4Addr::from(number.to_ne_bytes())).filter(|ip| !ip.is_unspecified())
 }
 
 /// `Iface Destination Gateway Flags RefCnt Use Metric Mask …`
-fn default_v4(routes: &str) -> Option<String> {
+fn default_v4(routes: &str) -> Option<Vec<&str>> {
     let lines = routes.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
     let defaults = lines.filter(|words| words.len() > 7 && words[1] == "00000000" && words[7] == "00000000");
-    let best = defaults.min_by_key(|words| words[6].parse::<u32>().unwrap_or(u32::MAX))?;
-    Some(best[0].to_owned())
+    defaults.min_by_key(|words| words[6].parse::<u32>().unwrap_or(u32::MAX))
 }
 
 /// `destination length source length next-hop metric use-count references flags interface`, in hexadecimal digits.
@@ -96,11 +108,15 @@ impl Changes {
         Ok(Self(socket))
     }
 
-    /// Takes what has been told.
-    pub fn take(&self) {
+    /// Takes what has been told; whether it was anything.
+    pub fn take(&self) -> bool {
         let mut buffer = [0; 4096];
+        let mut any = false;
         // It ends when there is nothing more; an overflow is one more change.
-        while recv(&self.0, &mut buffer, RecvFlags::TRUNC).is_ok() {}
+        while recv(&self.0, &mut buffer, RecvFlags::TRUNC).is_ok() {
+            any = true;
+        }
+        any
     }
 }
 
@@ -124,7 +140,10 @@ mod tests {
         let cable = of("eth0", "00000000", 100, "00000000");
         let half = of("tun0", "00000000", 0, "00000080");
         let net = of("eth0", "000200C0", 0, "00FFFFFF");
-        assert_eq!(default_v4(&[head, &wifi, &cable, &half, &net].concat()).as_deref(), Some("eth0"));
+        let all = [head, &wifi, &cable, &half, &net].concat();
+        assert_eq!(default_v4(&all).unwrap()[0], "eth0");
+        #[cfg(target_endian = "little")]
+        assert_eq!(router_of(&all), Some(Ipv4Addr::new(192, 0, 2, 1)));
         assert_eq!(default_v4(&[head, &net].concat()), None);
         assert_eq!(default_v4(""), None);
     }
