@@ -159,6 +159,8 @@ pub struct InstanceFacts {
     pub bridge: String,
     /// The program that mirrors the host's network, where that can be had; else `network=mirror` is `network=nat`.
     pub pasta: Option<PathBuf>,
+    /// `snug-hook` is there, which looks at the network of a container behind the bridge; a hook that is not would stop its start.
+    pub hook: bool,
     /// The address picked on it; `None` leaves the choice to Incus' DHCP.
     pub address: Option<Ipv4Addr>,
     /// First host id of the container's range. Without it Incus (6.0.4) picks one at each start, the lowest that is free
@@ -238,21 +240,7 @@ pub fn is_mirrored(grants: &GrantSet, devices: &BTreeMap<String, Device>) -> boo
 /// are unmounted, and a disk can still be plugged in. `/proc/1/ns/net` in place of the file is refused (EACCES).
 fn raw_lxc(spec: &Spec, owner: &Account, facts: &InstanceFacts) -> String {
     let mut lines = vec![format!("lxc.init.cmd = {GUEST_AGENT} init")];
-    if let (Network::Mirror, Some(pasta)) =
-        (network(&spec.grants, owner, facts.pasta.is_some()), &facts.pasta)
-    {
-        let (program, directory) = (facts.paths.hook(), facts.paths.container_dir(owner.uid, &facts.name));
-        let directory = directory.display();
-        // LXC gives the line to a shell (`run_script`): its words are numbers, names, and paths of the build and of the configuration.
-        lines.push(format!(
-            "lxc.hook.start-host = {} start-host --pasta {} --owner {}:{} --run-dir {directory}",
-            program.display(),
-            pasta.display(),
-            owner.uid,
-            owner.gid
-        ));
-        lines.push(format!("lxc.hook.stop = {} stop --run-dir {directory}", program.display()));
-    }
+    lines.extend(hooks(spec, owner, facts));
     if spec.grants.network() == Network::Host {
         let namespace = facts.paths.host_network();
         // Incus' name of an instance outside the project `default`.
@@ -263,6 +251,25 @@ fn raw_lxc(spec: &Spec, owner: &Account, facts: &InstanceFacts) -> String {
         lines.push(format!("lxc.mount.auto = shmounts:{}:/dev/.incus-mounts", shared.display()));
     }
     lines.join("\n")
+}
+
+/// What LXC runs on the host. It gives each line to a shell (`run_script`): its words are numbers, names, and paths of the build and of
+/// the configuration.
+fn hooks(spec: &Spec, owner: &Account, facts: &InstanceFacts) -> Vec<String> {
+    let how = match (network(&spec.grants, owner, facts.pasta.is_some()), &facts.pasta) {
+        (Network::Mirror, Some(pasta)) => format!("--pasta {}", pasta.display()),
+        (Network::Nat, _) if facts.hook => "--bridged".to_owned(),
+        _ => return Vec::new(),
+    };
+    let (program, directory) = (facts.paths.hook(), facts.paths.container_dir(owner.uid, &facts.name));
+    let (program, directory) = (program.display(), directory.display());
+    vec![
+        format!(
+            "lxc.hook.start-host = {program} start-host {how} --owner {}:{} --run-dir {directory}",
+            owner.uid, owner.gid
+        ),
+        format!("lxc.hook.stop = {program} stop --run-dir {directory}"),
+    ]
 }
 
 fn devices(spec: &Spec, owner: &Account, facts: &InstanceFacts) -> BTreeMap<String, Device> {

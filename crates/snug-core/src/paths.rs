@@ -129,7 +129,7 @@ impl Paths {
         self.container_dir(uid, name).join("guest")
     }
 
-    /// `LIBEXEC/snug-hook`: what LXC starts on the host for a container with `network=mirror`.
+    /// `LIBEXEC/snug-hook`: what LXC starts on the host for a container with a network of its own.
     #[must_use]
     pub fn hook(&self) -> PathBuf {
         self.libexec.join("snug-hook")

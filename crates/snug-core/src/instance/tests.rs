@@ -23,6 +23,7 @@ fn facts() -> InstanceFacts {
         pool: "default".into(),
         bridge: "snugbr0".into(),
         pasta: Some("/usr/bin/pasta".into()),
+        hook: true,
         address: Some(Ipv4Addr::new(10, 1, 2, 3)),
         version: "0.1.0".into(),
         paths: Paths {
@@ -61,7 +62,10 @@ fn the_integrated_container_is_the_table_of_the_architecture_page() {
             "limits.kernel.nofile=524288",
             "limits.memory=4GiB",
             "raw.idmap=both 1000 1000",
-            "raw.lxc=lxc.init.cmd = /.snug/bin/snug-agent init",
+            "raw.lxc=lxc.init.cmd = /.snug/bin/snug-agent init\n\
+             lxc.hook.start-host = /usr/libexec/snug/snug-hook start-host --bridged --owner 1000:1000 \
+             --run-dir /var/lib/snug/run/1000/dev\n\
+             lxc.hook.stop = /usr/libexec/snug/snug-hook stop --run-dir /var/lib/snug/run/1000/dev",
             "security.guestapi=false",
             "security.idmap.base=3065536",
             "security.idmap.isolated=true",
@@ -122,8 +126,14 @@ fn a_mirrored_network_is_a_hook_and_no_device_or_a_bridge() {
     );
     assert!(!instance.devices.contains_key("eth0"));
     let untrusted = wanted(&spec(&["home=private", "network=mirror"], &[]), &account(1000, 1001), &facts());
-    assert!(!untrusted.config["raw.lxc"].contains("hook") && untrusted.devices.contains_key("eth0"));
-    let without = wanted(&trusted, &account(1000, 1001), &InstanceFacts { pasta: None, ..facts() });
+    let looked_at = "lxc.init.cmd = /.snug/bin/snug-agent init\n\
+         lxc.hook.start-host = /usr/libexec/snug/snug-hook start-host --bridged --owner 1000:1001 \
+         --run-dir /var/lib/snug/run/1000/dev\n\
+         lxc.hook.stop = /usr/libexec/snug/snug-hook stop --run-dir /var/lib/snug/run/1000/dev";
+    assert_eq!(untrusted.config["raw.lxc"], looked_at);
+    assert!(untrusted.devices.contains_key("eth0"));
+    let without =
+        wanted(&trusted, &account(1000, 1001), &InstanceFacts { pasta: None, hook: false, ..facts() });
     assert!(!without.config["raw.lxc"].contains("hook") && without.devices.contains_key("eth0"));
 }
 

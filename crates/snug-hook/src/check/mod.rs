@@ -141,7 +141,8 @@ impl Look<'_> {
             }
             self.inside.take();
             let Some((guest, host)) = self.ask()? else { return Ok(Found::Ended) };
-            unheard |= guest.router < host.router;
+            // Also where its DHCP client has taken the address away meanwhile: who is heard is answered at once.
+            unheard = guest.router < host.router || unheard && guest.router != Reach::Answered;
             // What was asked while the guest had no address says nothing.
             let was_changed = self.inside.take();
             if !was_changed && let Some(broken) = Broken::of(&guest, &host) {

@@ -116,6 +116,16 @@ fn resolver_from(host: &str, upstream: &str, gateway: Option<Ipv4Addr>) -> Optio
     Some(asking(gateway?, host))
 }
 
+/// The name servers of a `resolv.conf` that speak IPv4, in its order.
+#[must_use]
+pub fn servers_v4(text: &str) -> Vec<Ipv4Addr> {
+    let v4 = |address| match address {
+        IpAddr::V4(address) => Some(address),
+        IpAddr::V6(_) => None,
+    };
+    text.lines().filter_map(server).filter_map(v4).collect()
+}
+
 fn server(line: &str) -> Option<IpAddr> {
     let mut words = line.split_whitespace();
     if words.next() != Some("nameserver") {
@@ -161,6 +171,10 @@ mod tests {
     fn a_resolver_that_can_be_reached_is_taken_over() {
         let host = "# by hand\nsearch lan\nnameserver 127.0.0.1\nnameserver 192.168.1.1\n";
         assert_eq!(resolver_from(host, "", None).unwrap(), "search lan\nnameserver 192.168.1.1\n");
+        let all = servers_v4(
+            "nameserver 192.168.1.1\nnameserver fe80::1%eth0\noptions edns0\nnameserver 9.9.9.9\n",
+        );
+        assert_eq!(all, [Ipv4Addr::new(192, 168, 1, 1), Ipv4Addr::new(9, 9, 9, 9)]);
     }
 
     #[test]

@@ -11,9 +11,10 @@ use std::sync::{Mutex, PoisonError};
 use rustix::fs::{Mode, OFlags, openat};
 use snug_core::name::{ContainerName, Uid};
 use snug_core::paths::Paths;
+use snug_wire::network::{Bridged, Fault};
 use snug_wire::policy::Policy;
 use snug_wire::provision::Provision;
-use snug_wire::{network, ports};
+use snug_wire::{network, notice, ports};
 
 use super::{acl, file, mounts};
 use crate::error::{Error, Result, failed};
@@ -110,6 +111,30 @@ pub fn write_policy(paths: &Paths, uid: Uid, name: &ContainerName, policy: Polic
     file::replace(&paths.policy_file(uid, name), policy.to_string().as_bytes(), 0o644)
 }
 
+/// Writes what a guest behind the bridge is to reach; there is none of one that is not.
+///
+/// # Errors
+/// What the system says.
+pub fn write_bridged(paths: &Paths, uid: Uid, name: &ContainerName, bridged: Option<&Bridged>) -> Result<()> {
+    let path = paths.container_dir(uid, name).join(network::BRIDGED);
+    let Some(bridged) = bridged else {
+        return file::remove_if_there(&path)
+            .map_err(|error| Error::system(format!("remove {}", path.display()), error));
+    };
+    let text = serde_json::to_vec(bridged)
+        .map_err(|error| failed(format!("write {}: {error}", network::BRIDGED)))?;
+    file::replace(&path, &text, 0o644)
+}
+
+/// Why the network of a guest behind the bridge does not work, as far as somebody has found that it does not.
+///
+/// # Errors
+/// What the system says.
+pub fn network_fault(paths: &Paths, uid: Uid, name: &ContainerName) -> Result<Option<Fault>> {
+    let path = paths.container_dir(uid, name).join(network::FAULT);
+    Ok(Fault::parse(&file::read_or_empty(&path)?))
+}
+
 /// Gives a guest that does not run a fresh tmpfs, with `provision` in it, owned by its root.
 ///
 /// Always a fresh one: what an earlier run of the guest left there (links, files by the names that we write) is never
@@ -188,7 +213,10 @@ fn remove_tree(own: &Path) -> Result<()> {
         inner.extend(file::names_in(&group)?.into_iter().map(|name| group.join(name)));
         inner.push(group);
     }
-    for name in [network::LOG, ports::SOCKET] {
+    // The last two are half written.
+    let written = [network::FAULT, notice::NOTICE].map(|name| format!("{name}.new"));
+    let files = [network::LOG, network::BRIDGED, network::FAULT, notice::NOTICE, ports::SOCKET];
+    for name in files.into_iter().chain(written.iter().map(String::as_str)) {
         let file = own.join(name);
         file::remove_if_there(&file)
             .map_err(|error| Error::system(format!("remove {}", file.display()), error))?;
@@ -220,7 +248,7 @@ mod tests {
         write_policy(&paths, uid, &name, Policy { trusted: true, ..Policy::default() }).unwrap();
         let text = fs::read_to_string(paths.policy_file(uid, &name)).unwrap();
         assert!(Policy::parse(&text).trusted);
-        for file in [network::LOG, ports::SOCKET] {
+        for file in [network::LOG, network::FAULT, notice::NOTICE, ports::SOCKET] {
             fs::write(paths.container_dir(uid, &name).join(file), "").unwrap();
         }
         fs::write(paths.run_dir(uid).join("file"), "").unwrap();

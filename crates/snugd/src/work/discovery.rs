@@ -56,6 +56,11 @@ impl Work {
         self.blocking(move || Ok(mirror::pasta(&paths, &config))).await
     }
 
+    pub(super) async fn has_hook(&self) -> Result<bool> {
+        let paths = self.daemon.paths().clone();
+        self.blocking(move || Ok(mirror::has_hook(&paths))).await
+    }
+
     async fn has_subordinate_ids(&self) -> Result<bool> {
         let (files, uid, gid) = (self.daemon.places().subids.clone(), self.uid(), self.owner.account.gid);
         self.blocking(move || subid::missing(&files, uid, gid).map(|missing| !missing)).await

@@ -113,6 +113,7 @@ impl Work {
             pool,
             bridge,
             pasta,
+            hook: self.has_hook().await?,
             address: own.or(reservation.as_ref().map(|reservation| reservation.value)),
             version: VERSION.to_owned(),
             paths: self.daemon.paths().clone(),

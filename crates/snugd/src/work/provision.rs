@@ -6,7 +6,7 @@ use incus_client::Instance;
 use snug_core::grant::{GrantSet, Home, Network as NetworkGrant};
 use snug_core::instance::is_mirrored;
 use snug_core::spec::Spec;
-use snug_wire::network::RESOLVER;
+use snug_wire::network::{Bridged, RESOLVER};
 use snug_wire::provision::{Account, Followed, Network, Provision};
 
 use super::Work;
@@ -25,9 +25,15 @@ impl Work {
         let spec = found.spec()?.clone();
         let guest_root = idmap::guest_root(&found.instance.config)?;
         let network = self.network_of(&spec, &found.instance.devices).await?;
+        let bridge = found.instance.devices.get("eth0").and_then(|nic| nic.get("network")).cloned();
         let provision = self.provision(&spec, &found.instance, network).await?;
+        let bridged = bridged(bridge, &provision);
         let (paths, uid, name) = (self.daemon.paths().clone(), self.uid(), self.name.clone());
-        self.blocking(move || rundir::fill_guest(&paths, uid, &name, guest_root, &provision)).await
+        self.blocking(move || {
+            rundir::write_bridged(&paths, uid, &name, bridged.as_ref())?;
+            rundir::fill_guest(&paths, uid, &name, guest_root, &provision)
+        })
+        .await
     }
 
     /// Tells the guest, if it runs, what has changed on the host.
@@ -117,6 +123,13 @@ impl Work {
         })
         .await
     }
+}
+
+/// What a guest behind a bridge is to reach, for whoever looks at its network when it has started.
+fn bridged(bridge: Option<String>, provision: &Provision) -> Option<Bridged> {
+    let network = provision.network.as_ref()?;
+    let name_servers = provision.followed.resolv_conf.as_deref().map(environment::servers_v4);
+    Some(Bridged { bridge: bridge?, router: network.gateway, name_servers: name_servers.unwrap_or_default() })
 }
 
 /// Whom a guest asks for names.
