@@ -192,6 +192,7 @@ impl Session<'_> {
                         return Err(self.out_of_turn());
                     };
                     self.settled = settled;
+                    self.tell_notices();
                     if !offered && let Err(error) = self.request.target.wake_host(&self.policy) {
                         self.notice(format!("the container cannot be offered the host: {error}").as_bytes());
                     }
@@ -481,8 +482,19 @@ impl Session<'_> {
         Outcome::Failed { status, message: harmless(text), hints }
     }
 
+    /// What the container's owner is to be told once, where somebody reads it.
+    fn tell_notices(&self) {
+        if self.shows_notices() {
+            self.request.target.notices().iter().for_each(|line| self.notice(line.as_bytes()));
+        }
+    }
+
+    fn shows_notices(&self) -> bool {
+        self.streams.terminals[2] && !self.request.quiet
+    }
+
     fn notice(&self, text: &[u8]) {
-        if self.streams.terminals[2] && !self.request.quiet {
+        if self.shows_notices() {
             let line = format!("{}\n", harmless(text));
             // A notice that cannot be shown is none.
             let _ = relay::write_all(stream::borrow(2), line.as_bytes());

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use snug_wire::message::{FailureKind, FromAgent, ToAgent, Wish};
+use snug_wire::notice;
 use snug_wire::policy::Policy;
 use snug_wire::socket::{Connection, Descriptors, WireError, connect};
 
@@ -56,6 +57,15 @@ impl Target {
             // No policy means an untrusted guest, or none at all: then the socket is missing too.
             Self::Container { directory, .. } => Policy::of(directory),
             Self::Host { .. } => Policy { trusted: true, ..Policy::default() },
+        }
+    }
+
+    /// What its owner is to be told once, taken away by this.
+    #[must_use]
+    pub fn notices(&self) -> Vec<String> {
+        match self {
+            Self::Container { directory, .. } => notice::take(directory),
+            Self::Host { .. } => Vec::new(),
         }
     }
 

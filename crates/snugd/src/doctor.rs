@@ -2,6 +2,7 @@
 
 mod device;
 mod driver;
+mod network;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -18,7 +19,7 @@ use crate::daemon::Daemon;
 use crate::error::{Error, Result};
 use crate::host::cgroups::Hierarchy;
 use crate::host::mount_table::Table;
-use crate::host::{guest_bin, mirror, owner, space, subid};
+use crate::host::{guest_bin, owner, space, subid};
 use crate::incus::{pool, requirements};
 use crate::manager::unnamed;
 use crate::work::cleanup;
@@ -103,37 +104,11 @@ pub async fn call(daemon: &Arc<Daemon>, call: &Call) -> Answer {
         checks
     });
     checks.extend(host.await.map_err(Error::from)?);
-    checks.push(network(daemon).await);
+    checks.push(network::mirror(daemon).await);
+    checks.extend(network::containers(daemon, uid).await);
     checks.push(mounts(daemon).await);
     let views: Vec<_> = checks.into_iter().map(Check::view).collect();
     call.answer(&views)
-}
-
-async fn network(daemon: &Daemon) -> Check {
-    let config = match daemon.config().await {
-        Ok(config) => config,
-        Err(error) => return Check::failed("network", &error),
-    };
-    let Some(wanted) = config.pasta.clone() else {
-        return Check::new(
-            "network",
-            Status::Notice,
-            "network=mirror is switched off: it is network=nat here",
-        );
-    };
-    let paths = daemon.paths().clone();
-    match tokio::task::spawn_blocking(move || mirror::pasta(&paths, &config)).await {
-        Ok(Some(pasta)) => {
-            let text =
-                format!("containers can have the host's network (network=mirror), by {}", pasta.display());
-            Check::new("network", Status::Ok, text)
-        }
-        Ok(None) => {
-            let text = format!("network=mirror is network=nat here: {} is not installed", wanted.display());
-            Check::new("network", Status::Notice, text).hint("install the package passt")
-        }
-        Err(error) => Check::failed("network", &Error::from(error)),
-    }
 }
 
 async fn configuration(daemon: &Daemon) -> Check {

@@ -51,6 +51,9 @@ pub struct Container {
     /// Grants that the host has nothing for now; only in `info` and `grants`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting: Option<Vec<String>>,
+    /// Why its network does not work, and what mends it; only in `info`, empty where nothing is known to be wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network_fault: Option<Vec<String>>,
     /// Bytes on disk; only with `--size`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
@@ -91,6 +94,7 @@ impl From<OwnedDict> for Container {
             addresses: texts_of(&all, "addresses"),
             agent: text_of(&all, "agent"),
             waiting: all.contains_key("waiting").then(|| texts_of(&all, "waiting")),
+            network_fault: all.contains_key("network-fault").then(|| texts_of(&all, "network-fault")),
             size: number_of(&all, "size"),
             snapshots: small("snapshots"),
         }

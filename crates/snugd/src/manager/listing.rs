@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use snug_core::config::Config;
 use snug_core::grant::{Grant, GrantSet, Network};
-use snug_core::name::Uid;
+use snug_core::name::{ContainerName, Uid};
 use snug_core::paths::Paths;
 use zbus::Variant;
 
@@ -16,7 +16,7 @@ use crate::container::record::{self, Kind};
 use crate::container::view::{self, View};
 use crate::daemon::Daemon;
 use crate::error::{Error, invalid};
-use crate::host::{devices, mirror, owner};
+use crate::host::{devices, mirror, owner, rundir};
 
 /// `List`.
 ///
@@ -48,6 +48,8 @@ pub async fn get(daemon: &Arc<Daemon>, call: &Call) -> Answer {
     let mut view = view::of(&found, size);
     let running = view::state(&found) == "running";
     let hello = if running { daemon.probe(uid, &name).await } else { None };
+    let fault = if running { fault(daemon, uid, name.clone()).await? } else { Vec::new() };
+    view.insert("network-fault", Variant::from(fault));
     view.insert("agent", Variant::from(hello.map(|hello| hello.version).unwrap_or_default()));
     let waiting = match &found.spec {
         Some(spec) => waiting(uid, spec.grants.clone(), daemon.paths().clone(), config).await?,
@@ -55,6 +57,13 @@ pub async fn get(daemon: &Arc<Daemon>, call: &Call) -> Answer {
     };
     view.insert("waiting", Variant::from(waiting));
     call.answer(&view)
+}
+
+/// Why the network of a container that runs does not work, and what mends it: lines, none where nothing is known to be wrong.
+async fn fault(daemon: &Daemon, uid: Uid, name: ContainerName) -> crate::error::Result<Vec<String>> {
+    let paths = daemon.paths().clone();
+    let fault = tokio::task::spawn_blocking(move || rundir::network_fault(&paths, uid, &name)).await??;
+    Ok(fault.map(|fault| [vec![fault.text], fault.hints].concat()).unwrap_or_default())
 }
 
 /// Those of `grants` that wait for something of the host.
