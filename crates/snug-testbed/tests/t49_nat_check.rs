@@ -133,7 +133,7 @@ fn docker_is_named_once_with_what_mends_it_and_no_more_when_it_is_mended() {
     let checked = check(&bed);
     assert_eq!(checked["status"], "warning", "{checked}");
     assert!(checked["hint"].as_str().unwrap().contains("DOCKER-USER"), "{checked}");
-    // A reboot from inside is a start, too.
+    // Each start is looked at.
     bed.snug("tester").args(["restart", guest.name()]).run().unwrap().success();
     found(&guest);
     load(
