@@ -1,7 +1,7 @@
 //! The conversation with the agent.
 
 use std::env;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -23,7 +23,7 @@ use crate::request::{Error, Outcome, Request};
 use crate::signals::{self, Signals};
 use crate::stream::Streams;
 use crate::target::{HELLO, Target};
-use crate::terminal::Terminal;
+use crate::terminal::{Terminal, is_pty_master};
 use crate::words::{directory_hints, harmless};
 use crate::{relay, stream};
 
@@ -504,10 +504,4 @@ impl Session<'_> {
 
 fn to_byte(signal: i32) -> u8 {
     u8::try_from(signal).expect("signal numbers are below 65")
-}
-
-/// A pty's master is the character device 5:2, or a unix98 master 128–135 (admin-guide/devices.txt); only such a one
-/// answers TIOCGPTN.
-fn is_pty_master(fd: BorrowedFd<'_>) -> bool {
-    rustix::pty::ptsname(fd, Vec::new()).is_ok()
 }

@@ -207,3 +207,9 @@ fn to_window_size(size: Winsize) -> WindowSize {
 pub fn to_winsize(size: WindowSize) -> Winsize {
     Winsize { ws_row: size.rows, ws_col: size.columns, ws_xpixel: size.x_pixels, ws_ypixel: size.y_pixels }
 }
+
+/// A pty's master is the character device 5:2, or a unix98 master 128–135 (admin-guide/devices.txt); only such a one
+/// answers TIOCGPTN.
+pub fn is_pty_master(fd: BorrowedFd<'_>) -> bool {
+    rustix::pty::ptsname(fd, Vec::new()).is_ok()
+}
