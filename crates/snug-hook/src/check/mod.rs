@@ -136,7 +136,10 @@ impl Look<'_> {
                 Awaited::Come => {}
                 Awaited::Late if unheard => return Ok(Found::Broken(Broken::ADDRESS)),
                 // Of its own doing, as far as it can be seen from here.
-                Awaited::Late => return Ok(Found::Well),
+                Awaited::Late => {
+                    say(format_args!("the guest has no default route: nothing is known of its network"));
+                    return Ok(Found::Well);
+                }
                 Awaited::Ended => return Ok(Found::Ended),
             }
             self.inside.take();
