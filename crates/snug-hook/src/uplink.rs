@@ -86,6 +86,9 @@ fn default_v6(routes: &str) -> Option<String> {
     Some(best[9].to_owned())
 }
 
+/// What IPv4 takes, as groups of rtnetlink(7). Of the routes of an interface that goes down nothing is told but that.
+const V4: i32 = libc::RTMGRP_IPV4_ROUTE | libc::RTMGRP_IPV4_IFADDR | libc::RTMGRP_LINK;
+
 /// Readable when routes or addresses of a network namespace change.
 #[derive(Debug)]
 pub struct Changes(OwnedFd);
@@ -96,15 +99,22 @@ impl Changes {
     /// # Errors
     /// What the kernel says.
     pub fn here() -> io::Result<Self> {
-        const GROUPS: i32 = libc::RTMGRP_IPV4_ROUTE
-            | libc::RTMGRP_IPV6_ROUTE
-            | libc::RTMGRP_IPV4_IFADDR
-            | libc::RTMGRP_IPV6_IFADDR
-            | libc::RTMGRP_LINK;
+        Self::of(V4 | libc::RTMGRP_IPV6_ROUTE | libc::RTMGRP_IPV6_IFADDR)
+    }
+
+    /// The same, of IPv4 alone: an interface that comes up has IPv6 tell of itself for seconds.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn of_v4_here() -> io::Result<Self> {
+        Self::of(V4)
+    }
+
+    fn of(groups: i32) -> io::Result<Self> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         // The default of this family is rtnetlink(7).
         let socket = socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, None)?;
-        bind(&socket, &SocketAddrNetlink::new(0, GROUPS.cast_unsigned()))?;
+        bind(&socket, &SocketAddrNetlink::new(0, groups.cast_unsigned()))?;
         Ok(Self(socket))
     }
 

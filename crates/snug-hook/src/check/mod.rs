@@ -65,7 +65,7 @@ pub fn start(guest: &Guest, task: &Task, log: &File) -> io::Result<()> {
     task.take_back()?;
     let bridged: Bridged = serde_json::from_slice(&fs::read(task.directory.join(BRIDGED))?)?;
     daemon::start(log, "the network was not looked at", || {
-        let inside = guest.inside(Changes::here)?;
+        let inside = guest.inside(Changes::of_v4_here)?;
         Look { guest, bridged, inside }.run(task)
     })
 }
