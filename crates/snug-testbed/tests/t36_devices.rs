@@ -193,7 +193,14 @@ fn the_guests_root_cannot_change_what_there_is_nor_make_any() {
     // What the guest has under a name stays its own.
     let own = "rm -f /dev/snugtest4; echo own >/dev/snugtest4";
     guest.snug(["run", "--root", "-w", "/", "--", "sh", "-c", own]).run().unwrap().success();
+    let follows = || {
+        let report = json(&bed.snug("tester").args(["doctor", "--json"]).run().unwrap());
+        let checks = report["checks"].as_array().unwrap().clone();
+        checks.iter().find(|check| check["check"] == "follower").unwrap()["status"].clone()
+    };
+    assert_eq!(follows(), "warning");
     let _follower = Follower::start();
+    eventually("the doctor sees it", || follows() == "ok");
     let _more = Made::node("/dev/snugtest5", uid(&bed), "0600");
     eventually("another board to appear", || read(&guest, "/dev/snugtest5") == "000000");
     assert_eq!(answer(guest.snug(["run", "-w", "/", "cat", "/dev/snugtest4"])), "own");

@@ -2,6 +2,7 @@
 
 mod device;
 mod driver;
+mod follower;
 mod network;
 
 use std::collections::HashMap;
@@ -107,6 +108,7 @@ pub async fn call(daemon: &Arc<Daemon>, call: &Call) -> Answer {
     checks.push(network::mirror(daemon).await);
     checks.extend(network::containers(daemon, uid).await);
     checks.push(mounts(daemon).await);
+    checks.push(follower::check(daemon).await);
     let views: Vec<_> = checks.into_iter().map(Check::view).collect();
     call.answer(&views)
 }

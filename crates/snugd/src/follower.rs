@@ -12,12 +12,15 @@ use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use tokio::io::unix::AsyncFd;
 use zbus::{Connection, Variant};
 
-use crate::bus::{MANAGER, NAME, ROOT};
+use crate::bus::{self, MANAGER, ROOT, names};
 use crate::error::{Error, Result};
 use crate::host::certificates;
 use crate::host::devices::{self, DEV, Snapshot};
 use crate::host::environment::Sources;
 use crate::host::{driver, file, readiness};
+
+/// What it is called on the bus while it watches: `Doctor` looks for it.
+pub const NAME: &str = "org.snug.Follow1";
 
 /// Directories whose files say it; `/etc/resolv.conf` may lead to others.
 const DIRECTORIES: [&str; 3] = ["/etc", "/etc/default", "/run/systemd/resolve"];
@@ -38,6 +41,10 @@ const PERSISTENCE: u32 = 3;
 pub async fn run() -> Result<ExitCode> {
     let bus = Connection::system().await?;
     let watch = Watch::new().map_err(|error| Error::system("watch files of the host", error))?;
+    // A second one watches as well; one that may not have the name, since the bus' policy is older than it, too.
+    if let Err(error) = names::take(&bus, NAME).await {
+        tracing::warn!("the doctor will not see that the host is followed: {error}");
+    }
     let mut told = None;
     let mut failures = 0;
     let mut again = false;
@@ -88,9 +95,9 @@ pub async fn run() -> Result<ExitCode> {
 }
 
 /// Has the daemon tell all that run; whether all were told. Those that were not are in its journal.
-async fn tell(bus: &Connection) -> Result<bool> {
+async fn tell(connection: &Connection) -> Result<bool> {
     let options = HashMap::from([("all-users", Variant::from(true))]);
-    let answer = bus.call_method(Some(NAME), ROOT, Some(MANAGER), "FollowHost", &options).await?;
+    let answer = connection.call_method(Some(bus::NAME), ROOT, Some(MANAGER), "FollowHost", &options).await?;
     Ok(answer.body().deserialize::<Vec<String>>()?.is_empty())
 }
 

@@ -1,5 +1,5 @@
 //! Files by which a shell shows in its prompt which container it is in. They are read where a shell of the owner's is told of them
-//! ([`crate::session::prompt`]); nobody else's is changed.
+//! (`session::prompt`); nobody else's is changed.
 
 use std::fs;
 use std::io;

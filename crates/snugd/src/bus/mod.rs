@@ -10,6 +10,7 @@
 //! | [`connection`] | the connection itself, which takes no descriptors |
 //! | [`dispatch`] | from path, interface and member to what answers |
 //! | [`introspection`] | what the objects look like, as XML |
+//! | [`names`] | names on the bus |
 //! | [`options`] | `a{sv}` of a call |
 //! | [`outbox`] | signals on their way out |
 //! | [`polkit`] | the question whether a caller may |
@@ -21,6 +22,7 @@ pub mod call;
 pub mod connection;
 pub mod dispatch;
 pub mod introspection;
+pub mod names;
 pub mod options;
 pub mod outbox;
 pub mod polkit;

@@ -12,15 +12,12 @@ use zbus::{Connection, MessageStream};
 
 use super::admission::LARGEST;
 use super::call::{Call, Refusal, uid_of};
+use super::names::{self, DBUS, DBUS_PATH};
 use super::{NAME, dispatch};
 use crate::daemon::Daemon;
 use crate::error::{Error, ErrorKind, Result};
 use crate::place::Place;
 
-const DBUS: Option<&str> = Some("org.freedesktop.DBus");
-const DBUS_PATH: &str = "/org/freedesktop/DBus";
-/// `DBUS_NAME_FLAG_DO_NOT_QUEUE`.
-const DO_NOT_QUEUE: u32 = 4;
 /// How long jobs get to undo what they did when the daemon is told to end; systemd kills after 45 s
 /// (`TimeoutStopSec=` of the unit).
 const FAREWELL: Duration = Duration::from_secs(30);
@@ -198,18 +195,15 @@ async fn answer(daemon: &Arc<Daemon>, message: Message) {
 }
 
 async fn is_there(bus: &Connection, name: &str) -> bool {
-    let reply = bus.call_method(DBUS, DBUS_PATH, DBUS, "NameHasOwner", &name).await;
-    reply.is_ok_and(|reply| reply.body().deserialize::<bool>().unwrap_or(true))
+    names::is_taken(bus, name).await.unwrap_or(false)
 }
 
 async fn take_name(bus: &Connection) -> Result<()> {
-    let reply = bus.call_method(DBUS, DBUS_PATH, DBUS, "RequestName", &(NAME, DO_NOT_QUEUE)).await?;
-    // 1: we own it now; 4: we owned it already.
-    match reply.body().deserialize::<u32>()? {
-        1 | 4 => Ok(()),
-        _ => Err(Error::new(ErrorKind::Busy, format!("another daemon already serves {NAME}"))
-            .hint("stop it first: systemctl stop snugd")),
+    if names::take(bus, NAME).await? {
+        return Ok(());
     }
+    Err(Error::new(ErrorKind::Busy, format!("another daemon already serves {NAME}"))
+        .hint("stop it first: systemctl stop snugd"))
 }
 
 /// Gives the name back; whether it may end now. Calls that came before the bus took the name from us lie in front of
