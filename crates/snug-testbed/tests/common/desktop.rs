@@ -15,6 +15,9 @@ use super::eventually;
 
 const RUN_USER: &str = "/run/user";
 const DISPLAY: &str = ":77";
+/// What an X server that is killed leaves. The lock holds its process number: where another process has that by then, no server
+/// starts on the display.
+const LEFT_BY_X_SERVER: [&str; 2] = ["/tmp/.X11-unix/X77", "/tmp/.X77-lock"];
 const WAYLAND: &str = "wayland-1";
 
 /// `/run/user` as systemd makes it, a mount whose changes others see; until dropped.
@@ -87,6 +90,9 @@ impl<'a> Desktop<'a> {
         for (_, child) in self.programs.extract_if(.., |(name, _)| *name == program) {
             end(child);
         }
+        if program == "X server" {
+            forget_x_server();
+        }
     }
 
     #[track_caller]
@@ -116,7 +122,7 @@ impl<'a> Desktop<'a> {
                 (
                     // It begins anew when its last client goes, and refuses the next one meanwhile; a desktop's never has none.
                     words(&format!("Xvfb {DISPLAY} -noreset -nolisten tcp -auth {}", authority.display())),
-                    Path::new("/tmp/.X11-unix").join(DISPLAY.replace(':', "X")),
+                    LEFT_BY_X_SERVER[0].into(),
                 )
             }
             "PipeWire" => (words("pipewire"), in_runtime("pipewire-0")),
@@ -129,6 +135,9 @@ impl<'a> Desktop<'a> {
             other => panic!("no program '{other}'"),
         };
         // One that was killed leaves its socket, which is not that of the next.
+        if program == "X server" {
+            forget_x_server();
+        }
         if program != "WirePlumber" {
             let _ = fs::remove_file(&socket);
         }
@@ -168,6 +177,12 @@ fn words(line: &str) -> Vec<String> {
     line.split(' ').map(str::to_owned).collect()
 }
 
+fn forget_x_server() {
+    for left in LEFT_BY_X_SERVER {
+        let _ = fs::remove_file(left);
+    }
+}
+
 fn end(mut child: Child) {
     let _ = child.kill();
     let _ = child.wait();
@@ -179,6 +194,7 @@ impl Drop for Desktop<'_> {
         while let Some((_, child)) = self.programs.pop() {
             end(child);
         }
+        forget_x_server();
         let _ = unmount(&self.runtime, UnmountFlags::DETACH);
         let _ = fs::remove_dir(&self.runtime);
     }
