@@ -6,11 +6,11 @@ if (( ${+SNUG_ZDOTDIR} )); then
 else
     unset ZDOTDIR
 fi
-if [[ -o interactive && -n $SNUG_PROMPT ]]; then
+if [[ -o interactive && -n ${SNUG_PROMPT-} ]]; then
     snug_prompt() {
         case $PROMPT in
-            *"$SNUG_PROMPT"*) ;;
-            *%[mM]*) [[ $SNUG_PROMPT_HINT != always ]] || PROMPT=$SNUG_PROMPT$PROMPT ;;
+            *"${SNUG_PROMPT-}"*) ;;
+            *%[mM]*) [[ ${SNUG_PROMPT_HINT-} != always ]] || PROMPT=$SNUG_PROMPT$PROMPT ;;
             *) PROMPT=$SNUG_PROMPT$PROMPT ;;
         esac
     }
