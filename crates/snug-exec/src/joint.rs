@@ -45,46 +45,54 @@ impl<'a> Way<'a> {
     }
 }
 
-/// Copies `input` to the socket and the socket to `output` until the socket has said all and nobody has more to say to it, or
-/// nobody reads its words any more. `input` and `output` may be one socket.
+/// Copies `input` to the socket and the socket to `output` until the socket has said all, or nobody hears it any more, and
+/// what was to be said to it has been. `input` and `output` may be one socket.
 ///
 /// # Errors
-/// Of the copying; a side that has gone is one.
+/// poll(2) or fcntl(2) fails.
 pub fn join(input: &OwnedFd, output: &OwnedFd, socket: &OwnedFd) -> Result<(), Errno> {
     // Neither way may wait for the other.
     for fd in [input, output, socket] {
         fcntl_setfl(fd, fcntl_getfl(fd.as_fd())? | OFlags::NONBLOCK)?;
     }
     let (mut there, mut back) = (Way::new(input, socket), Way::new(socket, output));
+    // Nobody reads the output any more. What its reader said before he went may still be on its way to the socket.
+    let mut deaf = false;
     loop {
         // The socket's owner may have gone while its last words are still here.
         let gone = there.advance().is_err();
-        back.advance()?;
-        if back.told && (there.told || gone) {
+        deaf |= back.advance().is_err();
+        if (back.told || deaf) && (there.told || gone) {
             return Ok(());
         }
         let flags = |wanted, flag| if wanted { flag } else { PollFlags::empty() };
         let ((reads, writes_there), (reads_back, writes)) = (there.wants(), back.wants());
         let reads = reads && !gone;
-        // The output also for its end alone, the socket only while something is wanted of it: it has said when it ended.
-        let mut polled = vec![PollFd::new(output, flags(writes, PollFlags::OUT))];
+        let (reads_back, writes) = (reads_back && !deaf, writes && !deaf);
+        // The socket first; only while something is wanted of it, or it would tell again and again that it has ended.
+        let on_socket = flags(reads_back, PollFlags::IN) | flags(writes_there && !gone, PollFlags::OUT);
+        let mut polled = Vec::with_capacity(3);
+        let watches_socket = !on_socket.is_empty() || back.told || deaf;
+        if watches_socket {
+            polled.push(PollFd::new(socket, on_socket));
+        }
+        if !deaf {
+            // Also for its end alone.
+            polled.push(PollFd::new(output, flags(writes, PollFlags::OUT)));
+        }
         if reads {
             polled.push(PollFd::new(input, PollFlags::IN));
-        }
-        let on_socket = flags(reads_back, PollFlags::IN) | flags(writes_there && !gone, PollFlags::OUT);
-        if !on_socket.is_empty() || back.told {
-            polled.push(PollFd::new(socket, on_socket));
         }
         match poll(&mut polled, None) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error),
         }
-        let of_socket = polled.last().map_or(PollFlags::empty(), PollFd::revents);
-        let reader_gone = polled.first().is_some_and(|fd| fd.revents().intersects(GONE));
+        let is_gone = |at: usize| polled.get(at).is_some_and(|fd| fd.revents().intersects(GONE));
         // Both halves are closed: nobody hears what the input still says.
-        if reader_gone || back.told && of_socket.intersects(GONE) {
+        if watches_socket && (back.told || deaf) && is_gone(0) {
             return Ok(());
         }
+        deaf = deaf || is_gone(usize::from(watches_socket));
     }
 }
 
@@ -149,6 +157,22 @@ mod tests {
                 server.write_all(b"answer").unwrap();
             },
         );
+    }
+
+    #[test]
+    fn what_a_client_says_before_it_goes_arrives() {
+        for length in [0, 10, 500_000] {
+            run(
+                move |mut client| client.write_all(&vec![b'x'; length]).unwrap(),
+                move |mut server| {
+                    // Nobody reads it.
+                    let _ = server.write_all(b"greeting");
+                    let mut heard = Vec::new();
+                    server.read_to_end(&mut heard).unwrap();
+                    assert_eq!(heard.len(), length);
+                },
+            );
+        }
     }
 
     #[test]

@@ -39,10 +39,10 @@ pub fn execute(context: &Context, args: EnterArgs) -> Result<ExitCode, CommandEr
     let (container, image) = target(context, args.name.as_deref())?;
     let yes = args.yes.yes;
     let mut request = args.how.request(context, &container, args.command, true, true)?;
-    if request.argv.is_empty() {
+    if request.argv.is_empty() && !request.overrides.iter().any(|(key, _)| key == env_vars::SNUG_PROMPT_HINT)
+    {
         let hint = context.config()?.prompt_hint.as_str();
-        // The caller's own `-e` comes later, and wins.
-        request.overrides.insert(0, (env_vars::SNUG_PROMPT_HINT.into(), hint.into()));
+        request.overrides.push((env_vars::SNUG_PROMPT_HINT.into(), hint.into()));
     }
     let outcome =
         entry::run(context, &request, &|bus| match entry::ensure(context, bus, container.as_str()) {

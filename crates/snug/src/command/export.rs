@@ -56,7 +56,7 @@ pub fn execute(context: &Context, args: &ExportArgs) -> Result<ExitCode, Command
 }
 
 /// The sockets, as they were typed.
-pub fn parse(container: &ContainerName, texts: &[String]) -> Result<Vec<Socket>, CommandError> {
+fn parse(container: &ContainerName, texts: &[String]) -> Result<Vec<Socket>, CommandError> {
     let parsed = texts.iter().map(|text| Socket::parse(container.clone(), text));
     parsed.collect::<Result<_, _>>().map_err(|error| {
         CommandError::usage(error.to_string()).hint("for example `snug export --socket /run/docker.sock`")

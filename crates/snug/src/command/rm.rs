@@ -57,10 +57,9 @@ pub fn execute(context: &Context, args: RmArgs) -> Result<ExitCode, CommandError
     let wording = Wording { done: "removed", none: "there is no container", warns: true };
     let change = |name: &str| Change::remove(name, options()).uncancellable();
     let removed = several::execute(context, &bus, &names, change, &wording);
-    if !args.dry_run.dry_run {
-        forget_exports(context, &bus, &names)?;
-    }
+    let forgotten = if args.dry_run.dry_run { Ok(()) } else { forget_exports(context, &bus, &names) };
     let removed = removed?;
+    forgotten?;
     Ok(if refused.is_empty() { removed } else { ExitCode::from(1) })
 }
 

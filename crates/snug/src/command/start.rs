@@ -40,10 +40,8 @@ pub fn execute(context: &Context, args: StartArgs) -> Result<ExitCode, CommandEr
             // Started at boot, or left running by an earlier session.
             several::offer_host(context, running.iter().map(|container| &container.name));
             // What is exported is there from the login on, whether its container runs or not.
-            if let Ok(sockets) = Exports::of_user().and_then(|exports| exports.sockets())
-                && let Some(socket) = sockets.first()
-            {
-                context.serve_exports(&socket.container)?;
+            if let Err(error) = serve_exports(context) {
+                context.printer.warning(&error.to_string());
             }
         }
         let wanted = |container: &Container| container.settings.get("autostart") == Some(&with_login);
@@ -58,4 +56,10 @@ pub fn execute(context: &Context, args: StartArgs) -> Result<ExitCode, CommandEr
         several::offer_host(context, &names);
     }
     result
+}
+
+fn serve_exports(context: &Context) -> Result<(), CommandError> {
+    let sockets =
+        Exports::of_user().and_then(|exports| exports.sockets()).map_err(super::export::unwritten)?;
+    sockets.first().map_or(Ok(()), |socket| context.serve_exports(&socket.container))
 }

@@ -3,12 +3,13 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use snug_core::text::escape;
 
 use super::arguments::ContainerArgs;
 use super::export;
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::exports::Exports;
+use crate::exports::{Exports, Socket};
 
 /// Take back what the host has of a container
 #[derive(Debug, Args)]
@@ -23,18 +24,14 @@ pub struct UnexportArgs {
 /// Takes them back.
 pub fn execute(context: &Context, args: &UnexportArgs) -> Result<ExitCode, CommandError> {
     let container = context.container(args.container.container.as_deref())?;
-    let wanted = export::parse(&container, &args.socket)?;
     let exports = Exports::of_user().map_err(export::unwritten)?;
     let missing = exports.change(|there| {
-        let missing = wanted.iter().find(|socket| {
-            !there.iter().any(|other| other.container == container && other.path == socket.path)
-        });
+        let is_of = |socket: &Socket, path: &String| socket.container == container && socket.path == *path;
+        let missing = args.socket.iter().find(|path| !there.iter().any(|socket| is_of(socket, path)));
         if missing.is_none() {
-            there.retain(|other| {
-                other.container != container || !wanted.iter().any(|socket| socket.path == other.path)
-            });
+            there.retain(|socket| !args.socket.iter().any(|path| is_of(socket, path)));
         }
-        missing.map(|socket| socket.path.clone())
+        missing.map(|path| escape(path).into_owned())
     });
     if let Some(path) = missing.map_err(export::unwritten)? {
         return Err(CommandError::failed(format!("{path} of {container} is not exported"))

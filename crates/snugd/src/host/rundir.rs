@@ -118,8 +118,12 @@ pub fn write_policy(paths: &Paths, uid: Uid, name: &ContainerName, policy: Polic
 pub fn write_bridged(paths: &Paths, uid: Uid, name: &ContainerName, bridged: Option<&Bridged>) -> Result<()> {
     let path = paths.container_dir(uid, name).join(network::BRIDGED);
     let Some(bridged) = bridged else {
-        return file::remove_if_there(&path)
-            .map_err(|error| Error::system(format!("remove {}", path.display()), error));
+        // Nor is there anything wrong with it, whatever was when it was one.
+        return [network::BRIDGED, network::FAULT].into_iter().try_for_each(|name| {
+            let path = path.with_file_name(name);
+            file::remove_if_there(&path)
+                .map_err(|error| Error::system(format!("remove {}", path.display()), error))
+        });
     };
     let text = serde_json::to_vec(bridged)
         .map_err(|error| failed(format!("write {}: {error}", network::BRIDGED)))?;
