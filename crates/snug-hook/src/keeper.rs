@@ -20,7 +20,7 @@ use crate::guest::Guest;
 use crate::loopback;
 use crate::owner::Owner;
 use crate::pasta;
-use crate::uplink::{Changes, Uplink, default_interface};
+use crate::uplink::{self, Uplink, default_interface};
 
 /// What is to be kept.
 #[derive(Debug)]
@@ -52,10 +52,10 @@ fn timeout(duration: Duration) -> Option<Timespec> {
 /// # Errors
 /// What the kernel says.
 pub fn keep(guest: &Guest, task: &Task, ready: OwnedFd) -> io::Result<()> {
-    let changes = Changes::here()?;
+    let changes = uplink::changes()?;
     let inside = guest.inside(|| {
         loopback::prepare(RESOLVER)?;
-        Changes::here()
+        uplink::changes()
     })?;
     // Until it has one.
     let mut ready = Some((ready, inside, Instant::now() + STARTING));

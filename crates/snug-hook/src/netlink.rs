@@ -1,9 +1,13 @@
-//! Dumps of the kernel's tables by netlink(7): headers, attributes.
+//! Dumps of the kernel's tables and word of their changes by netlink(7): headers, attributes.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::net::{RecvFlags, SendFlags, recv, send};
+use rustix::io::Errno;
+use rustix::net::netlink::SocketAddrNetlink;
+use rustix::net::{
+    AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType, bind, recv, send, socket_with,
+};
 
 /// `struct nlmsghdr`
 const HEADER: usize = 16;
@@ -36,6 +40,42 @@ pub fn dump(socket: &OwnedFd, request: &[u8], mut take: impl FnMut(&[u8])) -> io
         if parse(&buffer[..length.min(buffer.len())], &mut take)? {
             return Ok(());
         }
+    }
+}
+
+/// Readable when something that the kernel keeps for a network namespace changes.
+#[derive(Debug)]
+pub struct Changes(OwnedFd);
+
+impl Changes {
+    /// Of what the bits `groups` of a family stand for (bind(2), netlink(7)), in the calling thread's network namespace. Without a family:
+    /// of rtnetlink(7).
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn here(family: Option<Protocol>, groups: u32) -> io::Result<Self> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, family)?;
+        bind(&socket, &SocketAddrNetlink::new(0, groups))?;
+        Ok(Self(socket))
+    }
+
+    /// Takes what has been told; whether it was anything. What was too much to be told is one change more.
+    pub fn take(&self) -> bool {
+        let mut buffer = [0; 4096];
+        let mut any = false;
+        loop {
+            match recv(&self.0, &mut buffer, RecvFlags::TRUNC) {
+                Ok(_) | Err(Errno::NOBUFS) => any = true,
+                Err(_) => return any,
+            }
+        }
+    }
+}
+
+impl AsFd for Changes {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 

@@ -4,11 +4,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::net::netlink::SocketAddrNetlink;
-use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, bind, recv, socket_with};
+use crate::netlink::Changes;
 
 /// The interface of the default route, and the networks that it is in: what a guest gets a copy of. Addresses of IPv6 are counted by
 /// their network alone, since those that protect privacy change by themselves (RFC 8981).
@@ -89,51 +87,24 @@ fn default_v6(routes: &str) -> Option<String> {
 /// What IPv4 takes, as groups of rtnetlink(7). Of the routes of an interface that goes down nothing is told but that.
 const V4: i32 = libc::RTMGRP_IPV4_ROUTE | libc::RTMGRP_IPV4_IFADDR | libc::RTMGRP_LINK;
 
-/// Readable when routes or addresses of a network namespace change.
-#[derive(Debug)]
-pub struct Changes(OwnedFd);
-
-impl Changes {
-    /// Of the calling thread's network namespace.
-    ///
-    /// # Errors
-    /// What the kernel says.
-    pub fn here() -> io::Result<Self> {
-        Self::of(V4 | libc::RTMGRP_IPV6_ROUTE | libc::RTMGRP_IPV6_IFADDR)
-    }
-
-    /// The same, of IPv4 alone: an interface that comes up has IPv6 tell of itself for seconds.
-    ///
-    /// # Errors
-    /// What the kernel says.
-    pub fn of_v4_here() -> io::Result<Self> {
-        Self::of(V4)
-    }
-
-    fn of(groups: i32) -> io::Result<Self> {
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        // The default of this family is rtnetlink(7).
-        let socket = socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, None)?;
-        bind(&socket, &SocketAddrNetlink::new(0, groups.cast_unsigned()))?;
-        Ok(Self(socket))
-    }
-
-    /// Takes what has been told; whether it was anything.
-    pub fn take(&self) -> bool {
-        let mut buffer = [0; 4096];
-        let mut any = false;
-        // It ends when there is nothing more; an overflow is one more change.
-        while recv(&self.0, &mut buffer, RecvFlags::TRUNC).is_ok() {
-            any = true;
-        }
-        any
-    }
+/// Word of routes and addresses that change, in the calling thread's network namespace.
+///
+/// # Errors
+/// What the kernel says.
+pub fn changes() -> io::Result<Changes> {
+    of(V4 | libc::RTMGRP_IPV6_ROUTE | libc::RTMGRP_IPV6_IFADDR)
 }
 
-impl AsFd for Changes {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
+/// The same, of IPv4 alone: an interface that comes up has IPv6 tell of itself for seconds.
+///
+/// # Errors
+/// What the kernel says.
+pub fn changes_of_v4() -> io::Result<Changes> {
+    of(V4)
+}
+
+fn of(groups: i32) -> io::Result<Changes> {
+    Changes::here(None, groups.cast_unsigned())
 }
 
 #[cfg(test)]

@@ -3,83 +3,25 @@
 
 #![allow(clippy::unwrap_used, reason = "tests, outside of #[test] functions")]
 
+mod common;
+
 use std::fs;
-use std::io::{Read, Write};
-use std::os::fd::AsFd;
-use std::os::unix::process::CommandExt;
+use std::io::Write;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Signal, set_parent_process_death_signal};
-use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe};
+use common::{Namespace, OWNER, eventually, run};
+use rustix::thread::{UnshareFlags, unshare_unsafe};
 use snug_wire::network::{BRIDGED, Bridged, FAULT, Fault, LOG};
 use snug_wire::notice;
 
-/// Nobody's.
-const OWNER: &str = "65534:65534";
 /// Generous: what takes longer does not come.
 const DEADLINE: Duration = Duration::from_secs(30);
 /// The name server beyond the host, of documentation (RFC 5737).
 const SERVER: &str = "203.0.113.1";
-
-fn run(line: &str) {
-    let mut words = line.split(' ');
-    let status = Command::new(words.next().unwrap()).args(words).status().unwrap();
-    assert!(status.success(), "{line}: {status}");
-}
-
-/// Waits until `look` finds it. There is no event for what another program writes.
-fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let begun = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(begun.elapsed() < DEADLINE, "in vain: {what}");
-        thread::sleep(Duration::from_millis(10));
-    }
-}
-
-/// A process in a network namespace of its own, which ends with the test.
-struct Namespace(Child);
-
-impl Namespace {
-    fn new() -> Self {
-        let mut command = Command::new("unshare");
-        command.args(["--user", "--map-root-user", "--net", "sh", "-c", "echo ready && exec sleep 600"]);
-        command.stdout(Stdio::piped());
-        // SAFETY: one system call, which a child between fork and exec may make.
-        unsafe {
-            command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::KILL))?));
-        }
-        let mut child = command.spawn().unwrap();
-        child.stdout.take().unwrap().read_exact(&mut [0; 6]).unwrap();
-        Self(child)
-    }
-
-    fn run(&self, line: &str) {
-        run(&format!("nsenter --net=/proc/{}/ns/net {line}", self.0.id()));
-    }
-
-    /// A thread in it, which goes on for as long as this process.
-    fn spawn(&self, work: impl FnOnce() + Send + 'static) {
-        let namespace = fs::File::open(format!("/proc/{}/ns/net", self.0.id())).unwrap();
-        thread::spawn(move || {
-            move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
-            work();
-        });
-    }
-}
-
-impl Drop for Namespace {
-    fn drop(&mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
-}
 
 /// Answers each question with two bytes, and tells of it.
 fn answer(address: &str, asked: Sender<()>) -> impl FnOnce() + Send + 'static {
@@ -117,14 +59,14 @@ impl Bed {
         }
         run("ip link set lo up");
         let (guest, beyond) = (Namespace::new(), Namespace::new());
-        run(&format!("ip link add up0 type veth peer name up1 netns {}", beyond.0.id()));
+        run(&format!("ip link add up0 type veth peer name up1 netns {}", beyond.id()));
         run("ip addr add 203.0.113.7/24 dev up0");
         run("ip link set up0 up");
         run(&format!("ip route add default via {SERVER}"));
         run("ip link add br0 type bridge");
         run("ip addr add 10.9.9.1/24 dev br0");
         run("ip link set br0 up");
-        run(&format!("ip link add port0 type veth peer name eth0 netns {}", guest.0.id()));
+        run(&format!("ip link add port0 type veth peer name eth0 netns {}", guest.id()));
         run("ip link set port0 master br0 up");
         run("sysctl -qw net.ipv4.ip_forward=1");
         for line in ["ip link set lo up", "ip link set up1 up", "ip addr add 203.0.113.1/24 dev up1"] {
@@ -154,7 +96,7 @@ impl Bed {
         fs::write(self.path(BRIDGED), serde_json::to_vec(&bridged).unwrap()).unwrap();
         let mut hook = Command::new(env!("CARGO_BIN_EXE_snug-hook"));
         hook.args(["start-host", "--bridged", "--owner", OWNER, "--run-dir"]).arg(self.directory.path());
-        let output = hook.env("LXC_PID", self.guest.0.id().to_string()).output().unwrap();
+        let output = hook.env("LXC_PID", self.guest.id().to_string()).output().unwrap();
         assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
         self.guest.run("ip addr add 10.9.9.2/24 dev eth0");
         self.guest.run("ip link set eth0 up");
@@ -178,7 +120,7 @@ impl Bed {
     /// The look is over, and nothing was to be said.
     #[track_caller]
     fn says_nothing(&self) {
-        eventually("the look is over", || (!self.is_at_work()).then_some(()));
+        eventually(DEADLINE, "the look is over", || (!self.is_at_work()).then_some(()));
         assert_eq!((self.fault(), notice::take(self.directory.path())), (None, Vec::new()));
         assert_eq!(fs::read_to_string(self.path(LOG)).unwrap(), "");
     }
@@ -226,11 +168,12 @@ fn dockers_rules_are_named_told_once_and_taken_back_when_they_are_mended() {
     let bed = Bed::new();
     rules(DOCKER);
     bed.start(SERVER);
-    let fault = eventually("the fault", || bed.fault());
+    let fault = eventually(DEADLINE, "the fault", || bed.fault());
     assert!(fault.text.contains("connections") && fault.text.contains("Docker"), "{fault:?}");
     assert!(fault.hints[0].contains("-I DOCKER-USER -i br0 -j ACCEPT"), "{fault:?}");
-    let told =
-        eventually("the notice", || Some(notice::take(bed.directory.path())).filter(|it| !it.is_empty()));
+    let told = eventually(DEADLINE, "the notice", || {
+        Some(notice::take(bed.directory.path())).filter(|it| !it.is_empty())
+    });
     assert_eq!(told[0], fault.text);
     assert_eq!(told[1], format!("hint: {}", fault.hints[0]));
     assert!(notice::take(bed.directory.path()).is_empty());
@@ -238,8 +181,8 @@ fn dockers_rules_are_named_told_once_and_taken_back_when_they_are_mended() {
         "insert rule ip filter DOCKER-USER iifname br0 accept
         insert rule ip filter DOCKER-USER oifname br0 ct state related,established accept",
     );
-    eventually("it is taken back", || bed.fault().is_none().then_some(()));
-    eventually("the look is over", || (!bed.is_at_work()).then_some(()));
+    eventually(DEADLINE, "it is taken back", || bed.fault().is_none().then_some(()));
+    eventually(DEADLINE, "the look is over", || (!bed.is_at_work()).then_some(()));
 }
 
 #[test]
@@ -249,7 +192,7 @@ fn a_rule_that_refuses_in_anothers_name_is_found() {
         "table inet firewalld { chain filter_FORWARD { type filter hook forward priority 10; iifname br0 reject with icmp port-unreachable; } }",
     );
     bed.start(SERVER);
-    let fault = eventually("the fault", || bed.fault());
+    let fault = eventually(DEADLINE, "the fault", || bed.fault());
     assert!(
         fault.hints[0].contains("firewall-cmd --permanent --zone=trusted --change-interface=br0"),
         "{fault:?}"
@@ -263,7 +206,7 @@ fn a_host_that_does_not_hear_the_guests_questions_is_told_of() {
         "table inet mine { chain in { type filter hook input priority 0; policy drop; iifname != br0 accept; } }",
     );
     bed.start("10.9.9.1");
-    let fault = eventually("the fault", || bed.fault());
+    let fault = eventually(DEADLINE, "the fault", || bed.fault());
     assert!(fault.text.contains("names") && fault.text.contains("chain in "), "{fault:?}");
 }
 
@@ -278,13 +221,13 @@ fn a_guest_whose_dhcp_is_not_heard_has_lost_its_address() {
     bed.asked.recv_timeout(DEADLINE).unwrap();
     assert_eq!(bed.fault(), None);
     bed.guest.run("ip addr flush dev eth0");
-    let fault = eventually("the fault", || bed.fault());
+    let fault = eventually(DEADLINE, "the fault", || bed.fault());
     assert!(fault.text.contains("DHCP"), "{fault:?}");
     // Heard again.
     rules("flush chain inet mine in; add rule inet mine in accept");
     bed.guest.run("ip addr add 10.9.9.2/24 dev eth0");
     bed.guest.run("ip route add default via 10.9.9.1");
-    eventually("it is taken back", || bed.fault().is_none().then_some(()));
+    eventually(DEADLINE, "it is taken back", || bed.fault().is_none().then_some(()));
 }
 
 #[test]
@@ -292,8 +235,8 @@ fn the_end_of_the_guest_ends_the_look() {
     let mut bed = Bed::new();
     rules(DOCKER);
     bed.start(SERVER);
-    eventually("the fault", || bed.fault());
+    eventually(DEADLINE, "the fault", || bed.fault());
     assert!(bed.is_at_work());
-    bed.guest.0.kill().unwrap();
-    eventually("the look is over", || (!bed.is_at_work()).then_some(()));
+    bed.guest.end();
+    eventually(DEADLINE, "the look is over", || (!bed.is_at_work()).then_some(()));
 }

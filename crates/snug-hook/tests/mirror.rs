@@ -2,25 +2,24 @@
 
 #![allow(clippy::unwrap_used, reason = "tests, outside of #[test] functions")]
 
+mod common;
+
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
-use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe};
+use common::{Namespace, OWNER, Server, eventually, run};
+use rustix::process::{Pid, Signal, kill_process};
+use rustix::thread::{UnshareFlags, unshare_unsafe};
 use snug_wire::network::RESOLVER;
 use snug_wire::ports::{Opened, Report};
 
-/// Nobody's, by whom the host's ports are opened.
-const OWNER: &str = "65534:65534";
 /// The host's address towards others, of documentation (RFC 5737).
 const OUTSIDE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 7);
 /// As much of a question as the forwarder looks at.
@@ -28,28 +27,9 @@ const QUERY: &str = "\0\0\x01\0\0\x01\0\0\0\0\0\0";
 /// Generous: what takes longer does not come.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-fn run(line: &str) {
-    let mut words = line.split(' ');
-    let mut command = Command::new(words.next().unwrap());
-    let status = command.args(words).status().unwrap();
-    assert!(status.success(), "{line}: {status}");
-}
-
-/// Waits until `look` finds it. There is no event for what another program does with a socket.
-fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let begun = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(begun.elapsed() < DEADLINE, "in vain: {what}");
-        thread::sleep(Duration::from_millis(10));
-    }
-}
-
 /// A host, a guest and what is between them.
 struct Bed {
-    guest: Child,
+    guest: Namespace,
     user_namespace: PathBuf,
     directory: tempfile::TempDir,
     work: Sender<Box<dyn FnOnce() + Send>>,
@@ -68,23 +48,9 @@ impl Bed {
         run("ip link set up0 up");
         run(&format!("ip addr add {OUTSIDE}/24 dev up0"));
         run("ip route add default via 203.0.113.1 dev up0");
-        let mut guest = Command::new("unshare");
-        guest.args(["--user", "--map-root-user", "--net", "sh", "-c"]);
-        guest.arg("echo ready && exec sleep 600");
-        guest.stdout(Stdio::piped());
-        // SAFETY: one system call, which a child between fork and exec may make.
-        unsafe {
-            guest.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::KILL))?));
-        }
-        let mut guest = guest.spawn().unwrap();
-        let mut line = [0; 6];
-        guest.stdout.take().unwrap().read_exact(&mut line).unwrap();
-        let namespace = fs::File::open(format!("/proc/{}/ns/net", guest.id())).unwrap();
+        let guest = Namespace::new();
         let (work, receive) = channel::<Box<dyn FnOnce() + Send>>();
-        thread::spawn(move || {
-            move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
-            receive.iter().for_each(|work| work());
-        });
+        guest.spawn(move || receive.iter().for_each(|work| work()));
         let user_namespace = fs::read_link(format!("/proc/{}/ns/user", guest.id())).unwrap();
         Self { guest, user_namespace, directory: tempfile::tempdir().unwrap(), work }
     }
@@ -153,49 +119,9 @@ impl Drop for Bed {
         if thread::panicking() {
             let _ = writeln!(io::stderr(), "log: {}", self.log());
         }
-        let _ = self.guest.kill();
-        let _ = self.guest.wait();
+        self.guest.end();
         if !thread::panicking() {
-            eventually("the end of all processes", || self.processes().is_empty().then_some(()));
-        }
-    }
-}
-
-/// Answers each connection with who it is from and what was said, until it is dropped.
-struct Server {
-    address: SocketAddr,
-    listener: Option<TcpListener>,
-}
-
-impl Server {
-    fn start(listener: TcpListener) -> Self {
-        let address = listener.local_addr().unwrap();
-        let ours = listener.try_clone().unwrap();
-        thread::spawn(move || {
-            for stream in ours.incoming() {
-                let Ok(mut stream) = stream else { return };
-                thread::spawn(move || {
-                    let mut said = Vec::new();
-                    stream.read_to_end(&mut said).unwrap();
-                    let from = stream.peer_addr().unwrap().ip();
-                    write!(stream, "{from} ").unwrap();
-                    stream.write_all(&said).unwrap();
-                });
-            }
-        });
-        Self { address, listener: Some(listener) }
-    }
-
-    fn port(&self) -> u16 {
-        self.address.port()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // The thread's `accept` ends with an error then.
-        if let Some(listener) = self.listener.take() {
-            let _ = socket2::SockRef::from(&listener).shutdown(std::net::Shutdown::Both);
+            eventually(DEADLINE, "the end of all processes", || self.processes().is_empty().then_some(()));
         }
     }
 }
@@ -224,11 +150,11 @@ fn a_server_on_the_guests_loopback_is_on_the_hosts_and_nowhere_else() {
     for (bound, ip) in [("127.0.0.1:0", V4), ("[::1]:0", V6)] {
         let server = bed.serve_inside(bound);
         let here = at(ip, server.port());
-        let answer = eventually("the port on the host", || ask(here, "hello").ok());
+        let answer = eventually(DEADLINE, "the port on the host", || ask(here, "hello").ok());
         assert_eq!(answer, format!("{ip} hello"));
         assert!(ask(at(OUTSIDE, server.port()), "").is_err(), "{bound} on another address");
         drop(server);
-        eventually("the end of the port", || TcpListener::bind(here).ok());
+        eventually(DEADLINE, "the end of the port", || TcpListener::bind(here).ok());
     }
 }
 
@@ -237,12 +163,12 @@ fn a_server_on_all_addresses_is_on_all_of_the_hosts_and_knows_who_is_not_of_this
     let bed = Bed::started();
     let server = bed.serve_inside("0.0.0.0:0");
     let port = server.port();
-    assert_eq!(eventually("the port", || ask(at(V4, port), "a").ok()), "127.0.0.1 a");
+    assert_eq!(eventually(DEADLINE, "the port", || ask(at(V4, port), "a").ok()), "127.0.0.1 a");
     // It comes from the host's own address here; what counts is that it is not the loopback's.
     assert_eq!(ask(at(OUTSIDE, port), "b").unwrap(), format!("{OUTSIDE} b"));
     assert!(ask(at(V6, port), "").is_err());
     let both = bed.serve_inside("[::]:0");
-    assert_eq!(eventually("the port", || ask(at(V6, both.port()), "c").ok()), "::1 c");
+    assert_eq!(eventually(DEADLINE, "the port", || ask(at(V6, both.port()), "c").ok()), "::1 c");
     assert_eq!(ask(at(V4, both.port()), "d").unwrap(), "::ffff:127.0.0.1 d");
 }
 
@@ -253,21 +179,21 @@ fn a_server_of_the_host_is_on_the_guests_loopback_until_the_guest_has_its_own() 
     let port = host.port();
     for (ip, wanted) in [(V4, "::ffff:127.0.0.1 x"), (V6, "::1 x")] {
         let asked = || bed.inside(move || ask(at(ip, port), "x").ok());
-        assert_eq!(eventually("the host's port", asked), wanted);
+        assert_eq!(eventually(DEADLINE, "the host's port", asked), wanted);
     }
     // No port of the guest's is taken by it.
     let own = bed.serve_inside(&format!("0.0.0.0:{port}"));
     let asked = || bed.inside(move || ask(at(V4, port), "y").ok()).filter(|answer| answer == "127.0.0.1 y");
-    eventually("the guest's own", asked);
+    eventually(DEADLINE, "the guest's own", asked);
     // The other family's stays the host's; it is nobody's for a moment, since the kernel takes all flags of a port away.
     let asked = || bed.inside(move || ask(at(V6, port), "z").ok()).filter(|answer| answer == "::1 z");
-    eventually("the host's by IPv6", asked);
+    eventually(DEADLINE, "the host's by IPv6", asked);
     drop(own);
     let asked =
         || bed.inside(move || ask(at(V4, port), "x").ok()).filter(|answer| answer == "::ffff:127.0.0.1 x");
-    eventually("the host's again", asked);
+    eventually(DEADLINE, "the host's again", asked);
     drop(host);
-    eventually("nobody's", || bed.inside(move || ask(at(V4, port), "")).err());
+    eventually(DEADLINE, "nobody's", || bed.inside(move || ask(at(V4, port), "")).err());
 }
 
 #[test]
@@ -275,11 +201,11 @@ fn a_low_port_of_the_host_is_in_the_guest_and_one_of_the_guest_is_told_as_not_pe
     let bed = Bed::started();
     let host = Server::start(TcpListener::bind("127.0.0.1:80").unwrap());
     let asked = || bed.inside(move || ask(at(V4, 80), "x").ok());
-    assert_eq!(eventually("the host's port", asked), "127.0.0.1 x");
+    assert_eq!(eventually(DEADLINE, "the host's port", asked), "127.0.0.1 x");
     drop(host);
     let _guest = bed.serve_inside("0.0.0.0:81");
     let opened = || bed.report()?.doors.into_iter().find(|door| door.address.port() == 81);
-    assert_eq!(eventually("the report", opened).opened, Opened::NotPermitted);
+    assert_eq!(eventually(DEADLINE, "the report", opened).opened, Opened::NotPermitted);
 }
 
 #[test]
@@ -290,7 +216,7 @@ fn a_port_that_somebody_has_is_told_and_taken_when_it_is_free() {
     let _guest = bed.serve_inside(&format!("127.0.0.1:{port}"));
     let opened = |wanted: Opened| {
         let is_it = |door: &snug_wire::ports::Door| door.address.port() == port && door.opened == wanted;
-        eventually("the report", || bed.report()?.doors.into_iter().find(is_it))
+        eventually(DEADLINE, "the report", || bed.report()?.doors.into_iter().find(is_it))
     };
     let taken = opened(Opened::Taken);
     assert_eq!(taken.inodes.len(), 1);
@@ -302,7 +228,7 @@ fn a_port_that_somebody_has_is_told_and_taken_when_it_is_free() {
 /// Sends until something comes back: the first datagrams may come before the port.
 fn talk(from: &UdpSocket, to: SocketAddr, text: &str) -> (String, SocketAddr) {
     from.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
-    eventually("an answer", || {
+    eventually(DEADLINE, "an answer", || {
         from.send_to(text.as_bytes(), to).ok()?;
         let mut buffer = [0; 2048];
         let (length, from) = from.recv_from(&mut buffer).ok()?;
@@ -345,7 +271,7 @@ fn datagrams_go_both_ways_and_come_back_from_where_they_were_sent_to() {
         drop(server);
         // A socket that is closed is gone on the other side too.
         UdpSocket::bind(at(ip, 0)).unwrap().send_to(b"end", at(ip, guest_port)).unwrap();
-        eventually("the free port", || UdpSocket::bind(at(ip, guest_port)).ok());
+        eventually(DEADLINE, "the free port", || UdpSocket::bind(at(ip, guest_port)).ok());
     }
 }
 
@@ -411,7 +337,7 @@ fn a_program_of_the_guest_that_begins_to_serve_is_not_asked_past() {
     echo(udp.try_clone().unwrap());
     let asked = || bed.inside(move || ask(at(V4, port), "x").ok()).filter(|answer| answer == "127.0.0.1 x");
     for _ in 0..20 {
-        eventually("the host's port", asked);
+        eventually(DEADLINE, "the host's port", asked);
         // No moment between.
         let answer = bed.inside(move || {
             let listener = TcpListener::bind(at(V4, port)).unwrap();
@@ -439,7 +365,7 @@ fn a_program_of_the_guest_that_begins_to_serve_is_not_asked_past() {
 fn the_forwarders_own_ports_in_the_guest_lead_nowhere() {
     let bed = Bed::started();
     let asked = || bed.report().map(drop);
-    eventually("the forwarder", asked);
+    eventually(DEADLINE, "the forwarder", asked);
     let listeners = bed.inside(|| snug_hook::sockets::Diagnosis::here().unwrap().listeners().unwrap());
     let own: Vec<SocketAddr> = listeners.iter().map(|listener| listener.address).collect();
     assert_eq!(own.len(), 4, "{own:?}");
@@ -464,11 +390,11 @@ fn a_guest_without_ipv6_has_the_rest() {
     bed.hook(&[]);
     let server = bed.serve_inside("127.0.0.1:0");
     let port = server.port();
-    assert_eq!(eventually("the port", || ask(at(V4, port), "a").ok()), "127.0.0.1 a");
+    assert_eq!(eventually(DEADLINE, "the port", || ask(at(V4, port), "a").ok()), "127.0.0.1 a");
     let host = Server::start(TcpListener::bind("127.0.0.1:0").unwrap());
     let port = host.port();
     let asked = || bed.inside(move || ask(at(V4, port), "x").ok());
-    assert_eq!(eventually("the host's port", asked), "127.0.0.1 x");
+    assert_eq!(eventually(DEADLINE, "the host's port", asked), "127.0.0.1 x");
 }
 
 #[test]
@@ -484,11 +410,11 @@ fn the_guest_has_the_hosts_address_and_follows_it() {
     };
     assert!(addresses().contains("203.0.113.7/24"), "{}", addresses());
     let _server = bed.serve_inside("127.0.0.1:7000");
-    eventually("the port", || ask(at(V4, 7000), "").ok());
+    eventually(DEADLINE, "the port", || ask(at(V4, 7000), "").ok());
     run("ip addr add 198.51.100.9/24 dev up0");
     run("ip addr del 203.0.113.7/24 dev up0");
     run("ip route replace default via 198.51.100.1 dev up0");
-    eventually("the new address", || addresses().contains("198.51.100.9/24").then_some(()));
+    eventually(DEADLINE, "the new address", || addresses().contains("198.51.100.9/24").then_some(()));
     assert!(ask(at(V4, 7000), "").is_ok(), "ports stay as they are");
 }
 
@@ -498,11 +424,11 @@ fn a_host_without_network_gives_it_to_the_guest_when_it_has_one() {
     run("ip link set up0 down");
     bed.hook(&[]);
     let _server = bed.serve_inside("127.0.0.1:7000");
-    eventually("the port", || ask(at(V4, 7000), "").ok());
+    eventually(DEADLINE, "the port", || ask(at(V4, 7000), "").ok());
     run("ip link set up0 up");
     run("ip route add default via 203.0.113.1 dev up0");
     let net = PathBuf::from(format!("/proc/{}/net", bed.guest.id()));
-    eventually("the guest's way out", || snug_hook::uplink::default_interface(&net));
+    eventually(DEADLINE, "the guest's way out", || snug_hook::uplink::default_interface(&net));
 }
 
 #[test]
@@ -524,17 +450,17 @@ fn what_dies_is_started_again_and_the_keeper_leaves_nothing() {
     let is_pasta =
         |process: &(u32, String)| ["pasta", "passt"].iter().any(|name| process.1.starts_with(name));
     let _server = bed.serve_inside("127.0.0.1:7000");
-    eventually("the port", || ask(at(V4, 7000), "").ok());
+    eventually(DEADLINE, "the port", || ask(at(V4, 7000), "").ok());
     let forwarder = find(&is_forwarder).unwrap();
     // It is the owner's, and its memory is not: it holds what root has opened.
     assert_eq!(uid(forwarder), Some(0));
     kill(forwarder);
     let pasta = find(&is_pasta).unwrap();
     kill(pasta);
-    eventually("a new forwarder", || find(&is_forwarder).filter(|pid| *pid != forwarder));
-    eventually("the port", || ask(at(V4, 7000), "").ok());
-    eventually("a new pasta", || find(&is_pasta).filter(|pid| *pid != pasta));
+    eventually(DEADLINE, "a new forwarder", || find(&is_forwarder).filter(|pid| *pid != forwarder));
+    eventually(DEADLINE, "the port", || ask(at(V4, 7000), "").ok());
+    eventually(DEADLINE, "a new pasta", || find(&is_pasta).filter(|pid| *pid != pasta));
     let keeper = find(&|process| !is_forwarder(process) && !is_pasta(process)).unwrap();
     kill(keeper);
-    eventually("the end of the others", || bed.processes().is_empty().then_some(()));
+    eventually(DEADLINE, "the end of the others", || bed.processes().is_empty().then_some(()));
 }

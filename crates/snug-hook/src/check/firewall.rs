@@ -2,13 +2,12 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use rustix::net::netlink::{NETFILTER, SocketAddrNetlink};
-use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, bind, recv, socket_with};
+use rustix::net::netlink::NETFILTER;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
-use crate::netlink::{attribute, dump, request};
+use crate::netlink::{Changes, attribute, dump, request};
 
 /// Where a base chain of nf_tables looks at packets (`linux/netfilter.h`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,15 +92,11 @@ const GET_CHAIN: u16 = 4;
 /// `struct nfgenmsg`
 const HEADER: usize = 4;
 
-fn open() -> io::Result<OwnedFd> {
-    let flags = SocketFlags::CLOEXEC;
-    Ok(socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, Some(NETFILTER))?)
-}
-
 /// All chains of the calling thread's network namespace.
 fn chains() -> io::Result<Vec<Chain>> {
     let mut all = Vec::new();
-    dump(&open()?, &request(NFTABLES << 8 | GET_CHAIN, &[0; HEADER]), |body| all.extend(chain(body)))?;
+    let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, Some(NETFILTER))?;
+    dump(&socket, &request(NFTABLES << 8 | GET_CHAIN, &[0; HEADER]), |body| all.extend(chain(body)))?;
     Ok(all)
 }
 
@@ -139,41 +134,14 @@ fn chain(body: &[u8]) -> Option<Chain> {
     })
 }
 
-/// Readable when rules of nf_tables change in a network namespace.
-#[derive(Debug)]
-pub struct Changes(OwnedFd);
-
-impl Changes {
-    /// Of the calling thread's network namespace.
-    ///
-    /// # Errors
-    /// What the kernel says.
-    pub fn here() -> io::Result<Self> {
-        // NFNLGRP_NFTABLES, as the bit that bind(2) takes.
-        const GROUP: u32 = 1 << (7 - 1);
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, Some(NETFILTER))?;
-        bind(&socket, &SocketAddrNetlink::new(0, GROUP))?;
-        Ok(Self(socket))
-    }
-
-    /// Takes what has been told.
-    pub fn take(&self) {
-        let mut buffer = [0; 4096];
-        // It ends when there is nothing more; an overflow is one more change, and told as an error once.
-        loop {
-            match recv(&self.0, &mut buffer, RecvFlags::TRUNC) {
-                Ok(_) | Err(rustix::io::Errno::NOBUFS) => {}
-                Err(_) => return,
-            }
-        }
-    }
-}
-
-impl std::os::fd::AsFd for Changes {
-    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        self.0.as_fd()
-    }
+/// Word of rules of nf_tables that change, in the calling thread's network namespace.
+///
+/// # Errors
+/// What the kernel says.
+pub fn changes() -> io::Result<Changes> {
+    // NFNLGRP_NFTABLES, as the bit that bind(2) takes.
+    const GROUP: u32 = 1 << (7 - 1);
+    Changes::here(Some(NETFILTER), GROUP)
 }
 
 #[cfg(test)]

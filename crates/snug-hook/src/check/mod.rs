@@ -34,8 +34,9 @@ use self::firewall::Facts;
 use self::probe::{Asked, PATIENCE, Question, Reach, answers};
 use crate::daemon::{self, say};
 use crate::guest::Guest;
+use crate::netlink::Changes;
 use crate::owner::Owner;
-use crate::uplink::{Changes, router};
+use crate::uplink::{changes_of_v4, router};
 
 /// Until the guest has a way out for the first time: its agent sets it before the guest's init runs.
 const CONFIGURED: Duration = Duration::from_secs(30);
@@ -65,7 +66,7 @@ pub fn start(guest: &Guest, task: &Task, log: &File) -> io::Result<()> {
     task.take_back()?;
     let bridged: Bridged = serde_json::from_slice(&fs::read(task.directory.join(BRIDGED))?)?;
     daemon::start(log, "the network was not looked at", || {
-        let inside = guest.inside(Changes::of_v4_here)?;
+        let inside = guest.inside(changes_of_v4)?;
         Look { guest, bridged, inside }.run(task)
     })
 }
@@ -99,7 +100,7 @@ impl Look<'_> {
         let mut told = None;
         loop {
             // Before they are read.
-            let rules = firewall::Changes::here()?;
+            let rules = firewall::changes()?;
             let fault = explain(broken, &self.bridged.bridge, &Facts::collect());
             if told.as_ref() != Some(&fault) {
                 say(format_args!("{}", fault.text));
