@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
-use snug_wire::message::{FailureKind, FromAgent, ToAgent, Wish};
+use snug_wire::host::{NotGiven, obtain};
+use snug_wire::message::{FailureKind, ToAgent, Wish};
 use snug_wire::notice;
 use snug_wire::policy::Policy;
 use snug_wire::socket::{Connection, Descriptors, WireError, connect};
@@ -124,23 +125,11 @@ impl Target {
         deadline: Instant,
     ) -> Result<Connection, Error> {
         let mut connection = self.connect(agent, Descriptors::Accept, deadline)?;
-        let failed = |error| self.agent_error(error);
-        // Who may not ask is told why, and left before he has asked.
-        let asked = connection.send(&ToAgent::Dial(wish), &[], Some(deadline));
-        loop {
-            match (connection.receive(Some(deadline)), &asked) {
-                (Ok(Some(FromAgent::Hello { .. })), _) => {}
-                (Ok(Some(FromAgent::Dialled)), _) => break,
-                (Ok(Some(FromAgent::Failed { kind, text })), _) => {
-                    return Err(Error::NoHost { kind, why: harmless(&text) });
-                }
-                (_, Err(_)) => return asked.map_err(failed).map(|()| connection),
-                (Err(error), Ok(())) => return Err(failed(error)),
-                (Ok(_), Ok(())) => return Err(self.agent_error(WireError::Interrupted)),
-            }
-        }
-        let dialled = connection.take_fds(1).map_err(failed)?.pop();
-        let dialled = dialled.ok_or_else(|| self.agent_error(WireError::Descriptors))?;
+        let dialled =
+            obtain(&mut connection, &ToAgent::Dial(wish), deadline).map_err(|error| match error {
+                NotGiven::Refused { kind, text } => Error::NoHost { kind, why: harmless(&text) },
+                NotGiven::Wire(error) => self.agent_error(error),
+            })?;
         Ok(Connection::new(dialled, descriptors))
     }
 

@@ -10,8 +10,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
-use snug_wire::message::{FromAgent, ToAgent, Wish};
-use snug_wire::socket::{Connection, Descriptors, WireError, connect};
+use snug_wire::host::{NotGiven, obtain};
+use snug_wire::message::{ToAgent, Wish};
+use snug_wire::socket::{Connection, Descriptors, connect};
 
 use super::Buses;
 
@@ -38,24 +39,11 @@ pub fn open(buses: &Buses) -> Result<HostBus, Errno> {
 }
 
 /// Asks the owner's session for a connection, by way of the agent.
-fn ask(agent: &Path) -> Result<HostBus, WireError> {
+fn ask(agent: &Path) -> Result<HostBus, NotGiven> {
     let deadline = Instant::now() + PATIENCE;
     let mut connection = connect(agent, PATIENCE, Descriptors::Accept)?;
-    let session = answer(&mut connection, &ToAgent::Dial(Wish::Bus), deadline)?;
+    let session = obtain(&mut connection, &ToAgent::Dial(Wish::Bus), deadline)?;
     let mut session = Connection::new(session, Descriptors::Accept);
-    let bus = answer(&mut session, &ToAgent::JoinBus, deadline)?;
+    let bus = obtain(&mut session, &ToAgent::JoinBus, deadline)?;
     Ok(HostBus { bus, maker: Some(session) })
-}
-
-/// The connection that is the answer to this.
-fn answer(connection: &mut Connection, asked: &ToAgent, deadline: Instant) -> Result<OwnedFd, WireError> {
-    connection.send(asked, &[], Some(deadline))?;
-    loop {
-        match connection.receive(Some(deadline))? {
-            Some(FromAgent::Hello { .. } | FromAgent::Notice(_)) => {}
-            Some(FromAgent::Dialled) => break,
-            Some(_) | None => return Err(WireError::Interrupted),
-        }
-    }
-    connection.take_fds(1)?.pop().ok_or(WireError::Descriptors)
 }
