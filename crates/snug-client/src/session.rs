@@ -1,5 +1,7 @@
 //! The conversation with the agent.
 
+mod notices;
+
 use std::env;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
@@ -480,25 +482,6 @@ impl Session<'_> {
             FailureKind::User | FailureKind::Denied | FailureKind::Other => (125, Vec::new()),
         };
         Outcome::Failed { status, message: harmless(text), hints }
-    }
-
-    /// What the container's owner is to be told once, where somebody reads it.
-    fn tell_notices(&self) {
-        if self.shows_notices() {
-            self.request.target.notices().iter().for_each(|line| self.notice(line.as_bytes()));
-        }
-    }
-
-    fn shows_notices(&self) -> bool {
-        self.streams.terminals[2] && !self.request.quiet
-    }
-
-    fn notice(&self, text: &[u8]) {
-        if self.shows_notices() {
-            let line = format!("{}\n", harmless(text));
-            // A notice that cannot be shown is none.
-            let _ = relay::write_all(stream::borrow(2), line.as_bytes());
-        }
     }
 }
 
