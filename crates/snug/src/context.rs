@@ -14,7 +14,7 @@ use crate::error::CommandError;
 use crate::printer::Printer;
 
 /// This program, also when its file has been replaced.
-const OWN_PROGRAM: &str = "/proc/self/exe";
+pub const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// What every command gets.
 pub struct Context {

@@ -19,33 +19,18 @@ use crate::env_vars;
 const VERSION: u32 = 1;
 /// Bytes; more than anybody exports.
 const LONGEST: u64 = 1 << 20;
-/// The longest path of a socket in bytes (`sun_path` of unix(7), with its zero).
+/// The longest path of a socket in bytes (`sun_path` of unix(7), without its zero).
 const LONGEST_PATH: usize = 107;
 
 /// A Unix socket of a container that the host has, too.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Socket {
     /// Whose.
-    #[serde(with = "name")]
     pub container: ContainerName,
     /// Where it is in the container: an absolute path.
     pub path: String,
     /// Its file name on the host.
     pub name: String,
-}
-
-mod name {
-    use serde::de::Error;
-    use serde::{Deserialize, Deserializer, Serializer};
-    use snug_core::name::ContainerName;
-
-    pub fn serialize<S: Serializer>(name: &ContainerName, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(name.as_str())
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ContainerName, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
-    }
 }
 
 /// What cannot be exported.

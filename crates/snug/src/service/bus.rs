@@ -3,10 +3,9 @@
 use std::fs::DirBuilder;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use snug_exec::control::Order;
 use snug_exec::session::{Event, Session};
 use snug_wire::message::{FailureKind, FromAgent};
@@ -36,13 +35,14 @@ pub fn run(host: &Host, session: &mut Session) {
 }
 
 /// Makes what programs make when they start, and cannot make through the link that a container has there: the directory where dconf
-/// marks that a setting has changed. Without it each program complains, and reads the settings again each time.
+/// marks that a setting has changed. Without it each program complains, and reads the settings again each time. It goes with its user's login.
 pub fn prepare() {
     // Nobody logged in, or a full file system: then it is as before.
     let _ = DirBuilder::new().mode(0o700).create(runtime_directory().join("dconf"));
 }
 
-fn runtime_directory() -> PathBuf {
+/// Where a login puts what belongs to it.
+pub fn runtime_directory() -> PathBuf {
     Path::new(RUNTIME_DIRECTORIES).join(rustix::process::getuid().as_raw().to_string())
 }
 
@@ -50,11 +50,8 @@ fn open(host: &Host) -> Result<OwnedFd, (FailureKind, String)> {
     if !host.joins_bus() {
         return Err((FailureKind::Denied, "the container has no grant `session`".into()));
     }
+    prepare();
     let path = runtime_directory().join("bus");
-    let connected = || -> Result<OwnedFd, Errno> {
-        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-        connect(&socket, &SocketAddrUnix::new(&path)?)?;
-        Ok(socket)
-    };
-    connected().map_err(|error| (FailureKind::Other, format!("{}: {error}", path.display())))
+    let connected = UnixStream::connect(&path).map(OwnedFd::from);
+    connected.map_err(|error| (FailureKind::Other, format!("{}: {error}", path.display())))
 }

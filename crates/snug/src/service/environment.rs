@@ -4,7 +4,6 @@ use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::event::PollFlags;
@@ -14,8 +13,9 @@ use snug_client::environment::{is_for_host, is_of_unit};
 use snug_exec::environment::{key, set, set_all, split, value};
 use snug_exec::sys::process::{Fork, fork};
 use snug_exec::sys::{descriptor, process, signal};
-use snug_wire::session::RUNTIME_DIRECTORIES;
 use snug_wire::socket::wait;
+
+use super::bus::runtime_directory;
 
 /// How long the owner's service manager may take to tell; without it this process's own environment has to do.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -78,14 +78,13 @@ pub fn of_session() -> Vec<Vec<u8>> {
 
 /// Adds where a login puts things, if somebody is logged in: this process may have been started before.
 fn with_usual_places(mut variables: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
-    let runtime = format!("{RUNTIME_DIRECTORIES}/{}", rustix::process::getuid().as_raw());
-    let bus = format!("{runtime}/bus");
-    for (name, path, place) in [
-        (&b"XDG_RUNTIME_DIR"[..], &runtime, runtime.clone()),
-        (b"DBUS_SESSION_BUS_ADDRESS", &bus, format!("unix:path={bus}")),
+    let runtime = runtime_directory();
+    for (name, before, path) in [
+        (&b"XDG_RUNTIME_DIR"[..], &b""[..], runtime.clone()),
+        (b"DBUS_SESSION_BUS_ADDRESS", b"unix:path=", runtime.join("bus")),
     ] {
-        if value(&variables, name).is_none() && Path::new(path).exists() {
-            set(&mut variables, name, place.as_bytes());
+        if value(&variables, name).is_none() && path.exists() {
+            set(&mut variables, name, &[before, path.as_os_str().as_bytes()].concat());
         }
     }
     variables

@@ -8,17 +8,15 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use rustix::fs::{Mode, chmod};
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
+use rustix::net::SocketType;
 use snug_exec::sys::door::Door;
 use snug_exec::sys::process::{self, Fork, fork};
 use snug_exec::sys::{peer, signal};
 
+use super::listener::listen_alone;
+use crate::context::OWN_PROGRAM;
 use crate::exports::{Exports, Socket, make_directory};
 
-const BACKLOG: i32 = 64;
-/// This program, also when its file has been replaced.
-const OWN_PROGRAM: &str = "/proc/self/exe";
 /// Joins a connection to a socket of the guest.
 const JOIN: [&str; 2] = ["/.snug/bin/snug-agent", "connect"];
 
@@ -96,11 +94,7 @@ impl Open {
         if socket.is_there() {
             fs::remove_file(&place)?;
         }
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let listener = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-        bind(&listener, &SocketAddrUnix::new(&place)?)?;
-        chmod(&place, Mode::from_raw_mode(0o600))?;
-        listen(&listener, BACKLOG)?;
+        let listener = listen_alone(&place, SocketType::STREAM)?;
         let inode = inode(&place)?;
         Ok(Self { socket, place, inode, door: Door::new(listener) })
     }

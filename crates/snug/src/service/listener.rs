@@ -72,18 +72,12 @@ impl Listener {
     fn bind(path: PathBuf) -> io::Result<Opened> {
         // Held while somebody begins or ceases to listen.
         let _alone = lock(&path)?;
-        let address = SocketAddrUnix::new(&path)?;
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let socket = || socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None);
-        match connect(&socket()?, &address) {
+        match connect(&socket(SocketType::SEQPACKET)?, &SocketAddrUnix::new(&path)?) {
             // One whose callers have to queue serves as well.
             Ok(()) | Err(Errno::AGAIN) => return Ok(Opened::Elsewhere),
             Err(_) => remove(&path)?,
         }
-        let listener = socket()?;
-        bind(&listener, &address)?;
-        chmod(&path, Mode::from_raw_mode(0o600))?;
-        listen(&listener, BACKLOG)?;
+        let listener = listen_alone(&path, SocketType::SEQPACKET)?;
         Ok(Opened::Here(Self { socket: Door::new(listener), own: Some(path) }))
     }
 
@@ -132,6 +126,22 @@ impl Listener {
             }
         }
     }
+}
+
+fn socket(kind: SocketType) -> Result<OwnedFd, Errno> {
+    socket_with(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)
+}
+
+/// Listens at a path, for this user alone.
+///
+/// # Errors
+/// The system's refusal: something is there already.
+pub fn listen_alone(path: &Path, kind: SocketType) -> io::Result<OwnedFd> {
+    let listener = socket(kind)?;
+    bind(&listener, &SocketAddrUnix::new(path)?)?;
+    chmod(path, Mode::from_raw_mode(0o600))?;
+    listen(&listener, BACKLOG)?;
+    Ok(listener)
 }
 
 /// Takes the lock beside the socket. It lies in a directory of the owner's, but his containers may have that, too.

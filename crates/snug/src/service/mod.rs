@@ -37,6 +37,7 @@ use snug_exec::sessions::Sessions;
 use snug_exec::sys::process::{Fork, fork};
 use snug_exec::sys::{process, signal, timespec};
 use snug_wire::message::{FromAgent, OLDEST_PROTOCOL, PROTOCOL, ToAgent};
+use snug_wire::policy::Policy;
 
 use exported::Exported;
 use listener::{Call, Listener};
@@ -204,6 +205,9 @@ impl Service {
             }
         } else if self.containers.len() < MOST_CONTAINERS {
             let directory = self.paths.container_dir(self.uid, name);
+            if Policy::of(&directory).joins_bus() {
+                bus::prepare();
+            }
             let mut container = Served::new(name.clone(), directory, self.next_group);
             self.next_group = self.next_group.wrapping_add(1);
             container.connect(&self.watches);

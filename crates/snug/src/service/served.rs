@@ -13,8 +13,6 @@ use snug_wire::message::{FromAgent, ToAgent};
 use snug_wire::policy::{Entry, Policy};
 use snug_wire::socket::{Connection, Descriptors, Filled, connect};
 
-use super::bus;
-
 /// How long a full queue of an agent is waited for; the other containers wait meanwhile.
 const ACCEPT: Duration = Duration::from_millis(20);
 /// How long an agent may take to say hello.
@@ -132,9 +130,6 @@ impl Served {
         let policy = Policy::of(&self.directory);
         if !policy.offers_host() || policy.entry == Entry::Daemon || self.failures >= MOST_FAILURES {
             return;
-        }
-        if policy.joins_bus() {
-            bus::prepare();
         }
         self.trusted = policy.trusted;
         self.since = Instant::now();
