@@ -39,6 +39,17 @@ pub fn replace(path: &Path, text: &[u8], mode: u32) -> io::Result<()> {
     }
 }
 
+/// Removes a file; whether there was one.
+pub fn remove_if_there(path: &Path) -> io::Result<bool> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// Longest file of the guest that is read as a whole: a `passwd` of a hundred thousand users.
 const LONGEST: u64 = 16 << 20;
 

@@ -11,7 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use snug_wire::driver::{CURRENT, DIRECTORY, FILES, LIBRARIES, PLACES};
 
 use super::guest_program;
-use crate::files::{read_text, replace};
+use crate::files::{read_text, remove_if_there, replace};
 use crate::places::{Guest, Places};
 
 /// For the linker's cache (ldconfig(8)); the first of its directory, since the guest's own driver, if it has one, is not that of the
@@ -92,12 +92,8 @@ fn configure(guest: &Guest, places: &Places) -> io::Result<()> {
     match wanted {
         Some(text) if read_text(&file).is_ok_and(|present| present == text) => return Ok(()),
         Some(text) => replace(&file, text.as_bytes(), 0o644)?,
-        None => match fs::remove_file(&file) {
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                return Ok(());
-            }
-            removed => removed?,
-        },
+        None if !remove_if_there(&file)? => return Ok(()),
+        None => {}
     }
     fs::create_dir_all(&places.state)?;
     fs::write(places.driver_changed(), "")
@@ -106,9 +102,8 @@ fn configure(guest: &Guest, places: &Places) -> io::Result<()> {
 /// Has the guest's linker look for libraries again if the driver is another one, and waits for that. Without the linker's program,
 /// or when the time is over, it goes on.
 pub fn update(guest: &Guest, places: &Places, patience: Duration) -> io::Result<()> {
-    match fs::remove_file(places.driver_changed()) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        other => other?,
+    if !remove_if_there(&places.driver_changed())? {
+        return Ok(());
     }
     let Some(program) = LDCONFIG.into_iter().find(|program| guest.path(program).is_file()) else {
         return Ok(());

@@ -9,6 +9,7 @@ use rustix::fs::{FallocateFlags, Mode, OFlags, fallocate, open};
 use rustix::rand::{GetRandomFlags, getrandom};
 use snug_wire::provision::{Provision, RESERVE, RESERVE_SIZE};
 
+use crate::files::remove_if_there;
 use crate::places::Guest;
 
 /// Makes it where it is wanted and missing, and removes it where it is not wanted.
@@ -18,10 +19,7 @@ use crate::places::Guest;
 pub fn keep(guest: &Guest, provision: &Provision) -> io::Result<()> {
     let path = guest.path(RESERVE);
     if !provision.reserve {
-        return match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        };
+        return remove_if_there(&path).map(drop);
     }
     if fs::symlink_metadata(&path).is_ok_and(|status| status.is_file() && status.len() == RESERVE_SIZE) {
         return Ok(());

@@ -3,9 +3,9 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use snug_wire::provision::Provision;
+use snug_wire::provision::{Account, Provision};
 use snug_wire::session::{DIRECTORY, LINKS, PARTS, USERS, X11, X11_SOCKETS};
 
 use super::home;
@@ -13,6 +13,8 @@ use crate::files::replace_link;
 use crate::init::Kind;
 use crate::places::Guest;
 
+/// Directory in a runtime directory of the sockets of gpg-agent(1).
+const GPG: &str = "gnupg";
 /// The sockets of gpg-agent(1), and of the keeper of keys beside it, which gpg looks for in its user's runtime directory alone.
 const GPG_SOCKETS: [&str; 5] =
     ["S.gpg-agent", "S.gpg-agent.extra", "S.gpg-agent.browser", "S.gpg-agent.ssh", "S.keyboxd"];
@@ -52,14 +54,7 @@ pub fn find_gpg_agent(guest: &Guest, provision: &Provision, init: Kind) -> io::R
     if !provision.session {
         return Ok(());
     }
-    let owner = &provision.owner;
-    let directory = guest.path(format!("/run/user/{}/gnupg", owner.uid));
-    fs::create_dir_all(&directory)?;
-    home::give(&directory, owner, 0o700)?;
-    for socket in GPG_SOCKETS {
-        let there = Path::new(USERS).join(owner.uid.to_string()).join("gnupg").join(socket);
-        replace_link(&directory.join(socket), &there)?;
-    }
+    lead_in(guest, &provision.owner, GPG, &GPG_SOCKETS)?;
     if init == Kind::Systemd {
         let units = guest.path("/run/systemd/user");
         fs::create_dir_all(&units)?;
@@ -77,15 +72,7 @@ pub fn find_accessibility(guest: &Guest, provision: &Provision) -> io::Result<()
     if !provision.session {
         return Ok(());
     }
-    let owner = &provision.owner;
-    let directory = guest.path(format!("/run/user/{}", owner.uid)).join(ACCESSIBILITY);
-    fs::create_dir_all(&directory)?;
-    home::give(&directory, owner, 0o700)?;
-    for socket in ACCESSIBILITY_SOCKETS {
-        let there = Path::new(USERS).join(owner.uid.to_string()).join(ACCESSIBILITY).join(socket);
-        replace_link(&directory.join(socket), &there)?;
-    }
-    Ok(())
+    lead_in(guest, &provision.owner, ACCESSIBILITY, &ACCESSIBILITY_SOCKETS)
 }
 
 /// Leads programs to the directories of services that they speak with over the session bus.
@@ -93,11 +80,22 @@ pub fn find_services(guest: &Guest, provision: &Provision) -> io::Result<()> {
     if !provision.session {
         return Ok(());
     }
-    let uid = provision.owner.uid.to_string();
-    OF_SERVICES.iter().try_for_each(|name| {
-        let link = guest.path("/run/user").join(&uid).join(name);
-        replace_link(&link, &Path::new(USERS).join(&uid).join(name))
-    })
+    lead(guest, &provision.owner, Path::new(""), &OF_SERVICES)
+}
+
+/// Leads from names in a directory of the owner's runtime directory, which is made, to those on the host.
+fn lead_in(guest: &Guest, owner: &Account, directory: &str, names: &[&str]) -> io::Result<()> {
+    let own = guest.path(format!("/run/user/{}", owner.uid)).join(directory);
+    fs::create_dir_all(&own)?;
+    home::give(&own, owner, 0o700)?;
+    lead(guest, owner, Path::new(directory), names)
+}
+
+/// The same where the directory is there.
+fn lead(guest: &Guest, owner: &Account, directory: &Path, names: &[&str]) -> io::Result<()> {
+    let below = |root: PathBuf| root.join(owner.uid.to_string()).join(directory);
+    let (own, there) = (below(guest.path("/run/user")), below(USERS.into()));
+    names.iter().try_for_each(|name| replace_link(&own.join(name), &there.join(name)))
 }
 
 /// Leads X11 clients from where they look to the host's sockets, once nothing of the guest's early boot empties `/tmp` any

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use snug_wire::provision::Provision;
 
-use crate::files::{replace, replace_link};
+use crate::files::{remove_if_there, replace, replace_link};
 use crate::init::Kind;
 use crate::places::{Guest, PROGRAM, Places};
 
@@ -71,10 +71,8 @@ pub fn let_owner_linger(guest: &Guest, provision: &Provision, init: Kind) -> io:
 /// Always one, for it is told: the owner lacks his services. What the system says, where it could not be taken back.
 pub fn keep_owner_from_lingering(guest: &Guest, provision: &Provision) -> io::Result<()> {
     let file = guest.path("/var/lib/systemd/linger").join(escaped(&provision.owner.name));
-    match fs::remove_file(&file) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Err(io::Error::other("the owner's services stay off, since islands are missing")),
-    }
+    remove_if_there(&file)?;
+    Err(io::Error::other("the owner's services stay off, since islands are missing"))
 }
 
 /// The file name of a user, as logind reads it (`cunescape`).

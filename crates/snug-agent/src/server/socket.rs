@@ -1,7 +1,5 @@
 //! The guest's one server: its lock, and the socket that clients find it at.
 
-use std::fs;
-use std::io;
 use std::os::fd::OwnedFd;
 
 use rustix::fs::{FlockOperation, Mode, OFlags, chmod, fcntl_lock, open};
@@ -12,6 +10,7 @@ use rustix::net::{
 use rustix::process::{Flock, FlockType, Signal, fcntl_getlk, kill_process};
 
 use super::{ServeError, failed};
+use crate::files::remove_if_there;
 use crate::places::Places;
 
 /// Connections that may wait to be accepted: the kernel's own default bound (`net.core.somaxconn`).
@@ -56,12 +55,7 @@ pub fn reach_again(places: &Places) -> Result<(), ServeError> {
 
 pub fn listen_at(places: &Places) -> Result<OwnedFd, ServeError> {
     let path = places.socket();
-    match fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(failed("cannot remove the old socket")(error));
-        }
-        _ => {}
-    }
+    remove_if_there(&path).map_err(failed("cannot remove the old socket"))?;
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let listener = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
         .map_err(failed("cannot make a socket"))?;

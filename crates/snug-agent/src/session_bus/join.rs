@@ -2,11 +2,11 @@
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
 use super::Buses;
 use super::framing::{Framer, Piece, receive, send_some};
@@ -51,9 +51,8 @@ pub fn run(client: OwnedFd, buses: &Buses) -> Result<(), Errno> {
 
 /// A connection to the bus that listens there.
 pub fn open(path: &Path) -> Result<OwnedFd, Errno> {
-    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-    connect(&socket, &SocketAddrUnix::new(path)?)?;
-    Ok(socket)
+    let connected = UnixStream::connect(path).map(OwnedFd::from);
+    connected.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::INVAL))
 }
 
 /// One connection.
@@ -220,7 +219,7 @@ impl Joint {
             || (self.bus.ended || self.bus.deaf) && self.client.leaving.is_empty()
     }
 
-    /// Waits, and reads and writes what can be.
+    /// Waits until something can be read or written, and reads.
     fn wait(&mut self) -> Result<(), Errno> {
         let buses_full = self.held.len() >= MOST_HELD
             || self.bus.is_full()
@@ -255,12 +254,11 @@ impl Joint {
             {
                 side.fill()?;
             }
-            side.flush();
         }
         Ok(())
     }
 
-    /// Gives what has come to whom it is for.
+    /// Gives what has come to whom it is for, and writes what can be written.
     fn pass_on(&mut self) -> Result<(), Errno> {
         while let Some(line) = self.client.next_line()? {
             self.bus.tell(line);

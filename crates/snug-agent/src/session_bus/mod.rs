@@ -30,6 +30,7 @@ use snug_exec::sys::{descriptor, process, signal};
 use snug_wire::provision::{Account, Provision};
 use snug_wire::session::USERS;
 
+use crate::files::remove_if_there;
 use crate::places::Places;
 
 const BACKLOG: i32 = 128;
@@ -64,10 +65,7 @@ pub fn address(places: &Places) -> Vec<u8> {
 pub fn listen_for_owner(places: &Places, provision: Option<&Provision>) -> io::Result<Option<OwnedFd>> {
     let Some(provision) = provision.filter(|provision| provision.session) else { return Ok(None) };
     let path = places.session_bus();
-    match fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    remove_if_there(&path)?;
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let listener = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
     bind(&listener, &SocketAddrUnix::new(&path)?)?;

@@ -12,6 +12,9 @@ use crate::host::owner;
 /// The node that each program opens first; the kernel's module brings it.
 const CARD: &str = "/dev/nvidiactl";
 
+/// Makes a specification (nvidia-ctk-cdi-generate).
+const GENERATE: &str = "sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml";
+
 /// What there is for the containers of `uid`. Blocks.
 pub fn check(uid: Uid) -> Option<Check> {
     let read = || -> Result<Driver> { Driver::read(owner::find(uid)?.credentials) };
@@ -23,7 +26,6 @@ pub fn check(uid: Uid) -> Option<Check> {
 }
 
 fn judge(has_card: bool, files: usize, complaints: &[String]) -> Option<Check> {
-    let again = "make the specification again: sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml";
     match (complaints, files) {
         ([], 0) if has_card => Some(
             Check::new(
@@ -31,14 +33,17 @@ fn judge(has_card: bool, files: usize, complaints: &[String]) -> Option<Check> {
                 Status::Warning,
                 "there is a card of NVIDIA's, but no specification (CDI) says which libraries belong to it",
             )
-            .hint("install NVIDIA's container toolkit, and run: sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml"),
+            .hint(format!("install NVIDIA's container toolkit, and run: {GENERATE}")),
         ),
         ([], 0) => None,
         ([], files) => {
             let text = format!("containers with 'gpu' or 'devices' have NVIDIA's driver: {files} files");
             Some(Check::new("driver", Status::Ok, text))
         }
-        (complaints, _) => Some(Check::new("driver", Status::Warning, complaints.join("; ")).hint(again)),
+        (complaints, _) => Some(
+            Check::new("driver", Status::Warning, complaints.join("; "))
+                .hint(format!("make the specification again: {GENERATE}")),
+        ),
     }
 }
 
