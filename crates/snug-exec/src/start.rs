@@ -253,7 +253,7 @@ pub fn begin(mut prepared: Prepared, cgroup: Option<BorrowedFd<'_>>) -> io::Resu
     let child = process::vfork_into(cgroup, &mut || child::become_command(&mut prepared, &report))?;
     let Report { not_there, no_home, trouble } = report.get();
     let mut notices = Vec::new();
-    // In a home of the system's own where the caller is in his: that is where he would look for himself.
+    // Where the caller is in his home and the system has another one, that one is what he expects.
     if let Some(why) = not_there
         && !prepared.is_from_home()
     {

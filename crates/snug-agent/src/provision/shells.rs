@@ -1,5 +1,5 @@
-//! Files by which a shell shows in its prompt which container it is in. They are read where a shell of the owner's is told of them
-//! (`session::prompt`); nobody else's is changed.
+//! Files by which a shell shows in its prompt which container it is in. They are read by a shell whose environment leads to them
+//! (`session::prompt`); no file of its user's is changed.
 
 use std::fs;
 use std::io;

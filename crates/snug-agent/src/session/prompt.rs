@@ -16,7 +16,7 @@ const DATA_DIRECTORIES: &[u8] = b"XDG_DATA_DIRS";
 /// Without a value.
 const USUAL_DATA_DIRECTORIES: &[u8] = b"/usr/local/share:/usr/share";
 
-/// Has the owner's shell show the container's name, if whoever opened it wants that.
+/// Has a login shell on a terminal show the container's name, if whoever opened it wants that.
 pub fn show(environment: &mut Vec<Vec<u8>>, exec: &Exec, shell: &[u8], container: &str) {
     let wanted = value(&exec.overrides, HINT.as_bytes()).is_some_and(|hint| hint != NEVER.as_bytes());
     if !wanted || !exec.login || !exec.argv.is_empty() || exec.terminal.is_none() {

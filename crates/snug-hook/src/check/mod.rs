@@ -75,7 +75,7 @@ pub fn start(guest: &Guest, task: &Task, log: &File) -> io::Result<()> {
 enum Found {
     Well,
     Broken(Broken),
-    /// The guest has.
+    /// The guest has ended.
     Ended,
 }
 
@@ -83,7 +83,7 @@ enum Found {
 enum Awaited {
     Come,
     Late,
-    /// The guest has.
+    /// The guest has ended.
     Ended,
 }
 

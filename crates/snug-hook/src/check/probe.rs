@@ -1,4 +1,4 @@
-//! Whether somebody can be reached from a network namespace: one TCP connection, one question for a name.
+//! Whether somebody can be reached from a network namespace: by a TCP connection, by a question for a name.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
