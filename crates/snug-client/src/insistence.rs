@@ -3,6 +3,9 @@
 //! A guest that is trusted is its owner's: a command of its that ignores a signal goes on, as on the host. One that is not
 //! may be hostile, and forge a command that never ends: its client obeys who sends it signals, and the agent hangs up the
 //! command when the client is gone.
+//!
+//! Until a command has begun there is nobody to obey. But a command may run before the word of it arrives: then a signal
+//! that came between the two is the command's.
 
 use std::time::{Duration, Instant};
 
@@ -14,15 +17,34 @@ const TERMINATION: Duration = Duration::from_secs(10);
 const INTERRUPTS: usize = 3;
 /// How soon.
 const SOON: Duration = Duration::from_secs(5);
+/// Signals that end the client where there is no command to pass them to.
+pub const ENDING: [i32; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT];
+/// After one of those: the agent says within milliseconds that a command has begun, and nobody who types Ctrl-C at a container
+/// that is booting sees the difference.
+const WORD: Duration = Duration::from_millis(250);
 
 /// What a client was told, and when it ends for it.
 #[derive(Debug, Default)]
 pub struct Insistence {
     interrupts: Vec<Instant>,
     end: Option<(Instant, i32)>,
+    /// Where no command has begun until then.
+    unless_begun: Option<(Instant, i32)>,
 }
 
 impl Insistence {
+    /// A signal was passed on before a command was known to have begun.
+    pub fn heard_early(&mut self, signal: i32, now: Instant) {
+        if ENDING.contains(&signal) {
+            self.unless_begun.get_or_insert((now + WORD, signal));
+        }
+    }
+
+    /// A command has begun: what was heard early was for it.
+    pub fn begun(&mut self) {
+        self.unless_begun = None;
+    }
+
     /// A signal was passed on.
     pub fn heard(&mut self, signal: i32, now: Instant) {
         let end = match signal {
@@ -43,14 +65,18 @@ impl Insistence {
         }
     }
 
-    /// When the client ends; never so far.
+    /// When the client ends; `None` is never, as things are.
     pub fn deadline(&self) -> Option<Instant> {
-        self.end.map(|(end, _)| end)
+        self.first().map(|(end, _)| end)
     }
 
     /// The signal that it ends of now.
     pub fn ending(&self, now: Instant) -> Option<i32> {
-        self.end.and_then(|(end, signal)| (end <= now).then_some(signal))
+        self.first().and_then(|(end, signal)| (end <= now).then_some(signal))
+    }
+
+    fn first(&self) -> Option<(Instant, i32)> {
+        self.end.into_iter().chain(self.unless_begun).min()
     }
 }
 
@@ -69,6 +95,20 @@ mod tests {
         let third = begin + Duration::from_secs(10);
         insistence.heard(libc::SIGQUIT, third);
         assert_eq!(insistence.ending(third), Some(libc::SIGQUIT));
+    }
+
+    #[test]
+    fn what_came_before_a_command_ends_the_client_unless_one_has_begun() {
+        let begin = Instant::now();
+        let mut insistence = Insistence::default();
+        insistence.heard_early(libc::SIGUSR1, begin);
+        assert_eq!(insistence.deadline(), None);
+        insistence.heard_early(libc::SIGINT, begin);
+        insistence.heard_early(libc::SIGTERM, begin + WORD / 2);
+        assert_eq!(insistence.ending(begin + WORD / 2), None);
+        assert_eq!(insistence.ending(begin + WORD), Some(libc::SIGINT));
+        insistence.begun();
+        assert_eq!((insistence.deadline(), insistence.ending(begin + WORD)), (None, None));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 mod notices;
 
 use std::env;
-use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -14,12 +14,12 @@ use snug_wire::message::{
     ToAgent,
 };
 use snug_wire::policy::{Entry, Policy};
-use snug_wire::socket::{Connection, Filled, WireError};
+use snug_wire::socket::{Connection, Filled, WireError, wait};
 
 use crate::announcement::Announcement;
 use crate::console::{Console, Peer, Wiring};
 use crate::exec::{exec_of, open_terminal, wiring_of};
-use crate::insistence::Insistence;
+use crate::insistence::{ENDING, Insistence};
 use crate::relay::Receiving;
 use crate::request::{Error, Outcome, Request};
 use crate::signals::{self, Signals};
@@ -37,8 +37,6 @@ const ATTACH: Duration = Duration::from_secs(5);
 const START: Duration = Duration::from_secs(30);
 /// How long a guest may boot before its first command.
 const BOOT: Duration = Duration::from_secs(180);
-/// Signals that end the client where there is no command to pass them to.
-const ENDING: [i32; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT];
 
 /// Runs a command in a container and returns how it ended. The caller's terminal is left as it was found.
 ///
@@ -71,11 +69,10 @@ pub fn run(request: &Request) -> Result<Outcome, Error> {
         insistence: Insistence::default(),
         policy,
     };
-    session.send_request(exec)?;
-    // Until now they end the client as they find it, and with it what the agent may have begun for it: a guest that takes
-    // no request must not keep a terminal.
+    // Before the request: what arrives from the command's first moment on is the command's.
     let signals =
         Signals::block().map_err(|source| Error::System { what: "cannot receive signals", source })?;
+    session.send_request(exec, &signals)?;
     session.announce();
     let result = session.converse(&signals);
     match session.console.take() {
@@ -151,8 +148,11 @@ impl Session<'_> {
         let _ = self.connection.send(message, &[], Some(Instant::now() + HELLO));
     }
 
-    fn send_request(&mut self, exec: Exec) -> Result<(), Error> {
+    fn send_request(&mut self, exec: Exec, signals: &Signals) -> Result<(), Error> {
         let deadline = Some(Instant::now() + REQUEST);
+        // A guest that does not take it has begun nothing, and must not keep the client from its caller's Ctrl-C.
+        let mut until_taken =
+            |socket: BorrowedFd<'_>| signals.unblocked(|| wait(socket, PollFlags::OUT, deadline));
         let mut numbers = self.streams.passed.as_slice();
         loop {
             let (now, later) = numbers.split_at(numbers.len().min(MAX_FDS));
@@ -161,9 +161,11 @@ impl Session<'_> {
             if later.is_empty() {
                 let messages = [passed, ToAgent::Exec(Box::new(exec))];
                 let needed = &messages[usize::from(now.is_empty())..];
-                return self.connection.send_all(needed, &fds, deadline).map_err(|error| self.unsent(error));
+                let sent = self.connection.send_waiting(needed, &fds, &mut until_taken);
+                return sent.map_err(|error| self.unsent(error));
             }
-            self.connection.send(&passed, &fds, deadline).map_err(|error| self.unsent(error))?;
+            let sent = self.connection.send_waiting(&[passed], &fds, &mut until_taken);
+            sent.map_err(|error| self.unsent(error))?;
             numbers = later;
         }
     }
@@ -217,10 +219,10 @@ impl Session<'_> {
                 return Err(Error::Lost { container: self.request.target.name().into() });
             }
             while let Some(signal) = signals.next() {
-                if !self.started && ENDING.contains(&signal) {
-                    return Ok(Outcome::Killed(signal));
-                }
                 self.pass_on(signal);
+                if !self.started {
+                    self.insistence.heard_early(signal, Instant::now());
+                }
                 if !self.trusted {
                     self.insistence.heard(signal, Instant::now());
                 }
@@ -286,7 +288,10 @@ impl Session<'_> {
             FromAgent::Started { .. } if self.streams.are_relayed(self.trusted) && !self.attached => {
                 return Err(self.out_of_turn());
             }
-            FromAgent::Started { .. } => self.started = true,
+            FromAgent::Started { .. } => {
+                self.started = true;
+                self.insistence.begun();
+            }
             // Who stops is bound by no deadline.
             FromAgent::Stopped(_) if !self.started => return Err(self.out_of_turn()),
             FromAgent::Stopped(_) => {

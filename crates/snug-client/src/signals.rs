@@ -67,6 +67,17 @@ impl Signals {
         Ok(Self { fd: unsafe { OwnedFd::from_raw_fd(fd) }, before })
     }
 
+    /// Does something during which signals act as the caller had them, those that have arrived already among them.
+    pub fn unblocked<T>(&self, something: impl FnOnce() -> T) -> T {
+        let mut blocked = set_of(std::iter::empty());
+        // SAFETY: `before` was filled by the kernel, `blocked` lives on the stack for both calls.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.before, &raw mut blocked) };
+        let done = something();
+        // SAFETY: the kernel filled the set.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const blocked, std::ptr::null_mut()) };
+        done
+    }
+
     /// The next signal that has arrived.
     #[must_use]
     pub fn next(&self) -> Option<i32> {

@@ -155,6 +155,18 @@ fn signals_to_the_client_reach_the_command() {
 }
 
 #[test]
+fn a_signal_that_follows_a_commands_first_word_is_the_commands() {
+    // The client may not have heard yet that it has begun.
+    for _ in 0..50 {
+        let (mut client, mut life) = start("trap 'exit 9' TERM; echo ready >&9; while :; do :; done");
+        life.until("ready\n");
+        signal(&client, Signal::TERM);
+        assert_eq!(client.wait().unwrap().code(), Some(9));
+        life.gone();
+    }
+}
+
+#[test]
 fn a_client_that_is_asked_to_stop_stops_with_its_command_and_continues_with_it() {
     let (mut client, mut life) = start("echo $$ ready >&9; exec sleep 1000");
     let said = life.until("ready\n");

@@ -190,6 +190,20 @@ impl Connection {
         fds: &[BorrowedFd<'_>],
         deadline: Option<Instant>,
     ) -> Result<(), WireError> {
+        self.send_waiting(messages, fds, |socket| wait(socket, PollFlags::OUT, deadline))
+    }
+
+    /// [`Connection::send_all`] for one who has to do something about the wait: `until_taken` returns when the socket takes
+    /// more, or with the error that ends the attempt.
+    ///
+    /// # Errors
+    /// As of [`Connection::send`], and those of `until_taken`.
+    pub fn send_waiting<M: Message>(
+        &mut self,
+        messages: &[M],
+        fds: &[BorrowedFd<'_>],
+        mut until_taken: impl FnMut(BorrowedFd<'_>) -> Result<(), WireError>,
+    ) -> Result<(), WireError> {
         let mut bytes = Vec::new();
         for message in messages {
             let (kind, body) = message.encode();
@@ -209,7 +223,7 @@ impl Connection {
             match sendmsg(&self.socket, &slices, &mut control, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
                 Ok(count) => sent += count,
                 Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => wait(self.socket.as_fd(), PollFlags::OUT, deadline)?,
+                Err(Errno::AGAIN) => until_taken(self.socket.as_fd())?,
                 Err(errno) => return Err(errno.into()),
             }
         }
