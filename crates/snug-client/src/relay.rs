@@ -15,7 +15,8 @@ use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, splice};
 /// What is moved at once. As large as the largest pipe that an ordinary user may have (`/proc/sys/fs/pipe-max-size`).
 const CHUNK: usize = 1 << 20;
 
-/// Moves everything from `source` to `target` until the end of `source`, or until `target` has nobody who reads.
+/// Moves everything from `source` to `target` until the end of `source`, or until `target` has nobody who reads, also while
+/// nothing comes.
 ///
 /// # Errors
 /// What read, write or splice say, `EPIPE` and `ECONNRESET` of the target among them.
@@ -27,18 +28,22 @@ pub fn copy(source: BorrowedFd<'_>, target: BorrowedFd<'_>) -> rustix::io::Resul
         match splice(source, None, target, None, CHUNK, flags) {
             Ok(0) => return Ok(()),
             Ok(_) | Err(Errno::INTR) => {}
-            Err(Errno::AGAIN) => wait_for_both(source, target),
+            Err(Errno::AGAIN) => {
+                wait_for_source(source, target)?;
+                wait_for(target, PollFlags::OUT);
+            }
             Err(Errno::INVAL) => break,
             Err(errno) => return Err(errno),
         }
     }
     let mut buffer = vec![0; CHUNK / 4];
     loop {
+        wait_for_source(source, target)?;
         match read(source, &mut buffer[..]) {
             Ok(0) => return Ok(()),
             Ok(count) => write_all(target, &buffer[..count])?,
-            Err(Errno::INTR) => {}
-            Err(Errno::AGAIN) => wait_for(source, PollFlags::IN),
+            // A descriptor of the caller may be in non-blocking mode, and it is not ours to change.
+            Err(Errno::INTR | Errno::AGAIN) => {}
             Err(errno) => return Err(errno),
         }
     }
@@ -66,10 +71,26 @@ pub fn wait_for(fd: BorrowedFd<'_>, flags: PollFlags) {
     let _ = poll(&mut [PollFd::from_borrowed_fd(fd, flags)], None);
 }
 
-/// A descriptor of the caller may be in non-blocking mode, and it is not ours to change.
-fn wait_for_both(source: BorrowedFd<'_>, target: BorrowedFd<'_>) {
-    wait_for(source, PollFlags::IN);
-    wait_for(target, PollFlags::OUT);
+/// Waits until something is to be read, its end included.
+///
+/// # Errors
+/// `EPIPE`: nobody is at the target any more. A source that says nothing would never tell.
+fn wait_for_source(source: BorrowedFd<'_>, target: BorrowedFd<'_>) -> rustix::io::Result<()> {
+    loop {
+        let mut polled = [
+            PollFd::from_borrowed_fd(source, PollFlags::IN),
+            PollFd::from_borrowed_fd(target, PollFlags::empty()),
+        ];
+        match poll(&mut polled, None) {
+            Err(Errno::INTR) => {}
+            // A failed wait only means one more try.
+            Err(_) => return Ok(()),
+            Ok(_) if polled[1].revents().intersects(PollFlags::HUP | PollFlags::ERR) => {
+                return Err(Errno::PIPE);
+            }
+            Ok(_) => return Ok(()),
+        }
+    }
 }
 
 /// Sends what comes from `source` to the agent; the end of `source` becomes the end of that direction.
@@ -128,4 +149,26 @@ pub fn receive(connection: OwnedFd, target: BorrowedFd<'static>) -> io::Result<R
         result
     })?;
     Ok(Receiving { thread, done })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    #[test]
+    fn a_target_that_has_gone_ends_it_also_while_nothing_comes() {
+        let (silent, source) = UnixStream::pair().unwrap();
+        let (reader, pipe) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+        let (far, near) = UnixStream::pair().unwrap();
+        let targets: [(OwnedFd, OwnedFd); 2] = [(reader, pipe), (far.into(), near.into())];
+        for (theirs, target) in targets {
+            let source = source.try_clone().unwrap();
+            let copying = thread::spawn(move || copy(source.as_fd(), target.as_fd()));
+            drop(theirs);
+            assert_eq!(copying.join().unwrap(), Err(Errno::PIPE));
+        }
+        drop(silent);
+    }
 }

@@ -7,12 +7,15 @@ use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
+use rustix::event::PollFd;
 use rustix::net::SocketType;
 use snug_exec::sys::door::Door;
-use snug_exec::sys::process::{self, Fork, fork};
+use snug_exec::sys::process::{self, Fork, fork_into};
 use snug_exec::sys::{peer, signal};
 
+use super::joints::Joints;
 use super::listener::listen_alone;
 use crate::context::OWN_PROGRAM;
 use crate::exports::{Exports, Socket, make_directory};
@@ -33,6 +36,7 @@ struct Open {
 #[derive(Default)]
 pub struct Exported {
     open: Vec<Open>,
+    joints: Joints,
 }
 
 impl Exported {
@@ -58,10 +62,25 @@ impl Exported {
 
     /// Whether there is nothing to wait for.
     pub fn is_empty(&self) -> bool {
-        self.open.is_empty()
+        self.open.is_empty() && self.joints.is_empty()
     }
 
-    /// What to wait for.
+    /// What to wait for of the connections that there are.
+    pub fn wait_for<'a>(&'a self, polled: &mut Vec<PollFd<'a>>) {
+        self.joints.wait_for(polled);
+    }
+
+    /// When [`Exported::advance`] has something to do at the latest.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.joints.deadline()
+    }
+
+    /// Looks after the connections that there are.
+    pub fn advance(&mut self, now: Instant) {
+        self.joints.advance(now);
+    }
+
+    /// Who may have connected.
     pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.open.iter().map(|open| open.door.as_fd())
     }
@@ -73,10 +92,19 @@ impl Exported {
         if peer::uid(client.as_fd()).ok() != Some(rustix::process::getuid().as_raw()) {
             return;
         }
-        // The client sees its connection end where no process is to be had.
-        if let Ok(Fork::Child) = fork() {
-            let _ = become_joint(&open.socket, client, descriptor_limit);
-            process::exit(1);
+        let container = &open.socket.container;
+        // The client sees its connection end where there are too many, and where no process is to be had.
+        if !self.joints.has_room(container) {
+            return;
+        }
+        let Ok(copy) = client.try_clone() else { return };
+        match fork_into(None) {
+            Ok(Fork::Child) => {
+                let _ = become_joint(&open.socket, client, descriptor_limit);
+                process::exit(1);
+            }
+            Ok(Fork::Parent(child)) => self.joints.add(container.clone(), copy, child.pidfd),
+            Err(_) => {}
         }
     }
 

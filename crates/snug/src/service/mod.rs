@@ -12,10 +12,12 @@
 //! | [`open`] | links and files |
 //! | [`bus`] | connections to the session bus |
 //! | [`exported`] | sockets of containers that the host has |
+//! | [`joints`] | the processes that join connections to them |
 
 mod bus;
 mod environment;
 mod exported;
+mod joints;
 pub mod listener;
 mod open;
 mod served;
@@ -139,6 +141,7 @@ impl Service {
                 container.advance(now, &self.watches);
             }
             self.containers.retain(|container| !container.is_over());
+            self.exported.advance(now);
             if self.is_idle() && idle_since.elapsed() >= IDLE {
                 match self.listener.leave() {
                     Some(call) => self.serve(call),
@@ -162,6 +165,8 @@ impl Service {
         polled.extend(self.sessions.channels().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
         let exported = polled.len();
         polled.extend(self.exported.descriptors().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+        let joints = polled.len();
+        self.exported.wait_for(&mut polled);
         let containers = polled.len();
         let mut indices = Vec::new();
         for (index, container) in self.containers.iter().enumerate() {
@@ -174,6 +179,7 @@ impl Service {
             .containers
             .iter()
             .filter_map(Served::deadline)
+            .chain(self.exported.deadline())
             .chain(self.is_idle().then_some(idle))
             .min()
             .map(|deadline| timespec(deadline.saturating_duration_since(Instant::now())));
@@ -187,7 +193,7 @@ impl Service {
             callers: is_ready(&1),
             watches: is_ready(&2),
             sessions: (first..exported).filter(is_ready).map(|index| index - first).collect(),
-            exported: (exported..containers).filter(is_ready).map(|index| index - exported).collect(),
+            exported: (exported..joints).filter(is_ready).map(|index| index - exported).collect(),
             containers: (containers..polled.len())
                 .filter(is_ready)
                 .filter_map(|index| indices.get(index - containers).copied())
