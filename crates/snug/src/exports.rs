@@ -24,6 +24,7 @@ const LONGEST_PATH: usize = 107;
 
 /// A Unix socket of a container that the host has, too.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "Written")]
 pub struct Socket {
     /// Whose.
     pub container: ContainerName,
@@ -31,6 +32,22 @@ pub struct Socket {
     pub path: String,
     /// Its file name on the host.
     pub name: String,
+}
+
+/// A socket as the index has it: another program, or somebody's hand, may have written it.
+#[derive(Deserialize)]
+struct Written {
+    container: ContainerName,
+    path: String,
+    name: String,
+}
+
+impl TryFrom<Written> for Socket {
+    type Error = Unfit;
+
+    fn try_from(written: Written) -> Result<Self, Unfit> {
+        Self::new(written.container, &written.path, &written.name)
+    }
 }
 
 /// What cannot be exported.
@@ -54,11 +71,15 @@ impl Socket {
             Some((path, name)) => (path, Some(name)),
             None => (text, None),
         };
+        let name = named.unwrap_or_else(|| path.rsplit('/').next().unwrap_or_default());
+        Self::new(container, path, name)
+    }
+
+    fn new(container: ContainerName, path: &str, name: &str) -> Result<Self, Unfit> {
         let is_plain = |text: &str| !text.chars().any(snug_core::text::is_unsafe);
         if !path.starts_with('/') || path.len() > LONGEST_PATH || path.ends_with('/') || !is_plain(path) {
-            return Err(Unfit::Path(snug_core::text::escape(text).into_owned()));
+            return Err(Unfit::Path(snug_core::text::escape(path).into_owned()));
         }
-        let name = named.unwrap_or_else(|| path.rsplit('/').next().unwrap_or_default());
         if name.is_empty() || name.starts_with(['.', '-']) || name.contains('/') || !is_plain(name) {
             return Err(Unfit::Name(snug_core::text::escape(name).into_owned()));
         }
@@ -218,10 +239,22 @@ mod tests {
         assert_eq!(exports.sockets().unwrap(), [other.clone(), one]);
         exports.change(|sockets| sockets.retain(|socket| *socket == other)).unwrap();
         assert_eq!(exports.sockets().unwrap(), [other]);
-        for text in
-            ["", "{", "{\"version\": 2}", "{\"version\": 1, \"sockets\": [{\"container\": \"../x\"}]}"]
-        {
-            fs::write(exports.file(), text).unwrap();
+        let with = |container: &str, path: &str, name: &str| {
+            let socket = serde_json::json!({"container": container, "path": path, "name": name});
+            serde_json::json!({"version": 1, "sockets": [socket]}).to_string()
+        };
+        fs::write(exports.file(), with("dev", "/run/x", "x")).unwrap();
+        assert_eq!(exports.sockets().unwrap(), [socket("/run/x").unwrap()]);
+        for text in [
+            String::new(),
+            "{".into(),
+            "{\"version\": 2}".into(),
+            with("../x", "/run/x", "x"),
+            with("dev", "run/x", "x"),
+            with("dev", "/run/x", "../x"),
+            with("dev", "/run/x", ""),
+        ] {
+            fs::write(exports.file(), &text).unwrap();
             assert!(exports.sockets().is_err() && exports.change(Vec::clear).is_err(), "{text}");
             assert_eq!(fs::read_to_string(exports.file()).unwrap(), text);
         }
