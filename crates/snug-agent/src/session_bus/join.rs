@@ -30,18 +30,7 @@ pub fn run(client: OwnedFd, buses: &Buses) -> Result<(), Errno> {
         // Nobody is logged in: what the guest has itself has to do, for everything.
         Err(_) => (open(&buses.guest)?, None, None),
     };
-    let mut joint = Joint {
-        client: Side::new(client, true),
-        bus: Side::new(bus, false),
-        guest: None,
-        held: Vec::new(),
-        welcomed: false,
-        path: guest,
-        asked_for_manager: None,
-        manager: None,
-        serial: 0,
-        names: Names::default(),
-    };
+    let mut joint = Joint::new(client, bus, guest);
     while !joint.is_over() {
         joint.wait()?;
         joint.pass_on()?;
@@ -150,6 +139,16 @@ impl Side {
     }
 }
 
+/// A call that waits for its answer, by its serial.
+#[derive(Clone, Copy)]
+struct Call(u32);
+
+impl Call {
+    fn of(header: &Header) -> Option<Self> {
+        (header.kind == METHOD_CALL && header.expects_reply).then_some(Self(header.serial))
+    }
+}
+
 /// A client and its buses.
 struct Joint {
     client: Side,
@@ -159,7 +158,7 @@ struct Joint {
     guest: Option<Side>,
     /// What it is told when it has answered our first call: descriptors that reach a bus while it authenticates are lost (libdbus
     /// reads without any room for them until then).
-    held: Vec<Piece>,
+    held: Vec<(Option<Call>, Piece)>,
     /// It has answered.
     welcomed: bool,
     /// Where that is; none if it is the only one.
@@ -212,6 +211,21 @@ impl Names {
 }
 
 impl Joint {
+    fn new(client: OwnedFd, bus: OwnedFd, path: Option<PathBuf>) -> Self {
+        Self {
+            client: Side::new(client, true),
+            bus: Side::new(bus, false),
+            guest: None,
+            held: Vec::new(),
+            welcomed: false,
+            path,
+            asked_for_manager: None,
+            manager: None,
+            serial: 0,
+            names: Names::default(),
+        }
+    }
+
     /// A client that has said its last word is served until the buses have it; one whose bus has gone until it has heard all.
     fn is_over(&self) -> bool {
         let guest_waits = self.guest.as_ref().is_some_and(|guest| !guest.leaving.is_empty());
@@ -307,15 +321,19 @@ impl Joint {
                 if self.welcomed {
                     guest.tell(piece);
                 } else {
-                    self.held.push(piece);
+                    self.held.push((Call::of(header), piece));
                 }
             }
-            None if header.kind == METHOD_CALL && header.expects_reply => {
-                self.serial += 1;
-                let bytes = service_unknown(self.serial, header.serial);
-                self.client.tell(Piece { bytes, fds: Vec::new() });
-            }
-            None => {}
+            None => self.refuse(Call::of(header)),
+        }
+    }
+
+    /// Nobody is there who could answer.
+    fn refuse(&mut self, call: Option<Call>) {
+        if let Some(Call(serial)) = call {
+            self.serial += 1;
+            let bytes = service_unknown(self.serial, serial);
+            self.client.tell(Piece { bytes, fds: Vec::new() });
         }
     }
 
@@ -328,7 +346,7 @@ impl Joint {
             if answers && header.reply_serial == Some(OUR_SERIAL) {
                 self.welcomed = true;
                 self.names.guest = Some(first_string(&piece.bytes));
-                self.held.drain(..).for_each(|piece| guest.tell(piece));
+                self.held.drain(..).for_each(|(_, piece)| guest.tell(piece));
                 continue;
             }
             if header.member == b"NameAcquired" {
@@ -346,8 +364,47 @@ impl Joint {
         if guest.ended || guest.deaf {
             // The next message opens another one.
             self.guest = None;
-            self.held.clear();
+            let unheard = std::mem::take(&mut self.held);
+            unheard.into_iter().for_each(|(call, _)| self.refuse(call));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixListener;
+
+    use super::super::message::{header, length, tests::call};
+    use super::*;
+
+    #[test]
+    fn a_call_that_a_bus_took_with_it_when_it_died_is_answered() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("bus");
+        let listener = UnixListener::bind(&path).unwrap();
+        let (mut client, ours) = UnixStream::pair().unwrap();
+        let (_bus, to_bus) = UnixStream::pair().unwrap();
+        let mut joint = Joint::new(ours.into(), to_bus.into(), Some(path));
+        let asked = call(7, "org.freedesktop.systemd1", "Get", None, false);
+        client.write_all(&[b"\0AUTH EXTERNAL 30\r\nBEGIN\r\n", &asked[..]].concat()).unwrap();
+        while joint.guest.is_none() {
+            joint.wait().unwrap();
+            joint.pass_on().unwrap();
+        }
+        // It takes the call to it in, and goes before it says anything.
+        drop(listener.accept().unwrap());
+        drop(listener);
+        while joint.guest.is_some() {
+            joint.wait().unwrap();
+            joint.pass_on().unwrap();
+        }
+        drop(joint);
+        let mut heard = Vec::new();
+        client.read_to_end(&mut heard).unwrap();
+        assert_eq!(length(&heard), Ok(Some(heard.len())));
+        let answer = header(&heard).unwrap();
+        assert_eq!((answer.kind, answer.reply_serial), (ERROR, Some(7)));
     }
 }
