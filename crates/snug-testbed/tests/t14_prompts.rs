@@ -6,7 +6,7 @@
 mod common;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Once;
 use std::time::Duration;
 
@@ -29,6 +29,8 @@ fn guest() -> &'static Container<'static> {
 struct UserFile {
     path: PathBuf,
     before: Option<Vec<u8>>,
+    /// The outermost directory that was made for it. The shell keeps more in it.
+    made: Option<PathBuf>,
 }
 
 impl UserFile {
@@ -36,9 +38,11 @@ impl UserFile {
         let account = Bed::require().account("tester");
         let path = account.home.join(name);
         let before = fs::read(&path).ok();
+        let made = path.ancestors().skip(1).take_while(|directory| !directory.exists()).last();
+        let made = made.map(Path::to_path_buf);
         let write = format!("mkdir -p \"$(dirname ~/{name})\" && cat > ~/{name}");
         Bed::require().shell("tester", &write).input(text).run().unwrap().success();
-        Self { path, before }
+        Self { path, before, made }
     }
 }
 
@@ -48,6 +52,7 @@ impl Drop for UserFile {
             Some(text) => fs::write(&self.path, text),
             None => fs::remove_file(&self.path),
         };
+        let _ = self.made.as_ref().map(fs::remove_dir_all);
     }
 }
 
@@ -89,6 +94,17 @@ fn zsh_reads_its_users_files_and_shows_it() {
     let _host = UserFile::new(".zshrc", "PROMPT='%mEND '");
     assert!(!prompt("zsh", None).contains(&format!("({name})")));
     assert!(prompt("zsh", Some("always")).contains(&format!("({name}) {name}END")));
+}
+
+#[test]
+fn zsh_goes_where_the_systems_own_file_sends_it() {
+    let guest = guest();
+    let _plain = UserFile::new(".snug-zsh/.zshrc", "PROMPT=\"elsewhereEND \"");
+    let chosen = "cp -p /etc/zsh/zshenv /etc/zsh/zshenv.before; echo ': ${ZDOTDIR:=$HOME/.snug-zsh}' >> /etc/zsh/zshenv";
+    guest.run(["sudo", "sh", "-c", chosen]).run().unwrap().success();
+    let shown = prompt("zsh", None);
+    guest.run(["sudo", "mv", "/etc/zsh/zshenv.before", "/etc/zsh/zshenv"]).run().unwrap().success();
+    assert!(shown.contains(&format!("({}) elsewhereEND", guest.name())), "{shown:?}");
 }
 
 #[test]

@@ -5,6 +5,13 @@ if (( ${+SNUG_ZDOTDIR} )); then
     unset SNUG_ZDOTDIR
 else
     unset ZDOTDIR
+    # Where the system's own file chooses one unless there is one, it has found ours there.
+    for snug_file in /etc/zsh/zshenv /etc/zshenv; do
+        if [[ -r $snug_file && $(<$snug_file) == *ZDOTDIR* ]]; then
+            source $snug_file
+        fi
+    done
+    unset snug_file
 fi
 if [[ -o interactive && -n ${SNUG_PROMPT-} ]]; then
     snug_prompt() {

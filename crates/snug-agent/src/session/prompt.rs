@@ -26,7 +26,8 @@ pub fn show(environment: &mut Vec<Vec<u8>>, exec: &Exec, shell: &[u8], container
     let old = |name| value(environment, name).filter(|value| !value.is_empty()).map(<[u8]>::to_vec);
     match shell.rsplit(|byte| *byte == b'/').next() {
         Some(b"bash") => {
-            let ours = [b". ", &led("/prompt.bash")[..]].concat();
+            // Silent in a chroot, which has not got it.
+            let ours = [b". ", &led("/prompt.bash")[..], b" 2>/dev/null"].concat();
             let all = old(PROMPT_COMMAND).map_or(ours.clone(), |old| [&ours[..], b"; ", &old].concat());
             set(environment, PROMPT_COMMAND, &all);
         }
@@ -73,7 +74,7 @@ mod tests {
         let prompt = "SNUG_PROMPT=(dev) ";
         assert_eq!(
             shown("auto", "/bin/bash", &["PROMPT_COMMAND=mine"]),
-            ["PROMPT_COMMAND=. /run/snug/shell/prompt.bash; mine", prompt]
+            ["PROMPT_COMMAND=. /run/snug/shell/prompt.bash 2>/dev/null; mine", prompt]
         );
         assert_eq!(
             shown("always", "/usr/bin/zsh", &["ZDOTDIR=/x"]),
