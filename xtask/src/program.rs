@@ -12,9 +12,13 @@ pub fn say(line: impl fmt::Display) {
     let _ = writeln!(std::io::stderr(), "xtask: {line}");
 }
 
-/// The root of the workspace: where this program was built, so that it works from any directory.
+/// The root of the workspace that this is run in; from anywhere else, of that which it was built in. A checkout that was moved
+/// keeps its programs: cargo does not see that they are of another place.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("/")).to_owned()
+    let current = std::env::current_dir().unwrap_or_default();
+    let around = current.ancestors().find(|directory| directory.join("xtask/Cargo.toml").exists());
+    let built = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
+    around.or(built).unwrap_or(Path::new("/")).to_owned()
 }
 
 /// Where cargo puts what it builds.
