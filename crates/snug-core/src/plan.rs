@@ -197,9 +197,8 @@ impl Explain for PlanError {
 
     fn hints(&self) -> Vec<String> {
         match self {
-            Self::NotFound(name) => {
-                vec!["`snug list` shows those there are".to_owned(), format!("`snug create {name}` makes it")]
-            }
+            // Whether making it would help, whoever asked knows.
+            Self::NotFound(_) => vec!["`snug list` shows those there are".to_owned()],
             Self::Exists(name) => {
                 vec![
                     format!("`snug enter {name}` uses it"),

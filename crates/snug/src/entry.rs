@@ -74,7 +74,8 @@ pub fn ensure(context: &Context, bus: &Bus, name: &str) -> Result<(), CommandErr
             .text("image", Some(&image))
             .text("preset", Some(&config.default_preset));
     }
-    let ended = bus.change(&Change::ensure(name, options)).map_err(|error| suggest(bus, name, error))?;
+    let ended =
+        bus.change(&Change::ensure(name, options)).map_err(|error| suggest_or_create(bus, name, error))?;
     for notice in &ended.notices {
         context.printer.notice(notice);
     }
@@ -91,8 +92,13 @@ pub fn suggest(bus: &Bus, name: &str, mut error: CommandError) -> CommandError {
     if let Some(nearest) = snug_core::text::nearest(name, names.iter().copied()) {
         error.hints.insert(0, format!("did you mean '{nearest}'?"));
     }
-    if !error.hints.iter().any(|hint| hint.contains("snug create")) {
-        error.hints.push(format!("`snug create {name}` makes it"));
-    }
     error
+}
+
+/// The same for what needs a container and could do with a new one.
+pub fn suggest_or_create(bus: &Bus, name: &str, error: CommandError) -> CommandError {
+    match suggest(bus, name, error) {
+        error if error.kind == Kind::NotFound => error.hint(format!("`snug create {name}` makes it")),
+        error => error,
+    }
 }

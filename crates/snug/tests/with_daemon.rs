@@ -32,10 +32,14 @@ fn lists_are_tables_and_json() {
 
 #[test]
 fn without_a_terminal_there_are_no_notices_and_no_questions() {
-    let environment = TestEnv::with_daemon(&["dev-stopped"]);
-    for arguments in
-        [&["create", "x"][..], &["rm", "dev-stopped"], &["start", "dev-stopped"], &["stop", "-a"]]
-    {
+    let environment = TestEnv::with_daemon(&["dev-stopped", "old-stopped"]);
+    for arguments in [
+        &["create", "x"][..],
+        &["create", "dev-stopped", "--replace"],
+        &["rm", "old-stopped"],
+        &["start", "dev-stopped"],
+        &["stop", "-a"],
+    ] {
         let ran = environment.snug(arguments);
         assert_eq!(
             (ran.status, ran.stdout.as_str(), ran.stderr.as_str()),
@@ -54,7 +58,7 @@ fn a_name_that_was_not_given_is_the_answer() {
 
 #[test]
 fn options_become_options() {
-    let environment = TestEnv::with_daemon(&["tools", "dev"]);
+    let environment = TestEnv::with_daemon(&["tools", "dev", "old"]);
     let calls_of = |arguments: &[&str]| {
         let before = environment.calls().len();
         let ran = environment.snug(arguments);
@@ -78,7 +82,7 @@ fn options_become_options() {
             "Create x image=images:alpine/3.22 preset=isolated replace=true settings=cpu:2 start=false",
         ),
         (&["stop", "dev", "--force", "--timeout", "3"], "Stop dev force=true timeout=3"),
-        (&["rm", "-f", "dev"], "Remove dev force=true"),
+        (&["rm", "-f", "old"], "Remove old force=true"),
         (&["set", "memory=4G", "cpu=0-1"], "Configure tools cpu=0-1,memory=4GiB -"),
         (&["unset", "-c", "dev", "disk"], "Configure dev -disk"),
         (&["list", "--size"], "List size=true"),
@@ -143,6 +147,31 @@ fn a_missing_container_gets_the_nearest_name() {
     let ran = environment.snug(&["run", "-c", "webiste", "true"]);
     assert_eq!(ran.status, Some(125));
     assert!(ran.stderr.contains("hint: did you mean 'website'?\n"), "{}", ran.stderr);
+}
+
+#[test]
+fn making_a_container_is_offered_only_where_that_would_help() {
+    let environment = TestEnv::with_daemon(&["tools"]);
+    let making = "`snug create nope` makes it";
+    for arguments in [
+        &["stop", "nope"][..],
+        &["restart", "nope"],
+        &["rm", "-f", "nope"],
+        &["info", "nope"],
+        &["logs", "nope"],
+        &["set", "-c", "nope", "cpu=1"],
+        &["cp", "/etc/hostname", "nope:/tmp"],
+        &["cp", "--dry-run", "nope:/etc/hostname", "."],
+    ] {
+        let ran = environment.snug(arguments);
+        assert_eq!(ran.status, Some(1), "{arguments:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains("hint: `snug list` shows"), "{arguments:?}: {}", ran.stderr);
+        assert!(!ran.stderr.contains(making), "{arguments:?}: {}", ran.stderr);
+    }
+    for arguments in [&["start", "nope"][..], &["run", "-c", "nope", "true"], &["enter", "nope"]] {
+        let ran = environment.snug(arguments);
+        assert!(ran.stderr.contains(making), "{arguments:?}: {}", ran.stderr);
+    }
 }
 
 #[test]

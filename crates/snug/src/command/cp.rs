@@ -24,7 +24,7 @@ use crate::bus::options::Options;
 use crate::context::{Context, parse_name};
 use crate::error::{CommandError, Kind};
 use crate::progress::Line;
-use crate::{completion, words};
+use crate::{completion, entry, words};
 
 /// Copy files into a container or out of it
 ///
@@ -85,13 +85,17 @@ pub fn execute(context: &Context, args: CpArgs) -> Result<ExitCode, CommandError
     if args.dry_run.dry_run {
         // The default one would be made. What can be done in it only its end there knows, and that would have to be started.
         if name != context.default_container()? {
-            context.bus()?.get(name.as_str(), &Options::new())?;
+            must_exist(context, &name)?;
         }
         let guest = format!("{name}:{}", guest_path.display());
         let (from, to) =
             if inwards { (host.display().to_string(), guest) } else { (guest, host.display().to_string()) };
         context.printer.answer_line(&snug_core::text::escape(&format!("copy {from} to {to}")))?;
         return Ok(ExitCode::SUCCESS);
+    }
+    // `snug run`, which does the rest, would offer to make it; one that was used before has a directory.
+    if !context.paths.container_dir(context.uid(), &name).is_dir() && name != context.default_container()? {
+        must_exist(context, &name)?;
     }
     let guest = Guest { name: &name, root: args.root };
     let whole = if inwards {
@@ -100,6 +104,12 @@ pub fn execute(context: &Context, args: CpArgs) -> Result<ExitCode, CommandError
         copy_out(context, &guest, &guest_path, &host)
     }?;
     Ok(ExitCode::from(u8::from(!whole)))
+}
+
+fn must_exist(context: &Context, name: &ContainerName) -> Result<(), CommandError> {
+    let bus = context.bus()?;
+    let found = bus.get(name.as_str(), &Options::new());
+    found.map(drop).map_err(|error| entry::suggest(&bus, name.as_str(), error))
 }
 
 /// Names what was left out; whether nothing was.

@@ -54,7 +54,8 @@ pub fn execute(context: &Context, args: RmArgs) -> Result<ExitCode, CommandError
         }
     }
     let options = || args.dry_run.options().switch("force", args.force);
-    let wording = Wording { done: "removed", none: "there is no container", warns: true };
+    let wording =
+        Wording { done: "removed", none: "there is no container", warns: true, suggest: entry::suggest };
     let change = |name: &str| Change::remove(name, options()).uncancellable();
     let removed = several::execute(context, &bus, &names, change, &wording);
     let forgotten = if args.dry_run.dry_run { Ok(()) } else { forget_exports(context, &bus, &names) };

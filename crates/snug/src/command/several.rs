@@ -16,6 +16,8 @@ pub struct Wording {
     pub none: &'static str,
     /// Whether what the daemon wants known is told without a terminal, too: nobody can look it up later.
     pub warns: bool,
+    /// What is added to an error about a single one: names that may have been meant.
+    pub suggest: fn(&Bus, &str, CommandError) -> CommandError,
 }
 
 /// Has the user's session serve those of the containers that run and may ask for the host.
@@ -44,7 +46,7 @@ pub fn execute(
     {
         let error = results.swap_remove(0).err();
         return Err(match error {
-            Some(error) => crate::entry::suggest(bus, &names[0], error),
+            Some(error) => (wording.suggest)(bus, &names[0], error),
             None => CommandError::failed("the daemon gave no answer"),
         });
     }

@@ -11,6 +11,7 @@ use crate::bus::change::Change;
 use crate::bus::options::Options;
 use crate::bus::view::Container;
 use crate::context::Context;
+use crate::entry;
 use crate::error::CommandError;
 use crate::exports::Exports;
 
@@ -49,7 +50,12 @@ pub fn execute(context: &Context, args: StartArgs) -> Result<ExitCode, CommandEr
     } else {
         args.targets.resolve(&bus, |container| !container.is_running())?
     };
-    let wording = Wording { done: "started", none: "no container is to be started", warns: false };
+    let wording = Wording {
+        done: "started",
+        none: "no container is to be started",
+        warns: false,
+        suggest: entry::suggest_or_create,
+    };
     let change = |name: &str| Change::start(name, args.dry_run.options());
     let result = several::execute(context, &bus, &names, change, &wording);
     if !args.dry_run.dry_run {

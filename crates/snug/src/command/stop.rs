@@ -8,6 +8,7 @@ use super::arguments::{DryRunArgs, StoppingArgs, TargetArgs};
 use super::several::{self, Wording};
 use crate::bus::change::Change;
 use crate::context::Context;
+use crate::entry;
 use crate::error::CommandError;
 
 /// Stop containers
@@ -29,6 +30,7 @@ pub fn execute(context: &Context, args: StopArgs) -> Result<ExitCode, CommandErr
     let bus = context.bus()?;
     let names = args.targets.resolve(&bus, |container| container.state != "stopped")?;
     let options = || args.stopping.add_to(args.dry_run.options());
-    let wording = Wording { done: "stopped", none: "no container is running", warns: false };
+    let wording =
+        Wording { done: "stopped", none: "no container is running", warns: false, suggest: entry::suggest };
     several::execute(context, &bus, &names, |name| Change::stop(name, options()), &wording)
 }

@@ -8,7 +8,7 @@
 //! | `broken` | fail with a message and hints |
 //! | anything else | are done at once |
 //!
-//! One that begins with `login` is set to start with its owner's login; one with `stopped` in its name does not run.
+//! A container that was removed is gone. One that begins with `login` is set to start with its owner's login; one with `stopped` in its name does not run.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -220,6 +220,17 @@ impl Manager {
         self.job(server, name, &options, false).await
     }
 
+    async fn restart(
+        &mut self,
+        name: &str,
+        options: Options,
+        #[zbus(object_server)] server: &ObjectServer,
+    ) -> Result<OwnedObjectPath, Refusal> {
+        self.note("Restart", name, &options);
+        self.must_exist(name)?;
+        self.job(server, name, &options, false).await
+    }
+
     async fn remove(
         &mut self,
         name: &str,
@@ -228,7 +239,11 @@ impl Manager {
     ) -> Result<OwnedObjectPath, Refusal> {
         self.note("Remove", name, &options);
         self.must_exist(name)?;
-        self.job(server, name, &options, false).await
+        let job = self.job(server, name, &options, false).await?;
+        if !name.starts_with("broken") && !options.contains_key("dry-run") {
+            self.containers.retain(|known| known != name);
+        }
+        Ok(job)
     }
 
     async fn configure(
