@@ -316,6 +316,25 @@ fn removing_asks_on_a_terminal_and_erases_its_progress() {
     assert!(screen.contains("There is no container fedora. Create it from images:fedora/43?"), "{screen:?}");
 }
 
+#[test]
+fn replacing_asks_as_removing_does() {
+    let environment = TestEnv::with_daemon(&["dev"]);
+    let replace = ["create", "dev", "--replace"];
+    for (typed, options, made) in
+        [("n\n", &[][..], false), ("\n", &[], false), ("y\n", &[], true), ("", &["-y"], true)]
+    {
+        let before = environment.calls().len();
+        let screen = on_a_terminal(&environment, &[&replace[..], options].concat(), typed);
+        let question = "Remove container dev (running, 5.0 GiB, 2 snapshots), with all that is installed in it, and make a new one?";
+        assert_eq!(screen.contains(question), options.is_empty(), "{screen:?}");
+        let called = environment.calls()[before..].iter().any(|call| call.starts_with("Create dev"));
+        assert_eq!(called, made, "{screen:?}");
+    }
+    // There is nothing to lose.
+    let screen = on_a_terminal(&environment, &["create", "new", "--replace"], "");
+    assert!(!screen.contains('?') && screen.contains("container new is ready"), "{screen:?}");
+}
+
 /// What a person would see, escapes and all.
 fn on_a_terminal(environment: &TestEnv, arguments: &[&str], typed: &str) -> String {
     use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};

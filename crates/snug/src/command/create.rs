@@ -9,14 +9,15 @@ use snug_core::image::ImageRef;
 use snug_core::name::ContainerName;
 use snug_core::plan::{PlanError, Step};
 
-use super::arguments::{DryRunArgs, show_notices, show_plan, show_warnings};
+use super::arguments::{DryRunArgs, YesArgs, show_notices, show_plan, show_warnings};
 use super::image::file::{FileImage, ImageFile};
+use super::removal;
 use crate::bus::Bus;
 use crate::bus::change::Change;
 use crate::bus::options::Options;
 use crate::completion;
 use crate::context::{Context, parse_name};
-use crate::error::CommandError;
+use crate::error::{CommandError, Kind};
 use crate::image_server;
 
 /// Create a container
@@ -45,9 +46,11 @@ pub struct CreateArgs {
     /// Do not start it
     #[arg(long)]
     no_start: bool,
-    /// Remove a container of that name first
+    /// Remove a container of that name first; on a terminal you are asked
     #[arg(long)]
     replace: bool,
+    #[command(flatten)]
+    yes: YesArgs,
     #[command(flatten)]
     dry_run: DryRunArgs,
 }
@@ -69,6 +72,10 @@ pub fn execute(context: &Context, args: CreateArgs) -> Result<ExitCode, CommandE
     config.presets.get(preset)?;
     let administrator = is_privileged(context, preset, &args.grants);
     let bus = context.bus()?;
+    if args.replace && !args.yes.yes && !args.dry_run.dry_run && !is_agreed(context, &bus, &name)? {
+        context.printer.notice("nothing was removed");
+        return Ok(ExitCode::from(1));
+    }
     let image = match &parsed {
         ImageRef::File(path) => {
             context.require_host_paths()?;
@@ -111,6 +118,18 @@ pub fn execute(context: &Context, args: CreateArgs) -> Result<ExitCode, CommandE
     }
     context.printer.notice(&format!("container {name} is ready: `snug enter {name}`"));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether the container of that name, if there is one, may go. As with `snug rm` nobody is asked without a terminal.
+fn is_agreed(context: &Context, bus: &Bus, name: &ContainerName) -> Result<bool, CommandError> {
+    if !context.printer.can_ask() {
+        return Ok(true);
+    }
+    match bus.get(name.as_str(), &Options::new().switch("size", true)) {
+        Ok(container) => context.printer.confirm(&removal::replacement_question(&container), false),
+        Err(error) if error.kind == Kind::NotFound => Ok(true),
+        Err(error) => Err(error),
+    }
 }
 
 /// What would be done with a file: until it is an image the daemon cannot tell what follows from it.

@@ -18,6 +18,7 @@ pub mod markdown;
 pub mod overview;
 pub mod ports;
 pub mod prune;
+pub mod removal;
 pub mod restart;
 pub mod rm;
 pub mod run;

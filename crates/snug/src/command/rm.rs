@@ -6,17 +6,15 @@ use clap::Args;
 use snug_core::plan::PlanError;
 
 use super::arguments::{DryRunArgs, TargetArgs, YesArgs};
-use super::export;
 use super::several::{self, Wording};
+use super::{export, removal};
 use crate::bus::Bus;
 use crate::bus::change::Change;
 use crate::bus::options::Options;
-use crate::bus::view::Container;
 use crate::context::{Context, parse_name};
 use crate::entry;
 use crate::error::CommandError;
 use crate::exports::{Exports, Socket};
-use crate::words;
 
 /// Remove containers, with everything that was installed in them
 ///
@@ -94,21 +92,9 @@ fn agreed(context: &Context, bus: &Bus, names: Vec<String>) -> Result<Agreed, Co
             refused.push(PlanError::Running(parse_name(&name)?).into());
             continue;
         }
-        if context.printer.confirm(&question(&container), false)? {
+        if context.printer.confirm(&removal::question(&container), false)? {
             agreed.push(name);
         }
     }
     Ok((agreed, refused))
-}
-
-fn question(container: &Container) -> String {
-    let mut what = Vec::new();
-    if let Some(size) = container.size {
-        what.push(words::size(size));
-    }
-    if container.snapshots > 0 {
-        what.push(words::count(container.snapshots as usize, "snapshot"));
-    }
-    let what = if what.is_empty() { String::new() } else { format!(" ({})", what.join(", ")) };
-    format!("Remove container {}{what}?", container.name)
 }
