@@ -216,6 +216,8 @@ fn what_an_administrator_must_agree_to_is_told() {
         let ran = environment.snug(arguments);
         assert_eq!(ran.status, Some(1));
         assert!(ran.stderr.contains("hint: an administrator has to agree"), "{}", ran.stderr);
+        let root = ran.stderr.contains("hint: root is not asked: `sudo snug list --all-users`");
+        assert_eq!(root, arguments[0] == "list", "{}", ran.stderr);
     }
 }
 

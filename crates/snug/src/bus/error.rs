@@ -130,7 +130,9 @@ pub fn from_daemon(name: &str, message: &str, mut hints: Vec<String>) -> Command
 
 fn not_authorized(message: &str, mut hints: Vec<String>) -> CommandError {
     if hints.is_empty() {
-        hints.push("an administrator has to agree: try it on a terminal or in a desktop session, where he can be asked".into());
+        let hint = "an administrator has to agree, and nobody could be asked: that takes a desktop session, or a terminal with \
+                    polkit's `pkttyagent` in a login that logind knows (`loginctl`)";
+        hints.push(hint.into());
     }
     CommandError::new(Kind::NotAuthorized, message).with_hints(hints)
 }

@@ -9,7 +9,7 @@ use super::arguments::JsonArgs;
 use crate::bus::options::Options;
 use crate::bus::view::Container;
 use crate::context::Context;
-use crate::error::CommandError;
+use crate::error::{CommandError, Kind};
 use crate::{table, words};
 
 /// List your containers
@@ -32,7 +32,12 @@ pub fn execute(context: &Context, args: ListArgs) -> Result<ExitCode, CommandErr
         bus.expect_administrator();
     }
     let options = Options::new().switch("size", args.size).switch("all-users", args.all_users);
-    let mut containers = bus.list(&options)?;
+    let mut containers = bus.list(&options).map_err(|error| match error.kind {
+        Kind::NotAuthorized if args.all_users => {
+            error.hint("root is not asked: `sudo snug list --all-users`")
+        }
+        _ => error,
+    })?;
     containers.sort_by(|a, b| (a.owner, &a.name).cmp(&(b.owner, &b.name)));
     if args.json.json {
         super::print_json(context.printer, "containers", &containers)?;

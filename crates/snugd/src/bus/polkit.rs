@@ -88,7 +88,11 @@ pub async fn authorise(
         format!("not authorized to {} ({})", action.words(), action.id()),
     );
     Err(if challenge {
-        refusal.hint("an administrator must agree: try again from a terminal or a desktop session")
+        // Whether the caller has a terminal is not seen here; without a session polkit takes no agent from it.
+        refusal.hint(
+            "an administrator must agree, and nobody could be asked: that takes a desktop session, or a terminal with polkit's \
+             `pkttyagent` in a login that logind knows (`loginctl`)",
+        )
     } else if subject.interactive {
         // polkit does not tell a wrong password from a rule (seen with 126).
         refusal.hint("nobody who may agree did, or polkit's rules refuse it (/etc/polkit-1/rules.d)")
