@@ -229,6 +229,7 @@ fn the_doctor_tells_whether_host_owner_grant_or_guest_is_the_cause() {
         ("/etc/passwd", "outside of /dev"),
         ("/dev/../etc/passwd", "outside of /dev"),
         ("/dev/null", "the host's alone"),
+        ("null", "/dev/null is the host's alone"),
         ("/dev/shm", "no device"),
     ] {
         expect(dev.name(), node, "node", "error", word);

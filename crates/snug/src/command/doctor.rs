@@ -1,6 +1,6 @@
 //! `snug doctor`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, ValueHint};
@@ -16,12 +16,15 @@ use crate::entry;
 use crate::error::CommandError;
 use crate::printer::{DIM, ERROR, GOOD, HINT, WARNING};
 
+/// Where devices are.
+const DEV: &str = "/dev";
+
 /// Look for what is missing or wrong, and say what to do about it
 ///
 /// Ends with 1 when something is wrong.
 #[derive(Debug, Args)]
 pub struct DoctorArgs {
-    /// Look why a container has this device of the host, or has it not: host, owner, grant or guest
+    /// Look why a container has this device of the host, or has it not: host, owner, grant or guest; `ttyUSB0` is `/dev/ttyUSB0`
     #[arg(long, value_name = "NODE", value_hint = ValueHint::FilePath)]
     device: Option<PathBuf>,
     /// Of which container; without it, of the default container
@@ -35,9 +38,7 @@ pub struct DoctorArgs {
 pub fn execute(context: &Context, args: DoctorArgs) -> Result<ExitCode, CommandError> {
     if let Some(device) = &args.device {
         let name = context.container(args.container.as_deref())?;
-        // The daemon has another directory.
-        let device = std::path::absolute(device)
-            .map_err(|error| CommandError::failed(format!("{}: {error}", device.display())))?;
+        let device = node(device)?;
         let device = device
             .to_str()
             .ok_or_else(|| CommandError::failed(format!("{} is no name of a device", device.display())))?;
@@ -58,6 +59,14 @@ pub fn execute(context: &Context, args: DoctorArgs) -> Result<ExitCode, CommandE
         Err(error) => checks.push(failed("bus", &error)),
     }
     show(context, args.json, &checks)
+}
+
+/// The path of a device: the daemon has another directory. What is no path below `/dev` from here is a name there.
+fn node(given: &Path) -> Result<PathBuf, CommandError> {
+    let path = std::path::absolute(given)
+        .map_err(|error| CommandError::failed(format!("{}: {error}", given.display())))?;
+    let is_name = given.is_relative() && !path.starts_with(DEV);
+    Ok(if is_name { Path::new(DEV).join(given) } else { path })
 }
 
 fn show(context: &Context, json: JsonArgs, checks: &[Check]) -> Result<ExitCode, CommandError> {
@@ -107,4 +116,21 @@ fn render(check: &Check) -> String {
         out.push_str(&format!("{:25} {HINT}hint:{HINT:#} {}\n", "", text::escape(hint)));
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_may_be_named_without_its_directory() {
+        for (given, path) in [
+            ("/dev/ttyUSB0", "/dev/ttyUSB0"),
+            ("ttyUSB0", "/dev/ttyUSB0"),
+            ("net/tun", "/dev/net/tun"),
+            ("/etc/passwd", "/etc/passwd"),
+        ] {
+            assert_eq!(node(Path::new(given)).unwrap(), Path::new(path), "{given}");
+        }
+    }
 }

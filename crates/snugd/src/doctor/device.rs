@@ -38,6 +38,26 @@ pub async fn checks(
 const GROUPS: [&str; 12] =
     ["audio", "dialout", "input", "kvm", "lp", "plugdev", "render", "scanner", "tty", "usb", "uucp", "video"];
 
+/// Nodes that Incus binds from the host into each container (`bindMounts` of its `driver_lxc.go`), with the owner and the mode that they have on the host.
+const BOUND: [&str; 2] = ["fuse", "net/tun"];
+
+/// What a container has of such a node. Neither the host's root nor its groups are anybody in a container, so nobody there opens what is
+/// not everybody's.
+fn bound(node: &Path, mode: u32) -> Check {
+    let node = node.display();
+    if mode & 0o006 == 0o006 {
+        return Check::new(
+            "node",
+            Status::Ok,
+            format!("each container has the host's {node}, mode {mode:03o}"),
+        );
+    }
+    let text =
+        format!("each container has the host's {node}, and may not open it: its mode is {mode:03o}, not 666");
+    Check::new("node", Status::Error, text)
+        .hint(format!("udev's own rules set 0666; until the next boot: sudo chmod 666 {node}"))
+}
+
 /// The path below `/dev`, when the owner may have it. Blocks.
 fn on_host(given: &str, uid: Uid) -> Result<(Option<PathBuf>, Vec<Check>)> {
     let wrong =
@@ -65,6 +85,9 @@ fn on_host(given: &str, uid: Uid) -> Result<(Option<PathBuf>, Vec<Check>)> {
     }
     if !about.file_type().is_char_device() {
         return wrong(format!("{} is no device", real.display()), "");
+    }
+    if BOUND.iter().any(|bound| path == Path::new(bound)) {
+        return Ok((None, vec![bound(&real, about.mode() & 0o777)]));
     }
     if !Nodes::ALL.has(&path) {
         return wrong(
@@ -138,4 +161,20 @@ async fn in_container(
         Check::new("guest", Status::Error, text).hint(hint)
     });
     Ok(checks)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_each_container_has_must_be_everybodys() {
+        let tun = Path::new("/dev/net/tun");
+        assert_eq!(bound(tun, 0o666).status, Status::Ok);
+        for mode in [0o600, 0o660, 0o664] {
+            let check = bound(tun, mode);
+            assert_eq!(check.status, Status::Error, "{mode:o}");
+            assert!(check.text.contains("may not open it"), "{check:?}");
+        }
+    }
 }
