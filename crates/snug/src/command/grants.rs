@@ -75,15 +75,48 @@ pub fn execute(context: &Context, args: GrantsArgs) -> Result<ExitCode, CommandE
         return Ok(ExitCode::SUCCESS);
     }
     let row = |(line, shown): (&Line, Shown)| {
+        let state = shown.state;
         let from = match line.origin {
             Origin::Preset => format!("preset {}", container.preset),
             Origin::Configuration | Origin::Asked | Origin::Unknown => shown.from.to_owned(),
         };
-        vec![shown.grant, shown.state.to_owned(), from, shown.text.to_owned()]
+        let (grant, what) = in_words(&line.grant, shown);
+        vec![grant, state.to_owned(), from, what]
     };
     context.printer.answer(&table::render(
         &["GRANT", "STATE", "FROM", "WHAT"],
         lines.iter().zip(shown).map(row).collect(),
     ))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// A grant and what it gives. A list of commands may be as long as it likes: it is told last, where it pushes nothing aside.
+fn in_words(grant: &Grant, shown: Shown) -> (String, String) {
+    match grant {
+        Grant::HostExec(commands) if !commands.is_empty() => {
+            (grant.word().to_owned(), format!("{}; these alone: {}", shown.text, commands.join(", ")))
+        }
+        _ => (shown.grant, shown.text.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_commands_is_told_in_words() {
+        let words = |text: &str| {
+            let line = Line { grant: Grant::stored(text), origin: Origin::Asked, standing: Standing::Given };
+            in_words(&line.grant, Shown::from(&line))
+        };
+        let text = "commands on the host, as the owner";
+        let (grant, what) = words("host-exec=git,podman,/opt/x");
+        assert_eq!(
+            (grant.as_str(), what),
+            ("host-exec", format!("{text}; these alone: git, podman, /opt/x"))
+        );
+        assert_eq!(words("host-exec"), ("host-exec".to_owned(), text.to_owned()));
+        assert_eq!(words("private=.x").0, "private=.x");
+    }
 }
