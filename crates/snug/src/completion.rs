@@ -1,6 +1,7 @@
 //! What a shell can be offered for a half-typed word: containers, images, presets, settings. The shell asks this program
 //! for each word; an answer that takes long is none.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use crate::bus::Bus;
 use crate::context::Context;
 use crate::env_vars;
 use crate::error::CommandError;
+use crate::exports::Exports;
 use crate::printer::{Level, Printer};
 
 /// Longer than this nobody waits for a word. The first question also starts the daemon.
@@ -111,6 +113,22 @@ pub fn settings(current: &OsStr) -> Vec<CompletionCandidate> {
     let pairs =
         [Autostart::No, Autostart::Login, Autostart::Boot].map(|when| Setting::Autostart(when).to_string());
     pairs.into_iter().filter(|pair| pair.starts_with(text)).map(CompletionCandidate::new).collect()
+}
+
+/// Sockets that are exported, by their paths in the containers.
+pub fn exported_sockets(current: &OsStr) -> Vec<CompletionCandidate> {
+    let Some(current) = current.to_str() else { return Vec::new() };
+    let sockets = Exports::of_user().and_then(|exports| exports.sockets()).unwrap_or_default();
+    let mut owners: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for socket in sockets.into_iter().filter(|socket| socket.path.starts_with(current)) {
+        owners.entry(socket.path).or_default().push(socket.container.to_string());
+    }
+    owners
+        .into_iter()
+        .map(|(path, containers)| {
+            CompletionCandidate::new(path).help(Some(format!("of {}", containers.join(", ")).into()))
+        })
+        .collect()
 }
 
 /// `NAME:` of a container, and paths of the host.

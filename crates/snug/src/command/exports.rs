@@ -45,8 +45,11 @@ pub fn execute(context: &Context, args: ExportsArgs) -> Result<ExitCode, Command
     let failed =
         |error| CommandError::failed("the index of what is exported cannot be read").caused_by(error);
     let sockets = Exports::of_user().and_then(|exports| exports.sockets()).map_err(failed)?;
-    if let Some(socket) = sockets.first() {
-        context.serve_exports(&socket.container)?;
+    // What is open can be seen without the service, too.
+    if let Some(socket) = sockets.first()
+        && let Err(error) = context.serve_exports(&socket.container)
+    {
+        context.printer.warning(&error.to_string());
     }
     let exports: Vec<Export> = sockets.iter().map(Export::of).collect();
     if args.json.json {

@@ -56,9 +56,13 @@ pub fn execute(context: &Context, args: RmArgs) -> Result<ExitCode, CommandError
         Wording { done: "removed", none: "there is no container", warns: true, suggest: entry::suggest };
     let change = |name: &str| Change::remove(name, options()).uncancellable();
     let removed = several::execute(context, &bus, &names, change, &wording);
-    let forgotten = if args.dry_run.dry_run { Ok(()) } else { forget_exports(context, &bus, &names) };
+    // What was removed is gone, whatever the index says of it.
+    if !args.dry_run.dry_run
+        && let Err(error) = forget_exports(context, &bus, &names)
+    {
+        context.printer.warning(&error.to_string());
+    }
     let removed = removed?;
-    forgotten?;
     Ok(if refused.is_empty() { removed } else { ExitCode::from(1) })
 }
 

@@ -3,10 +3,12 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use clap_complete::ArgValueCompleter;
 use snug_core::text::escape;
 
 use super::arguments::ContainerArgs;
 use super::export;
+use crate::completion;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::exports::{Exports, Socket};
@@ -17,7 +19,7 @@ pub struct UnexportArgs {
     #[command(flatten)]
     container: ContainerArgs,
     /// A socket that was exported, by its path in the container
-    #[arg(long, value_name = "PATH", required = true)]
+    #[arg(long, value_name = "PATH", required = true, add = ArgValueCompleter::new(completion::exported_sockets))]
     socket: Vec<String>,
 }
 

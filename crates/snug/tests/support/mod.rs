@@ -3,6 +3,7 @@
 #![allow(missing_docs, clippy::unwrap_used, reason = "only tests see it")]
 
 pub mod daemon;
+pub mod session;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -53,7 +54,14 @@ impl TestEnv {
     /// Without any bus.
     pub fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
-        for directory in ["home/.config/snug", "root/etc/snug", "root/usr/lib/snug", "root/var/lib/snug"] {
+        for directory in [
+            "home/.config/snug",
+            "root/etc/snug",
+            "root/usr/lib/snug",
+            "root/var/lib/snug",
+            "run",
+            "programs",
+        ] {
             fs::create_dir_all(root.path().join(directory)).unwrap();
         }
         Self { root, bus: None }
@@ -76,6 +84,16 @@ impl TestEnv {
 
     pub fn home(&self) -> PathBuf {
         self.root.path().join("home")
+    }
+
+    /// `XDG_RUNTIME_DIR`.
+    pub fn runtime(&self) -> PathBuf {
+        self.root.path().join("run")
+    }
+
+    /// Programs that the session finds before the host's.
+    pub fn programs(&self) -> PathBuf {
+        self.root.path().join("programs")
     }
 
     /// Below it are /etc/snug, /usr/lib/snug and /var/lib/snug.
@@ -107,6 +125,7 @@ impl TestEnv {
             .env("HOME", self.home())
             .env("PATH", "/usr/bin:/bin")
             .env("TERM", "xterm")
+            .env("XDG_RUNTIME_DIR", self.runtime())
             .env("SNUG_TEST_ROOT", self.system())
             .env("DBUS_SYSTEM_BUS_ADDRESS", self.bus.as_ref().map_or(&nowhere, |bus| &bus.address))
             .current_dir(self.home())
