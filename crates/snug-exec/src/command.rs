@@ -42,13 +42,22 @@ pub fn run(
     session.step_aside();
 }
 
-/// Runs one command that is not its client's to stop: it gets no signals, and goes on when the client goes. Returns only if none
-/// ran.
-pub fn run_by_itself(system: &dyn System, session: &mut Session, exec: Exec) {
-    match start(system, session, exec, Vec::new(), None) {
+/// Runs one command that is not its client's to stop: it gets no signals, and goes on when the client goes. Of its end the client
+/// hears what `told` makes of it, the end last. Returns only if none ran.
+pub fn run_by_itself(
+    system: &dyn System,
+    session: &mut Session,
+    exec: Exec,
+    handed: Vec<(u32, OwnedFd)>,
+    told: &dyn Fn(FromAgent) -> Vec<FromAgent>,
+) {
+    match start(system, session, exec, handed, None) {
         Ok(mut running) => loop {
             // It may have ended before it was waited for.
             if let Some(end) = running.look(session) {
+                let mut told = told(end.clone());
+                let end = told.pop().unwrap_or(end);
+                session.unsaid.extend(told);
                 running.finish(session, &end);
             }
             match session.wait(None) {

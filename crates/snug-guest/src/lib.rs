@@ -18,6 +18,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::ExitCode;
 
+use open::Statuses;
 use snug_wire::host::{EXEC, GUEST_PROGRAM, OPEN, SNUG};
 
 /// Status of a failure that is not the command's own.
@@ -42,8 +43,10 @@ pub fn main(mut arguments: Vec<OsString>) -> ExitCode {
         names::host_spawn::run(&arguments)
     } else if name == "flatpak-spawn" {
         names::flatpak::run(&arguments)
-    } else if name == OPEN || name == "xdg-open" {
-        open::run(&arguments)
+    } else if name == OPEN {
+        open::run(&arguments, Statuses::Own)
+    } else if name == "xdg-open" {
+        open::run(&arguments, Statuses::OfXdgOpen)
     } else if name == "gio" {
         open::run_gio(&arguments)
     } else {

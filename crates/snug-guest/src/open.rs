@@ -3,6 +3,7 @@
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
@@ -14,28 +15,72 @@ use snug_client::environment::{Extent, passed};
 use snug_client::words::harmless;
 use snug_client::{Error, Outcome};
 use snug_wire::host::{GUEST_PROGRAM_PATH, scheme};
-use snug_wire::message::{FromAgent, Open, ToAgent, Wish};
+use snug_wire::message::{FailureKind, FromAgent, Open, ToAgent, Wish};
 
 use crate::{fail, host};
+
+/// Status of a program that is not there.
+const NOT_FOUND: u8 = 127;
 
 const USAGE: &str = "usage: xdg-open LINK|FILE
 Opens it on the host, as the desktop there does. A file must be one that the host has, too.";
 
+/// By which statuses a failure is told that is not the opener's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Statuses {
+    /// [`crate::FAILURE`].
+    Own,
+    /// Those of xdg-open(1), which scripts may know.
+    OfXdgOpen,
+}
+
+/// What xdg-open(1) tells apart, by its statuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reason {
+    /// An error in the command line.
+    Syntax = 1,
+    /// A file that does not exist.
+    Missing = 2,
+    /// A program that is needed is not there.
+    Tool = 3,
+    /// It failed.
+    Failed = 4,
+}
+
+impl Statuses {
+    /// Says why, and tells the status.
+    fn fail(self, reason: Reason, what: &str, hints: &[String]) -> ExitCode {
+        self.status(reason, fail(what, hints))
+    }
+
+    fn status(self, reason: Reason, own: ExitCode) -> ExitCode {
+        match self {
+            Self::Own => own,
+            Self::OfXdgOpen => ExitCode::from(reason as u8),
+        }
+    }
+}
+
 /// `xdg-open LINK|FILE`, and `host-open LINK|FILE…`.
-pub fn run(arguments: &[OsString]) -> ExitCode {
+pub fn run(arguments: &[OsString], statuses: Statuses) -> ExitCode {
     let targets = arguments.get(1..).unwrap_or_default();
+    let usage = || [USAGE.lines().next().unwrap_or_default().to_owned()];
     match targets {
-        [] => fail("nothing to open", &[USAGE.lines().next().unwrap_or_default().to_owned()]),
+        [] => statuses.fail(Reason::Syntax, "nothing to open", &usage()),
         [option] if option == "--help" || option == "--manual" => print(USAGE),
         [option] if option == "--version" => print(concat!("xdg-open of Snug ", env!("CARGO_PKG_VERSION"))),
-        _ => open_all(targets),
+        [option, ..] if statuses == Statuses::OfXdgOpen && option.as_bytes().starts_with(b"-") => {
+            let text = format!("unexpected option '{}'", harmless(option.as_bytes()));
+            statuses.fail(Reason::Syntax, &text, &usage())
+        }
+        _ => open_all(targets, statuses),
     }
 }
 
 /// `gio open`; every other word is for the guest's own `gio`.
 pub fn run_gio(arguments: &[OsString]) -> ExitCode {
     match arguments {
-        [_, verb, targets @ ..] if verb == "open" && !targets.is_empty() => open_all(targets),
+        [_, verb, targets @ ..] if verb == "open" && !targets.is_empty() => open_all(targets, Statuses::Own),
         _ => match other_program("gio") {
             Some(program) => {
                 let error = process::Command::new(&program).args(&arguments[1..]).exec();
@@ -61,11 +106,11 @@ fn other_program(name: &str) -> Option<PathBuf> {
         .find(|program| program.is_file() && fs::canonicalize(program).ok() != own)
 }
 
-fn open_all(targets: &[OsString]) -> ExitCode {
+fn open_all(targets: &[OsString], statuses: Statuses) -> ExitCode {
     for target in targets {
         let status = match open_of(target) {
-            Ok(open) => open_one(open),
-            Err(text) => fail(&text, &[]),
+            Ok(open) => open_one(open, statuses),
+            Err((reason, text)) => statuses.fail(reason, &text, &[]),
         };
         if status != ExitCode::SUCCESS {
             return status;
@@ -75,11 +120,15 @@ fn open_all(targets: &[OsString]) -> ExitCode {
 }
 
 /// What is asked of the host.
-fn open_of(target: &OsStr) -> Result<Open, String> {
+fn open_of(target: &OsStr) -> Result<Open, (Reason, String)> {
     let environment = passed(env::vars_os(), Extent::Host);
-    let (target, file) = match file_of(target)? {
+    let (target, file) = match file_of(target).map_err(|text| (Reason::Failed, text))? {
         Some(path) => {
-            let status = fs::metadata(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+            let status = fs::metadata(&path).map_err(|error| {
+                let missing = matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory);
+                let reason = if missing { Reason::Missing } else { Reason::Failed };
+                (reason, format!("{}: {error}", path.display()))
+            })?;
             (path.into_os_string(), Some((status.dev(), status.ino())))
         }
         None => (target.to_owned(), None),
@@ -120,44 +169,94 @@ fn strip_scheme<'a>(target: &'a [u8], scheme: &[u8]) -> Option<&'a [u8]> {
     head.eq_ignore_ascii_case(scheme).then_some(rest)
 }
 
-fn open_one(open: Open) -> ExitCode {
+fn open_one(open: Open, statuses: Statuses) -> ExitCode {
     let shown = harmless(&open.target);
-    match converse(open) {
-        Ok(Outcome::Exited(0)) => ExitCode::SUCCESS,
-        Ok(Outcome::Exited(status)) => {
-            let _ = fail(&format!("{shown}: the host's desktop did not open it (status {status})"), &[]);
+    let Answer { outcome, said } = match converse(open) {
+        Ok(answer) => answer,
+        Err(error) => return statuses.status(Reason::Failed, host::failed(&error)),
+    };
+    let told = |otherwise: String| format!("{shown}: {}", said.unwrap_or(otherwise));
+    match outcome {
+        Outcome::Exited(0) => ExitCode::SUCCESS,
+        Outcome::Exited(status) => {
+            let text = told(format!("the host's desktop did not open it (status {status})"));
+            let _ = fail(&text, &hints(status));
             ExitCode::from(status)
         }
-        Ok(Outcome::Killed(signal)) => fail(&format!("{shown}: opening it ended with signal {signal}"), &[]),
-        Ok(Outcome::Failed { message, .. }) => fail(&format!("not opened on the host: {message}"), &[]),
-        Err(error) => host::failed(&error),
+        Outcome::Killed(signal) => {
+            statuses.fail(Reason::Failed, &told(format!("opening it ended with signal {signal}")), &[])
+        }
+        Outcome::Failed { message, status, .. } => {
+            let reason = if status == NOT_FOUND { Reason::Tool } else { Reason::Failed };
+            statuses.fail(reason, &format!("not opened on the host: {message}"), &[])
+        }
     }
 }
 
+/// What helps where xdg-open of the host ended so.
+fn hints(status: u8) -> Vec<String> {
+    let hint = "the host has no program for it: one that is installed there opens it from then on";
+    if status == Reason::Tool as u8 { vec![hint.to_owned()] } else { Vec::new() }
+}
+
+/// What the host answered.
+struct Answer {
+    outcome: Outcome,
+    /// Which program failed there, and its last words; hosts of earlier versions tell nothing.
+    said: Option<String>,
+}
+
 /// Asks the host, and waits until its opener has ended.
-fn converse(open: Open) -> Result<Outcome, Error> {
+fn converse(open: Open) -> Result<Answer, Error> {
     let target = host::target(Wish::Open);
     let failed = |error| target.agent_error(error);
     let lost = || Error::Lost { container: target.name().into() };
     let deadline = target.deadline();
     let mut connection = target.open(false, deadline)?;
     connection.send(&ToAgent::Open(open), &[], Some(deadline)).map_err(failed)?;
+    let mut said = None;
     loop {
-        match connection.receive(None).map_err(failed)?.ok_or_else(lost)? {
-            FromAgent::Exited(status) => return Ok(Outcome::Exited(status)),
-            FromAgent::Killed { signal, .. } => return Ok(Outcome::Killed(signal.into())),
-            FromAgent::Failed { text, .. } => {
-                let message = harmless(&text);
-                return Ok(Outcome::Failed { status: crate::FAILURE, message, hints: Vec::new() });
+        let outcome = match connection.receive(None).map_err(failed)?.ok_or_else(lost)? {
+            FromAgent::Notice(text) => {
+                said = Some(harmless(&text));
+                continue;
             }
-            _ => {}
-        }
+            FromAgent::Exited(status) => Outcome::Exited(status),
+            FromAgent::Killed { signal, .. } => Outcome::Killed(signal.into()),
+            FromAgent::Failed { kind, text } => {
+                let status = if kind == FailureKind::NotFound { NOT_FOUND } else { crate::FAILURE };
+                Outcome::Failed { status, message: harmless(&text), hints: Vec::new() }
+            }
+            _ => continue,
+        };
+        return Ok(Answer { outcome, said });
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn called_as_xdg_open_it_ends_as_that_does() {
+        let called = |words: &[&str], statuses| {
+            let words: Vec<OsString> = words.iter().map(OsString::from).collect();
+            run(&words, statuses)
+        };
+        for (words, status) in [
+            (&["xdg-open"][..], 1),
+            (&["xdg-open", "--nonsense"], 1),
+            (&["xdg-open", "/no/such/file"], 2),
+            (&["xdg-open", "file:///etc/hostname/below"], 2),
+            (&["xdg-open", "file://elsewhere/x"], 4),
+            // No agent answers here.
+            (&["xdg-open", "https://example.org"], 4),
+        ] {
+            assert_eq!(called(words, Statuses::OfXdgOpen), ExitCode::from(status), "{words:?}");
+            assert_eq!(called(words, Statuses::Own), ExitCode::from(crate::FAILURE), "{words:?}");
+        }
+        assert_eq!(called(&["xdg-open", "--version"], Statuses::OfXdgOpen), ExitCode::SUCCESS);
+    }
 
     #[test]
     fn links_are_told_from_files() {

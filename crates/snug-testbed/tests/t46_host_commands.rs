@@ -310,7 +310,20 @@ fn links_open_on_the_host_by_every_name() {
     assert_eq!(said("xdg-open https://fails.example/ 2>/dev/null; echo $?"), "1");
     opened(&bed);
     let bad = inside("xdg-open \"$(printf 'https://x/\\na')\"").run().unwrap();
-    assert_eq!((bad.code(), opened(&bed)), (125, String::new()), "{}", bad.err());
+    assert_eq!((bad.code(), opened(&bed)), (4, String::new()), "{}", bad.err());
+}
+
+#[test]
+fn why_the_host_did_not_open_it_is_told() {
+    let _opener = HostProgram::new("xdg-open", "echo \"no method for '$1'\" >&2; exit 3");
+    for (program, status) in [("xdg-open", 3), ("host-open", 3), ("gio open", 3)] {
+        let ended = inside(&format!("{program} https://example.org/")).run().unwrap();
+        explains(
+            &ended,
+            status,
+            &["`xdg-open` on the host", "no method for 'https://example.org/'", "hint: "],
+        );
+    }
 }
 
 #[test]
@@ -342,14 +355,15 @@ fn a_file_is_opened_where_it_is_shared_and_refused_where_it_is_not() {
         inside(line).run().unwrap().success();
         assert_eq!(opened(&bed), format!("{shown}|"), "{line}");
     }
-    for line in [
-        "xdg-open /etc/passwd",
-        "xdg-open /run/.containerenv",
-        "xdg-open file:///etc/hostname",
-        "xdg-open /no/such",
+    for (line, status) in [
+        ("xdg-open /etc/passwd", 4),
+        ("xdg-open /run/.containerenv", 4),
+        ("xdg-open file:///etc/hostname", 4),
+        ("xdg-open /no/such", 2),
+        ("host-open /etc/passwd", 125),
     ] {
         let ended = inside(line).run().unwrap();
-        assert_eq!((ended.code(), opened(&bed)), (125, String::new()), "{line}: {}", ended.err());
+        assert_eq!((ended.code(), opened(&bed)), (status, String::new()), "{line}: {}", ended.err());
     }
 }
 
@@ -363,9 +377,15 @@ fn an_isolated_container_may_be_let_open_pages_and_no_more() {
     let ask = |target: &str| guest.snug(["run", "-w", "/", "--", "xdg-open", target]).run().unwrap();
     ask("https://example.org/").success();
     assert_eq!(opened(&bed), "https://example.org/|");
-    for target in ["steam://run/1", "/etc/passwd", "file:///etc/passwd", "-x", "javascript:alert(1)"] {
+    for (target, status) in [
+        ("steam://run/1", 4),
+        ("/etc/passwd", 4),
+        ("file:///etc/passwd", 4),
+        ("-x", 1),
+        ("javascript:alert(1)", 4),
+    ] {
         let ended: Captured = ask(target);
-        assert_eq!((ended.code(), opened(&bed)), (125, String::new()), "{target}: {}", ended.err());
+        assert_eq!((ended.code(), opened(&bed)), (status, String::new()), "{target}: {}", ended.err());
     }
     let exec = guest.snug(["run", "-w", "/", "--", "host-exec", "id"]).run().unwrap();
     explains(&exec, 125, &["host-exec"]);

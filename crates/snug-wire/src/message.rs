@@ -228,7 +228,7 @@ pub enum ToAgent {
     Offer,
     /// Give me an offered connection, for this.
     Dial(Wish),
-    /// To the host: open this.
+    /// To the host: open this. Before an end that is no success a notice says which program failed.
     Open(Open),
     /// To the host: connect me to the owner's session bus, and stay as long as this connection does.
     JoinBus,

@@ -10,11 +10,13 @@
 //! | [`system`] | the host as a system that commands run on |
 //! | [`environment`] | what a command's environment is made of |
 //! | [`open`] | links and files |
+//! | [`complaint`] | what a program that opens them complains about |
 //! | [`bus`] | connections to the session bus |
 //! | [`exported`] | sockets of containers that the host has |
 //! | [`joints`] | the processes that join connections to them |
 
 mod bus;
+mod complaint;
 mod environment;
 mod exported;
 mod joints;

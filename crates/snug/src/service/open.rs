@@ -10,8 +10,9 @@ use snug_exec::command;
 use snug_exec::session::Session;
 use snug_exec::start::Failure;
 use snug_wire::host::{MAX_TARGET, scheme};
-use snug_wire::message::{Exec, FailureKind, FromAgent, Open};
+use snug_wire::message::{Exec, FailureKind, FromAgent, Open, Stdio};
 
+use super::complaint::Complaint;
 use super::system::Host;
 
 /// What a container that is not its owner may have opened: pages, and a letter to write.
@@ -19,24 +20,54 @@ const HARMLESS: [&[u8]; 3] = [b"http", b"https", b"mailto"];
 /// Programs that open things as the desktop does, in the order of preference, with what stands before the target.
 const OPENERS: [&[&str]; 3] = [&["xdg-open"], &["gio", "open"], &["kde-open"]];
 
+/// Status of xdg-open(1) for an action that failed.
+const FAILED: u8 = 4;
+
 /// Opens it and stays until the opener has ended.
 pub fn run(host: Host, session: &mut Session, open: Open) {
     let checked = check(&host, &open).and_then(|()| opener(host.path()));
-    let mut argv: Vec<Vec<u8>> = match checked {
-        Ok(opener) => opener.iter().map(|word| word.as_bytes().to_vec()).collect(),
+    let opener = match checked {
+        Ok(opener) => opener,
         Err(Failure { kind, text }) => {
             session.tell(&FromAgent::Failed { kind, text }, &[]);
             return;
         }
     };
+    let mut argv: Vec<Vec<u8>> = opener.iter().map(|word| word.as_bytes().to_vec()).collect();
     argv.push(open.target);
-    let exec = Exec {
+    let mut exec = Exec {
         environment: open.environment,
         early: true,
         umask: snug_wire::pack::umask(),
         ..Exec::plain(argv)
     };
-    command::run_by_itself(&host.for_opener(), session, exec);
+    // What programs of the host say may name files of it: nothing for a sandbox.
+    let complaint = host.trusts().then(Complaint::new).and_then(Result::ok);
+    let mut handed = Vec::new();
+    if let Some(stream) = complaint.as_ref().and_then(|complaint| complaint.stream().ok()) {
+        exec.stdio[2] = Stdio::Passed;
+        handed.push((2, stream));
+    }
+    let last_words = || complaint.as_ref().map(Complaint::last_words).unwrap_or_default();
+    command::run_by_itself(&host.for_opener(), session, exec, handed, &|end| told(opener, end, &last_words));
+}
+
+/// What the caller is told of the opener's end: which program it was and what it said, and a status of xdg-open's.
+fn told(opener: &[&str], end: FromAgent, last_words: &dyn Fn() -> String) -> Vec<FromAgent> {
+    let how = match &end {
+        FromAgent::Exited(0) => return vec![end],
+        FromAgent::Exited(status) => format!("ended with status {status}"),
+        FromAgent::Killed { signal, .. } => format!("was ended by signal {signal}"),
+        _ => return vec![end],
+    };
+    let words = last_words();
+    let colon = if words.is_empty() { "" } else { ": " };
+    let notice = format!("`{}` on the host {how}{colon}{words}", opener.join(" "));
+    let end = match end {
+        FromAgent::Exited(_) if opener != OPENERS[0] => FromAgent::Exited(FAILED),
+        end => end,
+    };
+    vec![FromAgent::Notice(notice.into()), end]
 }
 
 fn refused(text: impl Into<Vec<u8>>) -> Failure {
@@ -113,7 +144,7 @@ fn opener(path: &[u8]) -> Result<&'static [&'static str], Failure> {
         })
     };
     OPENERS.into_iter().find(|words| words.first().is_some_and(|name| exists(name))).ok_or_else(|| {
-        Failure::new(FailureKind::Other, "the host has no program that opens links: it needs xdg-open")
+        Failure::new(FailureKind::NotFound, "the host has no program that opens links: it needs xdg-open")
     })
 }
 
@@ -134,6 +165,25 @@ mod tests {
         {
             assert!(check_link(link, true).is_err(), "{link:?}");
         }
+    }
+
+    #[test]
+    fn who_asked_is_told_which_program_failed_and_how_by_xdg_opens_statuses() {
+        let words = || "no method available".to_owned();
+        assert_eq!(told(OPENERS[0], FromAgent::Exited(0), &words), [FromAgent::Exited(0)]);
+        for (opener, status, notice, shown) in [
+            (OPENERS[0], 3, "`xdg-open` on the host ended with status 3: no method available", 3),
+            (OPENERS[1], 2, "`gio open` on the host ended with status 2: no method available", 4),
+        ] {
+            let told = told(opener, FromAgent::Exited(status), &words);
+            assert_eq!(told, [FromAgent::Notice(notice.into()), FromAgent::Exited(shown)]);
+        }
+        let killed = FromAgent::Killed { signal: 9, core: false };
+        let notice = "`xdg-open` on the host was ended by signal 9";
+        assert_eq!(
+            told(OPENERS[0], killed.clone(), &String::new),
+            [FromAgent::Notice(notice.into()), killed]
+        );
     }
 
     #[test]
