@@ -38,10 +38,6 @@ pub fn execute(context: &Context, args: InfoArgs) -> Result<ExitCode, CommandErr
     Ok(ExitCode::SUCCESS)
 }
 
-fn pair_of((line, key): (&String, &'static str)) -> (&'static str, String) {
-    (key, line.clone())
-}
-
 fn pairs_of(container: &Container) -> String {
     let now = SystemTime::now();
     let when = |time: &str| match words::age(time, now) {
@@ -77,8 +73,9 @@ fn pairs_of(container: &Container) -> String {
         ("Started", when(&container.last_start)),
         ("Owner", format!("{} ({})", container.owner_name, container.owner)),
     ];
-    let faults = container.network_fault.iter().flatten();
-    pairs.extend(faults.zip(["Network", "Hint"].into_iter().chain(std::iter::repeat(""))).map(pair_of));
+    // What is wrong, and then what mends it, line by line.
+    let keys = ["Network", "Hint"].into_iter().chain(std::iter::repeat(""));
+    pairs.extend(keys.zip(container.network_fault.iter().flatten().cloned()));
     if container.temporary {
         pairs.push(("Temporary", "goes when its client ends".to_owned()));
     }
