@@ -52,17 +52,12 @@ fn link_in(guest: &Guest, place: &str) -> io::Result<()> {
             _ => {}
         }
     }
-    let mut removed = false;
+    // The directory stays, even an empty one: it may be the guest's own.
     for name in names(&own)? {
         let path = own.join(&name);
         if !there.contains(&name) && fs::read_link(&path).is_ok_and(|to| to == meant.join(&name)) {
             first = first.and(fs::remove_file(&path));
-            removed = true;
         }
-    }
-    if removed {
-        // Made for them, or the guest's and not empty.
-        let _ = fs::remove_dir(&own);
     }
     first
 }
@@ -135,24 +130,27 @@ mod tests {
 
     const ICD: &str = "/etc/vulkan/icd.d/nvidia_icd.json";
     const SMI: &str = "/usr/local/bin/nvidia-smi";
+    const VENDOR: &str = "/etc/glvnd/egl_vendor.d/10_nvidia.json";
 
     #[test]
     fn what_the_guest_lacks_is_linked_and_what_it_has_stays() {
         let own = "/usr/local/bin/own";
-        let (_directory, guest, places) = with_driver(&[ICD, SMI, own]);
+        let (_directory, guest, places) = with_driver(&[ICD, SMI, own, VENDOR]);
+        let empty = guest.path(Path::new(VENDOR).parent().unwrap());
+        fs::create_dir_all(&empty).unwrap();
         fs::write(guest.path(own), "the guest's").unwrap();
         let target = |path: &str| fs::read_link(guest.path(path)).ok();
         for _ in 0..2 {
             link(&guest, &places).unwrap();
         }
         assert_eq!(target(SMI), Some(format!("/.snug/driver/current/files{SMI}").into()));
-        assert!(target(ICD).is_some() && target(own).is_none());
+        assert!(target(ICD).is_some() && target(VENDOR).is_some() && target(own).is_none());
         // The host has no driver any more, and the grant is gone with the next start.
         fs::remove_dir_all(guest.path(DIRECTORY)).unwrap();
         std::os::unix::fs::symlink("/elsewhere", guest.path("/usr/local/bin/other")).unwrap();
         link(&guest, &places).unwrap();
         assert!(target(SMI).is_none() && target("/usr/local/bin/other").is_some());
-        assert!(!guest.path("/etc/vulkan/icd.d").exists(), "made for the link alone");
+        assert!(empty.is_dir() && fs::read_dir(&empty).unwrap().next().is_none(), "the guest's, if empty");
         assert_eq!(read_text(&guest.path(own)).unwrap(), "the guest's");
     }
 
