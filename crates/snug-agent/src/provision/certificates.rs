@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 
 use super::guest_program;
-use crate::files::{entries, read, remove_if_there, replace};
+use crate::files::{entries, read, replace};
 use crate::places::{Guest, Places};
 
 /// Directories of distributions with the programs that read them. The last one is made where there is none: Debian's package
@@ -60,14 +60,8 @@ pub fn place(guest: &Guest, places: &Places, certificates: &[(String, String)]) 
 /// Has the guest's program make of them what its other programs read, if something has changed and it has one. It is not waited
 /// for: it takes a second, and nothing here depends on it.
 pub fn update(guest: &Guest, places: &Places) -> io::Result<()> {
-    if !remove_if_there(&places.certificates_changed())? {
-        return Ok(());
-    }
     let (_, program) = chosen(guest);
-    if !guest.path(program).is_file() {
-        return Ok(());
-    }
-    guest_program::start(program, places).map(drop)
+    guest_program::start_if_changed(guest, places, &places.certificates_changed(), &[program]).map(drop)
 }
 
 fn chosen(guest: &Guest) -> (&'static str, &'static str) {

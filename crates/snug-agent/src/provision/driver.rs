@@ -97,13 +97,8 @@ fn configure(guest: &Guest, places: &Places) -> io::Result<()> {
 /// Has the guest's linker look for libraries again if the driver is another one, and waits for that. Without the linker's program,
 /// or when the time is over, it goes on.
 pub fn update(guest: &Guest, places: &Places, patience: Duration) -> io::Result<()> {
-    if !remove_if_there(&places.driver_changed())? {
-        return Ok(());
-    }
-    let Some(program) = LDCONFIG.into_iter().find(|program| guest.path(program).is_file()) else {
-        return Ok(());
-    };
-    let child = guest_program::start(program, places)?;
+    let started = guest_program::start_if_changed(guest, places, &places.driver_changed(), &LDCONFIG)?;
+    let Some(child) = started else { return Ok(()) };
     let patience = Timespec::try_from(patience).map_err(io::Error::other)?;
     poll(&mut [PollFd::new(&child.pidfd, PollFlags::IN)], Some(&patience))?;
     Ok(())
