@@ -59,7 +59,7 @@ fn files_of(directory: &Path) -> Vec<(PathBuf, Format)> {
 fn read(path: &Path, format: Format) -> std::result::Result<Option<specification::Specification>, String> {
     if let Some(parent) = path.parent() {
         let about = fs::metadata(parent).map_err(|error| error.to_string())?;
-        if about.uid() != 0 || is_writable_by_others(about.mode(), about.gid()) {
+        if about.uid() != 0 || is_writable_by_others(about.mode()) {
             return Err("others than root may write its directory".into());
         }
     }
@@ -156,14 +156,16 @@ fn of_root(about: &Stat) -> std::result::Result<(), String> {
     if about.st_uid != 0 {
         return Err(format!("it belongs to uid {}, not to root", about.st_uid));
     }
-    if is_writable_by_others(about.st_mode, about.st_gid) {
+    if is_writable_by_others(about.st_mode) {
         return Err("others than root may write it".into());
     }
     Ok(())
 }
 
-fn is_writable_by_others(mode: u32, gid: u32) -> bool {
-    mode & 0o002 != 0 || (mode & 0o020 != 0 && gid != 0)
+/// What is root's: by somebody else. Root's group has other members, too, and the group's bits stand for the most that an access
+/// list gives anybody (acl(5)).
+fn is_writable_by_others(mode: u32) -> bool {
+    mode & 0o022 != 0
 }
 
 /// What there is on a host, to see whether it has changed.

@@ -110,10 +110,14 @@ mod as_root {
             (&library, 0, 0o600, "not everybody may read it"),
             (&library, OWNER, 0o644, "belongs to uid 4242"),
             (&library, 0, 0o646, "others than root may write it"),
+            // By root's group.
+            (&library, 0, 0o664, "others than root may write it"),
             (&host.path("usr/lib64"), 0, 0o700, "Permission denied"),
             (&file, OWNER, 0o644, "belongs to uid 4242"),
             (&file, 0, 0o666, "others than root may write it"),
+            (&file, 0, 0o664, "others than root may write it"),
             (&host.path("etc"), 0, 0o777, "may write its directory"),
+            (&host.path("etc"), 0, 0o775, "may write its directory"),
         ] {
             let before = fs::metadata(path).unwrap();
             chown(path, Some(owner), None).unwrap();
@@ -134,6 +138,31 @@ mod as_root {
         // What is no file is no part of a driver.
         fs::create_dir(&library).unwrap();
         assert_eq!(host.complaint(), "");
+    }
+
+    /// The access list `u::rw- u:OWNER:rw- g::r-- m::rw- o::r--`, as in `include/uapi/linux/posix_acl_xattr.h`.
+    fn written_by_the_owner() -> Vec<u8> {
+        let entries = [(1u16, 6u16, u32::MAX), (2, 6, OWNER), (4, 4, u32::MAX), (16, 6, u32::MAX), (32, 4, u32::MAX)];
+        let entry = |(tag, permissions, id): (u16, u16, u32)| {
+            [&tag.to_le_bytes()[..], &permissions.to_le_bytes(), &id.to_le_bytes()].concat()
+        };
+        [2u32.to_le_bytes().to_vec(), entries.map(entry).concat()].concat()
+    }
+
+    #[test]
+    fn what_an_access_list_lets_somebody_write_is_left_out() {
+        let host = Host::new();
+        let library = host.library("liba.so.1");
+        host.specify("etc/nvidia.json", &["usr/lib64/liba.so.1"]);
+        let set = |value: &[u8]| {
+            let name = "system.posix_acl_access";
+            rustix::fs::setxattr(&library, name, value, rustix::fs::XattrFlags::empty()).unwrap();
+        };
+        set(&written_by_the_owner());
+        assert!(host.complaint().contains("others than root may write it"));
+        // The mask takes it from him.
+        fs::set_permissions(&library, Permissions::from_mode(0o644)).unwrap();
+        assert!(host.read().layout.generation().is_some());
     }
 
     #[test]
