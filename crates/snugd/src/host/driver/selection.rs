@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::specification::{Edits, Link, Mount, Specification};
 
-/// Files of one host.
+/// Files of one host, and links.
 pub const MOST: usize = 512;
 
 /// A specification, and where it comes from.
@@ -19,7 +19,7 @@ pub struct Sourced {
     pub specification: Specification,
 }
 
-/// All files and links that there are for any device, each place in a container once.
+/// All files and links that there are for any device, each once.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Selection {
     /// Files.
@@ -33,22 +33,10 @@ pub struct Selection {
 /// so one of an earlier driver in `/etc/cdi` has no say beside the present one in `/run/cdi`.
 pub fn select(all: Vec<Sourced>, complaints: &mut Vec<String>) -> Selection {
     let winners = winners(&all, complaints);
-    let mut out = Selection::default();
-    let mut seen = BTreeSet::new();
-    let mut left_out = 0;
+    let (mut mounts, mut links) = (Bounded::new("files"), Bounded::new("links"));
     let mut take = |edits: Edits| {
-        for mount in edits.mounts {
-            if seen.contains(&mount.guest) {
-                continue;
-            }
-            if out.mounts.len() == MOST {
-                left_out += 1;
-                continue;
-            }
-            seen.insert(mount.guest.clone());
-            out.mounts.push(mount);
-        }
-        out.links.extend(edits.links.into_iter().take(MOST.saturating_sub(out.links.len())));
+        edits.mounts.into_iter().for_each(|mount| mounts.take(mount.guest.clone(), mount));
+        edits.links.into_iter().for_each(|link| links.take(link.clone(), link));
     };
     for (index, sourced) in all.into_iter().enumerate() {
         let devices = sourced.specification.devices.into_iter();
@@ -59,10 +47,37 @@ pub fn select(all: Vec<Sourced>, complaints: &mut Vec<String>) -> Selection {
             own.into_iter().for_each(&mut take);
         }
     }
-    if left_out > 0 {
-        complaints.push(format!("the graphics driver has more than {MOST} files: {left_out} are left out"));
+    Selection { mounts: mounts.finish(complaints), links: links.finish(complaints) }
+}
+
+/// The first [`MOST`] of what has different keys.
+struct Bounded<K, T> {
+    /// What they are, in a sentence.
+    what: &'static str,
+    seen: BTreeSet<K>,
+    taken: Vec<T>,
+}
+
+impl<K: Ord, T> Bounded<K, T> {
+    fn new(what: &'static str) -> Self {
+        Self { what, seen: BTreeSet::new(), taken: Vec::new() }
     }
-    out
+
+    fn take(&mut self, key: K, one: T) {
+        if self.seen.insert(key) && self.taken.len() < MOST {
+            self.taken.push(one);
+        }
+    }
+
+    fn finish(self, complaints: &mut Vec<String>) -> Vec<T> {
+        let left_out = self.seen.len() - self.taken.len();
+        if left_out > 0 {
+            let what = self.what;
+            complaints
+                .push(format!("the graphics driver has more than {MOST} {what}: {left_out} are left out"));
+        }
+        self.taken
+    }
 }
 
 /// Which specification each device is of, by its place in `all`.
@@ -148,10 +163,26 @@ mod tests {
 
     #[test]
     fn a_place_is_taken_once_and_there_are_so_many() {
+        // One more is the device's own.
         let many: Vec<String> = (0..600).map(|n| format!("/lib/{}", n % 590)).collect();
         let many: Vec<&str> = many.iter().map(String::as_str).collect();
         let (mounts, complaints) = selected(vec![sourced("many", 0, &["0"], &many)]);
         assert_eq!(mounts.len(), MOST);
         assert_eq!(complaints, ["the graphics driver has more than 512 files: 79 are left out"]);
+    }
+
+    #[test]
+    fn a_link_is_taken_once_and_there_are_so_many() {
+        let with = |count: usize| {
+            let mut one = sourced("many", 0, &["0"], &[]);
+            let link = |n| Link { at: format!("/lib/{}", n % count).into(), to: "/lib/a".into() };
+            one.specification.edits.links = (0..600).map(link).collect();
+            let mut complaints = Vec::new();
+            (select(vec![one], &mut complaints).links.len(), complaints)
+        };
+        assert_eq!(with(MOST), (MOST, vec![]));
+        let (links, complaints) = with(590);
+        assert_eq!(links, MOST);
+        assert_eq!(complaints, ["the graphics driver has more than 512 links: 78 are left out"]);
     }
 }

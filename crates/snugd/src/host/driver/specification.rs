@@ -88,7 +88,7 @@ pub struct Mount {
 }
 
 /// A link in a container.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Link {
     /// Where it is.
     pub at: PathBuf,
