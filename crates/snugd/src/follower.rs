@@ -46,6 +46,7 @@ pub async fn run() -> Result<ExitCode> {
         tracing::warn!("the doctor will not see that the host is followed: {error}");
     }
     let mut told = None;
+    let mut complained = Vec::new();
     let mut failures = 0;
     let mut again = false;
     loop {
@@ -57,6 +58,8 @@ pub async fn run() -> Result<ExitCode> {
             (Sources::read(), Snapshot::of(Path::new(DEV)), driver::Snapshot::read(), groups)
         })
         .await?;
+        let (_, _, driver, _) = &seen;
+        complain(&mut complained, driver.complaints());
         if told.as_ref() != Some(&seen) {
             match tell(&bus).await {
                 Ok(all) if !all && failures < PERSISTENCE => {
@@ -92,6 +95,14 @@ pub async fn run() -> Result<ExitCode> {
         watch.changed().await.map_err(|error| Error::system("watch files of the host", error))?;
         tokio::time::sleep(SETTLED).await;
     }
+}
+
+/// Tells the journal what of the host cannot be read: once, as long as it stays the same.
+fn complain(told: &mut Vec<String>, complaints: &[String]) {
+    for complaint in complaints.iter().filter(|one| !told.contains(one)) {
+        tracing::warn!("{complaint}");
+    }
+    *told = complaints.to_vec();
 }
 
 /// Has the daemon tell all that run; whether all were told. Those that were not are in its journal.

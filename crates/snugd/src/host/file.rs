@@ -82,7 +82,11 @@ pub fn names_in(directory: &Path) -> Result<Vec<String>> {
         }
         other => other.map_err(|error| Error::system(format!("read {}", directory.display()), error))?,
     };
-    Ok(entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect())
+    let names = entries.map(|entry| Ok(entry?.file_name().into_string().ok()));
+    names
+        .filter_map(io::Result::transpose)
+        .collect::<io::Result<_>>()
+        .map_err(|error| Error::system(format!("read {}", directory.display()), error))
 }
 
 /// Reads a text file; one that is not there is empty.

@@ -28,7 +28,9 @@ const MOST_FILES: usize = 64;
 pub struct Specifications {
     /// Those of NVIDIA's cards, in the order of the directories and of their names.
     pub files: Vec<Sourced>,
-    /// A sentence for each that could not be.
+    /// All that say they are some, whatever is in them.
+    pub names: Vec<PathBuf>,
+    /// A sentence for each that could not be read, and for each directory.
     pub complaints: Vec<String>,
 }
 
@@ -36,7 +38,8 @@ pub struct Specifications {
 pub fn specifications(directories: &[PathBuf]) -> Specifications {
     let mut out = Specifications::default();
     for (rank, directory) in directories.iter().enumerate() {
-        for (file, format) in files_of(directory) {
+        for (file, format) in files_in(directory, &mut out.complaints) {
+            out.names.push(file.clone());
             match read(&file, format) {
                 Ok(Some(specification)) => out.files.push(Sourced { file, rank, specification }),
                 Ok(None) => {}
@@ -48,11 +51,23 @@ pub fn specifications(directories: &[PathBuf]) -> Specifications {
 }
 
 /// Names that say so, in their order.
-fn files_of(directory: &Path) -> Vec<(PathBuf, Format)> {
-    let mut names = file::names_in(directory).unwrap_or_default();
+fn files_in(directory: &Path, complaints: &mut Vec<String>) -> Vec<(PathBuf, Format)> {
+    let mut names = match file::names_in(directory) {
+        Ok(names) => names,
+        Err(error) => {
+            complaints.push(format!("no specification of a graphics driver is taken: {error}"));
+            return Vec::new();
+        }
+    };
     names.sort();
     let with_format = |name: String| Some((directory.join(&name), Format::of(&name)?));
-    names.into_iter().filter_map(with_format).take(MOST_FILES).collect()
+    let mut files: Vec<_> = names.into_iter().filter_map(with_format).collect();
+    if let Some(left_out @ 1..) = files.len().checked_sub(MOST_FILES) {
+        let directory = directory.display();
+        complaints.push(format!("{directory} has more than {MOST_FILES} files: {left_out} are not read"));
+        files.truncate(MOST_FILES);
+    }
+    files
 }
 
 /// Reads one as root: what it names is mounted by root.
@@ -170,7 +185,10 @@ fn is_writable_by_others(mode: u32) -> bool {
 
 /// What there is on a host, to see whether it has changed.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Snapshot(BTreeMap<PathBuf, Option<(Identity, u32, u32)>>);
+pub struct Snapshot {
+    files: BTreeMap<PathBuf, Option<(Identity, u32, u32)>>,
+    complaints: Vec<String>,
+}
 
 impl Snapshot {
     /// Of the specifications and all that they name. Blocks.
@@ -179,11 +197,18 @@ impl Snapshot {
         Self::of(&DIRECTORIES.map(PathBuf::from))
     }
 
-    fn of(directories: &[PathBuf]) -> Self {
-        let specifications = specifications(directories).files.into_iter().map(|one| one.specification);
-        let edits = specifications.flat_map(|one| one.devices.into_values().chain([one.edits]));
+    /// A sentence for each specification that cannot be read.
+    #[must_use]
+    pub fn complaints(&self) -> &[String] {
+        &self.complaints
+    }
+
+    /// The same of these directories.
+    pub(super) fn of(directories: &[PathBuf]) -> Self {
+        let Specifications { files, names, complaints } = specifications(directories);
+        let read = files.into_iter().map(|one| one.specification);
+        let edits = read.flat_map(|one| one.devices.into_values().chain([one.edits]));
         let named = edits.flat_map(|edits| edits.mounts).map(|mount| mount.host);
-        let files = directories.iter().flat_map(|directory| files_of(directory)).map(|(file, _)| file);
         let state = |path: PathBuf| {
             let about = fs::metadata(&path).ok().map(|about| {
                 let identity = Identity {
@@ -195,6 +220,6 @@ impl Snapshot {
             });
             (path, about)
         };
-        Self(files.chain(named).map(state).collect())
+        Self { files: names.into_iter().chain(named).map(state).collect(), complaints }
     }
 }
