@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::Work;
 use crate::container::lookup::Found;
 use crate::error::Result;
-use crate::host::driver::{self, Driver};
+use crate::host::driver::{self, Change, Driver};
 
 impl Work {
     /// What cannot be shared is told, and the container starts without.
@@ -32,20 +32,20 @@ impl Work {
         self.share_driver().await
     }
 
-    /// A guest that has a driver keeps it while a specification cannot be read: whoever writes one may not be done.
     async fn share_driver(&self) -> Result<()> {
         let (target, credentials) = (self.driver_mounts(), self.owner.credentials.clone());
         let complaints = self.blocking(move || {
-            let Driver { layout, files, complaints, is_partial } = Driver::read(credentials)?;
-            let (present, wanted) = (driver::current(&target), layout.generation());
-            if present.is_some() && (is_partial || present == wanted) {
-                return Ok(Vec::new());
+            let read = Driver::read(credentials)?;
+            let present = driver::current(&target);
+            match read.change(present.as_deref()) {
+                Change::Replace(generation) => {
+                    driver::replace(&target, &generation, &read.layout, &read.files)?;
+                }
+                Change::Clear => driver::clear(&target)?,
+                // Told when it came; what has become of a specification since then is told by the follower.
+                Change::Nothing => return Ok(Vec::new()),
             }
-            match &wanted {
-                Some(generation) => driver::replace(&target, generation, &layout, &files)?,
-                None => driver::clear(&target)?,
-            }
-            Ok(complaints)
+            Ok(read.complaints)
         });
         for complaint in complaints.await? {
             self.notice(complaint);

@@ -48,6 +48,17 @@ pub struct Driver {
     pub is_partial: bool,
 }
 
+/// What becomes of a guest's driver.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It stays.
+    Nothing,
+    /// There is another one, of this generation.
+    Replace(String),
+    /// There is none any more.
+    Clear,
+}
+
 impl Driver {
     /// As it is now, for somebody with these credentials. Blocks. What cannot be taken is a complaint: no container fails by it.
     ///
@@ -55,6 +66,20 @@ impl Driver {
     /// Without a thread for it.
     pub fn read(credentials: Credentials) -> Result<Self> {
         Self::read_from(&DIRECTORIES.map(PathBuf::from), credentials)
+    }
+
+    /// For a guest that has the generation `present`.
+    ///
+    /// What cannot be read takes no driver away, since whoever writes it may not be done. It keeps none from coming either: as long as
+    /// it cannot be read it may be about anything.
+    #[must_use]
+    pub fn change(&self, present: Option<&str>) -> Change {
+        match (present, self.layout.generation()) {
+            (Some(present), Some(wanted)) if present == wanted => Change::Nothing,
+            (_, Some(wanted)) => Change::Replace(wanted),
+            (Some(_), None) if self.is_partial => Change::Nothing,
+            (_, None) => Change::Clear,
+        }
     }
 
     fn read_from(directories: &[PathBuf], credentials: Credentials) -> Result<Self> {

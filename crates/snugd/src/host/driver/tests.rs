@@ -181,10 +181,71 @@ mod as_root {
             assert!(driver.is_partial && driver.complaints[0].contains(reason), "{:?}", driver.complaints);
             assert!(driver.complaints[0].starts_with(&file.display().to_string()));
         }
+        // The only one there is.
+        fs::remove_file(host.path("etc/good.json")).unwrap();
+        let driver = host.read();
+        assert_eq!((driver.change(Some("a")), driver.change(None)), (Change::Nothing, Change::Clear));
+        fs::remove_file(host.path("run/bad.yaml")).unwrap();
+        assert_eq!(host.read().change(Some("a")), Change::Clear);
         rustix::fs::mkfifoat(rustix::fs::CWD, host.path("run/pipe.json"), rustix::fs::Mode::RUSR).unwrap();
         assert!(
             host.read().complaints.iter().any(|one| one.contains("pipe.json") && one.contains("no file"))
         );
+    }
+
+    #[test]
+    fn a_broken_specification_keeps_no_driver_from_coming() {
+        let host = Host::new();
+        host.library("liba.so.1");
+        host.library("liba.so.2");
+        host.specify("etc/good.json", &["usr/lib64/liba.so.1"]);
+        host.write("run/broken.yaml", "kind: [");
+        let driver = host.read();
+        let before = driver.layout.generation().unwrap();
+        assert_eq!(driver.change(None), Change::Replace(before.clone()));
+        assert_eq!(driver.change(Some(&before)), Change::Nothing);
+        host.specify("etc/good.json", &["usr/lib64/liba.so.2"]);
+        let driver = host.read();
+        let after = driver.layout.generation().unwrap();
+        assert_ne!(before, after);
+        assert_eq!(driver.change(Some(&before)), Change::Replace(after));
+        assert!(driver.is_partial && driver.complaints[0].contains("broken.yaml is not taken"));
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_read_is_told_and_takes_nothing_away() {
+        let host = Host::new();
+        let (etc, run) = (host.path("etc"), host.path("run"));
+        host.library("liba.so.1");
+        host.specify("etc/good.json", &["usr/lib64/liba.so.1"]);
+        let before = Snapshot::of(&[etc.clone(), run.clone()]);
+        assert!(before.complaints().is_empty());
+        // Root may read any; a link in a circle leads nowhere.
+        fs::rename(&etc, host.path("away")).unwrap();
+        symlink("etc", &etc).unwrap();
+        let driver = host.read();
+        assert!(driver.complaints[0].contains(&etc.display().to_string()), "{:?}", driver.complaints);
+        assert_eq!((driver.complaints.len(), driver.change(Some("a"))), (1, Change::Nothing));
+        let after = Snapshot::of(&[etc.clone(), run.clone()]);
+        assert!(before != after && after.complaints() == driver.complaints);
+        // The other one is read.
+        host.specify("run/good.json", &["usr/lib64/liba.so.1"]);
+        assert!(matches!(host.read().change(Some("a")), Change::Replace(_)));
+        // One that is not there is none.
+        fs::remove_file(&etc).unwrap();
+        fs::remove_file(host.path("run/good.json")).unwrap();
+        assert_eq!(host.read().change(Some("a")), Change::Clear);
+        assert!(Snapshot::of(&[etc, run]).complaints().is_empty());
+    }
+
+    #[test]
+    fn specifications_that_are_too_many_are_told() {
+        let host = Host::new();
+        for number in 0..70 {
+            host.write(&format!("etc/{number:02}.json"), r#"{"kind": "intel.com/gpu"}"#);
+        }
+        let driver = host.read();
+        assert!(driver.is_partial && driver.complaints[0].ends_with("has more than 64 files: 6 are not read"));
     }
 
     #[test]
