@@ -98,7 +98,7 @@ pub async fn run() -> Result<ExitCode> {
 }
 
 /// Tells the journal what of the host cannot be read: once, as long as it stays the same.
-fn complain(told: &mut Vec<String>, complaints: &[String]) {
+fn complain(told: &mut Vec<driver::Complaint>, complaints: &[driver::Complaint]) {
     for complaint in complaints.iter().filter(|one| !told.contains(one)) {
         tracing::warn!("{complaint}");
     }

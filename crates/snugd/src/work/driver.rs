@@ -48,7 +48,7 @@ impl Work {
             Ok(read.complaints)
         });
         for complaint in complaints.await? {
-            self.notice(complaint);
+            self.notice(complaint.text);
         }
         Ok(())
     }

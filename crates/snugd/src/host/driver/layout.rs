@@ -74,6 +74,12 @@ impl Layout {
         self.0.iter().map(|(path, entry)| (path.as_path(), entry))
     }
 
+    /// How many files there are; names that are links lead to one of them.
+    #[must_use]
+    pub fn files(&self) -> usize {
+        self.0.values().filter(|entry| matches!(entry, Entry::File(..))).count()
+    }
+
     /// A name that another layout does not have; `None` for an empty one.
     #[must_use]
     pub fn generation(&self) -> Option<String> {
@@ -265,6 +271,18 @@ mod tests {
         };
         assert_eq!(layout(1), layout(1));
         assert_ne!(layout(1), layout(2));
-        assert_eq!(Layout::default().generation(), None);
+        assert_eq!((Layout::default().generation(), Layout::default().files()), (None, 0));
+    }
+
+    #[test]
+    fn what_is_left_out_and_names_that_are_links_are_no_files() {
+        let layout = Layout::of(
+            vec![
+                candidate("/usr/lib64/liba.so.550", Some((false, "liba.so.1"))),
+                candidate("/lib/firmware/nvidia/550/gsp.bin", None),
+            ],
+            &[],
+        );
+        assert_eq!((layout.entries().count(), layout.files()), (2, 1));
     }
 }

@@ -9,11 +9,13 @@
 //! |---|---|
 //! | [`specification`] | a specification's text (pure) |
 //! | [`selection`] | what of several counts (pure) |
+//! | [`complaint`] | sentences about what is not taken |
 //! | [`library`] | the name that a library has in itself |
 //! | [`layout`] | what is where for a guest (pure) |
 //! | [`sources`] | specifications and files, as root and as the owner |
 //! | [`farm`] | the mounts |
 
+mod complaint;
 mod farm;
 mod layout;
 mod library;
@@ -26,6 +28,7 @@ mod tests;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+pub use self::complaint::{Complaint, Fault};
 pub use self::farm::{clear, current, is_mounted, mount, replace};
 pub use self::layout::Layout;
 pub use self::sources::{DIRECTORIES, Snapshot};
@@ -42,8 +45,8 @@ pub struct Driver {
     pub layout: Layout,
     /// The files that it names, opened as places.
     pub files: Vec<OwnedFd>,
-    /// Sentences about what is not taken, and why.
-    pub complaints: Vec<String>,
+    /// What is not taken, and why.
+    pub complaints: Vec<Complaint>,
     /// A specification could not be read: there may be more than is known.
     pub is_partial: bool,
 }

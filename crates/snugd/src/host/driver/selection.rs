@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use super::complaint::Complaint;
 use super::specification::{Edits, Link, Mount, Specification};
 
 /// Files of one host, and links.
@@ -31,7 +32,7 @@ pub struct Selection {
 /// A device that several specifications have is that of the last directory; where this has it twice it is none (SPEC.md, "CDI JSON
 /// Specification"; Podman refuses such a one). What a specification has for all of its devices counts as long as one of them does:
 /// so one of an earlier driver in `/etc/cdi` has no say beside the present one in `/run/cdi`.
-pub fn select(all: Vec<Sourced>, complaints: &mut Vec<String>) -> Selection {
+pub fn select(all: Vec<Sourced>, complaints: &mut Vec<Complaint>) -> Selection {
     let winners = winners(&all, complaints);
     let (mut mounts, mut links) = (Bounded::new("files"), Bounded::new("links"));
     let mut take = |edits: Edits| {
@@ -69,19 +70,19 @@ impl<K: Ord, T> Bounded<K, T> {
         }
     }
 
-    fn finish(self, complaints: &mut Vec<String>) -> Vec<T> {
+    fn finish(self, complaints: &mut Vec<Complaint>) -> Vec<T> {
         let left_out = self.seen.len() - self.taken.len();
         if left_out > 0 {
             let what = self.what;
-            complaints
-                .push(format!("the graphics driver has more than {MOST} {what}: {left_out} are left out"));
+            let text = format!("the graphics driver has more than {MOST} {what}: {left_out} are left out");
+            complaints.push(text.into());
         }
         self.taken
     }
 }
 
 /// Which specification each device is of, by its place in `all`.
-fn winners(all: &[Sourced], complaints: &mut Vec<String>) -> BTreeMap<String, usize> {
+fn winners(all: &[Sourced], complaints: &mut Vec<Complaint>) -> BTreeMap<String, usize> {
     let mut of: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (index, sourced) in all.iter().enumerate() {
         for name in sourced.specification.devices.keys() {
@@ -97,12 +98,12 @@ fn winners(all: &[Sourced], complaints: &mut Vec<String>) -> BTreeMap<String, us
     for (name, holders) in of {
         match holders[..] {
             [one] => drop(out.insert(name.to_owned(), one)),
-            [one, other, ..] if told.insert((one, other)) => complaints.push(format!(
-                "{} and {} both have the device '{}': neither is taken",
-                all[one].file.display(),
-                all[other].file.display(),
-                name.escape_debug()
-            )),
+            [one, other, ..] if told.insert((one, other)) => {
+                let [one, other] = [one, other].map(|index| all[index].file.display());
+                let name = name.escape_debug();
+                let text = format!("{one} and {other} both have the device '{name}': neither is taken");
+                complaints.push(text.into());
+            }
             _ => {}
         }
     }
@@ -132,6 +133,7 @@ mod tests {
     fn selected(all: Vec<Sourced>) -> (Vec<String>, Vec<String>) {
         let mut complaints = Vec::new();
         let mounts = select(all, &mut complaints).mounts;
+        let complaints = complaints.into_iter().map(|one| one.text).collect();
         (mounts.iter().map(|mount| mount.guest.display().to_string()).collect(), complaints)
     }
 
@@ -178,9 +180,10 @@ mod tests {
             let link = |n| Link { at: format!("/lib/{}", n % count).into(), to: "/lib/a".into() };
             one.specification.edits.links = (0..600).map(link).collect();
             let mut complaints = Vec::new();
-            (select(vec![one], &mut complaints).links.len(), complaints)
+            let links = select(vec![one], &mut complaints).links.len();
+            (links, complaints.into_iter().map(|one| one.text).collect::<Vec<_>>())
         };
-        assert_eq!(with(MOST), (MOST, vec![]));
+        assert_eq!(with(MOST), (MOST, Vec::new()));
         let (links, complaints) = with(590);
         assert_eq!(links, MOST);
         assert_eq!(complaints, ["the graphics driver has more than 512 links: 78 are left out"]);

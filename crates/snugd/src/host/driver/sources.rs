@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags, CWD, FileType, Stat, accessat, fstat};
 
+use super::complaint::{Complaint, Fault};
 use super::layout::Identity;
 use super::path_of;
 use super::selection::Sourced;
-use super::specification::{self, Format, LONGEST, Mount};
+use super::specification::{self, Format, LONGEST, Mount, Specification};
 use crate::error::Result;
 use crate::host::credentials::{Credentials, with};
 use crate::host::{directory, file};
@@ -30,8 +31,8 @@ pub struct Specifications {
     pub files: Vec<Sourced>,
     /// All that say they are some, whatever is in them.
     pub names: Vec<PathBuf>,
-    /// A sentence for each that could not be read, and for each directory.
-    pub complaints: Vec<String>,
+    /// Of each that could not be read, and of each directory.
+    pub complaints: Vec<Complaint>,
 }
 
 /// Reads all of `directories`. Blocks.
@@ -43,7 +44,9 @@ pub fn specifications(directories: &[PathBuf]) -> Specifications {
             match read(&file, format) {
                 Ok(Some(specification)) => out.files.push(Sourced { file, rank, specification }),
                 Ok(None) => {}
-                Err(reason) => out.complaints.push(format!("{} is not taken: {reason}", file.display())),
+                Err(reason) => {
+                    out.complaints.push(reason.about(format_args!("{} is not taken", file.display())));
+                }
             }
         }
     }
@@ -51,11 +54,12 @@ pub fn specifications(directories: &[PathBuf]) -> Specifications {
 }
 
 /// Names that say so, in their order.
-fn files_in(directory: &Path, complaints: &mut Vec<String>) -> Vec<(PathBuf, Format)> {
+fn files_in(directory: &Path, complaints: &mut Vec<Complaint>) -> Vec<(PathBuf, Format)> {
     let mut names = match file::names_in(directory) {
         Ok(names) => names,
         Err(error) => {
-            complaints.push(format!("no specification of a graphics driver is taken: {error}"));
+            let reason = Complaint::from(error.to_string());
+            complaints.push(reason.about("no specification of a graphics driver is taken"));
             return Vec::new();
         }
     };
@@ -64,28 +68,29 @@ fn files_in(directory: &Path, complaints: &mut Vec<String>) -> Vec<(PathBuf, For
     let mut files: Vec<_> = names.into_iter().filter_map(with_format).collect();
     if let Some(left_out @ 1..) = files.len().checked_sub(MOST_FILES) {
         let directory = directory.display();
-        complaints.push(format!("{directory} has more than {MOST_FILES} files: {left_out} are not read"));
+        let text = format!("{directory} has more than {MOST_FILES} files: {left_out} are not read");
+        complaints.push(text.into());
         files.truncate(MOST_FILES);
     }
     files
 }
 
 /// Reads one as root: what it names is mounted by root.
-fn read(path: &Path, format: Format) -> std::result::Result<Option<specification::Specification>, String> {
+fn read(path: &Path, format: Format) -> std::result::Result<Option<Specification>, Complaint> {
     if let Some(parent) = path.parent() {
         let about = fs::metadata(parent).map_err(|error| error.to_string())?;
         if about.uid() != 0 || is_writable_by_others(about.mode()) {
-            return Err("others than root may write its directory".into());
+            return Err("others than root may write its directory".to_owned().into());
         }
     }
     let opened = directory::open_any(path).map_err(|error| error.to_string())?;
     let about = fstat(&opened).map_err(|errno| errno.to_string())?;
     let size = usize::try_from(about.st_size).unwrap_or(usize::MAX);
     if !is_file(&about) {
-        return Err("it is no file".into());
+        return Err("it is no file".to_owned().into());
     }
     if size > LONGEST {
-        return Err(format!("it is longer than {} KiB", LONGEST >> 10));
+        return Err(Complaint::new(Fault::Unusable, format!("it is longer than {} KiB", LONGEST >> 10)));
     }
     of_root(&about)?;
     let mut text = String::new();
@@ -93,7 +98,7 @@ fn read(path: &Path, format: Format) -> std::result::Result<Option<specification
         // It may grow.
         .and_then(|file| file.take(LONGEST as u64).read_to_string(&mut text))
         .map_err(|error| error.to_string())?;
-    specification::parse(&text, format).map_err(|error| error.to_string())
+    specification::parse(&text, format).map_err(|error| Complaint::new(Fault::Unusable, error.to_string()))
 }
 
 /// A file that may be shown.
@@ -109,14 +114,14 @@ pub struct Opened {
     pub is_program: bool,
 }
 
-/// Opens what is named as somebody with these credentials would, and answers sentences about what may not be shown. Sockets and
+/// Opens what is named as somebody with these credentials would, and answers what may not be shown. Sockets and
 /// directories, which specifications name too, are left out without a word: they are no part of a driver. Blocks.
 ///
 /// # Errors
 /// Without a thread for it.
-pub fn open(mounts: Vec<Mount>, credentials: Credentials) -> Result<(Vec<Opened>, Vec<String>)> {
+pub fn open(mounts: Vec<Mount>, credentials: Credentials) -> Result<(Vec<Opened>, Vec<Complaint>)> {
     let (opened, refused) = with(credentials, move || {
-        let (mut opened, mut refused) = (Vec::new(), BTreeMap::<String, Vec<PathBuf>>::new());
+        let (mut opened, mut refused) = (Vec::new(), BTreeMap::<Complaint, Vec<PathBuf>>::new());
         for mount in mounts {
             let path = mount.host.clone();
             match open_one(mount) {
@@ -126,24 +131,24 @@ pub fn open(mounts: Vec<Mount>, credentials: Credentials) -> Result<(Vec<Opened>
         }
         (opened, refused)
     })?;
-    let sentence = |(reason, paths): (String, Vec<PathBuf>)| {
+    let sentence = |(reason, paths): (Complaint, Vec<PathBuf>)| {
         let more = match paths.len() - 1 {
             0 => String::new(),
             more => format!(" (and {more} more)"),
         };
-        format!("{}{more} of the graphics driver is not shared: {reason}", paths[0].display())
+        reason.about(format_args!("{}{more} of the graphics driver is not shared", paths[0].display()))
     };
     Ok((opened, refused.into_iter().map(sentence).collect()))
 }
 
 /// As root's own and everybody's to read, by the owner too: the way there must be open to him, and no list may except him (acl(5)).
-fn open_one(mount: Mount) -> std::result::Result<Option<Opened>, String> {
+fn open_one(mount: Mount) -> std::result::Result<Option<Opened>, Complaint> {
     let opened = directory::open_any(&mount.host).map_err(|error| match error {
         error if error.is_missing() => {
-            "it is not there; was the driver's specification made anew?".to_owned()
+            Complaint::new(Fault::Outdated, "it is not there; was the driver's specification made anew?")
         }
-        directory::Unopened::System { errno, .. } => errno.to_string(),
-        other => other.to_string(),
+        directory::Unopened::System { errno, .. } => errno.to_string().into(),
+        other => other.to_string().into(),
     })?;
     let about = fstat(&opened).map_err(|errno| errno.to_string())?;
     if !is_file(&about) {
@@ -152,7 +157,7 @@ fn open_one(mount: Mount) -> std::result::Result<Option<Opened>, String> {
     of_root(&about)?;
     let may_read = accessat(CWD, path_of(&opened), Access::READ_OK, AtFlags::EACCESS).is_ok();
     if about.st_mode & 0o004 == 0 || !may_read {
-        return Err("not everybody may read it".into());
+        return Err("not everybody may read it".to_owned().into());
     }
     let identity = Identity {
         inode: (about.st_dev, about.st_ino),
@@ -187,7 +192,7 @@ fn is_writable_by_others(mode: u32) -> bool {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     files: BTreeMap<PathBuf, Option<(Identity, u32, u32)>>,
-    complaints: Vec<String>,
+    complaints: Vec<Complaint>,
 }
 
 impl Snapshot {
@@ -197,9 +202,9 @@ impl Snapshot {
         Self::of(&DIRECTORIES.map(PathBuf::from))
     }
 
-    /// A sentence for each specification that cannot be read.
+    /// What of the specifications cannot be read.
     #[must_use]
-    pub fn complaints(&self) -> &[String] {
+    pub fn complaints(&self) -> &[Complaint] {
         &self.complaints
     }
 

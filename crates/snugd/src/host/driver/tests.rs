@@ -65,7 +65,7 @@ mod as_root {
         fn complaint(&self) -> String {
             let driver = self.read();
             assert!(driver.layout.generation().is_none(), "{driver:?}");
-            driver.complaints.join("\n")
+            texts(&driver).join("\n")
         }
     }
 
@@ -75,6 +75,10 @@ mod as_root {
             .lines()
             .find_map(|line| line.split_whitespace().last().filter(|path| path.contains("/libc.so")));
         fs::read(library.expect("the tests are linked to a libc")).unwrap()
+    }
+
+    fn texts(driver: &Driver) -> Vec<String> {
+        driver.complaints.iter().map(ToString::to_string).collect()
     }
 
     fn names(driver: &Driver) -> Vec<String> {
@@ -135,6 +139,7 @@ mod as_root {
         assert!(host.complaint().contains("a link that is not root's"));
         fs::remove_file(&library).unwrap();
         assert!(host.complaint().contains("made anew"));
+        assert_eq!(host.read().complaints[0].fault, Fault::Outdated);
         // What is no file is no part of a driver.
         fs::create_dir(&library).unwrap();
         assert_eq!(host.complaint(), "");
@@ -178,8 +183,8 @@ mod as_root {
             let file = host.write("run/bad.yaml", text);
             let driver = host.read();
             assert_eq!(names(&driver).len(), 2);
-            assert!(driver.is_partial && driver.complaints[0].contains(reason), "{:?}", driver.complaints);
-            assert!(driver.complaints[0].starts_with(&file.display().to_string()));
+            assert!(driver.is_partial && driver.complaints[0].text.contains(reason), "{:?}", driver.complaints);
+            assert!(driver.complaints[0].text.starts_with(&file.display().to_string()));
         }
         // The only one there is.
         fs::remove_file(host.path("etc/good.json")).unwrap();
@@ -189,7 +194,7 @@ mod as_root {
         assert_eq!(host.read().change(Some("a")), Change::Clear);
         rustix::fs::mkfifoat(rustix::fs::CWD, host.path("run/pipe.json"), rustix::fs::Mode::RUSR).unwrap();
         assert!(
-            host.read().complaints.iter().any(|one| one.contains("pipe.json") && one.contains("no file"))
+            texts(&host.read()).iter().any(|one| one.contains("pipe.json") && one.contains("no file"))
         );
     }
 
@@ -209,7 +214,7 @@ mod as_root {
         let after = driver.layout.generation().unwrap();
         assert_ne!(before, after);
         assert_eq!(driver.change(Some(&before)), Change::Replace(after));
-        assert!(driver.is_partial && driver.complaints[0].contains("broken.yaml is not taken"));
+        assert!(driver.is_partial && driver.complaints[0].text.contains("broken.yaml is not taken"));
     }
 
     #[test]
@@ -224,7 +229,7 @@ mod as_root {
         fs::rename(&etc, host.path("away")).unwrap();
         symlink("etc", &etc).unwrap();
         let driver = host.read();
-        assert!(driver.complaints[0].contains(&etc.display().to_string()), "{:?}", driver.complaints);
+        assert!(driver.complaints[0].text.contains(&etc.display().to_string()), "{:?}", driver.complaints);
         assert_eq!((driver.complaints.len(), driver.change(Some("a"))), (1, Change::Nothing));
         let after = Snapshot::of(&[etc.clone(), run.clone()]);
         assert!(before != after && after.complaints() == driver.complaints);
@@ -245,7 +250,7 @@ mod as_root {
             host.write(&format!("etc/{number:02}.json"), r#"{"kind": "intel.com/gpu"}"#);
         }
         let driver = host.read();
-        assert!(driver.is_partial && driver.complaints[0].ends_with("has more than 64 files: 6 are not read"));
+        assert!(driver.is_partial && driver.complaints[0].text.ends_with("has more than 64 files: 6 are not read"));
     }
 
     #[test]
