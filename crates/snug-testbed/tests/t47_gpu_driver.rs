@@ -118,6 +118,13 @@ fn mounted(guest: &Container<'_>) -> (String, usize) {
     )
 }
 
+/// A guest that runs, on a host whose driver a follower looks at.
+struct Running<'a> {
+    bed: &'a Bed,
+    driver: &'a Driver,
+    guest: &'a Container<'a>,
+}
+
 #[test]
 fn a_program_of_the_guest_finds_the_hosts_driver_and_follows_its_updates() {
     let bed = Bed::require();
@@ -125,54 +132,85 @@ fn a_program_of_the_guest_finds_the_hosts_driver_and_follows_its_updates() {
     let driver = Driver::new();
     driver.install("550");
     let guest = fresh(&bed, "tester", "driver", DEBIAN_13);
-    assert_eq!((loaded(&guest), mounted(&guest)), (String::new(), ("0".into(), 0)));
+    let running = Running { bed: &bed, driver: &driver, guest: &guest };
+    running.has_nothing();
+    let specification = running.gets_what_comes();
+    running.gets_another_while_a_program_keeps_the_first();
+    running.has_it_for_the_first_command();
+    running.loses_what_it_had_at_its_start(specification);
+}
 
-    // Where there is no directory for specifications yet.
-    let begin = Instant::now();
-    let specification = HostFile::write(SPECIFICATION, &Driver::specify("550"));
-    eventually("the driver to appear", || loaded(&guest) == Driver::library("550"));
-    assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
-    assert!(sh(&guest, "/sbin/ldconfig -p").contains("libnvidia-snugtest.so.1"));
-    assert_eq!(sh(&guest, "snugtest-smi; cat /etc/vulkan/icd.d/nvidia_snugtest.json"), "driver 550\n{}");
-    let environment = sh(&guest, "env");
-    assert!(!environment.contains("libevil") && !environment.contains("NVIDIA"), "{environment}");
-    let by_name = format!(
-        "perl -MDynaLoader -e 'print DynaLoader::dl_load_file(\"{LIBRARY}\") ? \"found\" : \"none\"'"
-    );
-    assert_eq!(sh(&guest, &by_name), "found");
+impl Running<'_> {
+    fn sh(&self, line: &str) -> String {
+        sh(self.guest, line)
+    }
 
-    // A program that runs keeps what it has while another driver comes.
-    let holds = format!("LD_PRELOAD={LIBRARY} setsid sleep 1000 >/dev/null 2>&1 </dev/null & echo $!");
-    let number = sh(&guest, &holds);
-    // By place: a file on a mount that is gone has no path.
-    let mapped = format!("cut -d' ' -f1 /proc/{number}/maps");
-    eventually("it to run", || sh(&guest, &format!("cat /proc/{number}/comm")) == "sleep");
-    eventually("it to have the library", || {
-        sh(&guest, &format!("grep -c libnvidia-snugtest.so.550 /proc/{number}/maps; true")) != "0"
-    });
-    let before = sh(&guest, &mapped);
-    driver.install("560");
-    fs::write(SPECIFICATION, Driver::specify("560")).unwrap();
-    fs::remove_file(Driver::file(&Driver::library("550"))).unwrap();
-    eventually("the driver to be another", || loaded(&guest) == Driver::library("560"));
-    assert_eq!(sh(&guest, "snugtest-smi"), "driver 560");
-    assert_eq!(mounted(&guest), ("3".into(), 3), "the earlier one is gone");
-    assert_eq!(sh(&guest, &mapped), before);
-    sh(&guest, &format!("kill {number}"));
+    fn loads(&self, version: &str) -> bool {
+        loaded(self.guest) == Driver::library(version)
+    }
 
-    // From the beginning, for the first command.
-    bed.snug("tester").args(["restart", guest.name()]).run().unwrap().success();
-    assert_eq!(loaded(&guest), Driver::library("560"));
+    fn has_nothing(&self) {
+        assert_eq!((loaded(self.guest), mounted(self.guest)), (String::new(), ("0".into(), 0)));
+    }
 
-    // What was mounted at the start can be taken away, too.
-    drop(specification);
-    eventually("the driver to be gone", || loaded(&guest).is_empty());
-    assert_eq!(mounted(&guest), ("0".into(), 0));
-    assert_eq!(
-        sh(&guest, "ls -A /.snug/driver; ls /etc/ld.so.conf.d /usr/local/bin | grep snug-driver; true"),
-        ""
-    );
-    assert!(!sh(&guest, "ls /usr/local/bin; ls /etc/vulkan/icd.d 2>/dev/null; true").contains("snugtest"));
+    /// Where there is no directory for specifications yet.
+    fn gets_what_comes(&self) -> HostFile {
+        let begin = Instant::now();
+        let specification = HostFile::write(SPECIFICATION, &Driver::specify("550"));
+        eventually("the driver to appear", || self.loads("550"));
+        assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
+        assert!(self.sh("/sbin/ldconfig -p").contains("libnvidia-snugtest.so.1"));
+        let files = self.sh("snugtest-smi; cat /etc/vulkan/icd.d/nvidia_snugtest.json");
+        assert_eq!(files, "driver 550\n{}");
+        let environment = self.sh("env");
+        assert!(!environment.contains("libevil") && !environment.contains("NVIDIA"), "{environment}");
+        let by_name = format!(
+            "perl -MDynaLoader -e 'print DynaLoader::dl_load_file(\"{LIBRARY}\") ? \"found\" : \"none\"'"
+        );
+        assert_eq!(self.sh(&by_name), "found");
+        specification
+    }
+
+    fn gets_another_while_a_program_keeps_the_first(&self) {
+        let number = self.start_with_the_library("550");
+        // By place: a file on a mount that is gone has no path.
+        let mapped = format!("cut -d' ' -f1 /proc/{number}/maps");
+        let before = self.sh(&mapped);
+        self.driver.install("560");
+        fs::write(SPECIFICATION, Driver::specify("560")).unwrap();
+        fs::remove_file(Driver::file(&Driver::library("550"))).unwrap();
+        eventually("the driver to be another", || self.loads("560"));
+        assert_eq!(self.sh("snugtest-smi"), "driver 560");
+        assert_eq!(mounted(self.guest), ("3".into(), 3), "the earlier one is gone");
+        assert_eq!(self.sh(&mapped), before);
+        self.sh(&format!("kill {number}"));
+    }
+
+    /// The number of a program of the guest that has it loaded.
+    fn start_with_the_library(&self, version: &str) -> String {
+        let holds = format!("LD_PRELOAD={LIBRARY} setsid sleep 1000 >/dev/null 2>&1 </dev/null & echo $!");
+        let number = self.sh(&holds);
+        eventually("it to run", || self.sh(&format!("cat /proc/{number}/comm")) == "sleep");
+        let counted = format!("grep -c {} /proc/{number}/maps; true", Driver::library(version));
+        eventually("it to have the library", || self.sh(&counted) != "0");
+        number
+    }
+
+    fn has_it_for_the_first_command(&self) {
+        self.bed.snug("tester").args(["restart", self.guest.name()]).run().unwrap().success();
+        assert_eq!(loaded(self.guest), Driver::library("560"));
+    }
+
+    /// What is mounted at a start can be taken away, too.
+    fn loses_what_it_had_at_its_start(&self, specification: HostFile) {
+        drop(specification);
+        eventually("the driver to be gone", || loaded(self.guest).is_empty());
+        assert_eq!(mounted(self.guest), ("0".into(), 0));
+        let left = "ls -A /.snug/driver; ls /etc/ld.so.conf.d /usr/local/bin | grep snug-driver; true";
+        assert_eq!(self.sh(left), "");
+        let names = self.sh("ls /usr/local/bin; ls /etc/vulkan/icd.d 2>/dev/null; true");
+        assert!(!names.contains("snugtest"));
+    }
 }
 
 #[test]
