@@ -147,7 +147,8 @@ mod as_root {
 
     /// The access list `u::rw- u:OWNER:rw- g::r-- m::rw- o::r--`, as in `include/uapi/linux/posix_acl_xattr.h`.
     fn written_by_the_owner() -> Vec<u8> {
-        let entries = [(1u16, 6u16, u32::MAX), (2, 6, OWNER), (4, 4, u32::MAX), (16, 6, u32::MAX), (32, 4, u32::MAX)];
+        let entries =
+            [(1u16, 6u16, u32::MAX), (2, 6, OWNER), (4, 4, u32::MAX), (16, 6, u32::MAX), (32, 4, u32::MAX)];
         let entry = |(tag, permissions, id): (u16, u16, u32)| {
             [&tag.to_le_bytes()[..], &permissions.to_le_bytes(), &id.to_le_bytes()].concat()
         };
@@ -183,7 +184,11 @@ mod as_root {
             let file = host.write("run/bad.yaml", text);
             let driver = host.read();
             assert_eq!(names(&driver).len(), 2);
-            assert!(driver.is_partial && driver.complaints[0].text.contains(reason), "{:?}", driver.complaints);
+            assert!(
+                driver.is_partial && driver.complaints[0].text.contains(reason),
+                "{:?}",
+                driver.complaints
+            );
             assert!(driver.complaints[0].text.starts_with(&file.display().to_string()));
         }
         // The only one there is.
@@ -193,9 +198,7 @@ mod as_root {
         fs::remove_file(host.path("run/bad.yaml")).unwrap();
         assert_eq!(host.read().change(Some("a")), Change::Clear);
         rustix::fs::mkfifoat(rustix::fs::CWD, host.path("run/pipe.json"), rustix::fs::Mode::RUSR).unwrap();
-        assert!(
-            texts(&host.read()).iter().any(|one| one.contains("pipe.json") && one.contains("no file"))
-        );
+        assert!(texts(&host.read()).iter().any(|one| one.contains("pipe.json") && one.contains("no file")));
     }
 
     #[test]
@@ -250,7 +253,10 @@ mod as_root {
             host.write(&format!("etc/{number:02}.json"), r#"{"kind": "intel.com/gpu"}"#);
         }
         let driver = host.read();
-        assert!(driver.is_partial && driver.complaints[0].text.ends_with("has more than 64 files: 6 are not read"));
+        assert!(
+            driver.is_partial
+                && driver.complaints[0].text.ends_with("has more than 64 files: 6 are not read")
+        );
     }
 
     #[test]
