@@ -1,8 +1,8 @@
 //! The host's way to other networks.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
@@ -48,7 +48,7 @@ fn network(ip: IpAddr) -> Option<String> {
 /// The interface of the default route in a network namespace, by its directory (`/proc/PID/net`).
 #[must_use]
 pub fn default_interface(net: &Path) -> Option<String> {
-    let read = |name| fs::read_to_string(net.join(name)).unwrap_or_default();
+    let read = |name| beginning(&net.join(name));
     let v4 = default_v4(&read("route")).and_then(|words| words.first().map(ToString::to_string));
     v4.or_else(|| default_v6(&read("ipv6_route")))
 }
@@ -56,7 +56,19 @@ pub fn default_interface(net: &Path) -> Option<String> {
 /// The IPv4 router of the default route in a network namespace, by its directory (`/proc/PID/net`).
 #[must_use]
 pub fn router(net: &Path) -> Option<Ipv4Addr> {
-    router_of(&fs::read_to_string(net.join("route")).unwrap_or_default())
+    router_of(&beginning(&net.join("route")))
+}
+
+/// Bytes of a table of routes that are read, some thousand lines: a guest may have a million. The default route of IPv4 is among the first
+/// (`fib_route_seq_start` goes by the address).
+const LONGEST: u64 = 1 << 20;
+
+/// What cannot be read is empty.
+fn beginning(path: &Path) -> String {
+    let mut bytes = Vec::new();
+    // What was read before an error is a table, too.
+    let _ = File::open(path).and_then(|file| file.take(LONGEST).read_to_end(&mut bytes));
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// The kernel prints the address as it lies in memory (`fib_route_seq_show`). A route without a router has 0 in its place.
@@ -127,6 +139,17 @@ mod tests {
         assert_eq!(router_of(&all), Some(Ipv4Addr::new(192, 0, 2, 1)));
         assert_eq!(default_v4(&[head, &net].concat()), None);
         assert_eq!(default_v4(""), None);
+    }
+
+    #[test]
+    fn a_table_without_end_is_read_to_some_length() {
+        let (reader, mut writer) = io::pipe().unwrap();
+        // Ends with an error, when nobody reads any more.
+        let writing = std::thread::spawn(move || io::copy(&mut io::repeat(b'0'), &mut writer));
+        let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&reader));
+        assert_eq!(beginning(Path::new(&path)).len() as u64, LONGEST);
+        drop(reader);
+        assert!(writing.join().unwrap().is_err());
     }
 
     #[test]
