@@ -14,6 +14,9 @@ const HEADER: usize = 16;
 /// The bits of an attribute's type that are no type (`NLA_F_NESTED`, `NLA_F_NET_BYTEORDER`).
 const ATTRIBUTE_FLAGS: u16 = 0xc000;
 
+/// Messages that are taken at a time: more than the kernel keeps for a socket (`net.core.rmem_default`).
+const MOST: usize = 4096;
+
 /// A request of a dump: its type, and what follows the header.
 #[must_use]
 pub fn request(kind: u16, body: &[u8]) -> Vec<u8> {
@@ -60,16 +63,19 @@ impl Changes {
         Ok(Self(socket))
     }
 
-    /// Takes what has been told; whether it was anything. What was too much to be told is one change more.
+    /// Takes what has been told; whether it was anything. What was too much to be told is one change more. Who makes changes faster than
+    /// they are taken leaves some for the next time.
     pub fn take(&self) -> bool {
         let mut buffer = [0; 4096];
         let mut any = false;
-        loop {
+        for _ in 0..MOST {
             match recv(&self.0, &mut buffer, RecvFlags::TRUNC) {
                 Ok(_) | Err(Errno::NOBUFS) => any = true,
-                Err(_) => return any,
+                Err(Errno::INTR) => {}
+                Err(_) => break,
             }
         }
+        any
     }
 }
 
