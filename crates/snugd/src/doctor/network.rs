@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use snug_core::name::Uid;
+use snug_core::name::{ContainerName, Uid};
+use snug_wire::network::Fault;
 
 use super::{Check, Status};
 use crate::container::lookup;
@@ -41,7 +42,6 @@ pub async fn mirror(daemon: &Daemon) -> Check {
 /// Whether the host's firewall is in the way of what runs of `uid`'s: a check for each that is cut off, or one for all. What was found when
 /// they started, and has not been mended since.
 pub async fn containers(daemon: &Arc<Daemon>, uid: Uid) -> Vec<Check> {
-    const NAME: &str = "containers-network";
     match faults(daemon, uid).await {
         Ok(faults) if faults.is_empty() => {
             vec![Check::new(
@@ -50,29 +50,53 @@ pub async fn containers(daemon: &Arc<Daemon>, uid: Uid) -> Vec<Check> {
                 "no container of yours that runs is cut off by the host's firewall",
             )]
         }
-        Ok(faults) => faults
-            .into_iter()
-            .map(|(name, text, hint)| Check::new(NAME, Status::Warning, format!("{name}: {text}")).hint(hint))
-            .collect(),
+        Ok(faults) => faults,
         // Told by the check of Incus already.
         Err(error) => vec![Check::new(NAME, Status::Notice, format!("not looked at: {error}"))],
     }
 }
 
-/// Each with its name, what is the matter, and what mends it, a line each.
-async fn faults(daemon: &Arc<Daemon>, uid: Uid) -> Result<Vec<(String, String, String)>> {
+/// The name of the check of each container.
+const NAME: &str = "containers-network";
+
+async fn faults(daemon: &Arc<Daemon>, uid: Uid) -> Result<Vec<Check>> {
     let config = daemon.config().await?;
     let all = lookup::list(daemon.incus(), &config, uid).await?;
     let paths = daemon.paths().clone();
     let look = move || {
         let running = all.into_iter().filter(|found| found.instance.status_code.is_running());
-        let mut faults = Vec::new();
-        for found in running {
-            if let Some(fault) = rundir::network_fault(&paths, uid, &found.name)? {
-                faults.push((found.name.to_string(), fault.text, fault.hints.join("\n")));
-            }
-        }
-        Ok(faults)
+        let check = |name: &ContainerName| judge(name, rundir::network_fault(&paths, uid, name));
+        running.filter_map(|found| check(&found.name)).collect()
     };
-    tokio::task::spawn_blocking(look).await?
+    Ok(tokio::task::spawn_blocking(look).await?)
+}
+
+/// One that cannot be read says nothing about the others.
+fn judge(name: &ContainerName, fault: Result<Option<Fault>>) -> Option<Check> {
+    match fault {
+        Ok(fault) => fault.map(|fault| {
+            Check::new(NAME, Status::Warning, format!("{name}: {}", fault.text)).hint(fault.hints.join("\n"))
+        }),
+        Err(error) => Some(Check::new(NAME, Status::Notice, format!("{name}: not looked at: {error}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_that_cannot_be_read_is_told_beside_the_others() {
+        let name = "dev".parse().unwrap();
+        let told = |fault| judge(&name, fault).map(|check| (check.status, check.text, check.hint));
+        let fault =
+            Fault { text: "cut off".to_owned(), hints: vec!["do this".to_owned(), "and that".to_owned()] };
+        let wanted = (Status::Warning, "dev: cut off".to_owned(), "do this\nand that".to_owned());
+        assert_eq!(told(Ok(Some(fault))), Some(wanted));
+        assert_eq!(told(Ok(None)), None);
+        let error = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+        let (status, text, _) = told(Err(Error::system("read network.fault", error))).unwrap();
+        assert_eq!(status, Status::Notice);
+        assert!(text.starts_with("dev: not looked at: ") && text.contains("network.fault"), "{text}");
+    }
 }
