@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::mpsc::channel;
@@ -82,9 +82,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             mirror(&run_directory, &keeper::Task { pasta, owner, socket })
         }
         Hook::StartHost { pasta: None, owner, run_directory } => {
-            begin(&run_directory).and_then(|(guest, log)| {
-                check::start(&guest, &check::Task { owner, directory: run_directory }, &log)
-            })
+            look(&check::Task { owner, directory: run_directory })
         }
         Hook::Stop { run_directory } => stop(&run_directory),
     };
@@ -107,7 +105,9 @@ fn begin(run_directory: &Path) -> io::Result<(Guest, File)> {
     let pid = pid.ok_or_else(|| io::Error::other("LXC_PID is not set: LXC starts this program"))?;
     // Of the guest that has rebooted.
     stop(run_directory)?;
-    let log = File::options().append(true).create(true).open(run_directory.join(LOG))?;
+    let log = run_directory.join(LOG);
+    let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", log.display()));
+    let log = File::options().append(true).create(true).open(&log).map_err(named)?;
     flock(&log, FlockOperation::LockExclusive)?;
     log.set_len(0)?;
     Ok((Guest::open(pid)?, log))
@@ -119,6 +119,12 @@ fn mirror(run_directory: &Path, task: &keeper::Task) -> io::Result<()> {
     // Without it the guest begins a little before its network.
     let _ = poll(&mut [PollFd::new(&ready, PollFlags::IN)], Some(&READY));
     Ok(())
+}
+
+/// What keeps it from looking is in the log: nobody reads what a hook says.
+fn look(task: &check::Task) -> io::Result<()> {
+    let (guest, mut log) = begin(&task.directory)?;
+    check::start(&guest, task, &log).or_else(|error| writeln!(log, "the network was not looked at: {error}"))
 }
 
 /// Waits until nothing of what was started for the container is left: LXC removes the cgroup next that all of it is in, and a
@@ -163,6 +169,12 @@ mod tests {
             parsed("start-host --bridged --owner 1000:100 --run-dir /x"),
             Some(Hook::StartHost { pasta: None, owner, run_directory: "/x".into() })
         );
+        // Nothing becomes the owner there.
+        let root = Owner { uid: 0, gid: 0 };
+        assert_eq!(
+            parsed("start-host --bridged --owner 0:0 --run-dir /x"),
+            Some(Hook::StartHost { pasta: None, owner: root, run_directory: "/x".into() })
+        );
         assert_eq!(parsed("stop --run-dir /x"), Some(Hook::Stop { run_directory: "/x".into() }));
         for wrong in [
             "stop",
@@ -171,6 +183,8 @@ mod tests {
             "stop --bridged --run-dir /x",
             "start-host --bridged --pasta /p --owner 1000:100 --run-dir /x",
             "start-host --bridged --run-dir /x",
+            "start-host --bridged --owner 1000 --run-dir /x",
+            "start-host --bridged --owner 1000:100",
             "",
             "start-host",
             "start-host --owner 1000:100 --run-dir /x",
