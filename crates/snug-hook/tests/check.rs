@@ -88,19 +88,39 @@ impl Bed {
 
     /// The hook, then what the guest's agent does.
     fn start(&self, name_server: &str) {
+        self.describe(name_server);
+        self.hook();
+        self.configure();
+    }
+
+    /// What snugd does.
+    fn describe(&self, name_server: &str) {
         let bridged = Bridged {
             bridge: "br0".into(),
             router: "10.9.9.1".parse().unwrap(),
             name_servers: vec![name_server.parse().unwrap()],
         };
         fs::write(self.path(BRIDGED), serde_json::to_vec(&bridged).unwrap()).unwrap();
+    }
+
+    fn hook(&self) {
         let mut hook = Command::new(env!("CARGO_BIN_EXE_snug-hook"));
         hook.args(["start-host", "--bridged", "--owner", OWNER, "--run-dir"]).arg(self.directory.path());
         let output = hook.env("LXC_PID", self.guest.id().to_string()).output().unwrap();
         assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    }
+
+    fn configure(&self) {
         self.guest.run("ip addr add 10.9.9.2/24 dev eth0");
         self.guest.run("ip link set eth0 up");
         self.guest.run("ip route add default via 10.9.9.1");
+    }
+
+    /// Rules of the guest.
+    fn own_rules(&self, text: &str) {
+        let mut nft = Command::new("nsenter");
+        nft.arg(format!("--net=/proc/{}/ns/net", self.guest.id())).arg("nft");
+        load(nft, text);
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -112,23 +132,61 @@ impl Bed {
     }
 
     fn is_at_work(&self) -> bool {
+        self.process().is_some()
+    }
+
+    /// The one that looks, by its directory.
+    fn process(&self) -> Option<PathBuf> {
         let log = fs::canonicalize(self.path(LOG)).unwrap();
-        let all = fs::read_dir("/proc").unwrap().flatten();
-        all.into_iter().any(|entry| fs::read_link(entry.path().join("fd/2")).is_ok_and(|found| found == log))
+        let mut all = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
+        all.find(|process| fs::read_link(process.join("fd/2")).is_ok_and(|found| found == log))
+    }
+
+    /// What it has taken: hundredths of a second (`CLK_TCK`), KiB of memory at most.
+    fn cost(&self) -> (u64, u64) {
+        let process = self.process().unwrap();
+        let stat = fs::read_to_string(process.join("stat")).unwrap();
+        // Behind the name, which ends with a parenthesis (proc_pid_stat(5)).
+        let words: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        let status = fs::read_to_string(process.join("status")).unwrap();
+        let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        let number = |word: &str| word.parse::<u64>().unwrap();
+        (number(words[11]) + number(words[12]), number(most.split_whitespace().next().unwrap()))
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.path(LOG)).unwrap()
+    }
+
+    #[track_caller]
+    fn is_over(&self) {
+        eventually(DEADLINE, "the look is over", || (!self.is_at_work()).then_some(()));
+    }
+
+    /// The look has found that the guest itself drops it, and no command is advised.
+    #[track_caller]
+    fn blames_the_guest(&self) {
+        let fault = eventually(DEADLINE, "the fault", || self.fault());
+        assert!(fault.text.contains("the container itself drops them"), "{fault:?}");
+        assert!(!fault.hints.iter().any(|hint| hint.contains("sudo")), "{fault:?}");
     }
 
     /// The look is over, and nothing was to be said.
     #[track_caller]
     fn says_nothing(&self) {
-        eventually(DEADLINE, "the look is over", || (!self.is_at_work()).then_some(()));
+        self.is_over();
         assert_eq!((self.fault(), notice::take(self.directory.path())), (None, Vec::new()));
-        assert_eq!(fs::read_to_string(self.path(LOG)).unwrap(), "");
+        assert_eq!(self.log(), "");
     }
 }
 
 /// Rules of the host.
 fn rules(text: &str) {
-    let mut nft = Command::new("nft").args(["-f", "-"]).stdin(Stdio::piped()).spawn().unwrap();
+    load(Command::new("nft"), text);
+}
+
+fn load(mut nft: Command, text: &str) {
+    let mut nft = nft.args(["-f", "-"]).stdin(Stdio::piped()).spawn().unwrap();
     // An older nft wants a table's end on a line of its own.
     let text = text.replace("} }", "}\n}\n");
     nft.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
@@ -193,10 +251,7 @@ fn a_rule_that_refuses_in_anothers_name_is_found() {
     );
     bed.start(SERVER);
     let fault = eventually(DEADLINE, "the fault", || bed.fault());
-    assert!(
-        fault.hints[0].contains("firewall-cmd --permanent --zone=trusted --change-interface=br0"),
-        "{fault:?}"
-    );
+    assert!(fault.hints[0].contains("firewall-cmd --permanent --zone=snug --add-interface=br0"), "{fault:?}");
 }
 
 #[test]
@@ -228,6 +283,141 @@ fn a_guest_whose_dhcp_is_not_heard_has_lost_its_address() {
     bed.guest.run("ip addr add 10.9.9.2/24 dev eth0");
     bed.guest.run("ip route add default via 10.9.9.1");
     eventually(DEADLINE, "it is taken back", || bed.fault().is_none().then_some(()));
+}
+
+/// A host of whom one would think that firewalld and Docker are in the way.
+fn suspicious() {
+    rules("table inet firewalld { chain filter_INPUT { } }");
+    rules(DOCKER);
+    rules("add rule ip filter FORWARD accept");
+}
+
+#[test]
+fn a_guest_that_does_not_let_its_own_questions_out_gets_no_command_for_its_host() {
+    let bed = Bed::new();
+    suspicious();
+    bed.own_rules("table inet own { chain out { type filter hook output priority 0; meta l4proto { tcp, udp } th dport 53 drop; } }");
+    bed.start(SERVER);
+    bed.blames_the_guest();
+    // Told once, as any other.
+    let told = eventually(DEADLINE, "the notice", || {
+        Some(notice::take(bed.directory.path())).filter(|it| !it.is_empty())
+    });
+    assert!(!told.concat().contains("sudo"), "{told:?}");
+    bed.own_rules("delete table inet own");
+    eventually(DEADLINE, "it is taken back", || bed.fault().is_none().then_some(()));
+    bed.is_over();
+}
+
+#[test]
+fn a_guest_that_hides_its_names_answers_gets_no_command_for_its_host() {
+    let bed = Bed::new();
+    suspicious();
+    bed.own_rules("table inet own { chain in { type filter hook input priority 0; udp sport 53 drop; } }");
+    bed.start("10.9.9.1");
+    bed.blames_the_guest();
+    // Not even one without an address, which that of a guest unheard would be.
+    bed.guest.run("ip addr flush dev eth0");
+    eventually(DEADLINE, "nothing is known", || bed.log().contains("nothing is known").then_some(()));
+    bed.blames_the_guest();
+}
+
+#[test]
+fn a_guest_that_does_not_say_where_it_is_gets_no_command_for_its_host() {
+    let bed = Bed::new();
+    suspicious();
+    bed.guest.run("ip link set eth0 arp off");
+    bed.describe(SERVER);
+    bed.hook();
+    bed.guest.run("ip addr add 10.9.9.2/24 dev eth0");
+    bed.guest.run("ip link set eth0 up");
+    let address = fs::read_to_string("/sys/class/net/br0/address").unwrap();
+    bed.guest.run(&format!("ip neigh add 10.9.9.1 dev eth0 lladdr {} nud permanent", address.trim()));
+    bed.guest.run("ip route add default via 10.9.9.1");
+    bed.blames_the_guest();
+}
+
+#[test]
+fn a_guest_that_changes_its_network_without_end_costs_little() {
+    let bed = Bed::new();
+    bed.describe(SERVER);
+    bed.hook();
+    let mut lines = String::new();
+    for at in 0..20_000u32 {
+        let [_, _, a, b] = at.to_be_bytes();
+        lines += &format!("addr add 10.77.{a}.{b}/32 dev lo\n");
+    }
+    let file = bed.path("lines");
+    fs::write(&file, lines).unwrap();
+    bed.guest.run(&format!("ip -batch {}", file.display()));
+    let (ticks, _) = bed.cost();
+    // A hundredth of a second each.
+    assert!(ticks < 50, "{ticks}");
+    bed.configure();
+    bed.says_nothing();
+}
+
+#[test]
+fn a_hundred_thousand_routes_are_not_all_read() {
+    let bed = Bed::new();
+    rules(DOCKER);
+    let mut lines = String::new();
+    for at in 0..100_000u32 {
+        let [_, a, b, c] = at.to_be_bytes();
+        lines += &format!("route add unreachable 11.{a}.{b}.{c}/32\n");
+    }
+    let file = bed.path("lines");
+    fs::write(&file, lines).unwrap();
+    bed.guest.run("ip link set lo up");
+    bed.guest.run(&format!("ip -batch {}", file.display()));
+    bed.start(SERVER);
+    eventually(DEADLINE, "the fault", || bed.fault());
+    let (ticks, kib) = bed.cost();
+    assert!(ticks < 50 && kib < 16 << 10, "{ticks} {kib}");
+}
+
+#[test]
+fn a_guest_without_a_way_out_takes_nothing_back() {
+    let bed = Bed::new();
+    rules(DOCKER);
+    bed.start(SERVER);
+    let fault = eventually(DEADLINE, "the fault", || bed.fault());
+    bed.guest.run("ip route del default");
+    rules("add table inet other");
+    eventually(DEADLINE, "nothing is known", || bed.log().contains("nothing is known").then_some(()));
+    assert_eq!(bed.fault(), Some(fault));
+    // And from now on the guest's network is followed.
+    rules("delete table ip filter");
+    bed.guest.run("ip route add default via 10.9.9.1");
+    eventually(DEADLINE, "it is taken back", || bed.fault().is_none().then_some(()));
+    bed.is_over();
+}
+
+#[test]
+fn where_nothing_is_to_be_reached_nothing_is_looked_at_and_a_broken_file_is_named() {
+    let bed = Bed::new();
+    fs::write(bed.path(FAULT), "of an earlier start\n").unwrap();
+    bed.hook();
+    bed.says_nothing();
+    fs::write(bed.path(BRIDGED), "{").unwrap();
+    bed.hook();
+    bed.is_over();
+    assert!(bed.log().contains("not looked at") && bed.log().contains(BRIDGED), "{}", bed.log());
+}
+
+#[test]
+fn changes_that_were_too_many_to_be_told_are_a_change() {
+    let _bed = Bed::new();
+    let changes = snug_hook::uplink::changes_of_v4().unwrap();
+    // As little as the kernel gives.
+    socket2::SockRef::from(&changes).set_recv_buffer_size(1).unwrap();
+    assert!(!changes.take());
+    for at in 1..50 {
+        run(&format!("ip addr add 10.66.0.{at}/32 dev lo"));
+    }
+    let mut wait = [rustix::event::PollFd::new(&changes, rustix::event::PollFlags::IN)];
+    assert_eq!(rustix::event::poll(&mut wait, None), Ok(1));
+    assert!(changes.take() && !changes.take());
 }
 
 #[test]

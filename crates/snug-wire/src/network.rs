@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn a_fault_that_is_written_is_read_again() {
-        let hints = vec!["sudo ufw allow in on snugbr0".to_owned(), "another".to_owned()];
+        let hints = vec!["sudo ufw route allow in on snugbr0".to_owned(), "another".to_owned()];
         for hints in [hints, Vec::new()] {
             let fault = Fault { text: "nothing goes through".to_owned(), hints };
             assert_eq!(Fault::parse(&fault.to_string()), Some(fault));

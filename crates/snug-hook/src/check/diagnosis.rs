@@ -50,9 +50,15 @@ impl Broken {
     pub const ADDRESS: Self =
         Self { connections: false, names: false, address: true, forward: false, input: true };
 
-    /// By what both see. A host that is offline breaks nothing.
+    /// By what the guest and its host see. A host that is offline breaks nothing. What is the guest's own doing is known by how far its
+    /// questions got on the host, and not by what the guest sees: its own rules are in the way of that.
     #[must_use]
-    pub fn of(guest: &Seen, host: &Seen) -> Option<Self> {
+    pub fn of(guest: &Seen, passed: &Seen, host: &Seen) -> Option<Self> {
+        let lacks = Self::lacking(guest, host)?;
+        Some(Self::lacking(passed, host).unwrap_or(Self { forward: false, input: false, ..lacks }))
+    }
+
+    fn lacking(guest: &Seen, host: &Seen) -> Option<Self> {
         let connections = guest.connection < host.connection;
         let worse = || guest.names.iter().zip(&host.names).filter(|(guest, host)| guest.0 < host.0);
         let names = !guest.has_names() && worse().next().is_some();
@@ -67,14 +73,89 @@ impl Broken {
         (connections || names).then_some(broken)
     }
 
+    /// Nothing is lost on the host.
+    #[must_use]
+    pub fn is_own(self) -> bool {
+        !self.forward && !self.input
+    }
+
     fn what(self) -> &'static str {
-        if self.address {
-            "the container has no address: the host does not hear its DHCP"
-        } else if self.connections {
-            "the container's connections do not get beyond this host"
-        } else {
-            "the container's questions for names are not answered"
+        match self {
+            Self { address: true, .. } => "the container has no address: the host does not hear its DHCP",
+            _ if self.is_own() && self.connections => "the container's connections do not get anywhere",
+            Self { connections: true, .. } => "the container's connections do not get beyond this host",
+            _ => "the container's questions for names are not answered",
         }
+    }
+
+    /// What the host has to let pass.
+    fn needed(self, bridge: &str) -> String {
+        let services = self.input.then(|| format!("DHCP and DNS from {bridge} (UDP 67, UDP and TCP 53)"));
+        let others = self.forward.then(|| format!("what {bridge} sends to others, and the answers"));
+        let all: Vec<String> = services.into_iter().chain(others).collect();
+        format!("have it accept {}", all.join(", and "))
+    }
+}
+
+/// How a look came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// The guest gets what its host gets.
+    Well,
+    /// It does not.
+    Broken(Broken),
+    /// Nothing can be said: what was said before holds.
+    Unknown,
+    /// The guest has ended.
+    Ended,
+}
+
+impl Found {
+    /// Of a guest that was waited for, and has no way out. Where it is not unheard that is of its own doing, as far as it can be seen from
+    /// the host.
+    #[must_use]
+    pub fn without_way_out(is_unheard: bool) -> Self {
+        if is_unheard { Self::Broken(Broken::ADDRESS) } else { Self::Unknown }
+    }
+}
+
+/// What a guest sees, what its host let pass of that, and what the host sees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heard {
+    /// The guest.
+    pub guest: Seen,
+    /// How far the guest's questions got on the host, as answered where that is not of the host's doing; `None` where that was not seen.
+    pub passed: Option<Seen>,
+    /// The host.
+    pub host: Seen,
+}
+
+/// What comes after one asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// It is known.
+    Told(Found),
+    /// The guest's network has changed meanwhile: ask again.
+    Again,
+    /// The guest goes on with the address that it was given, until its DHCP client takes that away: wait for that.
+    Wait,
+}
+
+/// Whether it is known now; `is_unheard` is whether the host does not hear the guest on the bridge, and is brought up to date. What was asked
+/// while the guest had no address says nothing.
+#[must_use]
+pub fn judge(heard: &Heard, was_changed: bool, is_over: bool, is_unheard: &mut bool) -> Next {
+    let Some(passed) = &heard.passed else { return Next::Told(Found::Unknown) };
+    // Also where its DHCP client has taken the address away meanwhile: who is heard is answered at once.
+    let is_lost = passed.router < heard.host.router;
+    *is_unheard = is_lost || *is_unheard && heard.guest.router != Reach::Answered;
+    if was_changed {
+        return if is_over { Next::Told(Found::Unknown) } else { Next::Again };
+    }
+    match Broken::of(&heard.guest, passed, &heard.host) {
+        Some(broken) => Next::Told(Found::Broken(broken)),
+        None if *is_unheard && !is_over => Next::Wait,
+        None => Next::Told(Found::Well),
     }
 }
 
@@ -93,6 +174,10 @@ enum Cause<'a> {
 /// lets pass.
 #[must_use]
 pub fn explain(broken: Broken, bridge: &str, facts: &Facts) -> Fault {
+    if broken.is_own() {
+        let text = format!("{}: the container itself drops them, not this host", broken.what());
+        return Fault { text, hints: vec!["look at the container's own firewall rules".to_owned()] };
+    }
     let causes = causes(broken, facts);
     let names: Vec<String> = causes.iter().map(|cause| cause.name()).collect();
     let text = format!("{}: {}", broken.what(), names.join(", or "));
@@ -137,18 +222,18 @@ fn causes(broken: Broken, facts: &Facts) -> Vec<Cause<'_>> {
 impl Cause<'_> {
     fn name(self) -> String {
         match self {
-            Self::NoForwarding => "it forwards nothing (net.ipv4.ip_forward is 0)".to_owned(),
-            Self::Docker { .. } => "Docker's firewall rules drop what others send".to_owned(),
-            Self::Firewalld => "firewalld drops what its zone for the bridge does not allow".to_owned(),
-            Self::Ufw => "ufw drops what no rule of its allows".to_owned(),
+            Self::NoForwarding => "this host forwards nothing (net.ipv4.ip_forward is 0)".to_owned(),
+            Self::Docker { .. } => "Docker's firewall rules may drop what others send".to_owned(),
+            Self::Firewalld => "firewalld may drop what its zone for the bridge does not allow".to_owned(),
+            Self::Ufw => "ufw may drop what no rule of its allows".to_owned(),
             Self::Policy(chain) => {
-                format!("the firewall's chain {} (nftables, policy drop) drops it", chain.name)
+                format!("the firewall's chain {} (nftables, policy drop) may drop it", chain.name)
             }
-            Self::Unknown => "a firewall rule of the host drops it".to_owned(),
+            Self::Unknown => "a firewall rule of the host may drop it".to_owned(),
         }
     }
 
-    /// Each a line.
+    /// Each a line. A command allows what a guest behind the bridge needs and no more: DHCP and names of the host, connections to others.
     fn hints(self, broken: Broken, bridge: &str, facts: &Facts) -> Vec<String> {
         match self {
             Self::NoForwarding => vec!["sudo sysctl -w net.ipv4.ip_forward=1".to_owned()],
@@ -163,31 +248,48 @@ impl Cause<'_> {
                         .to_owned(),
                 ]
             }
-            Self::Firewalld => vec![format!(
-                "sudo firewall-cmd --permanent --zone=trusted --change-interface={bridge} && sudo firewall-cmd --reload"
-            )],
+            Self::Firewalld => firewalld(bridge),
             Self::Ufw => {
                 let mut commands = Vec::new();
                 if broken.input {
-                    commands.push(format!("sudo ufw allow in on {bridge}"));
+                    let allow = format!("sudo ufw allow in on {bridge} to any port");
+                    commands.extend([format!("{allow} 67 proto udp"), format!("{allow} 53")]);
                 }
+                // Answers pass by a rule of its own (`ufw-before-forward`).
                 if broken.forward {
-                    let ways = ["in", "out"].map(|way| format!("sudo ufw route allow {way} on {bridge}"));
-                    commands.extend(ways);
+                    commands.push(format!("sudo ufw route allow in on {bridge}"));
                 }
                 vec![commands.join(" && ")]
             }
             Self::Policy(chain) => {
                 let family = if chain.family == Family::Ip { "ip" } else { "inet" };
                 let shown = format!("sudo nft list chain {family} {} {}", chain.table, chain.name);
-                vec![format!("have it accept what the bridge {bridge} sends and gets; its rules: {shown}")]
+                vec![format!("{}; its rules: {shown}", broken.needed(bridge))]
             }
             Self::Unknown => {
                 let shown = if facts.legacy { "sudo iptables-legacy-save" } else { "sudo nft list ruleset" };
-                vec![format!("have it accept what the bridge {bridge} sends and gets; the rules: {shown}")]
+                vec![format!("{}; the rules: {shown}", broken.needed(bridge))]
             }
         }
     }
+}
+
+/// A zone for the bridge alone, since it is in that of all interfaces without one, and a policy from there to others (firewalld.policies(5),
+/// since 0.9). `firewall-cmd` takes one kind of change at a time.
+fn firewalld(bridge: &str) -> Vec<String> {
+    // The names must differ.
+    let line = |object: &str, name: &str, changes: &[&str]| {
+        let command = "sudo firewall-cmd --permanent";
+        let made = format!("{command} --new-{object}={name}");
+        let changes = changes.iter().map(|change| format!("{command} --{object}={name} {change}"));
+        std::iter::once(made).chain(changes).collect::<Vec<_>>().join(" && ")
+    };
+    let interface = format!("--add-interface={bridge}");
+    let policy = ["--add-ingress-zone=snug", "--add-egress-zone=ANY", "--set-target=ACCEPT"];
+    vec![
+        line("zone", "snug", &["--add-service=dhcp --add-service=dns", &interface]),
+        format!("{} && sudo firewall-cmd --reload", line("policy", "snug-out", &policy)),
+    ]
 }
 
 #[cfg(test)]

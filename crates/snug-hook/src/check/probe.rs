@@ -31,7 +31,7 @@ pub enum Question {
 }
 
 /// Where name servers listen. Of a machine that is none it is refused, which is an answer, too.
-const DOMAIN: u16 = 53;
+pub const DOMAIN: u16 = 53;
 
 impl Question {
     /// A connection to a name server, or to what might be one.
@@ -62,12 +62,22 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 /// Who the name servers of the root are (RFC 1035): the one question that every resolver can answer, and that says nothing about the one
 /// who asks.
-const QUERY: [u8; 17] = [0x53, 0x6e, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 1];
+pub const QUERY: [u8; 17] = [0x53, 0x6e, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 1];
+
+/// A question and where it was asked from, as packets have them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Flow {
+    /// The question.
+    pub question: Question,
+    /// The address and port of who asks; `None` where there is no way to the other.
+    pub from: Option<SocketAddrV4>,
+}
 
 /// A question that is under way.
 #[derive(Debug)]
 pub struct Asked {
     question: Question,
+    from: Option<SocketAddrV4>,
     socket: Option<Socket>,
     reach: Reach,
 }
@@ -85,13 +95,20 @@ impl Asked {
         let socket = Socket::new(Domain::IPV4, kind, Some(protocol))?;
         socket.set_nonblocking(true)?;
         let begun = socket.connect(&SocketAddr::V4(question.to()).into());
-        let mut asked = Self { question, socket: Some(socket), reach: Reach::Silent };
+        let from = socket.local_addr()?.as_socket_ipv4().filter(|from| !from.ip().is_unspecified());
+        let mut asked = Self { question, from, socket: Some(socket), reach: Reach::Silent };
         match begun {
             Ok(()) => asked.say(),
             Err(error) if Errno::from_io_error(&error) == Some(Errno::INPROGRESS) => {}
             Err(error) => asked.end(of_error(&error)),
         }
         Ok(asked)
+    }
+
+    /// As packets have it.
+    #[must_use]
+    pub fn flow(&self) -> Flow {
+        Flow { question: self.question, from: self.from }
     }
 
     fn end(&mut self, reach: Reach) {
@@ -125,6 +142,15 @@ impl Asked {
         let reach = heard.map_or_else(|error| of_error(&error), |()| Reach::Answered);
         self.end(reach);
     }
+}
+
+/// The address that the calling thread's network namespace has for another one; `None` where there is no way there. Nothing is sent.
+#[must_use]
+pub fn own_address(to: Ipv4Addr) -> Option<Ipv4Addr> {
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP)).ok()?;
+    socket.connect(&SocketAddr::from((to, DOMAIN)).into()).ok()?;
+    let own = *socket.local_addr().ok()?.as_socket_ipv4()?.ip();
+    Some(own).filter(|own| !own.is_unspecified())
 }
 
 fn of_error(error: &io::Error) -> Reach {
