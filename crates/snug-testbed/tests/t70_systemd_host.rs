@@ -11,32 +11,12 @@ use std::time::Duration;
 use common::{NO_INIT, answer, eventually, explains, json};
 use serde_json::Value;
 use snug_testbed::session::systemd_host::{ADMINISTRATOR, PASSWORD, SystemdHost, USER};
-use snug_testbed::{Bed, Leaks, UserCommand};
-
-/// A host with Snug and an image of a guest without an init, which starts fastest.
-#[track_caller]
-fn host(bed: &Bed) -> SystemdHost<'_> {
-    let host = SystemdHost::boot(bed).unwrap();
-    host.install_snug().unwrap();
-    host.import("minimal/none").unwrap();
-    host
-}
-
-/// `snug …` as the ordinary user, who logs in for it.
-fn snug(host: &SystemdHost<'_>, line: &str) -> UserCommand {
-    host.login(USER, &format!("snug {line}"))
-}
-
-/// A property of a unit of the system.
-#[track_caller]
-fn property(host: &SystemdHost<'_>, unit: &str, name: &str) -> String {
-    answer(host.root(&format!("systemctl show --value --property={name} {unit}")))
-}
+use snug_testbed::{Bed, Leaks};
 
 /// The names and states of the user's containers, as Snug says.
 #[track_caller]
 fn states(host: &SystemdHost<'_>) -> Vec<(String, String)> {
-    let listed = json(&snug(host, "list --json").run().unwrap().success());
+    let listed = json(&host.snug("list --json").run().unwrap().success());
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let containers = listed["containers"].as_array().unwrap();
     containers.iter().map(|container| (text(&container["name"]), text(&container["state"]))).collect()
@@ -49,17 +29,11 @@ fn instances(host: &SystemdHost<'_>) -> Vec<String> {
     list.lines().map(str::to_owned).collect()
 }
 
-/// What Snug's daemon had to complain of since the boot.
-#[track_caller]
-fn complaints(host: &SystemdHost<'_>) -> String {
-    answer(host.root("journalctl --boot --unit=snugd --output=cat | grep -E '^ *(WARN|ERROR)|panicked' || :"))
-}
-
 #[test]
 fn the_units_are_valid_and_only_those_that_start_by_themselves_are_enabled() {
     let bed = Bed::require();
     let leaks = Leaks::before();
-    let host = host(&bed);
+    let host = SystemdHost::with_snug(&bed).unwrap();
     let verify = "systemd-analyze verify snugd.service snug-autostart.service snug-follow.service 2>&1
         cd /usr/lib/systemd/user
         XDG_RUNTIME_DIR=/run systemd-analyze verify --user ./snug-login.service ./snug-session.service ./snug-session.socket 2>&1";
@@ -71,8 +45,8 @@ fn the_units_are_valid_and_only_those_that_start_by_themselves_are_enabled() {
     assert_eq!(answer(host.root("systemctl --global is-enabled snug-session.socket")), "enabled");
     // Without a container there is nothing to start, and Incus is not woken for it.
     host.reboot().unwrap();
-    assert_eq!(property(&host, "snug-autostart", "ConditionResult"), "no");
-    assert_eq!(property(&host, "snugd", "ActiveState"), "inactive");
+    assert_eq!(host.property("snug-autostart", "ConditionResult").unwrap(), "no");
+    assert_eq!(host.property("snugd", "ActiveState").unwrap(), "inactive");
     // Of systemd's own judgement, in tenths: everything is on that makes no mount namespace.
     host.root("systemd-analyze security --threshold=51 --no-pager snugd").run().unwrap().success();
     drop(host);
@@ -80,48 +54,14 @@ fn the_units_are_valid_and_only_those_that_start_by_themselves_are_enabled() {
 }
 
 #[test]
-fn commands_of_a_guest_run_in_the_session_of_the_owners_own_manager() {
-    let bed = Bed::require();
-    let leaks = Leaks::before();
-    let host = host(&bed);
-    snug(&host, &format!("create --image {NO_INIT} dev")).run().unwrap().success();
-    let exec = "snug run -c dev -w / -- host-exec -w /";
-    let line = format!(
-        "systemctl --user set-environment OF_SESSION=yes
-         {exec} sh -c 'echo $OF_SESSION; grep -o snug-session.service /proc/self/cgroup | head -1; pgrep -fc \"snug [s]ession --background\"; true'"
-    );
-    let said = answer(host.login(USER, &line));
-    let lines: Vec<&str> = said.lines().collect();
-    let [session, cgroup, others] = lines[..] else { panic!("{said}") };
-    assert_eq!((session, others), ("yes", "0"), "{said}");
-    assert_eq!(cgroup, "snug-session.service", "{said}");
-    // What a command left (a browser) lives on when the service ends, and the next command starts it again.
-    let line = format!(
-        "{exec} sh -c 'setsid sleep 12345 >/dev/null 2>&1 </dev/null &'
-         systemctl --user stop snug-session.service; pgrep -x sleep >/dev/null && echo lives; {exec} echo again; kill $(pgrep -x sleep)"
-    );
-    assert_eq!(answer(host.login(USER, &line)), "lives\nagain");
-    // One that was started before anybody logged in.
-    snug(&host, "set -c dev autostart=boot").run().unwrap().success();
-    host.reboot().unwrap();
-    let line =
-        "for i in $(seq 100); do systemctl --user -q is-active snug-session.service && break; sleep 0.1; done
-                systemctl --user is-active snug-session.service";
-    assert_eq!(answer(host.login(USER, line)), "active");
-    snug(&host, "rm -f dev").run().unwrap().success();
-    drop(host);
-    leaks.assert_none();
-}
-
-#[test]
 fn an_ordinary_users_first_container_is_made_by_the_daemon_that_the_bus_starts() {
     let bed = Bed::require();
-    let host = host(&bed);
+    let host = SystemdHost::with_snug(&bed).unwrap();
     host.import("debian/13").unwrap();
-    assert_eq!(property(&host, "snugd", "ActiveState"), "inactive");
-    snug(&host, &format!("create --image {NO_INIT} dev")).run().unwrap().success();
-    assert_eq!(property(&host, "snugd", "ActiveState"), "active");
-    assert_eq!(property(&host, "snugd", "Result"), "success");
+    assert_eq!(host.property("snugd", "ActiveState").unwrap(), "inactive");
+    host.snug(&format!("create --image {NO_INIT} dev")).run().unwrap().success();
+    assert_eq!(host.property("snugd", "ActiveState").unwrap(), "active");
+    assert_eq!(host.property("snugd", "Result").unwrap(), "success");
     assert_eq!(states(&host), [("dev".into(), "running".into())]);
     // The daemon and Incus see the same mounts: a namespace of its own would hide the home from the guest.
     let namespace =
@@ -134,8 +74,8 @@ fn an_ordinary_users_first_container_is_made_by_the_daemon_that_the_bus_starts()
     // Every way of a container that mounts something of its own.
     for options in ["--grant network=host", "--grant home=private", "--preset isolated"] {
         let line = format!("create --replace --image {NO_INIT} {options} other");
-        snug(&host, &line).run().unwrap().success();
-        assert_eq!(answer(snug(&host, "run -c other -w / -- echo ran")), "ran", "{options}");
+        host.snug(&line).run().unwrap().success();
+        assert_eq!(answer(host.snug("run -c other -w / -- echo ran")), "ran", "{options}");
     }
     // A guest with systemd below a host with systemd.
     let line = "mkdir -p ~/.config/systemd/user/default.target.wants; cd ~/.config/systemd/user; \
@@ -143,31 +83,31 @@ fn an_ordinary_users_first_container_is_made_by_the_daemon_that_the_bus_starts()
                 ln -s ../noted.service default.target.wants/; \
                 systemctl --user daemon-reload; systemctl --user start default.target";
     host.login(USER, line).run().unwrap().success();
-    snug(&host, "create --image local:debian/13 full").run().unwrap().success();
+    host.snug("create --image local:debian/13 full").run().unwrap().success();
     let line = "run -c full -- systemctl is-system-running --wait";
-    assert_eq!(answer(snug(&host, line)), "running");
-    assert_eq!(answer(snug(&host, "run -c full -- systemctl --user is-system-running --wait")), "running");
+    assert_eq!(answer(host.snug(line)), "running");
+    assert_eq!(answer(host.snug("run -c full -- systemctl --user is-system-running --wait")), "running");
     // An enabled unit of the owner's starts on the host, and there alone, although the home is shared.
     assert_eq!(answer(host.login(USER, "cat ~/started-on")), answer(host.root("uname -n")));
-    assert_eq!(answer(snug(&host, "run -c full -- sudo id -u")), "0");
-    snug(&host, "stop -a").run().unwrap().success();
+    assert_eq!(answer(host.snug("run -c full -- sudo id -u")), "0");
+    host.snug("stop -a").run().unwrap().success();
     assert!(states(&host).iter().all(|(_, state)| state == "stopped"), "{:?}", states(&host));
-    snug(&host, "doctor").run().unwrap().success();
-    snug(&host, "rm -f -a").run().unwrap().success();
+    host.snug("doctor").run().unwrap().success();
+    host.snug("rm -f -a").run().unwrap().success();
     assert_eq!(instances(&host), Vec::<String>::new());
-    assert_eq!(complaints(&host), "");
+    assert_eq!(host.complaints().unwrap(), "");
     assert_eq!(answer(host.root("systemctl --failed --no-legend")), "");
 }
 
 #[test]
 fn the_bus_may_be_dbus_broker() {
     let bed = Bed::require();
-    let host = host(&bed);
+    let host = SystemdHost::with_snug(&bed).unwrap();
     host.root("systemctl enable dbus-broker").run().unwrap().success();
     host.reboot().unwrap();
-    assert_eq!(property(&host, "dbus", "Id"), "dbus-broker.service");
-    assert_eq!(property(&host, "dbus-broker", "ActiveState"), "active");
-    snug(&host, &format!("create --image {NO_INIT} dev")).run().unwrap().success();
+    assert_eq!(host.property("dbus", "Id").unwrap(), "dbus-broker.service");
+    assert_eq!(host.property("dbus-broker", "ActiveState").unwrap(), "active");
+    host.snug(&format!("create --image {NO_INIT} dev")).run().unwrap().success();
     // dbus-broker gives descriptors with its own answers, and tells a message with some from one without.
     let script = "import dbus, socket
 bus = dbus.SystemBus()
@@ -176,39 +116,39 @@ try: manager.List(dbus.Dictionary({'x': dbus.types.UnixFd(socket.socket())}, sig
 except dbus.DBusException as error: print('refused')
 print(len(manager.List(dbus.Dictionary({}, signature='sv'))))";
     assert_eq!(answer(host.login(USER, &format!("python3 -c \"{script}\""))), "refused\n1");
-    assert_eq!(answer(snug(&host, "run --rm -w / --image local:minimal/none -- echo ran")), "ran");
-    snug(&host, "rm -f dev").run().unwrap().success();
-    assert_eq!(property(&host, "snugd", "NRestarts"), "0");
-    assert_eq!(complaints(&host), "");
+    assert_eq!(answer(host.snug("run --rm -w / --image local:minimal/none -- echo ran")), "ran");
+    host.snug("rm -f dev").run().unwrap().success();
+    assert_eq!(host.property("snugd", "NRestarts").unwrap(), "0");
+    assert_eq!(host.complaints().unwrap(), "");
 }
 
 #[test]
 fn the_idle_daemon_leaves_and_comes_back_when_it_is_called_or_was_killed() {
     let bed = Bed::require();
-    let host = host(&bed);
+    let host = SystemdHost::with_snug(&bed).unwrap();
     host.root("mkdir -p /etc/snug; echo idle_seconds = 2 >/etc/snug/config.toml").run().unwrap().success();
     // Somebody who stays logged in: a login calls the daemon, for containers with autostart=login.
     host.root(&format!("loginctl enable-linger {USER}")).run().unwrap().success();
-    snug(&host, &format!("create --image {NO_INIT} dev")).run().unwrap().success();
-    let left = || property(&host, "snugd", "ActiveState") == "inactive";
+    host.snug(&format!("create --image {NO_INIT} dev")).run().unwrap().success();
+    let left = || host.property("snugd", "ActiveState").unwrap() == "inactive";
     eventually("the idle daemon left", left);
-    assert_eq!(property(&host, "snugd", "Result"), "success");
+    assert_eq!(host.property("snugd", "Result").unwrap(), "success");
     // The hot path talks to nobody.
-    assert_eq!(answer(snug(&host, "run -c dev -- echo ran")), "ran");
-    assert_eq!(property(&host, "snugd", "ActiveState"), "inactive");
+    assert_eq!(answer(host.snug("run -c dev -- echo ran")), "ran");
+    assert_eq!(host.property("snugd", "ActiveState").unwrap(), "inactive");
     assert_eq!(states(&host), [("dev".into(), "running".into())]);
-    assert_eq!(property(&host, "snugd", "ActiveState"), "active");
+    assert_eq!(host.property("snugd", "ActiveState").unwrap(), "active");
     // systemd starts one that crashed, so that it takes back what was half done without being called.
     host.root("systemctl kill --signal=SIGKILL snugd").run().unwrap().success();
-    eventually("the killed daemon is started again", || property(&host, "snugd", "NRestarts") == "1");
+    eventually("the killed daemon is started again", || host.property("snugd", "NRestarts").unwrap() == "1");
     eventually("the restarted daemon leaves, too", left);
-    assert_eq!(property(&host, "snugd", "Result"), "success");
+    assert_eq!(host.property("snugd", "Result").unwrap(), "success");
 }
 
 #[test]
 fn stopping_the_unit_in_the_middle_of_a_creation_undoes_it() {
     let bed = Bed::require();
-    let host = host(&bed);
+    let host = SystemdHost::with_snug(&bed).unwrap();
     // Its first use takes seconds: the image becomes a volume.
     host.import("debian/13").unwrap();
     let line = format!(
@@ -222,23 +162,23 @@ fn stopping_the_unit_in_the_middle_of_a_creation_undoes_it() {
     // A call of the follower's may have come meanwhile: the bus starts the unit for it, and systemctl does not wait any more.
     eventually("it is undone", || instances(&host).is_empty());
     assert_eq!(states(&host), []);
-    snug(&host, "create --image local:debian/13 half").run().unwrap().success();
+    host.snug("create --image local:debian/13 half").run().unwrap().success();
     assert_eq!(states(&host), [("half".into(), "running".into())]);
 }
 
 #[test]
 fn after_a_reboot_only_what_is_set_to_start_runs_and_a_login_starts_the_rest() {
     let bed = Bed::require();
-    let host = host(&bed);
+    let host = SystemdHost::with_snug(&bed).unwrap();
     for (name, settings) in
         [("boots", "--set autostart=boot"), ("logs-in", "--set autostart=login"), ("rests", "")]
     {
-        snug(&host, &format!("create --image {NO_INIT} {settings} {name}")).run().unwrap().success();
+        host.snug(&format!("create --image {NO_INIT} {settings} {name}")).run().unwrap().success();
     }
     host.login(USER, "echo kept >mine").run().unwrap().success();
     assert!(states(&host).iter().all(|(_, state)| state == "running"));
     host.reboot().unwrap();
-    assert_eq!(property(&host, "snug-autostart", "Result"), "success");
+    assert_eq!(host.property("snug-autostart", "Result").unwrap(), "success");
     assert_eq!(instances(&host), ["boots,RUNNING", "logs-in,STOPPED", "rests,STOPPED"]);
     // The login of somebody without containers starts nothing.
     let condition = "systemctl --user is-system-running --wait; systemctl --user show --value -p ConditionResult snug-login";
@@ -249,18 +189,18 @@ fn after_a_reboot_only_what_is_set_to_start_runs_and_a_login_starts_the_rest() {
     assert_eq!(answer(host.login(USER, result)), "running\nsuccess");
     assert_eq!(instances(&host), ["boots,RUNNING", "logs-in,RUNNING", "rests,STOPPED"]);
     for name in ["boots", "logs-in", "rests"] {
-        assert_eq!(answer(snug(&host, &format!("run -c {name} -- cat mine"))), "kept", "{name}");
+        assert_eq!(answer(host.snug(&format!("run -c {name} -- cat mine"))), "kept", "{name}");
     }
-    assert_eq!(complaints(&host), "");
+    assert_eq!(host.complaints().unwrap(), "");
 }
 
 #[test]
 fn an_administrator_agrees_at_the_terminal_and_polkits_rules_count() {
     let bed = Bed::require();
-    let host = host(&bed);
-    snug(&host, &format!("create --image {NO_INIT} --no-start dev")).run().unwrap().success();
+    let host = SystemdHost::with_snug(&bed).unwrap();
+    host.snug(&format!("create --image {NO_INIT} --no-start dev")).run().unwrap().success();
     // Where nobody can be asked it is refused.
-    let asked = snug(&host, "list --all-users").run().unwrap();
+    let asked = host.snug("list --all-users").run().unwrap();
     explains(&asked, 1, &["org.snug.manage-all", "an administrator must agree"]);
     for (password, status, shown) in [(PASSWORD, 0, "dev"), ("wrong", 1, "not authorized")] {
         let command = host.login_on_terminal(USER, "snug list --all-users").deadline(Duration::from_secs(60));
@@ -285,7 +225,7 @@ fn an_administrator_agrees_at_the_terminal_and_polkits_rules_count() {
     let file = "/etc/polkit-1/rules.d/10-test.rules";
     // polkitd reads changed rules by itself, but tells nobody when it has.
     host.root(&format!("cat >{file}; systemctl restart polkit")).input(rule).run().unwrap().success();
-    assert!(answer(snug(&host, "list --all-users")).contains("dev"));
+    assert!(answer(host.snug("list --all-users")).contains("dev"));
     explains(
         &host.login(ADMINISTRATOR, "snug list").run().unwrap(),
         1,
@@ -296,8 +236,8 @@ fn an_administrator_agrees_at_the_terminal_and_polkits_rules_count() {
 #[test]
 fn what_make_uninstall_leaves_is_no_unit_and_containers_that_start_without_snug() {
     let bed = Bed::require();
-    let host = host(&bed);
-    snug(&host, &format!("create --image {NO_INIT} --set autostart=boot dev")).run().unwrap().success();
+    let host = SystemdHost::with_snug(&bed).unwrap();
+    host.snug(&format!("create --image {NO_INIT} --set autostart=boot dev")).run().unwrap().success();
     host.root("systemctl start snug-autostart").run().unwrap().success();
     host.xtask("uninstall").unwrap().run().unwrap().success();
     assert_eq!(answer(host.root("systemctl list-units --all --no-legend 'snug*' || :")), "");
@@ -316,18 +256,18 @@ fn what_make_uninstall_leaves_is_no_unit_and_containers_that_start_without_snug(
     );
     host.reboot().unwrap();
     host.install_snug().unwrap();
-    assert_eq!(answer(snug(&host, "run -c dev -- echo back")), "back");
+    assert_eq!(answer(host.snug("run -c dev -- echo back")), "back");
     // All that it had of the host is there again.
-    let places = snug(&host, "run -c dev -w / -- stat -c %i /tmp /srv");
+    let places = host.snug("run -c dev -w / -- stat -c %i /tmp /srv");
     assert_eq!(answer(places), answer(host.root("stat -c %i /tmp /srv")));
-    assert_eq!(property(&host, "snugd", "ActiveState"), "active");
+    assert_eq!(host.property("snugd", "ActiveState").unwrap(), "active");
 }
 
 #[test]
 fn without_incus_uninstalling_removes_nothing_and_the_makefiles_way_starts_it_for_that() {
     let bed = Bed::require();
-    let host = host(&bed);
-    snug(&host, &format!("create --image {NO_INIT} --no-start dev")).run().unwrap().success();
+    let host = SystemdHost::with_snug(&bed).unwrap();
+    host.snug(&format!("create --image {NO_INIT} --no-start dev")).run().unwrap().success();
     let run_directories = "find /var/lib/snug/run -mindepth 2 -maxdepth 2 -printf '%f\\n'";
     let raw_lxc = format!("incus config get --project snug-$(id -u {USER}) dev raw.lxc");
     assert_eq!(answer(host.root(run_directories)), "dev");
@@ -337,7 +277,7 @@ fn without_incus_uninstalling_removes_nothing_and_the_makefiles_way_starts_it_fo
     // Neither does the bed start an Incus that is not its own for it.
     for uninstall in [host.xtask("uninstall").unwrap(), host.testbed(&with_incus).unwrap()] {
         explains(&uninstall.run().unwrap(), 1, &["Incus", "nothing was removed"]);
-        assert_eq!(property(&host, "incus.socket", "ActiveState"), "inactive");
+        assert_eq!(host.property("incus.socket", "ActiveState").unwrap(), "inactive");
     }
     assert_eq!(answer(host.root(run_directories)), "dev");
     host.root("test -x /usr/libexec/snug/snugd && systemctl start incus.service lxcfs.service incus.socket")
@@ -354,7 +294,7 @@ fn without_incus_uninstalling_removes_nothing_and_the_makefiles_way_starts_it_fo
         assert!(said.err().contains(&format!("left: {left}")), "{}", said.err());
     }
     assert_eq!(answer(host.root("find /usr -name '*snug*' -not -path '*/target/*'")), "");
-    assert_eq!(property(&host, "incus.socket", "ActiveState"), "inactive");
+    assert_eq!(host.property("incus.socket", "ActiveState").unwrap(), "inactive");
     host.root("systemctl start incus.socket").run().unwrap().success();
     assert_eq!(answer(host.root(&raw_lxc)), "");
 }
@@ -362,9 +302,9 @@ fn without_incus_uninstalling_removes_nothing_and_the_makefiles_way_starts_it_fo
 #[test]
 fn doctor_names_what_is_missing_and_how_to_get_it() {
     let bed = Bed::require();
-    let host = host(&bed);
+    let host = SystemdHost::with_snug(&bed).unwrap();
     let check = |name: &str| {
-        let report = json(&snug(&host, "doctor --json").run().unwrap());
+        let report = json(&host.snug("doctor --json").run().unwrap());
         report["checks"].as_array().unwrap().iter().find(|check| check["check"] == name).cloned().unwrap()
     };
     let policy = "/usr/share/polkit-1/actions/org.snug.policy";
@@ -383,77 +323,13 @@ fn doctor_names_what_is_missing_and_how_to_get_it() {
 }
 
 #[test]
-fn what_is_plugged_into_the_host_is_in_its_containers_at_once() {
-    let bed = Bed::require();
-    let host = host(&bed);
-    snug(&host, &format!("create --image {NO_INIT} dev")).run().unwrap().success();
-    for place in ["/mnt/stick", "/run/media/tester/stick", "/media/stick"] {
-        let line = format!(
-            "mkdir -p {place} && mount -t tmpfs -o mode=1777 stick {place} && echo seen >{place}/file && chmod 644 {place}/file"
-        );
-        host.root(&line).run().unwrap().success();
-        assert_eq!(answer(snug(&host, &format!("run -c dev -w / -- cat {place}/file"))), "seen");
-        host.root(&format!("umount {place}")).run().unwrap().success();
-        assert_eq!(snug(&host, &format!("run -c dev -w / -- cat {place}/file")).run().unwrap().code(), 1);
-    }
-}
-
-#[test]
-fn a_container_that_runs_has_each_session_of_its_owner_and_none_between_two() {
-    let bed = Bed::require();
-    let host = host(&bed);
-    let uid = answer(host.root(&format!("id -u {USER}")));
-    snug(&host, &format!("create --image {NO_INIT} dev")).run().unwrap().success();
-    let alone =
-        format!("runuser -u {USER} -- env HOME=/home/{USER} snug run -c dev -w / -- ls /.snug/session/user");
-    for _ in 0..2 {
-        // logind waits ten seconds for the next login.
-        eventually("the session ends", || {
-            host.root(&format!("! test -e /run/user/{uid}")).run().unwrap().code() == 0
-        });
-        assert_eq!(answer(host.root(&alone)), "");
-        // The path is the same on both sides.
-        let line = format!(
-            "export SSH_AUTH_SOCK=/run/user/{uid}/systemd/private; \
-             snug run -c dev -w / -- sh -c 'echo $SSH_AUTH_SOCK; stat -Lc %i $SSH_AUTH_SOCK'; \
-             stat -Lc %i /var/lib/snug/session/user/{uid}/systemd/private"
-        );
-        let said = answer(host.login(USER, &line));
-        let lines: Vec<&str> = said.lines().collect();
-        assert_eq!(lines[0], format!("/var/lib/snug/session/user/{uid}/systemd/private"));
-        assert!(lines.len() == 3 && lines[1] == lines[2], "{said}");
-    }
-}
-
-#[test]
-fn the_hosts_time_zone_and_language_are_the_containers_from_its_next_start_on() {
-    let bed = Bed::require();
-    let host = host(&bed);
-    snug(&host, &format!("create --image {NO_INIT} dev")).run().unwrap().success();
-    // Neither is what a guest would have by itself; the guest has both.
-    host.root(
-        "ln -sf /usr/share/zoneinfo/Asia/Tokyo /etc/localtime; echo LANG=de_DE.UTF-8 >/etc/locale.conf",
-    )
-    .run()
-    .unwrap()
-    .success();
-    let has = "mkdir -p /etc/default /usr/share/zoneinfo/Asia /usr/lib/locale/de_DE.utf8; \
-               touch /usr/share/zoneinfo/Asia/Tokyo";
-    answer(snug(&host, &format!("run -c dev --root -w / -- sh -c '{has}'")));
-    snug(&host, "restart dev").run().unwrap().success();
-    let there =
-        answer(snug(&host, "run -c dev -w / -- sh -c 'readlink /etc/localtime; cat /etc/default/locale'"));
-    assert_eq!(there, "/usr/share/zoneinfo/Asia/Tokyo\nLANG=de_DE.UTF-8");
-}
-
-#[test]
 fn the_bed_uses_the_services_of_a_host_with_systemd() {
     let bed = Bed::require();
-    let host = host(&bed);
+    let host = SystemdHost::with_snug(&bed).unwrap();
     host.root("incus project create theirs && incus storage create theirs dir").run().unwrap().success();
     host.root("systemctl stop incus.socket incus.service incus-user.socket").run().unwrap().success();
     host.testbed("up --no-images").unwrap().run().unwrap().success();
-    assert_eq!(property(&host, "incus", "ActiveState"), "active");
+    assert_eq!(host.property("incus", "ActiveState").unwrap(), "active");
     assert_eq!(answer(host.root("pgrep --count incusd")), "1");
     let status = host.testbed("status").unwrap().run().unwrap().ends_with(1);
     for line in status.err().lines().filter(|line| !line.contains("image ")) {
@@ -464,78 +340,14 @@ fn the_bed_uses_the_services_of_a_host_with_systemd() {
     assert_eq!(instances(&host), ["dev,STOPPED"]);
     host.testbed("exec second -- snug rm dev").unwrap().run().unwrap().success();
     host.testbed("down --users").unwrap().run().unwrap().success();
-    assert_eq!(property(&host, "incus", "ActiveState"), "inactive");
-    assert_eq!(property(&host, "incus.socket", "ActiveState"), "inactive");
+    assert_eq!(host.property("incus", "ActiveState").unwrap(), "inactive");
+    assert_eq!(host.property("incus.socket", "ActiveState").unwrap(), "inactive");
     // The bus was the host's, and what was in its Incus is there still.
-    assert_eq!(property(&host, "dbus", "ActiveState"), "active");
+    assert_eq!(host.property("dbus", "ActiveState").unwrap(), "active");
     host.root("systemctl start incus.socket && incus project show theirs && incus storage show theirs")
         .run()
         .unwrap()
         .success();
     assert_eq!(answer(host.root("getent passwd second || :")), "");
     assert_eq!(answer(host.root(&format!("id -un {USER}"))), USER);
-}
-
-#[test]
-fn a_running_container_follows_the_hosts_time_zone_and_resolver() {
-    let bed = Bed::require();
-    let leaks = Leaks::before();
-    let host = host(&bed);
-    snug(&host, "create follow -i local:minimal/none --grant network=nat").run().unwrap().success();
-    let zones = "mkdir -p /usr/share/zoneinfo/Asia && touch /usr/share/zoneinfo/Asia/Tokyo";
-    snug(&host, &format!("run -c follow --root -w / sh -c '{zones}'")).run().unwrap().success();
-    // A link that is not there yet is no answer.
-    let guest = |line: &str| snug(&host, &format!("run -c follow -w / {line}")).run().unwrap().out();
-    eventually("it watches", || property(&host, "snug-follow", "ActiveState") == "active");
-    answer(host.root("ln -sfn /usr/share/zoneinfo/Asia/Tokyo /etc/localtime"));
-    eventually("the time zone is the host's", || guest("readlink /etc/localtime").contains("Asia/Tokyo"));
-    // Written in place, and as a link to a file elsewhere that is replaced later.
-    answer(host.root("rm -f /etc/resolv.conf; echo nameserver 192.0.2.1 >/etc/resolv.conf"));
-    eventually("the resolver is the host's", || guest("cat /etc/resolv.conf").contains("192.0.2.1"));
-    let link = "mkdir -p /run/elsewhere; echo nameserver 192.0.2.2 >/run/elsewhere/r; ln -sfn /run/elsewhere/r /etc/resolv.conf";
-    answer(host.root(link));
-    eventually("a link is followed", || guest("cat /etc/resolv.conf").contains("192.0.2.2"));
-    let replaced = "echo nameserver 192.0.2.3 >/run/elsewhere/new; mv /run/elsewhere/new /run/elsewhere/r";
-    // The daemon has left meanwhile, as it does.
-    answer(host.root(&format!("systemctl stop snugd; {replaced}")));
-    eventually("its target is watched", || guest("cat /etc/resolv.conf").contains("192.0.2.3"));
-    assert_eq!(complaints(&host), "");
-    drop(host);
-    leaks.assert_none();
-}
-
-#[test]
-fn a_container_has_the_hosts_network_by_the_new_pasta_too() {
-    let bed = Bed::require();
-    let leaks = Leaks::before();
-    let host = host(&bed);
-    snug(&host, "create mirrored -i local:minimal/none").run().unwrap().success();
-    let guest = |line: &str| snug(&host, &format!("run -c mirrored -w / {line}")).run().unwrap();
-    // The host has no network yet.
-    assert_eq!(guest("ip route show default").success().out(), "");
-    let network = "ip link add up0 type veth peer name up1 && ip link set up1 up && ip link set up0 up && \
-                   ip address add 203.0.113.7/24 dev up0 && ip route add default via 203.0.113.1";
-    answer(host.root(network));
-    eventually("the container has it", || guest("ip route show default").out().contains("via 203.0.113.1"));
-    assert!(guest("ip -4 -o addr").success().out().contains("inet 203.0.113.7/24"));
-    assert_eq!(guest("cat /etc/resolv.conf").success().out().lines().next(), Some("nameserver 169.254.0.53"));
-    let serve =
-        "'while :; do echo from-the-guest | nc -l -p 7001 >/dev/null; done </dev/null >/dev/null 2>&1 &'";
-    guest(&format!("sh -c {serve}")).success();
-    let ask = "exec 3<>/dev/tcp/127.0.0.1/7001 && cat <&3";
-    eventually("the port", || {
-        host.root(&format!("bash -c '{ask}'")).run().unwrap().out().contains("from-the-guest")
-    });
-    let told = json(&snug(&host, "ports --json").run().unwrap().success());
-    assert_eq!(
-        (&told["ports"][0]["port"], &told["ports"][0]["state"]),
-        (&7001.into(), &"open".into()),
-        "{told}"
-    );
-    snug(&host, "stop mirrored").run().unwrap().success();
-    // An answer of no line is no failure of grep's.
-    eventually("nothing of it runs", || answer(host.root("pgrep -c snug-hook || :")) == "0");
-    assert_eq!(answer(host.root("ls -d /sys/fs/cgroup/lxc.monitor.* 2>/dev/null || :")), "");
-    drop(host);
-    leaks.assert_none();
 }

@@ -83,6 +83,43 @@ impl<'a> SystemdHost<'a> {
         Ok(host)
     }
 
+    /// Boots one with Snug and an image of a guest without an init, which starts fastest.
+    ///
+    /// # Errors
+    /// As of [`Self::boot`], [`Self::install_snug`] and [`Self::import`].
+    pub fn with_snug(bed: &'a Bed) -> Result<Self> {
+        let host = Self::boot(bed)?;
+        host.install_snug()?;
+        host.import("minimal/none")?;
+        Ok(host)
+    }
+
+    /// `snug …` as the ordinary user, who logs in for it.
+    #[must_use]
+    pub fn snug(&self, line: &str) -> UserCommand {
+        self.login(USER, &format!("snug {line}"))
+    }
+
+    /// A property of a unit of the system.
+    ///
+    /// # Errors
+    /// There is no such unit.
+    pub fn property(&self, unit: &str, name: &str) -> Result<String> {
+        self.said(&format!("systemctl show --value --property={name} {unit}"))
+    }
+
+    /// What Snug's daemon had to complain of since the boot.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub fn complaints(&self) -> Result<String> {
+        self.said("journalctl --boot --unit=snugd --output=cat | grep -E '^ *(WARN|ERROR)|panicked' || :")
+    }
+
+    fn said(&self, line: &str) -> Result<String> {
+        Ok(self.root(line).run()?.ok()?.out().trim_end().to_owned())
+    }
+
     /// Installs what `make install` would, by the same program, from what was built.
     ///
     /// # Errors
