@@ -1,14 +1,10 @@
 //! What the server and its sessions say to each other, over a pair of sequenced-packet sockets.
 
-use std::io::{IoSlice, IoSliceMut};
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
-use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
-};
+use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, socketpair};
+use snug_wire::rights;
 
 /// Names the relayed streams of one command.
 pub type Token = [u8; 16];
@@ -130,38 +126,17 @@ pub fn pair() -> Result<(OwnedFd, OwnedFd), Errno> {
 
 /// Sends without waiting: the other side reads at once or is gone.
 pub fn send(channel: BorrowedFd<'_>, packet: &impl Packet, fds: &[BorrowedFd<'_>]) -> Result<(), Errno> {
-    let mut space = [MaybeUninit::<u8>::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(fds)) {
-        return Err(Errno::INVAL);
-    }
-    let bytes = packet.encode();
-    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-    sendmsg(channel, &[IoSlice::new(&bytes)], &mut control, flags).map(drop)
+    rights::send(channel, &packet.encode(), fds).map(drop)
 }
 
 /// Receives one packet and its descriptors, waiting for it; `None` at the end of the channel.
 pub fn receive<P: Packet>(channel: BorrowedFd<'_>) -> Result<Option<(P, Vec<OwnedFd>)>, Errno> {
     let mut bytes = [0; LARGEST];
-    let mut space = [MaybeUninit::<u8>::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let message = loop {
-        match recvmsg(channel, &mut [IoSliceMut::new(&mut bytes)], &mut control, RecvFlags::CMSG_CLOEXEC) {
-            Err(Errno::INTR) => {}
-            Err(Errno::CONNRESET) => return Ok(None),
-            other => break other?,
-        }
-    };
-    let mut fds = Vec::new();
-    for message in control.drain() {
-        if let RecvAncillaryMessage::ScmRights(received) = message {
-            fds.extend(received);
-        }
-    }
-    if message.bytes == 0 {
+    let (count, fds) = rights::receive(channel, &mut bytes, RecvFlags::empty())?;
+    if count == 0 {
         return Ok(None);
     }
-    P::decode(&bytes[..message.bytes]).map(|packet| Some((packet, fds))).ok_or(Errno::BADMSG)
+    P::decode(&bytes[..count]).map(|packet| Some((packet, fds))).ok_or(Errno::BADMSG)
 }
 
 /// Takes the descriptors' borrowed forms, for [`send`].

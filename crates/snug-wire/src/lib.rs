@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`message`] | the messages of the agent's socket and their encoding |
 //! | [`codec`] | bounded readers and writers of the encoding's primitives |
+//! | [`rights`] | bytes together with file descriptors |
 //! | [`socket`] | a stream socket that carries messages and file descriptors, with deadlines |
 //! | [`policy`] | the file that tells a client how far to trust a guest |
 //! | [`provision`] | the file that tells the agent whom it serves |
@@ -61,6 +62,7 @@ pub mod pack;
 pub mod policy;
 pub mod ports;
 pub mod provision;
+pub mod rights;
 pub mod session;
 pub mod shell;
 pub mod socket;

@@ -1,24 +1,23 @@
 //! A stream socket that carries messages and file descriptors, with deadlines.
 
 use std::collections::VecDeque;
-use std::io::{self, IoSlice, IoSliceMut};
-use std::mem::MaybeUninit;
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, Mode, OFlags};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect as socket_connect,
-    recvmsg, sendmsg, socket_with,
+    AddressFamily, RecvFlags, SocketAddrUnix, SocketFlags, SocketType, connect as socket_connect, recv,
+    socket_with,
 };
 use thiserror::Error;
 
 use crate::codec::DecodeError;
 use crate::message::{MAX_FDS, Message};
+use crate::rights;
 
 /// Length of a frame's head: `u32` body length, `u8` type.
 const HEAD: usize = 5;
@@ -214,15 +213,9 @@ impl Connection {
         }
         let mut sent = 0;
         while sent < bytes.len() {
-            let mut space = [MaybeUninit::<u8>::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
-            let mut control = SendAncillaryBuffer::new(&mut space);
-            if sent == 0 && !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(fds)) {
-                return Err(WireError::Descriptors);
-            }
-            let slices = [IoSlice::new(&bytes[sent..])];
-            match sendmsg(&self.socket, &slices, &mut control, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
+            let fds = if sent == 0 { fds } else { &[] };
+            match rights::send(self.socket.as_fd(), &bytes[sent..], fds) {
                 Ok(count) => sent += count,
-                Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => until_taken(self.socket.as_fd())?,
                 Err(errno) => return Err(errno.into()),
             }
@@ -254,38 +247,27 @@ impl Connection {
     pub fn fill(&mut self) -> Result<Filled, WireError> {
         let length = self.inbox.len();
         self.inbox.resize(length + CHUNK, 0);
-        let mut space = [MaybeUninit::<u8>::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
-        let result = {
-            let mut control = match self.descriptors {
-                Descriptors::Accept => RecvAncillaryBuffer::new(&mut space),
-                Descriptors::Refuse => RecvAncillaryBuffer::default(),
-            };
-            let mut slices = [IoSliceMut::new(&mut self.inbox[length..])];
-            let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
-            let result = recvmsg(&self.socket, &mut slices, &mut control, flags);
-            for message in control.drain() {
-                if let RecvAncillaryMessage::ScmRights(fds) = message {
-                    self.fds.extend(fds);
-                }
-            }
-            result
+        let (socket, free) = (self.socket.as_fd(), &mut self.inbox[length..]);
+        let result = match self.descriptors {
+            Descriptors::Accept => rights::receive(socket, free, RecvFlags::DONTWAIT),
+            // The kernel closes what there is no room for.
+            Descriptors::Refuse => match retry_on_intr(|| recv(socket, &mut *free, RecvFlags::DONTWAIT)) {
+                Err(Errno::CONNRESET) => Ok((0, Vec::new())),
+                received => received.map(|(_, count)| (count, Vec::new())),
+            },
         };
+        let count = result.as_ref().map_or(0, |(count, _)| *count);
+        self.inbox.truncate(length + count);
         match result {
-            Ok(message) => {
-                self.inbox.truncate(length + message.bytes);
+            Ok((_, fds)) => {
+                self.fds.extend(fds);
                 if self.fds.len() > 2 * MAX_FDS {
                     return Err(WireError::Descriptors);
                 }
-                Ok(if message.bytes == 0 { Filled::End } else { Filled::Some })
+                Ok(if count == 0 { Filled::End } else { Filled::Some })
             }
-            Err(errno) => {
-                self.inbox.truncate(length);
-                match errno {
-                    Errno::AGAIN | Errno::INTR => Ok(Filled::Nothing),
-                    Errno::CONNRESET => Ok(Filled::End),
-                    other => Err(other.into()),
-                }
-            }
+            Err(Errno::AGAIN) => Ok(Filled::Nothing),
+            Err(errno) => Err(errno.into()),
         }
     }
 

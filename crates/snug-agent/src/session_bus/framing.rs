@@ -1,19 +1,13 @@
 //! Messages, with their descriptors, out of a stream.
 
-use std::io::{IoSlice, IoSliceMut};
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
-use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, recvmsg, sendmsg,
-};
+use rustix::net::RecvFlags;
+use snug_wire::rights;
 
 use super::message::{self, Header, Malformed};
 
-/// Descriptors that one `sendmsg` can carry (`SCM_MAX_FD`).
-const MOST_DESCRIPTORS: usize = 253;
 /// The longest line (libdbus takes as many).
 const LONGEST_LINE: usize = 16 << 10;
 /// How much is read at once.
@@ -31,40 +25,20 @@ pub struct Piece {
 /// Takes what has come; an empty piece is the end.
 pub fn receive(socket: BorrowedFd<'_>) -> Result<Piece, Errno> {
     let mut bytes = vec![0; CHUNK];
-    let mut space = [MaybeUninit::<u8>::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let received = loop {
-        match recvmsg(socket, &mut [IoSliceMut::new(&mut bytes)], &mut control, RecvFlags::CMSG_CLOEXEC) {
-            Err(Errno::INTR) => {}
-            Err(Errno::CONNRESET) => return Ok(Piece::default()),
-            other => break other?,
-        }
-    };
-    bytes.truncate(received.bytes);
-    let mut fds = Vec::new();
-    for message in control.drain() {
-        if let RecvAncillaryMessage::ScmRights(received) = message {
-            fds.extend(received);
-        }
-    }
+    let (count, fds) = rights::receive(socket, &mut bytes, RecvFlags::empty())?;
+    bytes.truncate(count);
     Ok(Piece { bytes, fds })
 }
 
 /// Sends as much as can be sent without waiting; the descriptors go with the first byte. How much it was.
 pub fn send_some(socket: BorrowedFd<'_>, bytes: &[u8], fds: &mut Vec<OwnedFd>) -> Result<usize, Errno> {
-    let mut space = [MaybeUninit::<u8>::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
     let borrowed: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
-    if !borrowed.is_empty() && !control.push(SendAncillaryMessage::ScmRights(&borrowed)) {
-        return Err(Errno::TOOMANYREFS);
-    }
-    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-    match sendmsg(socket, &[IoSlice::new(bytes)], &mut control, flags) {
+    match rights::send(socket, bytes, &borrowed) {
         Ok(sent) => {
             fds.clear();
             Ok(sent)
         }
-        Err(Errno::AGAIN | Errno::INTR) => Ok(0),
+        Err(Errno::AGAIN) => Ok(0),
         Err(error) => Err(error),
     }
 }
