@@ -9,7 +9,7 @@ use std::fs::{Permissions, set_permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::time::Duration;
 
-use common::{DEBIAN_13, Finally, answer, eventually};
+use common::{DEBIAN_13, Desktop, Finally, RunUser, answer, eventually};
 use snug_testbed::{Bed, Container};
 
 /// A container with both, made once.
@@ -111,4 +111,17 @@ fn podman_runs_and_publishes_a_port_as_root_and_as_the_owner() {
     let home = bed.account("tester").home.join(".local/share/containers");
     let left = std::fs::read_dir(&home).map(Iterator::count).unwrap_or(0);
     assert_eq!(left, 0, "{}", home.display());
+}
+
+#[test]
+fn rootless_podman_asks_the_guests_service_manager_also_from_a_desktop() {
+    let bed = Bed::require();
+    let _run_user = RunUser::new();
+    let guest = nested();
+    // The directory of its session is another mount now.
+    bed.snug("tester").args(["restart", guest.name()]).run().unwrap().success();
+    let desktop = Desktop::start(&bed, "tester");
+    let line = "test -n \"$DBUS_SESSION_BUS_ADDRESS\" && podman ps --noheading && echo lists";
+    let podman = desktop.in_session(guest.run(["sh", "-c", line])).deadline(Duration::from_secs(120));
+    assert_eq!(answer(podman), "lists");
 }

@@ -6,6 +6,8 @@ use super::message::{Header, METHOD_CALL};
 pub const BUS: &[u8] = b"org.freedesktop.DBus";
 /// The name that either system has of its own.
 const SERVICE_MANAGER: &[u8] = b"org.freedesktop.systemd1";
+/// Where its objects are.
+const ITS_OBJECTS: &[u8] = b"/org/freedesktop/systemd1";
 
 /// Methods of the bus that are about the name that they are given.
 const ABOUT_A_NAME: [&[u8]; 8] = [
@@ -50,13 +52,17 @@ fn is_manager(name: &[u8]) -> bool {
     name == SERVICE_MANAGER
 }
 
-/// Whether the name stands somewhere in it, not as a part of a longer one.
+/// Whether its name, one of its interfaces or of its objects stands somewhere in it. Rules for signals often name no sender
+/// (go-systemd: `interface='org.freedesktop.systemd1.Manager',member='JobRemoved'`).
 fn names_manager(message: &[u8]) -> bool {
-    let is_of_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-".contains(byte);
-    message
-        .windows(SERVICE_MANAGER.len())
-        .enumerate()
-        .any(|(at, part)| part == SERVICE_MANAGER && !message.get(at + part.len()).is_some_and(is_of_name))
+    let goes_on = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-".contains(byte);
+    let has = |wanted: &[u8]| {
+        message
+            .windows(wanted.len())
+            .enumerate()
+            .any(|(at, part)| part == wanted && !message.get(at + part.len()).is_some_and(goes_on))
+    };
+    has(SERVICE_MANAGER) || has(ITS_OBJECTS)
 }
 
 #[cfg(test)]
@@ -72,6 +78,9 @@ mod tests {
             (bus, "Hello", None, Route::Host),
             (bus, "AddMatch", Some("type='signal',sender='org.freedesktop.Notifications'"), Route::Host),
             (bus, "AddMatch", Some("sender='org.freedesktop.systemd1',member='JobRemoved'"), Route::Guest),
+            (bus, "AddMatch", Some("interface='org.freedesktop.systemd1.Manager',member='JobRemoved'"), Route::Guest),
+            (bus, "RemoveMatch", Some("path_namespace='/org/freedesktop/systemd1/unit'"), Route::Guest),
+            (bus, "AddMatch", Some("path='/org/freedesktop/systemd1x'"), Route::Host),
             (bus, "GetNameOwner", Some(manager), Route::Guest),
             (bus, "GetNameOwner", Some("org.freedesktop.systemd1x"), Route::Host),
             (bus, "ListNames", None, Route::Host),
