@@ -78,7 +78,12 @@ mod tests {
             (bus, "Hello", None, Route::Host),
             (bus, "AddMatch", Some("type='signal',sender='org.freedesktop.Notifications'"), Route::Host),
             (bus, "AddMatch", Some("sender='org.freedesktop.systemd1',member='JobRemoved'"), Route::Guest),
-            (bus, "AddMatch", Some("interface='org.freedesktop.systemd1.Manager',member='JobRemoved'"), Route::Guest),
+            (
+                bus,
+                "AddMatch",
+                Some("interface='org.freedesktop.systemd1.Manager',member='JobRemoved'"),
+                Route::Guest,
+            ),
             (bus, "RemoveMatch", Some("path_namespace='/org/freedesktop/systemd1/unit'"), Route::Guest),
             (bus, "AddMatch", Some("path='/org/freedesktop/systemd1x'"), Route::Host),
             (bus, "GetNameOwner", Some(manager), Route::Guest),
