@@ -92,6 +92,12 @@ impl Config {
         self.origins.iter().map(|(key, source)| (key.as_str(), source))
     }
 
+    /// Whether a key is what the system says alone, because the daemon acts by it for all users.
+    #[must_use]
+    pub fn is_systems(key: &str) -> bool {
+        schema::SYSTEMS.contains(&key)
+    }
+
     /// What was left out.
     #[must_use]
     pub fn warnings(&self) -> &[Warning] {

@@ -37,7 +37,32 @@ pub fn read(paths: &Paths, printer: Printer) -> Result<Config, CommandError> {
     for warning in config.warnings() {
         printer.warning(&warning.to_string());
     }
+    let own = directories(paths).into_iter().nth(SYSTEMS);
+    for (key, file) in own.iter().flat_map(|own| without_effect(&config, own)) {
+        printer.warning(&format!(
+            "{}: '{key}' is for the system's configuration, in {}: it has no effect here",
+            file.display(),
+            paths.etc.display()
+        ));
+    }
     Ok(config)
+}
+
+/// The configuration as the daemon reads it, which knows nothing of its callers'.
+pub fn system(paths: &Paths) -> Result<Config, CommandError> {
+    let mut layers = Vec::new();
+    for directory in directories(paths).iter().take(SYSTEMS) {
+        layers.extend(layers_of(directory)?);
+    }
+    Ok(Config::merge(&layers)?)
+}
+
+/// Keys of the caller's own files that only the daemon heeds, which does not read them.
+fn without_effect<'a>(config: &'a Config, own: &'a Path) -> impl Iterator<Item = (&'a str, &'a Path)> {
+    config.origins().filter_map(move |(key, source)| match source {
+        Source::File(file) if Config::is_systems(key) && file.starts_with(own) => Some((key, file.as_path())),
+        _ => None,
+    })
 }
 
 /// The default container alone, for the hot path: merging the whole configuration costs more than starting a command.
@@ -60,6 +85,9 @@ pub fn default_container(paths: &Paths, printer: Printer) -> Result<ContainerNam
 const DEFAULT_CONTAINER: &str = "default_container";
 /// The same as in the core's built-in configuration, as a test makes sure.
 const BUILT_IN_CONTAINER: &str = "tools";
+
+/// How many of the directories are the system's.
+const SYSTEMS: usize = 2;
 
 /// The weakest first.
 pub fn directories(paths: &Paths) -> Vec<PathBuf> {
@@ -128,6 +156,19 @@ mod tests {
     #[test]
     fn the_short_way_knows_the_built_in_container() {
         assert_eq!(Config::built_in().default_container.as_str(), BUILT_IN_CONTAINER);
+    }
+
+    #[test]
+    fn what_only_the_daemon_heeds_is_found_in_the_callers_files_alone() {
+        let layer = |file: &str, text: &str| Layer::file(file, text);
+        let config = Config::merge(&[
+            layer("/etc/snug/config.toml", "idle_seconds = 9"),
+            layer("/home/u/.config/snug/config.d/a.toml", "bridge = 'br9'\nprivate = ['.x']"),
+        ]);
+        let config = config.unwrap();
+        let own = Path::new("/home/u/.config/snug");
+        let found: Vec<_> = without_effect(&config, own).map(|(key, _)| key).collect();
+        assert_eq!(found, ["bridge"]);
     }
 
     #[test]

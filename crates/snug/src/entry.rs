@@ -7,6 +7,7 @@ use crate::bus::Bus;
 use crate::bus::change::Change;
 use crate::bus::options::Options;
 use crate::context::Context;
+use crate::creation;
 use crate::error::{self, CommandError, Kind};
 
 /// How often the daemon may say that a container runs while its agent does not answer.
@@ -69,10 +70,8 @@ pub fn ensure(context: &Context, bus: &Bus, name: &str) -> Result<(), CommandErr
     if config.default_container.as_str() == name {
         // Short names of the user's own configuration are known here alone.
         let image = config.images.parse(&config.default_image)?.to_string();
-        options = options
-            .switch("create", true)
-            .text("image", Some(&image))
-            .text("preset", Some(&config.default_preset));
+        options = creation::options(context, &config.default_preset, &[], options)?;
+        options = options.switch("create", true).text("image", Some(&image));
     }
     let ended =
         bus.change(&Change::ensure(name, options)).map_err(|error| suggest_or_create(bus, name, error))?;

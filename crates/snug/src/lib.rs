@@ -29,6 +29,7 @@ mod command;
 mod completion;
 mod configuration;
 mod context;
+mod creation;
 mod entry;
 mod env_vars;
 mod error;

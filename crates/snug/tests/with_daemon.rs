@@ -57,6 +57,37 @@ fn a_name_that_was_not_given_is_the_answer() {
 }
 
 #[test]
+fn what_the_users_own_configuration_says_of_new_containers_goes_with_the_call() {
+    let environment = TestEnv::with_daemon(&[]);
+    environment.configure(
+        "default_preset = 'mine'
+         private = ['.foo']
+         [presets.mine]
+         grants = ['home', 'network=none']
+         [settings]
+         cpu = 2",
+    );
+    let told = "islands=.foo preset-grants=home,network=none preset=mine settings=cpu:2";
+    for (arguments, call) in [
+        (&["create", "x", "-i", "alpine"][..], format!("Create x image=images:alpine/3.22 {told}")),
+        (&["run", "true"], format!("Ensure tools create=true image=images:debian/13 {told}")),
+        (&["run", "--rm", "true"], format!("image=images:debian/13 {told} temporary=true")),
+    ] {
+        let before = environment.calls().len();
+        environment.snug(arguments);
+        let calls = environment.calls().split_off(before);
+        assert!(calls.iter().any(|made| made.ends_with(&call)), "{calls:?}");
+    }
+    // What the system has, the daemon knows.
+    environment.configure("default_preset = 'isolated'");
+    environment.snug(&["create", "y", "-i", "alpine"]);
+    assert_eq!(environment.calls().last().unwrap(), "Create y image=images:alpine/3.22 preset=isolated");
+    environment.configure("bridge = 'br9'");
+    let warned = environment.snug(&["create", "z", "-i", "alpine"]);
+    assert!(warned.stderr.contains("'bridge' is for the system's configuration"), "{}", warned.stderr);
+}
+
+#[test]
 fn options_become_options() {
     let environment = TestEnv::with_daemon(&["tools", "dev", "old"]);
     let calls_of = |arguments: &[&str]| {

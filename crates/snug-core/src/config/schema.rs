@@ -33,6 +33,10 @@ pub(super) const KEYS: [&str; 20] = [
     "hints.*",
 ];
 
+/// Those that a user's file does not set.
+pub(super) const SYSTEMS: [&str; 6] =
+    ["project_template", "bridge", "pasta", "pool", "idle_seconds", "max_containers"];
+
 /// Whether a dotted key, or one below which others are, is in the list.
 pub(super) fn is_known(path: &[String], is_table: bool) -> bool {
     KEYS.iter().any(|key| {

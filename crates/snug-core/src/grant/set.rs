@@ -56,6 +56,21 @@ impl GrantSet {
         Self::from_request(grants?)
     }
 
+    /// Reads the words of a preset. Those of a newer version are kept, and wait.
+    ///
+    /// # Errors
+    /// As of [`Self::parse`], but for words that are no grant.
+    pub fn of_preset(words: &[String]) -> Result<Self, GrantError> {
+        if words.len() > MOST {
+            return Err(GrantError::TooMany { most: MOST });
+        }
+        let grants = words.iter().map(|word| match word.parse() {
+            Err(GrantError::Unknown { .. }) => Ok(Grant::stored(word)),
+            parsed => parsed,
+        });
+        Self::from_request(grants.collect::<Result<Vec<_>, _>>()?)
+    }
+
     /// Adds one; it takes the place of one that it excludes (`network=nat` that of `network=host`) and of one for the same path.
     pub fn insert(&mut self, grant: Grant) {
         let replaced = |other: &Grant| match (other, &grant) {

@@ -54,6 +54,12 @@ impl Options {
         if values.is_empty() { self } else { self.with(key, Variant::from(values.to_vec())) }
     }
 
+    /// Texts, also when there are none: that is what is meant then.
+    #[must_use]
+    pub fn exactly(self, key: &'static str, values: &[String]) -> Self {
+        self.with(key, Variant::from(values.to_vec()))
+    }
+
     /// Texts by name; left out when there are none.
     #[must_use]
     pub fn map(self, key: &'static str, values: &[(String, String)]) -> Self {

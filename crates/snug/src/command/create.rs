@@ -17,6 +17,7 @@ use crate::bus::change::Change;
 use crate::bus::options::Options;
 use crate::completion;
 use crate::context::{Context, parse_name};
+use crate::creation;
 use crate::error::{CommandError, Kind};
 use crate::image_server;
 
@@ -69,7 +70,7 @@ pub fn execute(context: &Context, args: CreateArgs) -> Result<ExitCode, CommandE
     };
     let settings = super::set::parse_settings(&args.settings)?;
     let preset = args.preset.as_deref().unwrap_or(&config.default_preset);
-    config.presets.get(preset)?;
+    let made = creation::options(context, preset, &settings, args.dry_run.options())?;
     let administrator = is_privileged(context, preset, &args.grants);
     let bus = context.bus()?;
     if args.replace && !args.yes.yes && !args.dry_run.dry_run && !is_agreed(context, &bus, &name)? {
@@ -90,14 +91,10 @@ pub fn execute(context: &Context, args: CreateArgs) -> Result<ExitCode, CommandE
         }
         image => image.to_string(),
     };
-    let options = args
-        .dry_run
-        .options()
+    let options = made
         .text("image", Some(&image))
-        .text("preset", Some(preset))
         .list("grants", &args.grants)
         .list("no-grants", &args.no_grants)
-        .map("settings", &settings)
         .off("start", args.no_start)
         .switch("replace", args.replace);
     let ended = bus

@@ -16,6 +16,7 @@ use crate::bus::Bus;
 use crate::bus::change::Change;
 use crate::bus::options::Options;
 use crate::context::Context;
+use crate::creation;
 use crate::error::{CommandError, Kind};
 use crate::{completion, entry, env_vars};
 
@@ -224,8 +225,8 @@ fn execute_fresh(context: &Context, args: RunArgs) -> Result<ExitCode, CommandEr
     let request = args.how.request(context, &container, args.command, args.login, false)?;
     let bus = context.bus()?;
     let image = super::image::file::reference_of(context, &bus, image)?;
-    let options =
-        Options::new().text("image", Some(&image)).text("preset", Some(preset)).switch("temporary", true);
+    let options = creation::options(context, preset, &[], Options::new())?;
+    let options = options.text("image", Some(&image)).switch("temporary", true);
     let create = Change::create(container.as_str(), options)
         .with_administrator(super::create::is_privileged(context, preset, &[]));
     bus.change(&create)?;

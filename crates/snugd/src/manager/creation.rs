@@ -1,14 +1,16 @@
 //! What a container to be made is made of: options of `Create` and `Ensure`, made into a checked request.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use snug_core::config::Config;
 use snug_core::grant::{Grant, GrantSet, MOST};
 use snug_core::image::ImageRef;
 use snug_core::plan::CreateRequest;
-use snug_core::preset::{GrantRequest, Resolved};
+use snug_core::preset::{GrantRequest, Preset, Resolved};
 use snug_core::setting::{Setting, Settings};
 use snug_core::spec::{Spec, TemporaryTag};
+use snug_core::text;
 
 use crate::bus::call::{Call, pid_of};
 use crate::bus::options::Options;
@@ -21,12 +23,18 @@ use crate::work::Work;
 
 /// Bytes of a spec as it is stored: Incus keeps it with each container and sends it with every list of them.
 const LONGEST_SPEC: usize = 16 << 10;
+/// Bytes of the name of a caller's own preset.
+const LONGEST_NAME: usize = 64;
 
 /// The options, each checked as far as it can be without the configuration.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
     image: Option<String>,
     preset: Option<String>,
+    /// What the preset is in the caller's configuration, where that is not what it is in the system's.
+    definition: Option<Preset>,
+    /// The islands of the caller's configuration, where they are not the system's.
+    islands: Option<Vec<String>>,
     grants: GrantSet,
     without: Vec<String>,
     settings: Vec<Setting>,
@@ -41,9 +49,13 @@ impl Request {
     /// # Errors
     /// [`crate::error::ErrorKind::InvalidArgument`].
     pub fn read(options: &mut Options, all: bool) -> Result<Self> {
+        let preset = options.string("preset")?;
         let mut request = Self {
             image: options.string("image")?,
-            preset: options.string("preset")?,
+            definition: definition(options, preset.as_deref())?,
+            islands: islands(options)?,
+            preset,
+            settings: settings(options)?,
             start: true,
             ..Self::default()
         };
@@ -54,12 +66,6 @@ impl Request {
             if request.without.len() > MOST {
                 return Err(invalid(format!("more than {MOST} grants are to be left out")));
             }
-            request.settings = options
-                .map("settings")?
-                .unwrap_or_default()
-                .iter()
-                .map(|(key, value)| Ok(Setting::from_pair(key, value)?))
-                .collect::<Result<_>>()?;
             request.start = options.maybe_flag("start")?.unwrap_or(true);
             request.replace = options.flag("replace")?;
             request.temporary = options.flag("temporary")?;
@@ -72,9 +78,13 @@ impl Request {
             preset: self.preset.clone().unwrap_or_else(|| config.default_preset.clone()),
             grants: self.grants.clone(),
             without: self.without.clone(),
-            islands: config.private.clone(),
+            islands: self.islands.clone().unwrap_or_else(|| config.private.clone()),
         };
-        Ok(config.presets.resolve(&request)?)
+        let mut presets = Cow::Borrowed(&config.presets);
+        if let Some(preset) = &self.definition {
+            presets.to_mut().0.insert(preset.name.clone(), preset.clone());
+        }
+        Ok(presets.resolve(&request)?)
     }
 
     fn image(&self, config: &Config) -> Result<ImageRef> {
@@ -106,6 +116,40 @@ impl Request {
         }
         Ok(CreateRequest { spec, image, image_present, start: self.start, replace: self.replace, temporary })
     }
+}
+
+/// The caller's own preset. Whatever its name, its grants are what an administrator is asked for.
+fn definition(options: &mut Options, preset: Option<&str>) -> Result<Option<Preset>> {
+    let (grants, requires) = (options.list("preset-grants")?, options.list("preset-requires")?);
+    let Some(grants) = grants else {
+        return if requires.is_none() {
+            Ok(None)
+        } else {
+            Err(invalid("'preset-requires' without 'preset-grants'"))
+        };
+    };
+    let Some(name) = preset.filter(|name| name.len() <= LONGEST_NAME && !name.chars().any(text::is_unsafe))
+    else {
+        return Err(invalid("'preset-grants' without the name of a preset"));
+    };
+    Ok(Some(Preset {
+        name: name.to_owned(),
+        text: String::new(),
+        grants: GrantSet::of_preset(&grants)?,
+        requires: GrantSet::of_preset(&requires.unwrap_or_default())?,
+    }))
+}
+
+fn islands(options: &mut Options) -> Result<Option<Vec<String>>> {
+    let Some(paths) = options.list("islands")? else { return Ok(None) };
+    let words = paths.iter().map(|path| format!("private={path}"));
+    let set = GrantSet::parse(words.collect::<Vec<_>>())?;
+    Ok(Some(set.islands().into_iter().map(|path| path.to_string_lossy().into_owned()).collect()))
+}
+
+fn settings(options: &mut Options) -> Result<Vec<Setting>> {
+    let settings = options.map("settings")?.unwrap_or_default();
+    settings.iter().map(|(key, value)| Ok(Setting::from_pair(key, value)?)).collect()
 }
 
 /// Asks an administrator for the grants that need one.
