@@ -31,6 +31,15 @@ fn lists_are_tables_and_json() {
 }
 
 #[test]
+fn a_size_that_is_not_known_is_a_dash_and_in_json_no_number() {
+    let environment = TestEnv::with_daemon(&["btrfs-stopped"]);
+    let ran = environment.snug(&["list", "--size"]);
+    assert!(ran.stdout.lines().nth(1).unwrap().ends_with("  -"), "{}", ran.stdout);
+    assert!(!environment.snug(&["info", "btrfs-stopped"]).stdout.contains("Size"));
+    assert!(!environment.snug(&["info", "btrfs-stopped", "--json"]).stdout.contains("\"size\""));
+}
+
+#[test]
 fn without_a_terminal_there_are_no_notices_and_no_questions() {
     let environment = TestEnv::with_daemon(&["dev-stopped", "old-stopped"]);
     for arguments in [

@@ -44,9 +44,10 @@ impl InstanceState {
         u32::try_from(self.pid).ok().filter(|pid| *pid > 0)
     }
 
-    /// Bytes that the root disk uses, where the pool tells.
+    /// Bytes that the root disk uses, where the pool tells. A pool that does not (btrfs without quotas) may say -1 or 0, and
+    /// no root disk is empty.
     pub fn root_usage(&self) -> Option<u64> {
-        self.disk.get("root").and_then(|root| u64::try_from(root.usage).ok())
+        self.disk.get("root").and_then(|root| u64::try_from(root.usage).ok()).filter(|usage| *usage > 0)
     }
 }
 
@@ -110,5 +111,14 @@ mod tests {
         let text = r#"{"status_code":103,"pid":42,"disk":{"root":{"usage":7,"total":0}}}"#;
         let state: InstanceState = serde_json::from_str(text).unwrap();
         assert_eq!((state.init_pid(), state.root_usage()), (Some(42), Some(7)));
+    }
+
+    #[test]
+    fn a_pool_that_does_not_account_usage_tells_none() {
+        for disk in [r#"{"root":{"usage":0,"total":0}}"#, r#"{"root":{"usage":-1}}"#, r#"{"root":{}}"#, "{}"]
+        {
+            let state: InstanceState = serde_json::from_str(&format!(r#"{{"disk":{disk}}}"#)).unwrap();
+            assert_eq!(state.root_usage(), None, "{disk}");
+        }
     }
 }

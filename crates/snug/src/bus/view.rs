@@ -54,7 +54,7 @@ pub struct Container {
     /// Why its network does not work, and what mends it; only in `info`, empty where nothing is known to be wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network_fault: Option<Vec<String>>,
-    /// Bytes on disk; only with `--size`.
+    /// Bytes on disk; only with `--size`, and where the storage pool tells.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
     /// How many snapshots it has.

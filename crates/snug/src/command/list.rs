@@ -68,7 +68,7 @@ pub fn table_of(containers: &[Container], size: bool, owner: bool) -> String {
             words::age(&container.last_start, now),
         ];
         if size {
-            row.push(container.size.map_or_else(|| "?".to_owned(), words::size));
+            row.push(container.size.map_or_else(|| "-".to_owned(), words::size));
         }
         if owner {
             row.push(if container.owner_name.is_empty() {

@@ -28,3 +28,15 @@ pub fn question(container: &Container) -> String {
 pub fn replacement_question(container: &Container) -> String {
     format!("Remove {}, with all that is installed in it, and make a new one?", described(container))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_tells_what_is_known() {
+        let container = |size| Container { name: "dev".to_owned(), size, ..Container::default() };
+        assert_eq!(question(&container(Some(5 << 30))), "Remove container dev (5.0 GiB)?");
+        assert_eq!(question(&container(None)), "Remove container dev?");
+    }
+}

@@ -158,7 +158,8 @@ fn container(name: &str) -> Options {
     let state = if name.contains("stopped") { "stopped" } else { "running" };
     let settings: HashMap<&str, &str> =
         name.starts_with("login").then_some(("autostart", "login")).into_iter().collect();
-    HashMap::from([
+    let size = (!name.starts_with("btrfs")).then(|| ("size".to_owned(), owned(Variant::from(5_u64 << 30))));
+    let mut container = HashMap::from([
         ("name".to_owned(), owned(Variant::from(name))),
         ("state".to_owned(), owned(Variant::from(state))),
         ("image".to_owned(), owned(Variant::from("images:debian/13"))),
@@ -167,10 +168,11 @@ fn container(name: &str) -> Options {
         ("owner-name".to_owned(), owned(Variant::from("me"))),
         ("settings".to_owned(), owned(Variant::from(settings))),
         ("trusted".to_owned(), owned(Variant::from(true))),
-        ("size".to_owned(), owned(Variant::from(5_u64 << 30))),
         ("snapshots".to_owned(), owned(Variant::from(2_u32))),
         ("last-start".to_owned(), owned(Variant::from("2020-01-01T00:00:00Z"))),
-    ])
+    ]);
+    container.extend(size);
+    container
 }
 
 #[zbus::interface(name = "org.snug.Snug1.Manager")]

@@ -65,8 +65,7 @@ pub fn of(found: &Found, size: bool) -> View {
     if let Ok(path) = ObjectPath::try_from(bus::container_path(found.owner.uid.0, found.name.as_str())) {
         view.insert("path", Variant::from(path));
     }
-    if size {
-        let used = instance.state.as_ref().and_then(|state| state.root_usage()).unwrap_or(0);
+    if size && let Some(used) = instance.state.as_ref().and_then(|state| state.root_usage()) {
         view.insert("size", Variant::from(used));
     }
     view
@@ -94,4 +93,29 @@ fn addresses(instance: &Instance) -> Vec<String> {
         }
     }
     found.into_keys().map(|(_, address)| address).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use snug_core::config::Config;
+
+    use super::*;
+
+    #[test]
+    fn a_size_that_the_pool_does_not_tell_is_left_out() {
+        let size = |disk: serde_json::Value| {
+            let instance = serde_json::from_value(serde_json::json!({
+                "name": "dev", "project": "snug-1000", "config": {"user.snug.owner": "1000:me"},
+                "state": {"status_code": 102, "disk": disk},
+            }));
+            let found = Found::new(&Config::built_in(), instance.unwrap()).unwrap();
+            of(&found, true).remove("size")
+        };
+        assert_eq!(size(serde_json::json!({"root": {"usage": 4096}})), Some(Variant::from(4096_u64)));
+        for unknown in
+            [serde_json::json!({"root": {"usage": 0}}), serde_json::json!({}), serde_json::Value::Null]
+        {
+            assert_eq!(size(unknown.clone()), None, "{unknown}");
+        }
+    }
 }

@@ -65,10 +65,7 @@ impl Work {
     async fn check_disk(&self, wanted: Size) -> Result<()> {
         let state = self.incus().instances().state(self.name.as_str()).await?;
         // A pool that does not tell is no reason to refuse.
-        let used = state.root_usage().unwrap_or(0);
-        if used <= wanted.0 {
-            return Ok(());
-        }
+        let Some(used) = state.root_usage().filter(|used| *used > wanted.0) else { return Ok(()) };
         let mib = used.div_ceil(1 << 20);
         Err(invalid(format!("disk={wanted}: '{}' uses {mib} MiB of its disk", self.name))
             .hint(format!("give it more, or remove something in it: snug enter {}", self.name)))
