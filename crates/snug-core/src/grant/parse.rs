@@ -87,7 +87,7 @@ fn absolute(path: &str) -> Result<PathBuf, &'static str> {
     plain(path)
 }
 
-/// A path of the home (relative) or of the guest (absolute).
+/// A path of the home, relative to it or absolute: whether it lies there, only who knows the home can say.
 fn island(path: &str) -> Result<PathBuf, &'static str> {
     let path = plain(path.strip_prefix("~/").unwrap_or(path))?;
     if path.as_os_str().is_empty() || path == Path::new("/") { Err("the path is empty") } else { Ok(path) }

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::table::LATER;
-use super::{Grant, GrantError, Home, Network, Support, row};
+use super::{Grant, GrantError, Home, Network, Support, ValueKind, row};
 use crate::text;
 
 /// Grants that may be asked for at once: each is compared with each, and all are stored with the container.
@@ -174,6 +174,24 @@ impl GrantSet {
             .iter()
             .filter_map(|grant| if let Grant::Private(path) = grant { Some(path.as_path()) } else { None })
             .collect()
+    }
+
+    /// Refuses an island that lies elsewhere than in the home, whose spellings are `homes`, and one that is all of it.
+    ///
+    /// # Errors
+    /// [`GrantError::Value`] for the first such island.
+    pub fn check_islands(&self, homes: &[&Path]) -> Result<(), GrantError> {
+        let lies_in = |path: &Path, home: &Path| path.starts_with(home) && path != home;
+        let is_one = |path: &Path| path.is_relative() || homes.iter().any(|home| lies_in(path, home));
+        match self.islands().into_iter().find(|path| !is_one(path)) {
+            None => Ok(()),
+            Some(path) => Err(GrantError::Value {
+                word: "private",
+                value: path.display().to_string(),
+                problem: "an island lies in your home, and is not all of it",
+                kind: ValueKind::Island,
+            }),
+        }
     }
 
     /// Containers inside the container.

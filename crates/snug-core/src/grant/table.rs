@@ -7,7 +7,7 @@ pub enum ValueKind {
     None,
     /// Nothing, `=private` or `=PATH`.
     Home,
-    /// `=PATH` in the home or of the guest.
+    /// `=PATH` in the home, absolute or relative to it.
     Island,
     /// `=SRC[:DST][:ro]`
     Mapping,

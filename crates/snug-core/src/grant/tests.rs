@@ -149,6 +149,25 @@ fn grants_are_taken_away_by_word_or_exactly() {
 }
 
 #[test]
+fn an_island_lies_in_the_home() {
+    let homes = [Path::new("/home/anna"), Path::new("/var/home/anna")];
+    let check = |path: &str| GrantSet::parse([format!("private={path}")]).unwrap().check_islands(&homes);
+    for path in [".cache", "~/.cache", "etc", "/home/anna/.cache", "/var/home/anna/a/b/"] {
+        assert_eq!(check(path), Ok(()), "{path}");
+    }
+    for path in ["/etc", "/usr/bin", "/home", "/home/anna", "/home/anna/.", "/home/anna-too/.cache"] {
+        let error = check(path).unwrap_err();
+        assert!(
+            error.to_string().ends_with(": an island lies in your home, and is not all of it"),
+            "{error}"
+        );
+        assert_eq!(error.hints(), ["it is written private=PATH"]);
+    }
+    let none: &[&Path] = &[];
+    assert!(GrantSet::parse(["home", "private=/home/anna/.x"]).unwrap().check_islands(none).is_err());
+}
+
+#[test]
 fn what_comes_later_is_refused_when_asked_for_and_waits_in_a_preset() {
     let set = GrantSet::parse(["home=/srv/anna", "wayland", "network=mirror"]).unwrap();
     let error = GrantSet::parse(["home=/srv/anna"]).unwrap().check_supported().unwrap_err();

@@ -108,7 +108,8 @@ impl Request {
         self.settings.iter().for_each(|setting| settings.set(setting));
         let image_present = matches!(work.images().find(&image).await?, Found::Here(_));
         // Here too, or a home that cannot be used would be found out after `replace` has removed what was there.
-        work.account(&resolved.grants.home()).await?;
+        let account = work.account(&resolved.grants.home()).await?;
+        work.check_islands(&resolved.grants, &account).await?;
         let spec = Spec::new(&image, &resolved.preset, resolved.grants, settings);
         if spec.to_json().len() > LONGEST_SPEC {
             return Err(invalid(format!("the grants and settings of '{}' are too long together", work.name))

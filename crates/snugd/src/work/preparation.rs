@@ -1,16 +1,17 @@
 //! Steps on the host, and what all containers share.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
-use snug_core::grant::Home;
-use snug_core::owner::may_share_home;
+use snug_core::grant::{GrantSet, Home};
+use snug_core::owner::{Account, may_share_home};
 use snug_wire::policy::{Entry, HostCommands, Policy};
 
 use super::{VERSION, Work};
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::mount_table::MOST_MOUNTS;
 use crate::host::subid::Outcome;
-use crate::host::{guest_bin, mounts, rundir, subid};
+use crate::host::{guest_bin, home, mounts, rundir, subid};
 use crate::incus::{network, pool, project};
 
 impl Work {
@@ -160,7 +161,7 @@ impl Work {
     ///
     /// # Errors
     /// [`ErrorKind::NotEligible`], [`ErrorKind::Unsupported`]; [`ErrorKind::Busy`] for a home that does not answer.
-    pub async fn account(&self, home: &Home) -> Result<snug_core::owner::Account> {
+    pub async fn account(&self, home: &Home) -> Result<Account> {
         let mut account = self.owner.account.clone();
         match home {
             Home::Shared => {
@@ -177,5 +178,20 @@ impl Work {
             }
         }
         Ok(account)
+    }
+
+    /// Refuses islands that would hide something else than a part of the home.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`]; whatever is wrong with the home.
+    pub async fn check_islands(&self, grants: &GrantSet, account: &Account) -> Result<()> {
+        if grants.check_islands(&[&account.home, &account.home_real]).is_ok() {
+            return Ok(());
+        }
+        let (credentials, real) = (self.owner.credentials.clone(), account.home_real.clone());
+        let also = self.in_home(move || home::other_spelling(credentials, &real)).await?;
+        let homes: Vec<_> = [&account.home, &account.home_real].into_iter().chain(&also).collect();
+        let homes: Vec<_> = homes.into_iter().map(PathBuf::as_path).collect();
+        Ok(grants.check_islands(&homes)?)
     }
 }
