@@ -22,8 +22,8 @@ use crate::{fail, host};
 /// Status of a program that is not there.
 const NOT_FOUND: u8 = 127;
 
-const USAGE: &str = "usage: xdg-open LINK|FILE
-Opens it on the host, as the desktop there does. A file must be one that the host has, too.";
+const ABOUT: &str =
+    "Opens it on the host, as the desktop there does. A file must be one that the host has, too.";
 
 /// By which statuses a failure is told that is not the opener's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +48,14 @@ enum Reason {
 }
 
 impl Statuses {
+    /// How it is called under its name.
+    fn usage(self) -> &'static str {
+        match self {
+            Self::Own => "usage: host-open LINK|FILE…",
+            Self::OfXdgOpen => "usage: xdg-open LINK|FILE",
+        }
+    }
+
     /// Says why, and tells the status.
     fn fail(self, reason: Reason, what: &str, hints: &[String]) -> ExitCode {
         self.status(reason, fail(what, hints))
@@ -64,10 +72,12 @@ impl Statuses {
 /// `xdg-open LINK|FILE`, and `host-open LINK|FILE…`.
 pub fn run(arguments: &[OsString], statuses: Statuses) -> ExitCode {
     let targets = arguments.get(1..).unwrap_or_default();
-    let usage = || [USAGE.lines().next().unwrap_or_default().to_owned()];
+    let usage = || [statuses.usage().to_owned()];
     match targets {
         [] => statuses.fail(Reason::Syntax, "nothing to open", &usage()),
-        [option] if option == "--help" || option == "--manual" => print(USAGE),
+        [option] if option == "--help" || option == "--manual" => {
+            print(&format!("{}\n{ABOUT}", statuses.usage()))
+        }
         [option] if option == "--version" => print(concat!("xdg-open of Snug ", env!("CARGO_PKG_VERSION"))),
         [option, ..] if statuses == Statuses::OfXdgOpen && option.as_bytes().starts_with(b"-") => {
             let text = format!("unexpected option '{}'", harmless(option.as_bytes()));
@@ -256,6 +266,12 @@ mod tests {
             assert_eq!(called(words, Statuses::Own), ExitCode::from(crate::FAILURE), "{words:?}");
         }
         assert_eq!(called(&["xdg-open", "--version"], Statuses::OfXdgOpen), ExitCode::SUCCESS);
+    }
+
+    #[test]
+    fn each_name_has_its_own_usage() {
+        assert_eq!(Statuses::Own.usage(), "usage: host-open LINK|FILE…");
+        assert_eq!(Statuses::OfXdgOpen.usage(), "usage: xdg-open LINK|FILE");
     }
 
     #[test]
