@@ -28,11 +28,7 @@ pub fn read(paths: &Paths, printer: Printer) -> Result<Config, CommandError> {
     for directory in directories(paths) {
         layers.extend(layers_of(&directory)?);
     }
-    let pairs = environment()?;
-    if !pairs.is_empty() {
-        let pairs = pairs.iter().map(|(key, value)| (*key, value.as_str()));
-        layers.push(Layer::pairs(Source::Environment, pairs));
-    }
+    layers.extend(environment()?);
     let config = Config::merge(&layers)?;
     for warning in config.warnings() {
         printer.warning(&warning.to_string());
@@ -137,16 +133,16 @@ fn unreadable(path: &Path, error: &io::Error) -> CommandError {
     CommandError::new(Kind::Config, format!("{} cannot be read: {error}", path.display()))
 }
 
-fn environment() -> Result<Vec<(&'static str, String)>, CommandError> {
-    let mut pairs = Vec::new();
+fn environment() -> Result<Vec<Layer>, CommandError> {
+    let mut layers = Vec::new();
     for (variable, key) in VARIABLES {
         let Some(value) = env_vars::non_empty(variable) else { continue };
         let value = value.into_string().map_err(|value| {
             CommandError::new(Kind::Config, format!("{variable} is not text: {}", value.to_string_lossy()))
         })?;
-        pairs.push((key, value));
+        layers.push(Layer::pairs(Source::Variable(variable), [(key, value.as_str())]));
     }
-    Ok(pairs)
+    Ok(layers)
 }
 
 #[cfg(test)]

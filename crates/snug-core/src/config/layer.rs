@@ -22,8 +22,8 @@ pub enum Source {
     BuiltIn,
     /// A file.
     File(PathBuf),
-    /// The environment.
-    Environment,
+    /// A variable of the environment.
+    Variable(&'static str),
     /// The command line.
     Flags,
 }
@@ -33,7 +33,7 @@ impl fmt::Display for Source {
         match self {
             Self::BuiltIn => f.write_str("built in"),
             Self::File(path) => write!(f, "{}", path.display()),
-            Self::Environment => f.write_str("environment"),
+            Self::Variable(name) => f.write_str(name),
             Self::Flags => f.write_str("command line"),
         }
     }
@@ -281,11 +281,21 @@ impl Merged {
     }
 }
 
-/// A parser's error with its place in the text.
-fn located(source: &Source, text: &str, error: &toml::de::Error) -> ConfigError {
-    let start = error.span().map_or(0, |span| span.start.min(text.len()));
-    let before = text.get(..start).unwrap_or_default();
+/// A parser's error with its place in the text; with the key alone where the text is no one's but [`Layer::pairs`]'.
+fn located(source: &Source, toml: &str, error: &toml::de::Error) -> ConfigError {
+    let start = error.span().map_or(0, |span| span.start.min(toml.len()));
+    let before = toml.get(..start).unwrap_or_default();
     let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+    if let (Source::Variable(_) | Source::Flags, Some((key, _))) =
+        (source, toml[line_start..].split_once(" = "))
+    {
+        return ConfigError::Value {
+            origin: source.clone(),
+            key: key.to_owned(),
+            problem: text::shown(error.message()),
+            hints: Vec::new(),
+        };
+    }
     ConfigError::Toml {
         origin: source.clone(),
         line: before.matches('\n').count() + 1,

@@ -29,7 +29,7 @@ fn layers_are_merged_key_by_key_and_know_where_a_value_comes_from() {
     let config = Config::merge(&[
         file("/usr/lib/snug/config.toml", "default_container = 'vendor'\n[remotes.images]\nurl = 'https://mirror'\n[hints]\nno-incus = 'ask'"),
         file("/etc/snug/config.toml", "default_image = 'local:debian/13'\n[short_names]\nwork = 'local:work'\nvoid = ''\n[settings]\nmemory = '4G'\ncpu = 2"),
-        Layer::pairs(Source::Environment, [("default_container", "dev"), ("idle_seconds", "5")]),
+        Layer::pairs(Source::Variable("SNUG_CONTAINER"), [("default_container", "dev"), ("idle_seconds", "5")]),
         Layer::pairs(Source::Flags, [("default_preset", "isolated")]),
     ])
     .unwrap();
@@ -43,7 +43,7 @@ fn layers_are_merged_key_by_key_and_know_where_a_value_comes_from() {
     assert_eq!(config.images.parse("debian").unwrap().to_string(), "images:debian/13");
     assert_eq!(config.settings.iter().collect::<Vec<_>>(), [("cpu", "2"), ("memory", "4GiB")]);
     assert_eq!(config.hints["no-incus"], "ask");
-    assert_eq!(config.origin("default_container"), Some(&Source::Environment));
+    assert_eq!(config.origin("default_container"), Some(&Source::Variable("SNUG_CONTAINER")));
     assert_eq!(config.origin("remotes.images.url").unwrap().to_string(), "/usr/lib/snug/config.toml");
     assert_eq!(config.origin("remotes.images.protocol"), Some(&Source::BuiltIn));
     assert_eq!(config.origin("nothing"), None);
@@ -124,11 +124,27 @@ fn values_that_make_no_sense_name_file_and_key() {
     }
 }
 
+#[test]
+fn a_variable_is_named_and_no_line_of_it() {
+    for (variable, key, value, message) in [
+        (
+            "SNUG_PROMPT_HINT",
+            "prompt_hint",
+            "foo",
+            "SNUG_PROMPT_HINT: 'prompt_hint': unknown variant `foo`, expected one of `auto`, `always`, `never`",
+        ),
+        ("SNUG_PRESET", "default_preset", "x", "SNUG_PRESET: 'default_preset': there is no preset 'x'"),
+    ] {
+        let layer = Layer::pairs(Source::Variable(variable), [(key, value)]);
+        assert_eq!(Config::merge(&[layer]).unwrap_err().to_string(), message);
+    }
+}
+
 proptest! {
     #[test]
     fn merging_never_panics(text in any::<String>(), key in "[a-z_.*]{0,12}", value in "[a-z0-9'\"\\[\\]{}=.\n]{0,20}") {
         let _ = Config::merge(&[file("/c", &text)]);
         let _ = Config::merge(&[file("/c", &format!("{key} = {value}"))]);
-        let _ = Config::merge(&[Layer::pairs(Source::Environment, [("default_image", text.as_str())])]);
+        let _ = Config::merge(&[Layer::pairs(Source::Variable("SNUG_IMAGE"), [("default_image", text.as_str())])]);
     }
 }
