@@ -359,6 +359,25 @@ fn removing_asks_on_a_terminal_and_erases_its_progress() {
 }
 
 #[test]
+fn removing_all_where_all_run_is_one_error() {
+    let environment = TestEnv::with_daemon(&["web", "dev"]);
+    let told = "error: web, dev are running\n\
+                hint: `snug stop --all` stops them; `snug rm -f --all` removes them as they are\n";
+    for arguments in [&["rm", "--all"][..], &["rm", "-a", "-y"]] {
+        let ran = environment.snug(arguments);
+        assert_eq!((ran.status, ran.stderr.as_str()), (Some(1), told), "{arguments:?}");
+    }
+    let screen = on_a_terminal(&environment, &["rm", "web", "dev"], "");
+    assert!(screen.contains("web, dev are running") && screen.contains("`snug rm -f web dev`"), "{screen:?}");
+    assert!(!environment.calls().iter().any(|call| call.starts_with("Remove")), "{:?}", environment.calls());
+    let environment = TestEnv::with_daemon(&["web", "old-stopped"]);
+    let ran = environment.snug(&["rm", "--all"]);
+    assert_eq!(ran.status, Some(1));
+    assert!(ran.stderr.starts_with("error: the container 'web' is running\n"), "{}", ran.stderr);
+    assert!(environment.calls().contains(&"Remove old-stopped".to_owned()), "{:?}", environment.calls());
+}
+
+#[test]
 fn replacing_asks_as_removing_does() {
     let environment = TestEnv::with_daemon(&["dev"]);
     let replace = ["create", "dev", "--replace"];

@@ -11,6 +11,7 @@ use super::{export, removal};
 use crate::bus::Bus;
 use crate::bus::change::Change;
 use crate::bus::options::Options;
+use crate::bus::view::Container;
 use crate::context::{Context, parse_name};
 use crate::entry;
 use crate::error::CommandError;
@@ -36,20 +37,24 @@ pub struct RmArgs {
 pub fn execute(context: &Context, args: RmArgs) -> Result<ExitCode, CommandError> {
     args.targets.check()?;
     let bus = context.bus()?;
-    let mut names = args.targets.resolve(&bus, |_| true)?;
-    let mut refused = Vec::new();
-    if !args.force && !args.yes.yes && !args.dry_run.dry_run && context.printer.can_ask() {
-        (names, refused) = agreed(context, &bus, names)?;
-        if names.is_empty() && refused.len() == 1 {
-            return Err(refused.remove(0));
-        }
-        for error in &refused {
-            context.printer.error(error);
-        }
-        if names.is_empty() {
-            context.printer.notice("nothing was removed");
-            return Ok(ExitCode::from(1));
-        }
+    let mut chosen = chosen(&bus, &args)?;
+    let asked = !args.force && !args.yes.yes && !args.dry_run.dry_run && context.printer.can_ask();
+    if asked {
+        let running = chosen.running;
+        chosen = agreed(context, &bus, chosen.names)?;
+        chosen.running.extend(running);
+    }
+    let Chosen { names, running, mut refused } = chosen;
+    refused.extend(still_running(&running, args.targets.all)?);
+    if names.is_empty() && refused.len() == 1 {
+        return Err(refused.remove(0));
+    }
+    for error in &refused {
+        context.printer.error(error);
+    }
+    if names.is_empty() && (asked || !refused.is_empty()) {
+        context.printer.notice("nothing was removed");
+        return Ok(ExitCode::from(1));
     }
     let options = || args.dry_run.options().switch("force", args.force);
     let wording =
@@ -79,26 +84,58 @@ fn forget_exports(context: &Context, bus: &Bus, names: &[String]) -> Result<(), 
     context.serve_exports(&first.container)
 }
 
-/// Those that the user really wants removed, and why others cannot be.
-type Agreed = (Vec<String>, Vec<CommandError>);
+/// What is to be removed, and what stays.
+#[derive(Default)]
+struct Chosen {
+    names: Vec<String>,
+    /// Those that may not be removed since they run.
+    running: Vec<String>,
+    /// Why others cannot be.
+    refused: Vec<CommandError>,
+}
 
-fn agreed(context: &Context, bus: &Bus, names: Vec<String>) -> Result<Agreed, CommandError> {
-    let (mut agreed, mut refused) = (Vec::new(), Vec::new());
+/// Those that are meant. The list of all tells at once which of them run; of those that are named the daemon says so.
+fn chosen(bus: &Bus, args: &RmArgs) -> Result<Chosen, CommandError> {
+    if !args.targets.all || args.force {
+        return Ok(Chosen { names: args.targets.resolve(bus, |_| true)?, ..Chosen::default() });
+    }
+    let (running, names): (Vec<_>, Vec<_>) =
+        bus.list(&Options::new())?.into_iter().partition(Container::is_running);
+    let names_of = |all: Vec<Container>| all.into_iter().map(|container| container.name).collect();
+    Ok(Chosen { names: names_of(names), running: names_of(running), refused: Vec::new() })
+}
+
+/// Those that the user really wants removed.
+fn agreed(context: &Context, bus: &Bus, names: Vec<String>) -> Result<Chosen, CommandError> {
+    let mut chosen = Chosen::default();
     for name in names {
         let container = match bus.get(&name, &Options::new().switch("size", true)) {
             Ok(container) => container,
             Err(error) => {
-                refused.push(entry::suggest(bus, &name, error));
+                chosen.refused.push(entry::suggest(bus, &name, error));
                 continue;
             }
         };
         if container.is_running() {
-            refused.push(PlanError::Running(parse_name(&name)?).into());
-            continue;
-        }
-        if context.printer.confirm(&removal::question(&container), false)? {
-            agreed.push(name);
+            chosen.running.push(name);
+        } else if context.printer.confirm(&removal::question(&container), false)? {
+            chosen.names.push(name);
         }
     }
-    Ok((agreed, refused))
+    Ok(chosen)
+}
+
+/// One error for all that run; `all` when none was named.
+fn still_running(names: &[String], all: bool) -> Result<Option<CommandError>, CommandError> {
+    Ok(match names {
+        [] => None,
+        [name] => Some(PlanError::Running(parse_name(name)?).into()),
+        names => {
+            let which = if all { "--all".to_owned() } else { names.join(" ") };
+            let error = CommandError::user(format!("{} are running", names.join(", ")));
+            Some(error.hint(format!(
+                "`snug stop {which}` stops them; `snug rm -f {which}` removes them as they are"
+            )))
+        }
+    })
 }
