@@ -4,7 +4,9 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::builder::styling::{AnsiColor, Styles};
+use clap::error::{ContextKind, ContextValue};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use snug_core::text;
 
 use crate::command;
 use crate::context::Context;
@@ -26,7 +28,7 @@ const STYLES: Styles = Styles::styled()
 /// Without a command it shows what there is and what to do next.
 #[derive(Debug, Parser)]
 #[command(name = "snug", bin_name = "snug", version, styles = STYLES, max_term_width = 100)]
-#[command(disable_help_subcommand = false, infer_subcommands = false, subcommand_negates_reqs = true)]
+#[command(disable_help_subcommand = false, infer_subcommands = false)]
 pub struct Cli {
     #[command(flatten)]
     pub global: GlobalArgs,
@@ -152,7 +154,7 @@ pub fn parse(arguments: &[OsString]) -> Result<(Context, Command), ExitCode> {
         Cli::command().try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches));
     match parsed {
         Ok(cli) => Ok((Context::new(cli.global.printer()), cli.command.unwrap_or(Command::Overview))),
-        Err(error) => Err(refuse(&error, arguments)),
+        Err(error) => Err(refuse(&with_nearest(error, arguments), arguments)),
     }
 }
 
@@ -181,6 +183,29 @@ fn parse_plain_run(words: &[OsString]) -> Option<RunOnly> {
     let container = container.map(|name| name.to_str().map(str::to_owned).ok_or(())).transpose().ok()?;
     let args = command::run::RunArgs::plain(container, command.to_vec());
     Some(RunOnly { global: GlobalArgs { quiet: false, verbose: false }, args })
+}
+
+/// A command that does not exist, with the one that was probably meant: clap alone finds none for a short word with two
+/// letters swapped.
+fn with_nearest(mut error: clap::Error, arguments: &[OsString]) -> clap::Error {
+    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) else { return error };
+    if error.get(ContextKind::SuggestedSubcommand).is_some() {
+        return error;
+    }
+    let mut command = Cli::command();
+    command.build();
+    let mut parent = &command;
+    for argument in arguments.iter().skip(1).take_while(|argument| *argument != word.as_str()) {
+        parent = parent.find_subcommand(argument).unwrap_or(parent);
+    }
+    let shown = parent.get_subcommands().filter(|command| !command.is_hide_set());
+    let names =
+        shown.flat_map(|command| std::iter::once(command.get_name()).chain(command.get_visible_aliases()));
+    if let Some(near) = text::nearest(word, names) {
+        let near = ContextValue::Strings(vec![near.to_owned()]);
+        error.insert(ContextKind::SuggestedSubcommand, near);
+    }
+    error
 }
 
 fn refuse(error: &clap::Error, arguments: &[OsString]) -> ExitCode {

@@ -55,6 +55,24 @@ fn a_usage_error_is_2_and_125_where_a_command_has_a_status_of_its_own() {
 }
 
 #[test]
+fn a_command_that_does_not_exist_gets_the_nearest_one() {
+    let environment = TestEnv::new();
+    for (arguments, near) in [
+        (&["rnu", "ls"][..], "run"),
+        (&["-q", "lst"], "list"),
+        (&["image", "pll", "debian"], "pull"),
+        (&["help", "rnu"], "run"),
+    ] {
+        let ran = environment.snug(arguments);
+        assert_eq!(ran.status, Some(2), "{arguments:?}");
+        assert!(ran.stderr.contains(&format!("'{near}'\n")), "{arguments:?}: {}", ran.stderr);
+        assert!(ran.stderr.matches("snug [OPTIONS]").count() <= 1, "{}", ran.stderr);
+    }
+    let ran = environment.snug(&["frobnicate"]);
+    assert!(!ran.stderr.contains("exist"), "{}", ran.stderr);
+}
+
+#[test]
 fn a_wrong_name_is_told_with_what_would_do() {
     let environment = TestEnv::new();
     let ran = environment.snug(&["create", "My_Tools"]);
