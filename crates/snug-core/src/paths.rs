@@ -129,6 +129,12 @@ impl Paths {
         self.container_dir(uid, name).join("guest")
     }
 
+    /// `LIBEXEC/snugd`: the daemon, and what watches the host for running containers.
+    #[must_use]
+    pub fn daemon_program(&self) -> PathBuf {
+        self.libexec.join("snugd")
+    }
+
     /// `LIBEXEC/snug-hook`: what LXC starts on the host for a container with a network of its own.
     #[must_use]
     pub fn hook(&self) -> PathBuf {

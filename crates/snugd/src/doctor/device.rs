@@ -9,7 +9,7 @@ use std::sync::Arc;
 use snug_core::grant::Nodes;
 use snug_core::name::{ContainerName, Uid};
 
-use super::{Check, Status};
+use super::{Check, Status, follower};
 use crate::container::lookup::{self, missing};
 use crate::daemon::Daemon;
 use crate::error::{Error, Result};
@@ -157,7 +157,10 @@ async fn in_container(
         Check::new("guest", Status::Ok, text)
     } else {
         let text = format!("'{name}' runs, and nobody has told it");
-        let hint = format!("snugd follow must run on the host (snug-follow.service); snug restart {name}");
+        let hint = format!(
+            "snug-follow.service must run on the host (without systemd, as root: {}); snug restart {name}",
+            follower::command(daemon.paths())
+        );
         Check::new("guest", Status::Error, text).hint(hint)
     });
     Ok(checks)

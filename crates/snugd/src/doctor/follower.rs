@@ -1,9 +1,16 @@
 //! `Doctor`: whether running containers follow the host.
 
+use snug_core::paths::Paths;
+
 use super::{Check, Status};
 use crate::bus::names;
 use crate::daemon::Daemon;
 use crate::follower::NAME;
+
+/// What to type to have the host watched: the program is not on anybody's PATH.
+pub fn command(paths: &Paths) -> String {
+    format!("{} follow", paths.daemon_program().display())
+}
 
 /// Whether somebody watches the host for them.
 pub async fn check(daemon: &Daemon) -> Check {
@@ -18,7 +25,23 @@ pub async fn check(daemon: &Daemon) -> Check {
             Status::Warning,
             "running containers do not follow the host: devices that are plugged in, its time zone, locale and resolver reach them when they start again",
         )
-        .hint("systemctl start snug-follow.service; without systemd run `snugd follow` as root"),
+        .hint(format!(
+            "systemctl start snug-follow.service; without systemd run as root: {}",
+            command(daemon.paths())
+        )),
         Err(error) => Check::new("follower", Status::Error, format!("the bus does not say: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn the_follower_is_named_by_its_whole_path() {
+        let paths = Paths::below(Path::new("/opt/snug"));
+        assert_eq!(command(&paths), "/opt/snug/usr/libexec/snug/snugd follow");
     }
 }
