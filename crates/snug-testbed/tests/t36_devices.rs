@@ -228,11 +228,14 @@ fn the_doctor_tells_whether_host_owner_grant_or_guest_is_the_cause() {
         ("/dev/snugtest-missing", "plug it in"),
         ("/etc/passwd", "outside of /dev"),
         ("/dev/../etc/passwd", "outside of /dev"),
-        ("/dev/null", "the host's alone"),
-        ("null", "/dev/null is the host's alone"),
+        ("/dev/kmsg", "the host's alone"),
+        ("kmsg", "/dev/kmsg is the host's alone"),
         ("/dev/shm", "no device"),
     ] {
         expect(dev.name(), node, "node", "error", word);
+    }
+    for node in ["/dev/null", "urandom"] {
+        expect(dev.name(), node, "node", "ok", "of its own");
     }
     expect(dev.name(), "/dev/snugtest6", "owner", "error", "uaccess");
     // Of `shadow`, which nobody should be in for it, and of `video`.
