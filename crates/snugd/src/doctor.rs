@@ -98,6 +98,7 @@ pub async fn call(daemon: &Arc<Daemon>, call: &Call) -> Answer {
     let places = daemon.places().clone();
     let host = tokio::task::spawn_blocking(move || {
         let mut checks = vec![later_mounts(), agent(&places.paths), state_space(&places.paths)];
+        checks.extend(device::tunnel());
         if uid.0 != 0 {
             checks.push(eligibility(uid, &places.subids));
             checks.extend(driver::check(uid));
@@ -155,10 +156,13 @@ async fn incus(daemon: &Arc<Daemon>) -> Vec<Check> {
         Err(error) => Check::failed("incus", &error),
     }];
     let pid = server.environment.server_pid;
-    checks.push(match tokio::task::spawn_blocking(move || Hierarchy::of(pid)).await {
-        Ok(hierarchy) => cgroups(hierarchy),
-        Err(error) => Check::failed("cgroups", &error.into()),
-    });
+    match tokio::task::spawn_blocking(move || Hierarchy::of(pid)).await {
+        Ok(hierarchy) => {
+            checks.extend(hierarchy.as_ref().ok().and_then(nested_limits));
+            checks.push(cgroups(hierarchy));
+        }
+        Err(error) => checks.push(Check::failed("cgroups", &error.into())),
+    }
     let idmapped = server.environment.kernel_features.get("idmapped_mounts").map(String::as_str);
     checks.push(match idmapped {
         Some("true") => Check::new("idmapped-mounts", Status::Ok, "the kernel maps ids of mounts"),
@@ -274,6 +278,18 @@ fn cgroups(hierarchy: std::io::Result<Hierarchy>) -> Check {
         .hint(format!("{unified}, and without cgroup_disable=: what cgroup v1 has is missing in v2"))
 }
 
+/// Podman bounds the processes of each container that root runs, asked or not.
+fn nested_limits(hierarchy: &Hierarchy) -> Option<Check> {
+    hierarchy.lacks("pids").then(|| {
+        Check::new(
+            "nested-limits",
+            Status::Warning,
+            "Incus has no cgroup controller 'pids' to hand down: in a container, `podman run` as root fails",
+        )
+        .hint("podman run --pids-limit=0 …")
+    })
+}
+
 /// Whether what is plugged in later reaches a running container that has `places`.
 fn later_mounts() -> Check {
     let private = |table: Table| -> Vec<&str> {
@@ -357,5 +373,19 @@ async fn mounts(daemon: &Arc<Daemon>) -> Check {
         .hint("snug prune"),
         // Told by the check of Incus already.
         Err(error) => Check::new("mounts", Status::Notice, format!("not looked at: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_controller_that_podman_wants_is_missed() {
+        let with =
+            |controllers: &[&str]| Hierarchy::V2(controllers.iter().map(|&one| one.to_owned()).collect());
+        assert!(nested_limits(&with(&["cpu", "pids"])).is_none());
+        assert!(nested_limits(&Hierarchy::Other).is_none());
+        assert_eq!(nested_limits(&with(&["cpu"])).unwrap().status, Status::Warning);
     }
 }

@@ -61,6 +61,28 @@ fn bound(node: &Path, mode: u32) -> Check {
         .hint(format!("udev's own rules set 0666; until the next boot: sudo chmod 666 {node}"))
 }
 
+/// What the networks of rootless containers in a container want, when it is not to be had. Blocks.
+pub fn tunnel() -> Option<Check> {
+    let node = Path::new(DEV).join("net/tun");
+    let Ok(about) = fs::metadata(&node) else {
+        let text =
+            format!("{} is missing: rootless containers in a container have no network", node.display());
+        return Some(
+            Check::new(TUNNEL, Status::Warning, text).hint("sudo modprobe tun; then restart the containers"),
+        );
+    };
+    closed_tunnel(bound(&node, about.mode() & 0o777))
+}
+
+/// Most containers have none in them: no error.
+fn closed_tunnel(found: Check) -> Option<Check> {
+    let text = format!("{}: rootless containers in it have no network", found.text);
+    (found.status != Status::Ok).then_some(Check { check: TUNNEL, status: Status::Warning, text, ..found })
+}
+
+/// The name of the check without a device.
+const TUNNEL: &str = "nested-networks";
+
 /// The path below `/dev`, when the owner may have it. Blocks.
 fn on_host(given: &str, uid: Uid) -> Result<(Option<PathBuf>, Vec<Check>)> {
     let wrong =
@@ -92,6 +114,10 @@ fn on_host(given: &str, uid: Uid) -> Result<(Option<PathBuf>, Vec<Check>)> {
     if BOUND.iter().any(|bound| path == Path::new(bound)) {
         return Ok((None, vec![bound(&real, about.mode() & 0o777)]));
     }
+    if OWN.iter().any(|own| path == Path::new(own)) {
+        let text = format!("each container has {} of its own", real.display());
+        return Ok((None, vec![Check::new("node", Status::Ok, text)]));
+    }
     if !Nodes::ALL.has(&path) {
         return wrong(
             format!("{} is the host's alone: containers have their own or none", real.display()),
@@ -114,10 +140,6 @@ fn on_host(given: &str, uid: Uid) -> Result<(Option<PathBuf>, Vec<Check>)> {
     let Some(rights) = Listing::for_owner(owner.credentials, Nodes::ALL)?.rights(&path) else {
         checks.push(Check::new("owner", Status::Error, format!("{account} may not open it")).hint(hint));
         return Ok((None, checks));
-    if OWN.iter().any(|own| path == Path::new(own)) {
-        let text = format!("each container has {} of its own", real.display());
-        return Ok((None, vec![Check::new("node", Status::Ok, text)]));
-    }
     };
     checks.push(match rights.owner {
         0o6 => Check::new("owner", Status::Ok, format!("{account} may read and write it")),
@@ -186,5 +208,9 @@ mod tests {
             assert_eq!(check.status, Status::Error, "{mode:o}");
             assert!(check.text.contains("may not open it"), "{check:?}");
         }
+        assert!(closed_tunnel(bound(tun, 0o666)).is_none());
+        let told = closed_tunnel(bound(tun, 0o600)).unwrap();
+        assert_eq!((told.check, told.status), (TUNNEL, Status::Warning));
+        assert!(told.hint.contains("chmod 666 /dev/net/tun"), "{told:?}");
     }
 }
