@@ -29,6 +29,7 @@ pub use error::{Error, Result};
 pub use image_server::ImageServer;
 pub use session::bed::Bed;
 pub use session::container::Container;
+pub use session::host_file::HostFile;
 pub use session::leaks::Leaks;
 pub use session::lifeline::Lifeline;
 pub use session::pty::Pty;

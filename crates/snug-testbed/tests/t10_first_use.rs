@@ -68,7 +68,7 @@ fn a_bridge_that_the_administrator_named_is_made_as_well() {
     let bed = Bed::require();
     let user = TemporaryUser::new(&bed, "snug-named");
     user.snug(["create", "old", "-i", NO_INIT, "--grant", "network=nat"]).run().unwrap().success();
-    let config = common::HostFile::snug_config(&bed, "bridge = \"snugtest0\"\n");
+    let config = common::SnugConfig::write(&bed, "bridge = \"snugtest0\"\n");
     user.snug(["create", "net", "-i", NO_INIT, "--grant", "network=nat"]).run().unwrap().success();
     // One that was made before keeps its own, and with it its address.
     let bridge_of = |name: &str| {

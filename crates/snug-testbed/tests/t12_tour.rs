@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{HostFile, PATIENCE, TemporaryUser};
+use common::{PATIENCE, SnugConfig, TemporaryUser};
 use snug_testbed::{Bed, UserCommand};
 
 const README: &str = include_str!("../../../README.md");
@@ -21,7 +21,7 @@ fn tour() -> Vec<(String, String)> {
 #[test]
 fn every_line_of_the_tour_does_what_it_says() {
     let bed = Bed::require();
-    let _config = HostFile::snug_config(&bed, "default_image = \"local:debian/13\"\n");
+    let _config = SnugConfig::write(&bed, "default_image = \"local:debian/13\"\n");
     let user = TemporaryUser::new(&bed, "snug-tourist");
     let bash = |line: &str| {
         let argv = ["/bin/bash", "-c", line].map(Into::into).to_vec();

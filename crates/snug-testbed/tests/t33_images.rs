@@ -273,7 +273,7 @@ fn images_that_cannot_be_had_are_refused_with_what_works() {
 fn a_server_that_cannot_be_reached_is_named_with_what_would_help() {
     let bed = Bed::require();
     // A port on which nobody listens, so that the test does not depend on this machine's network.
-    let _config = common::HostFile::snug_config(
+    let _config = common::SnugConfig::write(
         &bed,
         "[remotes.offline]\nurl = \"https://127.0.0.1:9\"\nprotocol = \"simplestreams\"\n",
     );
@@ -289,7 +289,7 @@ fn a_server_that_cannot_be_reached_is_named_with_what_would_help() {
 #[test]
 fn a_machine_that_is_offline_still_makes_containers_of_what_it_has() {
     let bed = Bed::require();
-    let _config = common::HostFile::snug_config(
+    let _config = common::SnugConfig::write(
         &bed,
         "[remotes.images]\nurl = \"https://127.0.0.1:9\"\nprotocol = \"simplestreams\"\n",
     );

@@ -219,7 +219,7 @@ fn an_untrusted_container_is_behind_the_bridge_and_has_no_port() {
 #[test]
 fn without_pasta_it_is_nat_and_waits_for_it() {
     let bed = Bed::require();
-    let without = common::HostFile::snug_config(&bed, "pasta = \"/usr/bin/no-pasta\"\n");
+    let without = common::SnugConfig::write(&bed, "pasta = \"/usr/bin/no-pasta\"\n");
     let guest = fresh(&bed, "tester", "waiting", NO_INIT);
     assert!(answer(guest.run(["ip", "-4", "-o", "addr", "show", "eth0"])).contains("inet 10."));
     let grants =

@@ -11,7 +11,7 @@ mod common;
 
 use std::path::Path;
 
-use common::{Doomed, Finally, HostFile, PATIENCE, answer, json, refused};
+use common::{Doomed, Finally, PATIENCE, SnugConfig, answer, json, refused};
 use snug_testbed::{Bed, ImageServer, Leaks};
 
 /// Fetches fastest.
@@ -21,7 +21,7 @@ const SMALL: &str = "minimal/none";
 struct Served<'a> {
     // Fields are dropped in this order: the image goes while Incus may still ask its server.
     _image: Finally<Box<dyn FnMut() + 'a>>,
-    _config: common::SnugConfig,
+    _config: SnugConfig,
     server: ImageServer,
     fingerprint: String,
 }
@@ -29,7 +29,7 @@ struct Served<'a> {
 fn served<'a>(bed: &'a Bed, image: &str) -> Served<'a> {
     let mut server = ImageServer::start().unwrap();
     let fingerprint = server.offer(image, "bed/small").unwrap();
-    let config = HostFile::snug_config(bed, &server.remote("bed"));
+    let config = SnugConfig::write(bed, &server.remote("bed"));
     let mine = fingerprint.clone();
     let remove = move || drop(bed.incus(["image", "delete", &mine]).run());
     Served { _image: Finally(Box::new(remove)), _config: config, server, fingerprint }
@@ -243,7 +243,7 @@ fn a_server_whose_certificate_is_not_trusted_gives_nothing() {
         .remote("pinned")
         .replace(&server.certificate().display().to_string(), &strangers.certificate().display().to_string());
     let public = format!("[remotes.public]\nurl = \"{}\"\n", server.url());
-    let _config = HostFile::snug_config(&bed, &format!("{pinned}{public}"));
+    let _config = SnugConfig::write(&bed, &format!("{pinned}{public}"));
     for remote in ["pinned", "public"] {
         let words = ["is not trusted", &server.url(), "certificate = "];
         let image = format!("{remote}:bed/small");

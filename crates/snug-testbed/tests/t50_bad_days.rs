@@ -13,7 +13,7 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use common::{
-    BUSYBOX, DEBIAN_13, Doomed, Finally, HostFile, NO_INIT, PATIENCE, TemporaryUser, answer, dies_at,
+    BUSYBOX, DEBIAN_13, Doomed, Finally, NO_INIT, PATIENCE, SnugConfig, TemporaryUser, answer, dies_at,
     dying_daemon, explains, fresh, fresh_with, instance_exists, listed, refused, settled, state,
 };
 use snug_testbed::process::Process;
@@ -73,12 +73,12 @@ fn a_daemon_killed_while_it_makes_what_all_share_does_not_trip_the_next() {
     let create = ["create", "bad-shared", "-i", NO_INIT];
     {
         // Of a pool that is missing.
-        let _config = HostFile::snug_config(&bed, "pool = \"snug-test-missing\"\n");
+        let _config = SnugConfig::write(&bed, "pool = \"snug-test-missing\"\n");
         dies_at(&bed, "ensure-pool", bed.snug("tester").args(create));
         refused(bed.snug("tester").args(create), 1, &["snug-test-missing", "hint: "]);
     }
     for place in ["ensure-network", "ensure-network:after"] {
-        let _config = HostFile::snug_config(&bed, "bridge = \"snugtest1\"\npasta = \"\"\n");
+        let _config = SnugConfig::write(&bed, "bridge = \"snugtest1\"\npasta = \"\"\n");
         let _bridge = Finally(|| drop(bed.incus(["network", "delete", "snugtest1"]).run()));
         let _first = Doomed::new(&bed, "tester", "bad-shared");
         dies_at(&bed, place, bed.snug("tester").args(create));

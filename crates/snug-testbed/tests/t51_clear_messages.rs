@@ -12,8 +12,8 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixListener;
 
 use common::{
-    BusPolicy, DEBIAN_13, Doomed, Finally, HostFile, NO_INIT, PATIENCE, answer, containers, explains, fresh,
-    fresh_with, instance_exists, json, refused,
+    BusPolicy, DEBIAN_13, Doomed, Finally, NO_INIT, PATIENCE, SnugConfig, answer, containers, explains,
+    fresh, fresh_with, instance_exists, json, refused,
 };
 use snug_testbed::tool::Tool;
 use snug_testbed::{Bed, Leaks};
@@ -60,7 +60,7 @@ fn without_incus_each_command_says_so_and_running_containers_go_on() {
         refused(bed.snug("tester").args(line).deadline(PATIENCE), status, &["Incus", "hint: "]);
     }
     // In the words of whoever ships the system, too.
-    let vendors = HostFile::snug_config(&bed, "[hints]\nno-incus = \"switch Incus on in the settings\"\n");
+    let vendors = SnugConfig::write(&bed, "[hints]\nno-incus = \"switch Incus on in the settings\"\n");
     refused(bed.snug("tester").arg("list"), 1, &["Incus", "hint: switch Incus on in the settings"]);
     drop(vendors);
     let report = json(&bed.snug("tester").args(["doctor", "--json"]).run().unwrap().ends_with(1));
@@ -167,7 +167,7 @@ fn without_a_bus_the_daemons_commands_say_so_and_running_containers_go_on() {
 #[test]
 fn one_container_too_many_is_told_with_who_may_allow_it() {
     let bed = Bed::require();
-    let _none = HostFile::snug_config(&bed, "max_containers = 0\n");
+    let _none = SnugConfig::write(&bed, "max_containers = 0\n");
     refused(
         bed.snug("tester").args(["create", "clear-many", "-i", NO_INIT]),
         1,
@@ -180,7 +180,7 @@ fn one_container_too_many_is_told_with_who_may_allow_it() {
 fn creations_side_by_side_stay_within_what_a_user_may_have() {
     let bed = Bed::require();
     let there = containers(&bed, "tester").len();
-    let _two_more = HostFile::snug_config(&bed, &format!("max_containers = {}\n", there + 2));
+    let _two_more = SnugConfig::write(&bed, &format!("max_containers = {}\n", there + 2));
     let crowd: Vec<String> = (0..5).map(|number| format!("clear-crowd-{number}")).collect();
     let _doomed: Vec<_> = crowd.iter().map(|name| Doomed::new(&bed, "tester", name)).collect();
     let ends: Vec<_> = std::thread::scope(|scope| {
@@ -227,7 +227,7 @@ fn a_full_pool_is_told_and_leaves_nothing() {
         // What a killed run of this test has left.
         delete();
         bed.incus(["storage", "create", "snug-test-full", "btrfs", &format!("size={size}")]).ok().unwrap();
-        let _config = HostFile::snug_config(&bed, "pool = \"snug-test-full\"\n");
+        let _config = SnugConfig::write(&bed, "pool = \"snug-test-full\"\n");
         let create = bed.snug("tester").args(["create", "clear-full", "-i", image]).deadline(PATIENCE);
         refused(create, 1, &[words, "hint: "]);
         assert!(!instance_exists(&bed, "tester", "clear-full"));

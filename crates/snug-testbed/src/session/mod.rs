@@ -2,6 +2,7 @@
 
 pub mod bed;
 pub mod container;
+pub mod host_file;
 pub mod leaks;
 pub mod lifeline;
 pub mod pty;

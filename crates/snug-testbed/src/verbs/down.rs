@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::error::{Doing, Error, Result};
 use crate::host::{self, Services};
 use crate::process::{self, Process};
+use crate::session::host_file;
 use crate::stack::{bus, images, incus, mounts, network, temporaries, users};
 use crate::state::{LASTING_DIR, Lock, State};
 use crate::tool::Tool;
@@ -28,7 +29,8 @@ pub fn down(unwanted: Unwanted) -> Result<()> {
     let started = Instant::now();
     let _lock = Lock::take()?;
     let state = State::load();
-    let mut left = Vec::new();
+    let mut left: Vec<String> =
+        host_file::undo_all().err().map(|error| error.to_string()).into_iter().collect();
     let own_unit = state.units.contains("incus.service");
     let own_incus = state.incus || own_unit || incus::own_daemon().is_some();
     if unwanted.images && incus::listens() {
@@ -36,7 +38,7 @@ pub fn down(unwanted: Unwanted) -> Result<()> {
     }
     if own_incus {
         // snugd first: it would take the shutdown of its guests for an accident.
-        left.extend(end(&snug_daemons(), "snugd"));
+        left.extend(end_snugd());
         left.extend(incus::shut_down());
         left.extend(stop_units(&state));
         left.extend(network::clean());
@@ -80,9 +82,11 @@ fn stop_units(state: &State) -> Vec<String> {
     stopped.err().map(|error| format!("units {}: {error}", units.join(", "))).into_iter().collect()
 }
 
-fn snug_daemons() -> Vec<Process> {
+/// Ends every snugd. Those that do not end.
+pub(super) fn end_snugd() -> Vec<String> {
     let ours = |process: &Process| process.program().is_some_and(|path| path.ends_with("snugd"));
-    process::all().into_iter().filter(ours).collect()
+    let daemons: Vec<Process> = process::all().into_iter().filter(ours).collect();
+    end(&daemons, "snugd")
 }
 
 fn end(processes: &[Process], what: &str) -> Vec<String> {

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use crate::error::Result;
 use crate::host;
+use crate::session::host_file;
 use crate::stack::image_recipes::RECIPES;
 use crate::stack::{bus, images, incus, mounts, packages, users};
 use crate::state::{LASTING_DIR, Lock, State};
@@ -26,9 +27,16 @@ pub fn up(wanted: Wanted) -> Result<()> {
     let started = Instant::now();
     let _lock = Lock::take()?;
     packages::install()?;
+    let undone = host_file::undo_all()?;
     let mut state = State::load();
     mounts::share(&mut state)?;
     bus::start(&mut state)?;
+    if !undone.is_empty() {
+        let undone: Vec<_> = undone.iter().map(|path| path.display().to_string()).collect();
+        host::say(format_args!("as before a test that was killed: {}", undone.join(", ")));
+        // It has read them.
+        let _ = super::down::end_snugd();
+    }
     bus::start_polkit()?;
     incus::start(&mut state)?;
     if wanted.users {

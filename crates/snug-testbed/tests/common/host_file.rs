@@ -1,59 +1,22 @@
 //! Files of the host that a test changes, and puts back.
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-
-use snug_testbed::Bed;
+use snug_testbed::{Bed, HostFile};
 
 use super::eventually;
 
-/// A file with other content for the time of a test.
-pub struct HostFile {
-    path: PathBuf,
-    before: Option<Vec<u8>>,
-    made: Vec<PathBuf>,
-}
-
-impl HostFile {
-    #[track_caller]
-    #[must_use]
-    pub fn write(path: impl AsRef<Path>, text: &str) -> Self {
-        let path = path.as_ref().to_owned();
-        let missing: Vec<PathBuf> =
-            path.ancestors().skip(1).take_while(|dir| !dir.exists()).map(Path::to_owned).collect();
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        let file = Self { before: fs::read(&path).ok(), made: missing, path };
-        fs::write(&file.path, text).unwrap();
-        fs::set_permissions(&file.path, Permissions::from_mode(0o644)).unwrap();
-        file
-    }
-
-    /// Snug's configuration for the time of a test. The daemon reads it when it starts: it is ended before and after.
-    #[track_caller]
-    #[must_use]
-    pub fn snug_config(bed: &Bed, text: &str) -> SnugConfig {
-        bed.kill_snugd();
-        SnugConfig { _file: Self::write("/etc/snug/config.d/zz-test.toml", text) }
-    }
-}
-
-impl Drop for HostFile {
-    fn drop(&mut self) {
-        match &self.before {
-            Some(content) => fs::write(&self.path, content).unwrap(),
-            None => drop(fs::remove_file(&self.path)),
-        }
-        for dir in &self.made {
-            // One that somebody else put a file into stays.
-            let _ = fs::remove_dir(dir);
-        }
-    }
-}
-
-/// See [`HostFile::snug_config`].
+/// Snug's configuration for the time of a test.
 pub struct SnugConfig {
     _file: HostFile,
+}
+
+impl SnugConfig {
+    /// The daemon reads it when it starts: it is ended before and after.
+    #[track_caller]
+    #[must_use]
+    pub fn write(bed: &Bed, text: &str) -> Self {
+        bed.kill_snugd();
+        Self { _file: HostFile::write("/etc/snug/config.d/zz-test.toml", text) }
+    }
 }
 
 impl Drop for SnugConfig {
