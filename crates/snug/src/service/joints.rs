@@ -15,6 +15,8 @@ use snug_exec::relay::GONE;
 const MOST: usize = 256;
 /// How long one goes on whose client has gone: what that said last may still be on its way.
 const GRACE: Duration = Duration::from_secs(60);
+/// And how long after it was told to end, until it is killed.
+const FURTHER: Duration = Duration::from_secs(10);
 
 /// One of them.
 struct Joint {
@@ -22,8 +24,15 @@ struct Joint {
     /// The connection that is joined, until its client has gone.
     client: Option<OwnedFd>,
     process: OwnedFd,
-    /// When it is told to end.
-    end: Option<Instant>,
+    /// When it is told to end, and how.
+    end: Option<(Instant, End)>,
+}
+
+/// How one is told to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    HangUp,
+    Kill,
 }
 
 /// Those of one user.
@@ -56,7 +65,7 @@ impl Joints {
 
     /// The next time at which one is told to end.
     pub fn deadline(&self) -> Option<Instant> {
-        self.0.iter().filter_map(|joint| joint.end).min()
+        self.0.iter().filter_map(|joint| joint.end.map(|(end, _)| end)).min()
     }
 
     /// Forgets those that have ended, and tells those to end whose clients have gone for long.
@@ -68,12 +77,19 @@ impl Joints {
             }
             if joint.client.as_ref().is_some_and(|client| is(client, GONE)) {
                 joint.client = None;
-                joint.end = Some(now + GRACE);
+                joint.end = Some((now + GRACE, End::HangUp));
             }
-            if joint.end.is_some_and(|end| end <= now) {
-                joint.end = None;
-                // It may be ending by itself.
-                let _ = pidfd_send_signal(&joint.process, Signal::HUP);
+            if let Some((_, how)) = joint.end.take_if(|(end, _)| *end <= now) {
+                joint.end = (how == End::HangUp).then_some((now + FURTHER, End::Kill));
+                // One that is stopped hears nothing else before it goes on.
+                let signals: &[Signal] = match how {
+                    End::HangUp => &[Signal::HUP, Signal::CONT],
+                    End::Kill => &[Signal::KILL],
+                };
+                for signal in signals {
+                    // It may be ending by itself.
+                    let _ = pidfd_send_signal(&joint.process, *signal);
+                }
             }
             true
         });
@@ -89,11 +105,12 @@ fn is(fd: &OwnedFd, events: PollFlags) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
     use std::os::unix::net::UnixStream;
     use std::os::unix::process::ExitStatusExt;
     use std::process::{Child, Command, Stdio};
 
-    use rustix::process::{Pid, PidfdFlags, pidfd_open};
+    use rustix::process::{Pid, PidfdFlags, WaitOptions, kill_process, pidfd_open, waitpid};
 
     use super::*;
 
@@ -110,6 +127,13 @@ mod tests {
         (child, far)
     }
 
+    /// The client of the last one goes. A process that another test starts just now has a copy of it until it is executed.
+    fn go(joints: &Joints, far: UnixStream) {
+        drop(far);
+        let client = joints.0.last().and_then(|joint| joint.client.as_ref()).unwrap();
+        poll(&mut [PollFd::new(client, PollFlags::empty())], None).unwrap();
+    }
+
     #[test]
     fn one_whose_client_has_gone_is_told_to_end_after_a_while() {
         let mut joints = Joints::default();
@@ -117,7 +141,7 @@ mod tests {
         let begin = Instant::now();
         joints.advance(begin);
         assert_eq!(joints.deadline(), None);
-        drop(far);
+        go(&joints, far);
         joints.advance(begin);
         assert_eq!(joints.deadline(), Some(begin + GRACE));
         joints.advance(begin + GRACE / 2);
@@ -129,6 +153,41 @@ mod tests {
     }
 
     #[test]
+    fn one_that_is_stopped_ends_too_and_one_that_hears_nothing_is_killed() {
+        let mut joints = Joints::default();
+        let begin = Instant::now();
+        let (mut child, far) = joint(&mut joints, "dev");
+        let process = Pid::from_child(&child);
+        kill_process(process, Signal::STOP).unwrap();
+        waitpid(Some(process), WaitOptions::UNTRACED).unwrap();
+        go(&joints, far);
+        joints.advance(begin);
+        joints.advance(begin + GRACE);
+        assert_eq!(joints.deadline(), Some(begin + GRACE + FURTHER));
+        assert_eq!(child.wait().unwrap().signal(), Some(Signal::HUP.as_raw()));
+        joints.advance(begin + GRACE);
+        assert!(joints.is_empty());
+
+        let (far, near) = UnixStream::pair().unwrap();
+        let line = "trap '' HUP; echo; read nothing";
+        let mut deaf = Command::new("sh")
+            .args(["-c", line])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        deaf.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
+        let process = pidfd_open(Pid::from_child(&deaf), PidfdFlags::empty()).unwrap();
+        joints.add(name("dev"), near.into(), process);
+        go(&joints, far);
+        joints.advance(begin);
+        joints.advance(begin + GRACE);
+        assert!(deaf.try_wait().unwrap().is_none());
+        joints.advance(begin + GRACE + FURTHER);
+        assert_eq!(deaf.wait().unwrap().signal(), Some(Signal::KILL.as_raw()));
+    }
+
+    #[test]
     fn a_client_sees_the_end_of_the_process_that_joined_it() {
         let mut joints = Joints::default();
         let (mut child, far) = joint(&mut joints, "dev");
@@ -136,7 +195,7 @@ mod tests {
         child.wait().unwrap();
         joints.advance(Instant::now());
         assert!(joints.is_empty());
-        assert_eq!(std::io::Read::read(&mut &far, &mut [0]).unwrap(), 0);
+        assert_eq!((&far).read(&mut [0]).unwrap(), 0);
     }
 
     #[test]
