@@ -1,6 +1,7 @@
 //! The conversation with the agent.
 
 mod notices;
+mod stopping;
 
 use std::env;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
@@ -28,6 +29,7 @@ use crate::target::{HELLO, Target};
 use crate::terminal::{Terminal, is_pty_master};
 use crate::words::{directory_hints, harmless};
 use crate::{relay, stream};
+use stopping::Stopping;
 
 /// How long a request may take to be read; it is a few megabytes at most.
 const REQUEST: Duration = Duration::from_secs(20);
@@ -67,6 +69,7 @@ pub fn run(request: &Request) -> Result<Outcome, Error> {
         attached: false,
         announcement: None,
         insistence: Insistence::default(),
+        stopping: Stopping::default(),
         policy,
     };
     // Before the request: what arrives from the command's first moment on is the command's.
@@ -116,6 +119,7 @@ struct Session<'a> {
     attached: bool,
     announcement: Option<Announcement>,
     insistence: Insistence,
+    stopping: Stopping,
     policy: Policy,
 }
 
@@ -206,6 +210,7 @@ impl Session<'_> {
                     return Ok(outcome);
                 }
             }
+            self.stop_with_command(signals);
             let patience = match (greeted, self.started, self.settled) {
                 (_, true, _) => None,
                 (false, ..) => Some(begun + HELLO),
@@ -218,15 +223,7 @@ impl Session<'_> {
                 }
                 return Err(Error::Lost { container: self.request.target.name().into() });
             }
-            while let Some(signal) = signals.next() {
-                self.pass_on(signal);
-                if !self.started {
-                    self.insistence.heard_early(signal, Instant::now());
-                }
-                if !self.trusted {
-                    self.insistence.heard(signal, Instant::now());
-                }
-            }
+            self.hear(signals);
             if let Some(signal) = self.insistence.ending(Instant::now()) {
                 return Ok(Outcome::Killed(signal));
             }
@@ -294,28 +291,7 @@ impl Session<'_> {
             }
             // Who stops is bound by no deadline.
             FromAgent::Stopped(_) if !self.started => return Err(self.out_of_turn()),
-            FromAgent::Stopped(_) => {
-                // A key typed into a raw terminal has reached the guest alone. One that is not trusted is not believed that it
-                // was typed: it would stop the caller's other programs.
-                let whole_job = self.console.as_mut().is_some_and(|console| {
-                    let was_typed = console.take_typed(libc::SIGTSTP);
-                    console.is_raw() && (self.trusted || was_typed)
-                });
-                if let Some(console) = &mut self.console {
-                    console.release();
-                }
-                if whole_job {
-                    signals.stop_others();
-                }
-                if let Some(announcement) = &self.announcement {
-                    announcement.pop();
-                }
-                signals::stop();
-                if let Some(announcement) = &self.announcement {
-                    announcement.push();
-                }
-                self.resume();
-            }
+            FromAgent::Stopped(_) => self.stopping.said(),
             FromAgent::Exited(status) => return self.end(Outcome::Exited(status), signals),
             FromAgent::Killed { signal, .. } => return self.end(Outcome::Killed(i32::from(signal)), signals),
             FromAgent::Failed { kind, text } => return Ok(Some(self.failure(kind, &text))),
@@ -440,6 +416,22 @@ impl Session<'_> {
         }
     }
 
+    /// Passes on what has arrived.
+    fn hear(&mut self, signals: &Signals) {
+        while let Some(signal) = signals.next() {
+            self.pass_on(signal);
+            if !self.started {
+                self.insistence.heard_early(signal, Instant::now());
+            }
+            if !self.trusted {
+                self.insistence.heard(signal, Instant::now());
+            }
+            if signal == libc::SIGTSTP {
+                self.stopping.asked();
+            }
+        }
+    }
+
     fn pass_on(&mut self, signal: i32) {
         match signal {
             // The guest's terminal tells of a new size itself.
@@ -456,6 +448,7 @@ impl Session<'_> {
         }
         self.tell_size();
         self.send(&ToAgent::Resume);
+        self.stopping.resumed();
     }
 
     fn failure(&self, kind: FailureKind, text: &[u8]) -> Outcome {

@@ -9,97 +9,21 @@
 mod common;
 
 use std::fs::{self, File, Permissions};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
+use common::hostile::{Hostile, hello, say, until_gone};
 use common::{Finally, NO_INIT, answer, fresh, fresh_with, refused};
-use rustix::process::{Pid, Signal, kill_process};
-use snug_testbed::{Bed, Container, Leaks};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+use snug_testbed::{Bed, Leaks};
 use snug_wire::message::{FailureKind, FromAgent, ToAgent};
 use snug_wire::socket::{Connection, Descriptors};
-
-/// In place of the guest's agent: a socket of the test's own at the same path.
-struct Hostile {
-    socket: PathBuf,
-    real: PathBuf,
-    listener: Option<UnixListener>,
-    heard: Arc<AtomicUsize>,
-    server: Option<JoinHandle<()>>,
-}
-
-impl Hostile {
-    /// Moves the agent's socket away; nothing is in its place yet.
-    fn take_place(bed: &Bed, container: &Container<'_>) -> Self {
-        let guest = bed.run_dir(container.user(), container.name()).join("guest");
-        let (socket, real) = (guest.join("agent.sock"), guest.join("agent.real"));
-        fs::rename(&socket, &real).unwrap();
-        Self { socket, real, listener: None, heard: Arc::default(), server: None }
-    }
-
-    /// Answers each connection in this way.
-    fn answering(
-        bed: &Bed,
-        container: &Container<'_>,
-        behave: impl Fn(UnixStream) + Send + Sync + Clone + 'static,
-    ) -> Self {
-        let mut hostile = Self::take_place(bed, container);
-        let listener = UnixListener::bind(&hostile.socket).unwrap();
-        fs::set_permissions(&hostile.socket, Permissions::from_mode(0o666)).unwrap();
-        hostile.listener = Some(listener.try_clone().unwrap());
-        let heard = hostile.heard.clone();
-        hostile.server = Some(std::thread::spawn(move || {
-            while let Ok((stream, _)) = listener.accept() {
-                heard.fetch_add(1, Ordering::SeqCst);
-                let behave = behave.clone();
-                std::thread::spawn(move || behave(stream));
-            }
-        }));
-        hostile
-    }
-}
-
-impl Drop for Hostile {
-    fn drop(&mut self) {
-        if let Some(listener) = self.listener.take() {
-            // accept(2) of a socket that was shut down fails, wherever its name has gone.
-            let _ = rustix::net::shutdown(&listener, rustix::net::Shutdown::Both);
-        }
-        if let Some(server) = self.server.take() {
-            let _ = server.join();
-        }
-        let _ = fs::remove_file(&self.socket);
-        let _ = fs::remove_dir(&self.socket);
-        let _ = fs::rename(&self.real, &self.socket);
-    }
-}
-
-fn hello() -> FromAgent {
-    FromAgent::Hello { protocol: 1, oldest: 1, version: b"0.1.0".to_vec(), settled: true, offered: false }
-}
-
-fn say(stream: UnixStream, messages: &[FromAgent], fds: &[BorrowedFd<'_>]) -> Connection {
-    let mut connection = Connection::new(stream.into(), Descriptors::Accept);
-    for message in messages {
-        let fds = if matches!(message, FromAgent::Hello { .. }) { &[] } else { fds };
-        let _ = connection.send(message, fds, None);
-    }
-    connection
-}
-
-/// Reads until the client has gone.
-fn until_gone(connection: &Connection) {
-    let mut stream = File::from(connection.as_fd().try_clone_to_owned().unwrap());
-    let mut buffer = [0; 65536];
-    while stream.read(&mut buffer).is_ok_and(|count| count > 0) {}
-}
 
 #[test]
 fn an_agent_that_answers_garbage_is_left_with_125() {
@@ -189,6 +113,59 @@ fn a_client_whose_command_never_ends_obeys_its_signals() {
         }
         let ended = client.wait().unwrap();
         assert_eq!(std::os::unix::process::ExitStatusExt::signal(&ended), Some(signals[0].as_raw()));
+    }
+}
+
+/// Its command has stopped, it says, thousands of times and whenever it is to go on.
+fn stopping(stream: UnixStream) {
+    let mut connection = Connection::new(stream.into(), Descriptors::Accept);
+    let _ = connection.send(&hello(), &[], None);
+    let stopped = FromAgent::Stopped(20);
+    while let Ok(Some(message)) = connection.receive::<ToAgent>(None) {
+        let said = match message {
+            ToAgent::Exec(_) => {
+                let _ = connection.send(&FromAgent::Started { pid: 1 }, &[], None);
+                3000
+            }
+            ToAgent::Resume => 1,
+            _ => 0,
+        };
+        let _ = connection.send_all(&vec![stopped.clone(); said], &[], None);
+    }
+}
+
+#[test]
+fn a_guest_that_says_stop_does_not_keep_its_client_from_signals() {
+    let bed = Bed::require();
+    let dev = fresh_with(&bed, "tester", "evil-stop", NO_INIT, &["--preset", "isolated"]);
+    let _evil = Hostile::answering(&bed, &dev, stopping);
+    for signals in
+        [vec![Signal::TERM], vec![Signal::HUP], vec![Signal::INT; 3], vec![Signal::TSTP, Signal::TERM]]
+    {
+        let run = dev.snug(["run", "-w", "/", "true"]);
+        let mut client = run.spawn(Stdio::null(), Stdio::null(), Stdio::null()).unwrap();
+        std::thread::sleep(Duration::from_secs(1));
+        let process = Pid::from_child(&client);
+        let is_stopped = || {
+            let waited = waitpid(Some(process), WaitOptions::UNTRACED | WaitOptions::NOHANG).unwrap();
+            waited.is_some_and(|(_, status)| status.stopped())
+        };
+        assert!(!is_stopped(), "nobody asked for it");
+        for signal in &signals {
+            kill_process(process, *signal).unwrap();
+            std::thread::sleep(Duration::from_millis(200));
+            // Who asks for it has it, once.
+            assert_eq!(is_stopped(), *signal == Signal::TSTP);
+            kill_process(process, Signal::CONT).unwrap();
+        }
+        let there = snug_testbed::process::Process::now(client.id().cast_signed());
+        let ends = there.is_none_or(|it| it.wait_end(Duration::from_secs(30)));
+        // Before a failed test waits for it.
+        let _ = client.kill();
+        let ended = client.wait().unwrap();
+        assert!(ends, "{signals:?}");
+        let last = signals.last().unwrap().as_raw();
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&ended), Some(last));
     }
 }
 

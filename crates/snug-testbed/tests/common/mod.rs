@@ -6,6 +6,7 @@ mod bus_script;
 mod desktop;
 mod follower;
 mod host_file;
+pub mod hostile;
 mod temporary_user;
 mod terminal;
 mod user_config;
