@@ -9,6 +9,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::mpsc::{self, Sender};
 use std::thread;
+use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::io::{Errno, read, write};
@@ -20,8 +21,9 @@ use snug_wire::message::{TerminalModes, WindowSize};
 use crate::guest_terminal::{self, GuestTerminal, VEOF};
 use crate::pipeline;
 use crate::relay;
-use crate::screen::{Changes, Screen, Target};
+use crate::screen::{self, Changes, Screen, Target};
 use crate::signal_keys::SignalKeys;
+use crate::signals::Signals;
 use crate::terminal::{Terminal, to_winsize};
 
 /// Read from the terminal at once; a paste comes in such pieces.
@@ -80,9 +82,8 @@ pub struct Console {
     in_force: Sender<()>,
     /// The screen waits for that.
     is_awaited: bool,
-    /// Closed to tell the screen that the command has ended.
-    ended: Option<OwnedFd>,
-    screen: Option<thread::JoinHandle<()>>,
+    /// Tells the screen that the command has ended, and is told that the screen has.
+    ended: OwnedFd,
     hung_up: bool,
     signal_keys: SignalKeys,
 }
@@ -140,8 +141,7 @@ impl Console {
             changes: None,
             in_force,
             is_awaited: false,
-            ended: Some(ended),
-            screen: None,
+            ended,
             hung_up: false,
             signal_keys: SignalKeys::of(began_with),
             began_with,
@@ -158,8 +158,7 @@ impl Console {
             None => None,
         };
         let ends = !is_master;
-        console.screen =
-            Some(Screen { source, target, already_read, ends, ended: ended_reader, changes }.show()?);
+        Screen { source, target, already_read, ends, ended: ended_reader, changes }.show()?;
         Ok(console)
     }
 
@@ -404,22 +403,24 @@ impl Console {
         self.was_typed(signal) && self.signal_keys.take_recent()
     }
 
-    /// Shows the rest of the output after the command has ended, and restores the terminal.
-    pub fn finish(mut self) {
+    /// Shows the rest of the output after the command has ended, until `deadline` at the latest, and restores the terminal.
+    /// Which signal has put an end to that: a terminal that nobody reads takes no more.
+    pub fn finish(self, signals: &Signals, deadline: Option<Instant>) -> Option<i32> {
         if !self.is_master {
             // The agent's sign that the command has ended: it sends what is there and closes.
             let _ = shutdown(&self.peer, Shutdown::Write);
         }
-        self.ended = None;
+        let Self { mut terminal, ended, in_force, .. } = self;
+        let _ = write(&ended, b"e");
         // Nobody follows the guest's modes any more, so nothing is to be held back.
-        drop(self.in_force);
-        if let Some(screen) = self.screen.take() {
-            // A panicked screen has nothing more to show.
-            let _ = screen.join();
-        }
-        if let Some(terminal) = &mut self.terminal {
+        drop(in_force);
+        let interrupted = screen::wait_for_end(&ended, signals, deadline);
+        // The process is about to end, and one call less is to be made.
+        std::mem::forget(ended);
+        if let Some(terminal) = &mut terminal {
             terminal.release();
         }
+        interrupted
     }
 }
 

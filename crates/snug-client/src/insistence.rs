@@ -23,6 +23,11 @@ pub const ENDING: [i32; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::S
 /// that is booting sees the difference.
 const WORD: Duration = Duration::from_millis(250);
 
+/// What a command says at its end, of a signal perhaps, is shown for so long to a terminal that does not take it.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+/// A signal has to do with the end of a command that ends within so long.
+const RECENT: Duration = Duration::from_secs(20);
+
 /// What a client was told, and when it ends for it.
 #[derive(Debug, Default)]
 pub struct Insistence {
@@ -30,10 +35,12 @@ pub struct Insistence {
     end: Option<(Instant, i32)>,
     /// Where no command has begun until then.
     unless_begun: Option<(Instant, i32)>,
+    /// The last of the ending signals.
+    last: Option<Instant>,
 }
 
 impl Insistence {
-    /// A signal was passed on before a command was known to have begun.
+    /// A signal has come before a command was known to have begun.
     pub fn heard_early(&mut self, signal: i32, now: Instant) {
         if ENDING.contains(&signal) {
             self.unless_begun.get_or_insert((now + WORD, signal));
@@ -45,8 +52,14 @@ impl Insistence {
         self.unless_begun = None;
     }
 
-    /// A signal was passed on.
-    pub fn heard(&mut self, signal: i32, now: Instant) {
+    /// A signal has come for a command, of a guest that is `trusted` or not.
+    pub fn heard(&mut self, signal: i32, now: Instant, trusted: bool) {
+        if ENDING.contains(&signal) {
+            self.last = Some(now);
+        }
+        if trusted {
+            return;
+        }
         let end = match signal {
             libc::SIGHUP => now + HANGUP,
             libc::SIGTERM => now + TERMINATION,
@@ -63,6 +76,11 @@ impl Insistence {
         if self.end.is_none_or(|(earlier, _)| end < earlier) {
             self.end = Some((end, signal));
         }
+    }
+
+    /// Until when the rest of a command's output is shown that has ended now; `None` is as long as it takes.
+    pub fn end_of_output(&self, now: Instant) -> Option<Instant> {
+        self.last.filter(|then| now.duration_since(*then) < RECENT).map(|_| now + LAST_WORDS)
     }
 
     /// When the client ends; `None` is never, as things are.
@@ -89,11 +107,11 @@ mod tests {
         let begin = Instant::now();
         let mut insistence = Insistence::default();
         for seconds in [0, 2, 8, 9] {
-            insistence.heard(libc::SIGINT, begin + Duration::from_secs(seconds));
+            insistence.heard(libc::SIGINT, begin + Duration::from_secs(seconds), false);
             assert_eq!(insistence.deadline(), None, "{seconds}");
         }
         let third = begin + Duration::from_secs(10);
-        insistence.heard(libc::SIGQUIT, third);
+        insistence.heard(libc::SIGQUIT, third, false);
         assert_eq!(insistence.ending(third), Some(libc::SIGQUIT));
     }
 
@@ -115,12 +133,26 @@ mod tests {
     fn the_earliest_end_counts_and_other_signals_end_nothing() {
         let begin = Instant::now();
         let mut insistence = Insistence::default();
-        insistence.heard(libc::SIGUSR1, begin);
+        insistence.heard(libc::SIGUSR1, begin, false);
         assert_eq!(insistence.deadline(), None);
-        insistence.heard(libc::SIGTERM, begin);
-        insistence.heard(libc::SIGHUP, begin + Duration::from_secs(1));
+        insistence.heard(libc::SIGTERM, begin, false);
+        insistence.heard(libc::SIGHUP, begin + Duration::from_secs(1), false);
         assert_eq!(insistence.deadline(), Some(begin + Duration::from_secs(4)));
         assert_eq!(insistence.ending(begin + Duration::from_secs(3)), None);
         assert_eq!(insistence.ending(begin + Duration::from_secs(4)), Some(libc::SIGHUP));
+    }
+
+    #[test]
+    fn a_guest_that_is_trusted_ends_its_client_and_output_is_shown_for_ever_unless_a_signal_came() {
+        let begin = Instant::now();
+        let mut insistence = Insistence::default();
+        insistence.heard(libc::SIGUSR1, begin, true);
+        assert_eq!(insistence.end_of_output(begin), None);
+        insistence.heard(libc::SIGTERM, begin, true);
+        assert_eq!(insistence.deadline(), None);
+        // An untrusted guest's client is here ten seconds after it.
+        let end = begin + TERMINATION;
+        assert_eq!(insistence.end_of_output(end), Some(end + LAST_WORDS));
+        assert_eq!(insistence.end_of_output(begin + RECENT), None);
     }
 }

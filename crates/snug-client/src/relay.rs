@@ -137,14 +137,18 @@ impl Receiving {
     }
 }
 
-/// Writes what the agent sends to `target`.
+/// Writes to `target` what the agent sends, of which some is `already_read`.
 ///
 /// # Errors
 /// When the system has no descriptor or thread left.
-pub fn receive(connection: OwnedFd, target: BorrowedFd<'static>) -> io::Result<Receiving> {
+pub fn receive(
+    connection: OwnedFd,
+    already_read: Vec<u8>,
+    target: BorrowedFd<'static>,
+) -> io::Result<Receiving> {
     let (done, writer) = pipe_with(PipeFlags::CLOEXEC)?;
     let thread = thread::Builder::new().stack_size(64 << 10).spawn(move || {
-        let result = copy(connection.as_fd(), target);
+        let result = write_all(target, &already_read).and_then(|()| copy(connection.as_fd(), target));
         drop(writer);
         result
     })?;
@@ -170,5 +174,26 @@ mod tests {
             assert_eq!(copying.join().unwrap(), Err(Errno::PIPE));
         }
         drop(silent);
+    }
+
+    #[test]
+    fn who_does_not_read_what_came_early_holds_up_the_thread_alone() {
+        let (reader, full) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+        // Never closed, as a caller's.
+        let full = std::mem::ManuallyDrop::new(full);
+        // SAFETY: it is never closed.
+        let target = unsafe { BorrowedFd::borrow_raw(std::os::fd::AsRawFd::as_raw_fd(&*full)) };
+        let (agent, connection) = UnixStream::pair().unwrap();
+        let early = vec![b'x'; 1 << 20];
+        let receiving = receive(connection.into(), early, target).unwrap();
+        drop(agent);
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        assert_eq!(poll(&mut [PollFd::new(&receiving, PollFlags::IN)], Some(&now)), Ok(0));
+        let mut left = 1 << 20;
+        while left > 0 {
+            left -= read(&reader, &mut [0; 1 << 16]).unwrap();
+        }
+        wait_for(receiving.as_fd(), PollFlags::IN);
+        receiving.finish().unwrap();
     }
 }

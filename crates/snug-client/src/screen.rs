@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -17,6 +17,7 @@ use rustix::io::{Errno, read, write};
 
 use crate::guest_terminal::{Event, adds_carriage_returns, read_packet};
 use crate::relay;
+use crate::signals::Signals;
 
 /// Read from the guest's terminal at once: what a pty's buffer holds at most (`TTYB_DEFAULT_MEM_LIMIT` is 64 KiB).
 const SCREEN: usize = 64 << 10;
@@ -61,7 +62,7 @@ pub struct Screen {
     /// Whether the source ends by itself when the command's output is all there: a connection does, whose other half the
     /// client has closed (see the agent's `relay`).
     pub ends: bool,
-    /// Ends when the command has ended.
+    /// Readable when the command has ended; whoever has the other end sees by this one's that all is shown.
     pub ended: OwnedFd,
     /// Where the source is a master in packet mode.
     pub changes: Option<Changes>,
@@ -91,11 +92,12 @@ impl Screen {
     ///
     /// # Errors
     /// When the system has no thread left.
-    pub fn show(self) -> io::Result<JoinHandle<()>> {
+    pub fn show(self) -> io::Result<()> {
         thread::Builder::new().stack_size(256 << 10).spawn(move || {
             // A terminal that takes no more has nothing more to be shown.
             let _ = self.run();
-        })
+        })?;
+        Ok(())
     }
 
     fn run(&self) -> rustix::io::Result<()> {
@@ -179,6 +181,30 @@ impl Screen {
     }
 }
 
+/// Waits until the screen that has the other end of `ended` has shown all, until `deadline` at the latest, or until a signal ends the wait, which is returned then.
+pub fn wait_for_end(ended: &OwnedFd, signals: &Signals, deadline: Option<Instant>) -> Option<i32> {
+    loop {
+        let mut fds = [
+            // A pipe without a reader has an error.
+            PollFd::new(ended, PollFlags::empty()),
+            PollFd::from_borrowed_fd(signals.as_fd(), PollFlags::IN),
+        ];
+        let timeout = deadline.map(relay::until);
+        match poll(&mut fds, timeout.as_ref()) {
+            Err(Errno::INTR) => continue,
+            // Without a wait there is nothing to wait for.
+            Ok(0) | Err(_) => return None,
+            Ok(_) => {}
+        }
+        if !fds[0].revents().is_empty() {
+            return None;
+        }
+        if let Some(signal) = signals.next_ending() {
+            return Some(signal);
+        }
+    }
+}
+
 /// Takes away one carriage return before each line feed, and returns what is left at the start of `bytes`.
 fn single_line_ends(bytes: &mut [u8]) -> &[u8] {
     let mut length = 0;
@@ -194,6 +220,8 @@ fn single_line_ends(bytes: &mut [u8]) -> &[u8] {
 
 #[cfg(test)]
 mod tests {
+    use rustix::pipe::{PipeFlags, pipe_with};
+
     use super::*;
 
     #[test]
@@ -207,5 +235,38 @@ mod tests {
         ] {
             assert_eq!(single_line_ends(&mut bytes.to_vec()), expected);
         }
+    }
+
+    /// A screen of which nothing is read yet: what to read, and what tells of its end.
+    fn screen() -> (OwnedFd, OwnedFd) {
+        let (reader, full) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+        let (ended_reader, ended) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+        let (source, _) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+        let screen = Screen {
+            source,
+            target: Some(Target::Device(full)),
+            already_read: vec![b'x'; 1 << 20],
+            ends: true,
+            ended: ended_reader,
+            changes: None,
+        };
+        screen.show().unwrap();
+        write(&ended, b"e").unwrap();
+        (reader, ended)
+    }
+
+    #[test]
+    fn a_terminal_that_nobody_reads_holds_its_client_until_a_signal_or_the_deadline() {
+        let signals = Signals::block().unwrap();
+        let (reader, ended) = screen();
+        let soon = Instant::now() + Duration::from_millis(20);
+        assert_eq!(wait_for_end(&ended, &signals, Some(soon)), None);
+        for signal in [libc::SIGUSR1, libc::SIGTERM] {
+            // SAFETY: a plain system call; this thread has the signal blocked.
+            unsafe { libc::raise(signal) };
+        }
+        assert_eq!(wait_for_end(&ended, &signals, None), Some(libc::SIGTERM));
+        while read(&reader, &mut [0; 1 << 16]).unwrap() > 0 {}
+        assert_eq!(wait_for_end(&ended, &signals, None), None);
     }
 }

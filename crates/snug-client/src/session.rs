@@ -1,40 +1,38 @@
 //! The conversation with the agent.
 
+mod attachment;
+mod ending;
 mod notices;
 mod stopping;
 
 use std::env;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use snug_wire::codec::DecodeError;
-use snug_wire::message::{
-    Exec, FIRST_FURTHER_STREAM, FailureKind, FromAgent, MAX_FDS, Stdio, TERMINAL_STREAM, TerminalModes,
-    ToAgent,
-};
+use snug_wire::message::{Exec, FailureKind, FromAgent, MAX_FDS, TerminalModes, ToAgent};
 use snug_wire::policy::{Entry, Policy};
 use snug_wire::socket::{Connection, Filled, WireError, wait};
 
 use crate::announcement::Announcement;
 use crate::console::{Console, Peer, Wiring};
 use crate::exec::{exec_of, open_terminal, wiring_of};
-use crate::insistence::{ENDING, Insistence};
+use crate::insistence::Insistence;
 use crate::relay::Receiving;
 use crate::request::{Error, Outcome, Request};
-use crate::signals::{self, Signals};
+use crate::signals::Signals;
 use crate::stream::Streams;
 use crate::target::{HELLO, Target};
 use crate::terminal::{Terminal, is_pty_master};
 use crate::words::{directory_hints, harmless};
 use crate::{relay, stream};
+use notices::Notices;
 use stopping::Stopping;
 
 /// How long a request may take to be read; it is a few megabytes at most.
 const REQUEST: Duration = Duration::from_secs(20);
-/// How long all the streams of a command may take to be connected.
-const ATTACH: Duration = Duration::from_secs(5);
 /// How long a guest that has booted may take to start a command.
 const START: Duration = Duration::from_secs(30);
 /// How long a guest may boot before its first command.
@@ -69,6 +67,7 @@ pub fn run(request: &Request) -> Result<Outcome, Error> {
         attached: false,
         announcement: None,
         insistence: Insistence::default(),
+        notices: Notices::default(),
         stopping: Stopping::default(),
         policy,
     };
@@ -78,28 +77,7 @@ pub fn run(request: &Request) -> Result<Outcome, Error> {
     session.send_request(exec, &signals)?;
     session.announce();
     let result = session.converse(&signals);
-    match session.console.take() {
-        Some(mut console) => {
-            let trusted = session.trusted;
-            let mut was_typed =
-                |signal| if trusted { console.was_typed(signal) } else { console.take_typed(signal) };
-            let typed = match &result {
-                Ok(Outcome::Killed(signal)) if was_typed(*signal) => Some(*signal),
-                _ => None,
-            };
-            console.finish();
-            // Before this process may die of the signal, too.
-            session.announcement = None;
-            if let Some(signal) = typed {
-                signals::tell_job(signal);
-            }
-        }
-        None => {
-            session.announcement = None;
-            drop(session.terminal.take());
-        }
-    }
-    result
+    session.finish(result, &signals)
 }
 
 struct Session<'a> {
@@ -119,6 +97,7 @@ struct Session<'a> {
     attached: bool,
     announcement: Option<Announcement>,
     insistence: Insistence,
+    notices: Notices,
     stopping: Stopping,
     policy: Policy,
 }
@@ -299,117 +278,6 @@ impl Session<'_> {
         Ok(None)
     }
 
-    /// The command has ended; its relayed output may still be under way, and what it left behind in the guest may keep that
-    /// open for ever: a signal ends the wait.
-    fn end(&mut self, outcome: Outcome, signals: &Signals) -> Result<Option<Outcome>, Error> {
-        for output in self.outputs.drain(..) {
-            loop {
-                let mut fds = [
-                    PollFd::new(&output, PollFlags::IN),
-                    PollFd::from_borrowed_fd(signals.as_fd(), PollFlags::IN),
-                ];
-                match poll(&mut fds, None) {
-                    Ok(_) | Err(Errno::INTR) => {}
-                    Err(errno) => return Err(Error::system("cannot wait")(errno)),
-                }
-                if !fds[0].revents().is_empty() {
-                    break;
-                }
-                while let Some(signal) = signals.next() {
-                    if ENDING.contains(&signal) {
-                        return Ok(Some(Outcome::Killed(signal)));
-                    }
-                }
-            }
-            match output.finish() {
-                Ok(()) | Err(Errno::PIPE | Errno::CONNRESET) => {}
-                Err(errno) => return Err(Error::system("cannot write the command's output")(errno)),
-            }
-        }
-        Ok(Some(outcome))
-    }
-
-    /// Opens a connection for each relayed stream, all of them within [`ATTACH`]: nothing else is heard meanwhile.
-    fn attach(&mut self, token: [u8; 16]) -> Result<(), Error> {
-        let deadline = Instant::now() + ATTACH;
-        let standard = (0..).zip(self.streams.stdio).map(|(number, stdio)| (number, stdio, number == 0));
-        for (number, stdio, read) in standard {
-            if stdio == Stdio::Relayed {
-                self.relay(token, number, number.try_into().expect("0, 1 or 2"), read, deadline)?;
-            }
-        }
-        for (stream, (number, stdio)) in
-            (usize::from(FIRST_FURTHER_STREAM)..).zip(self.streams.further.clone())
-        {
-            if matches!(stdio, Stdio::Incoming | Stdio::Outgoing) {
-                self.relay(token, stream, number.cast_signed(), stdio == Stdio::Incoming, deadline)?;
-            }
-        }
-        if !self.trusted && self.streams.wants_terminal() {
-            let (connection, already_read) =
-                self.attach_one(token, usize::from(TERMINAL_STREAM), deadline)?;
-            self.join(Peer::Connection(connection), already_read)?;
-        }
-        Ok(())
-    }
-
-    /// Joins one descriptor of the caller, which the command reads or writes, to the agent's stream.
-    fn relay(
-        &mut self,
-        token: [u8; 16],
-        stream: usize,
-        number: RawFd,
-        read: bool,
-        deadline: Instant,
-    ) -> Result<(), Error> {
-        let (connection, already_read) = self.attach_one(token, stream, deadline)?;
-        let failed = |source| Error::System { what: "cannot relay the command's streams", source };
-        let descriptor = stream::borrow(number);
-        if read {
-            relay::send(descriptor, connection).map_err(failed)?;
-        } else {
-            relay::write_all(descriptor, &already_read)
-                .map_err(Error::system("cannot write the command's output"))?;
-            self.outputs.push(relay::receive(connection, descriptor).map_err(failed)?);
-        }
-        Ok(())
-    }
-
-    fn attach_one(
-        &self,
-        token: [u8; 16],
-        stream: usize,
-        deadline: Instant,
-    ) -> Result<(OwnedFd, Vec<u8>), Error> {
-        let stream = u8::try_from(stream)
-            .map_err(|_| Error::system("cannot relay that many descriptors")(Errno::TOOBIG))?;
-        // The command may have begun: it must not be taken for one that was never asked for, and run again.
-        let lost = |error| match error {
-            Error::NotRunning { container } => Error::Lost { container },
-            other => other,
-        };
-        let mut connection = self.request.target.open(false, deadline).map_err(lost)?;
-        let deadline = Some(deadline);
-        // First: on the host nobody says hello before he is spoken to.
-        connection
-            .send(&ToAgent::Attach { token, stream }, &[], deadline)
-            .map_err(|error| self.agent_error(error))?;
-        match connection.receive::<FromAgent>(deadline).map_err(|error| self.agent_error(error))? {
-            Some(FromAgent::Hello { .. }) => {}
-            _ => return Err(self.agent_error(WireError::Interrupted)),
-        }
-        Ok(connection.into_raw())
-    }
-
-    fn join(&mut self, peer: Peer, already_read: Vec<u8>) -> Result<(), Error> {
-        let console = Console::new(self.terminal.take(), self.wiring, peer, self.guest_modes, already_read)
-            .map_err(|source| Error::System { what: "cannot relay the terminal", source })?;
-        self.console = Some(console);
-        // It may have changed since the request was made.
-        self.tell_size();
-        Ok(())
-    }
-
     fn tell_size(&mut self) {
         if let Some(size) = self.console.as_ref().and_then(Console::resize) {
             self.send(&ToAgent::Resize(size));
@@ -420,11 +288,9 @@ impl Session<'_> {
     fn hear(&mut self, signals: &Signals) {
         while let Some(signal) = signals.next() {
             self.pass_on(signal);
+            self.insistence.heard(signal, Instant::now(), self.trusted);
             if !self.started {
                 self.insistence.heard_early(signal, Instant::now());
-            }
-            if !self.trusted {
-                self.insistence.heard(signal, Instant::now());
             }
             if signal == libc::SIGTSTP {
                 self.stopping.asked();

@@ -6,6 +6,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 
+use crate::insistence::ENDING;
 use crate::startup;
 
 /// What is passed on to the command.
@@ -89,6 +90,11 @@ impl Signals {
             }
             _ => None,
         }
+    }
+
+    /// The next one of those that end a client; others that have arrived are dropped.
+    pub fn next_ending(&self) -> Option<i32> {
+        std::iter::from_fn(|| self.next()).find(|signal| ENDING.contains(signal))
     }
 
     /// Stops the caller's whole job as the terminal's driver would, and returns when this process is continued.

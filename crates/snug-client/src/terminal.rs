@@ -133,6 +133,9 @@ impl Terminal {
     }
 
     /// Raw mode: every byte goes to the guest's terminal, which does all that a terminal does.
+    ///
+    /// At once: to drain waits for whoever writes to the terminal (`tty_write_lock` in the kernel, since 6.3), the screen among
+    /// them, and thus for ever where nobody reads it. What is written was translated when it was written.
     pub fn make_raw(&mut self) {
         if self.is_raw() || !self.in_foreground() {
             return;
@@ -142,7 +145,7 @@ impl Terminal {
         raw.make_raw();
         // The guest's driver has done the output's line ends already; UTF-8 editing stays known to the driver.
         raw.input_modes |= modes.input_modes & InputModes::IUTF8;
-        if tcsetattr(&self.device, OptionalActions::Drain, &raw).is_ok() {
+        if tcsetattr(&self.device, OptionalActions::Now, &raw).is_ok() {
             self.changed = self.modes().map(|ours| (modes, ours));
         }
     }
@@ -154,7 +157,7 @@ impl Terminal {
         if let Some((modes, ours)) = self.changed.take() {
             // From the background this would stop us with SIGTTOU; the shell has set its own modes by then.
             if self.in_foreground() && self.modes() == Some(ours) {
-                let _ = tcsetattr(&self.device, OptionalActions::Drain, &modes);
+                let _ = tcsetattr(&self.device, OptionalActions::Now, &modes);
             }
         }
     }

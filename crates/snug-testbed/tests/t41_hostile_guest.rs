@@ -13,14 +13,16 @@ use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::process::Stdio;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use common::hostile::{Hostile, hello, say, until_gone};
 use common::{Finally, NO_INIT, answer, fresh, fresh_with, refused};
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+use rustix::process::{Pid, Signal, kill_process};
+use snug_testbed::process::Process;
 use snug_testbed::{Bed, Leaks};
 use snug_wire::message::{FailureKind, FromAgent, ToAgent};
 use snug_wire::socket::{Connection, Descriptors};
@@ -98,6 +100,15 @@ fn endless(stream: UnixStream) {
     }
 }
 
+/// Of which signal a client ends in time, if it does. It is gone afterwards.
+fn ends_of(mut client: Child, patience: u64) -> Option<i32> {
+    let there = Process::now(client.id().cast_signed());
+    let in_time = there.is_none_or(|it| it.wait_end(Duration::from_secs(patience)));
+    let _ = client.kill();
+    let ended = client.wait().unwrap();
+    in_time.then(|| ended.signal()).flatten()
+}
+
 #[test]
 fn a_client_whose_command_never_ends_obeys_its_signals() {
     let bed = Bed::require();
@@ -105,14 +116,13 @@ fn a_client_whose_command_never_ends_obeys_its_signals() {
     let _evil = Hostile::answering(&bed, &dev, endless);
     for signals in [vec![Signal::TERM], vec![Signal::HUP], vec![Signal::INT; 3]] {
         let run = dev.snug(["run", "-w", "/", "true"]);
-        let mut client = run.spawn(Stdio::null(), Stdio::null(), Stdio::null()).unwrap();
+        let client = run.spawn(Stdio::null(), Stdio::null(), Stdio::null()).unwrap();
         std::thread::sleep(Duration::from_secs(1));
         for signal in &signals {
             kill_process(Pid::from_child(&client), *signal).unwrap();
             std::thread::sleep(Duration::from_millis(200));
         }
-        let ended = client.wait().unwrap();
-        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&ended), Some(signals[0].as_raw()));
+        assert_eq!(ends_of(client, 30), Some(signals[0].as_raw()));
     }
 }
 
@@ -143,13 +153,11 @@ fn a_guest_that_says_stop_does_not_keep_its_client_from_signals() {
         [vec![Signal::TERM], vec![Signal::HUP], vec![Signal::INT; 3], vec![Signal::TSTP, Signal::TERM]]
     {
         let run = dev.snug(["run", "-w", "/", "true"]);
-        let mut client = run.spawn(Stdio::null(), Stdio::null(), Stdio::null()).unwrap();
+        let client = run.spawn(Stdio::null(), Stdio::null(), Stdio::null()).unwrap();
         std::thread::sleep(Duration::from_secs(1));
         let process = Pid::from_child(&client);
-        let is_stopped = || {
-            let waited = waitpid(Some(process), WaitOptions::UNTRACED | WaitOptions::NOHANG).unwrap();
-            waited.is_some_and(|(_, status)| status.stopped())
-        };
+        let state = format!("/proc/{}/stat", client.id());
+        let is_stopped = || fs::read_to_string(&state).unwrap().contains(") T ");
         assert!(!is_stopped(), "nobody asked for it");
         for signal in &signals {
             kill_process(process, *signal).unwrap();
@@ -158,14 +166,24 @@ fn a_guest_that_says_stop_does_not_keep_its_client_from_signals() {
             assert_eq!(is_stopped(), *signal == Signal::TSTP);
             kill_process(process, Signal::CONT).unwrap();
         }
-        let there = snug_testbed::process::Process::now(client.id().cast_signed());
-        let ends = there.is_none_or(|it| it.wait_end(Duration::from_secs(30)));
-        // Before a failed test waits for it.
-        let _ = client.kill();
-        let ended = client.wait().unwrap();
-        assert!(ends, "{signals:?}");
-        let last = signals.last().unwrap().as_raw();
-        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&ended), Some(last));
+        let last = signals.last().map(|signal| signal.as_raw());
+        assert_eq!(ends_of(client, 30), last, "{signals:?}");
+    }
+}
+
+#[test]
+fn a_terminal_that_nobody_reads_does_not_keep_a_client_from_signals() {
+    let bed = Bed::require();
+    for (preset, name) in [("integrated", "evil-flood"), ("isolated", "evil-flood-not")] {
+        let dev = fresh_with(&bed, "tester", name, NO_INIT, &["--preset", preset]);
+        let mut pty = dev.snug(["run", "-w", "/", "yes"]).on_pty().unwrap();
+        pty.until("y\r\ny\r\n").unwrap();
+        // Nobody reads from here on; the terminal is soon full.
+        std::thread::sleep(Duration::from_secs(1));
+        let client = Process::now(pty.pid());
+        pty.signal(Signal::TERM).unwrap();
+        assert!(client.is_none_or(|it| it.wait_end(Duration::from_secs(16))), "{preset}");
+        pty.ends_with(128 + Signal::TERM.as_raw());
     }
 }
 
@@ -230,7 +248,7 @@ fn an_agent_that_greets_and_then_stalls_or_floods_is_left_at_the_deadline() {
         clients.push(dev.run(["true"]).spawn(null(), null(), Stdio::piped()).unwrap());
     }
     for client in clients {
-        let process = snug_testbed::process::Process::now(client.id().cast_signed());
+        let process = Process::now(client.id().cast_signed());
         assert!(process.is_none_or(|it| it.wait_end(Duration::from_secs(60))), "a client is still there");
         let ended = client.wait_with_output().unwrap();
         assert_eq!(ended.status.code(), Some(125), "{}", String::from_utf8_lossy(&ended.stderr));
