@@ -33,6 +33,8 @@ use stopping::Stopping;
 
 /// How long a request may take to be read; it is a few megabytes at most.
 const REQUEST: Duration = Duration::from_secs(20);
+/// How long a guest that is trusted may take to read what its socket has no room for, hundreds of signals.
+const READ: Duration = Duration::from_millis(500);
 /// How long a guest that has booted may take to start a command.
 const START: Duration = Duration::from_secs(30);
 /// How long a guest may boot before its first command.
@@ -127,8 +129,10 @@ impl Session<'_> {
     }
 
     fn send(&mut self, message: &ToAgent) {
+        // Who is not trusted and does not read is not waited for: what is sent here goes as a whole or not at all.
+        let patience = if self.trusted { READ } else { Duration::ZERO };
         // An agent that is gone is noticed by the end of its connection, which may still hold the command's status.
-        let _ = self.connection.send(message, &[], Some(Instant::now() + HELLO));
+        let _ = self.connection.send(message, &[], Some(Instant::now() + patience));
     }
 
     fn send_request(&mut self, exec: Exec, signals: &Signals) -> Result<(), Error> {
@@ -287,7 +291,7 @@ impl Session<'_> {
     /// Passes on what has arrived.
     fn hear(&mut self, signals: &Signals) {
         while let Some(signal) = signals.next() {
-            self.pass_on(signal);
+            // First: it counts from now on, however long a guest takes to read it.
             self.insistence.heard(signal, Instant::now(), self.trusted);
             if !self.started {
                 self.insistence.heard_early(signal, Instant::now());
@@ -295,6 +299,7 @@ impl Session<'_> {
             if signal == libc::SIGTSTP {
                 self.stopping.asked();
             }
+            self.pass_on(signal);
         }
     }
 

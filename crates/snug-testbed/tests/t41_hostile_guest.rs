@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use common::hostile::{Hostile, hello, say, until_gone};
 use common::{Finally, NO_INIT, answer, fresh, fresh_with, refused};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, Signal, kill_process};
 use snug_testbed::process::Process;
 use snug_testbed::{Bed, Leaks};
@@ -168,6 +169,35 @@ fn a_guest_that_says_stop_does_not_keep_its_client_from_signals() {
         }
         let last = signals.last().map(|signal| signal.as_raw());
         assert_eq!(ends_of(client, 30), last, "{signals:?}");
+    }
+}
+
+/// Its command has begun, it says; and then it reads nothing more.
+fn deaf(stream: UnixStream) {
+    let mut connection = Connection::new(stream.into(), Descriptors::Accept);
+    let _ = connection.send(&hello(), &[], None);
+    while !matches!(connection.receive::<ToAgent>(None), Ok(Some(ToAgent::Exec(_)) | None) | Err(_)) {}
+    let _ = connection.send(&FromAgent::Started { pid: 1 }, &[], None);
+    // The client's end of it is what is waited for.
+    let _ = poll(&mut [PollFd::new(&connection, PollFlags::empty())], None);
+}
+
+#[test]
+fn a_guest_that_reads_no_signal_does_not_put_off_the_end_of_its_client() {
+    let bed = Bed::require();
+    let dev = fresh_with(&bed, "tester", "evil-ears", NO_INIT, &["--preset", "isolated"]);
+    let _evil = Hostile::answering(&bed, &dev, deaf);
+    for (signals, patience) in [(vec![Signal::TERM], 13), (vec![Signal::INT; 3], 3)] {
+        let run = dev.snug(["run", "-w", "/", "true"]);
+        let client = run.spawn(Stdio::null(), Stdio::null(), Stdio::null()).unwrap();
+        std::thread::sleep(Duration::from_secs(1));
+        let process = Pid::from_child(&client);
+        for signal in std::iter::repeat_n(&Signal::USR1, 600).chain(&signals) {
+            kill_process(process, *signal).unwrap();
+            // Two that wait are one.
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!(ends_of(client, patience), Some(signals[0].as_raw()), "{signals:?}");
     }
 }
 
