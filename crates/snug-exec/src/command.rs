@@ -43,13 +43,15 @@ pub fn run(
 }
 
 /// Runs one command that is not its client's to stop: it gets no signals, and goes on when the client goes. Of its end the client
-/// hears what `told` makes of it, the end last. Returns only if none ran.
+/// hears what `told` makes of it, the end last. Where it `counts`, this process stays as long as the command, so that the server knows
+/// how many there are. Returns only if none ran.
 pub fn run_by_itself(
     system: &dyn System,
     session: &mut Session,
     exec: Exec,
     handed: Vec<(u32, OwnedFd)>,
     told: &dyn Fn(FromAgent) -> Vec<FromAgent>,
+    counts: bool,
 ) {
     match start(system, session, exec, handed, None) {
         Ok(mut running) => loop {
@@ -61,6 +63,7 @@ pub fn run_by_itself(
                 running.finish(session, &end);
             }
             match session.wait(None) {
+                Event::ClientGone if counts => {}
                 Event::ClientGone | Event::Terminate | Event::Order(Order::HangUp { .. }) => process::exit(0),
                 Event::Message(_) | Event::Order(_) | Event::Child | Event::Deadline => {}
             }

@@ -25,7 +25,8 @@ pub enum Request {
         /// Milliseconds.
         grace: u32,
     },
-    /// From the spare session: it has a client now, and is none any more.
+    /// From the spare session: it has a client now, and is none any more. From one of a server without spare ones: its client has
+    /// asked for something.
     Accepted,
     /// Keep the client's connection, which comes along, until somebody dials.
     Offer,

@@ -13,6 +13,8 @@ struct Entry {
     channel: OwnedFd,
     kept: Vec<(Token, u8, OwnedFd)>,
     ended: bool,
+    /// It has told that its client asks for something.
+    accepted: bool,
     group: u32,
     /// Waits for all others to be gone.
     waits: bool,
@@ -34,6 +36,17 @@ impl Sessions {
         self.entries.iter().filter(|entry| entry.group == group).count()
     }
 
+    /// The group of one.
+    #[must_use]
+    pub fn group(&self, index: usize) -> Option<u32> {
+        self.entries.get(index).map(|entry| entry.group)
+    }
+
+    /// The groups of those that have ended, and have not told that their client asks for something ([`Request::Accepted`]).
+    pub fn ended_unaccepted(&self) -> impl Iterator<Item = u32> {
+        self.entries.iter().filter(|entry| entry.ended && !entry.accepted).map(|entry| entry.group)
+    }
+
     /// A new one, known by its channel; what its group means is its server's affair.
     pub fn add(&mut self, channel: OwnedFd, group: u32) {
         self.entries.push(Entry {
@@ -41,6 +54,7 @@ impl Sessions {
             group,
             kept: Vec::new(),
             ended: false,
+            accepted: false,
             waits: false,
             dials: false,
         });
@@ -74,7 +88,10 @@ impl Sessions {
                 self.connect_dials();
                 None
             }
-            Ok(Some((request, _))) => Some(request),
+            Ok(Some((request, _))) => {
+                entry.accepted |= request == Request::Accepted;
+                Some(request)
+            }
             Ok(None) | Err(_) => {
                 entry.ended = true;
                 None

@@ -8,6 +8,7 @@ mod common;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use common::{answer, eventually, explains, fresh_with};
 use rustix::process::Signal;
@@ -389,6 +390,21 @@ fn an_isolated_container_may_be_let_open_pages_and_no_more() {
     }
     let exec = guest.snug(["run", "-w", "/", "--", "host-exec", "id"]).run().unwrap();
     explains(&exec, 125, &["host-exec"]);
+}
+
+#[test]
+fn an_isolated_container_opens_a_few_pages_at_once_and_no_storm_of_them() {
+    let bed = Bed::require();
+    let _opener = opener();
+    opened(&bed);
+    let options = ["--preset", "isolated", "--grant", "host-open"];
+    let guest = fresh_with(&bed, "tester", "opens-many", common::NO_INIT, &options);
+    let line = "for i in $(seq 40); do xdg-open https://example.org/$i 2>/dev/null & done; wait";
+    let begin = Instant::now();
+    guest.snug(["run", "-w", "/", "--", "sh", "-c", line]).run().unwrap();
+    let most = 6 + usize::try_from(begin.elapsed().as_secs() / 2).unwrap();
+    let count = opened(&bed).matches('|').count();
+    assert!((5..=most).contains(&count), "{count}");
 }
 
 #[test]

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`listener`] | where the owner's programs tell which containers to serve |
 //! | [`served`] | a container, and the connection that it is offered |
+//! | [`pace`] | how often it may be offered one |
 //! | [`system`] | the host as a system that commands run on |
 //! | [`environment`] | what a command's environment is made of |
 //! | [`open`] | links and files |
@@ -22,11 +23,12 @@ mod exported;
 mod joints;
 pub mod listener;
 mod open;
+mod pace;
 mod served;
 mod system;
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -121,10 +123,21 @@ impl Service {
                 self.look_at_watches();
             }
             for index in woken.sessions {
-                // A session asks for streams alone: those of another one, by their token.
-                if let Some(Request::Take(token, stream)) = self.sessions.hear(index) {
-                    self.sessions.give(index, token, stream);
+                let group = self.sessions.group(index);
+                match self.sessions.hear(index) {
+                    // Those of another one, by their token.
+                    Some(Request::Take(token, stream)) => self.sessions.give(index, token, stream),
+                    Some(Request::Accepted) => {
+                        self.containers
+                            .iter_mut()
+                            .filter(|it| Some(it.group) == group)
+                            .for_each(Served::was_asked);
+                    }
+                    _ => {}
                 }
+            }
+            for group in self.sessions.ended_unaccepted() {
+                self.containers.iter_mut().filter(|it| it.group == group).for_each(Served::was_in_vain);
             }
             self.sessions.forget_ended(None, None);
             for index in woken.containers {
@@ -142,7 +155,8 @@ impl Service {
             for container in &mut self.containers {
                 container.advance(now, &self.watches);
             }
-            self.containers.retain(|container| !container.is_over());
+            // One whose sessions go on is known by them: they count when it is served again.
+            self.containers.retain(|it| !it.is_over() || self.sessions.of_group(it.group) > 0);
             self.exported.advance(now);
             if self.is_idle() && idle_since.elapsed() >= IDLE {
                 match self.listener.leave() {
@@ -208,9 +222,7 @@ impl Service {
         self.exported.look();
         let name = &call.name;
         if let Some(container) = self.containers.iter_mut().find(|container| container.name == *name) {
-            if !container.is_connected() {
-                container.connect(&self.watches);
-            }
+            container.wake(&self.watches);
         } else if self.containers.len() < MOST_CONTAINERS {
             let directory = self.paths.container_dir(self.uid, name);
             if Policy::of(&directory).joins_bus() {
@@ -245,18 +257,19 @@ impl Service {
                 let group = container.group;
                 let host =
                     Host::new(container.name.clone(), container.directory.clone(), self.descriptor_limit);
-                // The next caller need not wait for this one's command to begin.
-                container.connect(&self.watches);
-                let Ok((ours, theirs)) = control::pair() else { return };
-                match fork() {
-                    Ok(Fork::Child) => {
+                let begun =
+                    control::pair().map_err(io::Error::from).and_then(|channel| Ok((channel, fork()?)));
+                match begun {
+                    Ok(((_, theirs), Fork::Child)) => {
                         let _ = carry_out(host, connection, theirs);
                         process::exit(0);
                     }
-                    Ok(Fork::Parent(_)) => self.sessions.add(ours, group),
+                    Ok(((ours, _), Fork::Parent(_))) => self.sessions.add(ours, group),
                     // The caller sees its connection end.
-                    Err(_) => {}
+                    Err(_) => container.was_in_vain(),
                 }
+                // The next caller need not wait for this one's command to begin.
+                container.connect(&self.watches);
             }
         }
     }
@@ -269,6 +282,14 @@ struct Woken {
     sessions: Vec<usize>,
     exported: Vec<usize>,
     containers: Vec<usize>,
+}
+
+/// Whether that is something which a session does.
+fn is_request(wanted: Option<&Wanted>) -> bool {
+    matches!(
+        wanted,
+        Some(Wanted::Command(..) | Wanted::Stream(..) | Wanted::Other(ToAgent::Open(_) | ToAgent::JoinBus))
+    )
 }
 
 /// Carries out one request, in a process of its own.
@@ -286,6 +307,10 @@ fn carry_out(mut host: Host, connection: OwnedFd, control: OwnedFd) -> Result<()
         session.connection.bound(UNTRUSTED_REQUEST);
     }
     let wanted = session.wanted(REQUEST, &mut |_| {});
+    if is_request(wanted.as_ref()) {
+        // A server that is gone counts nothing.
+        let _ = control::send(session.control.as_fd(), &Request::Accepted, &[]);
+    }
     // It may have been taken away while the caller thought.
     host.look();
     match wanted {

@@ -13,20 +13,18 @@ use snug_wire::message::{FromAgent, ToAgent};
 use snug_wire::policy::{Entry, Policy};
 use snug_wire::socket::{Connection, Descriptors, Filled, connect};
 
+use super::pace::{PAUSE, Pace};
+
 /// How long a full queue of an agent is waited for; the other containers wait meanwhile.
 const ACCEPT: Duration = Duration::from_millis(20);
 /// How long an agent may take to say hello.
 const HELLO: Duration = Duration::from_secs(10);
 /// How long an agent that has ended may take to be there again, with its guest or without: whoever starts a container asks anew.
 const AGAIN: Duration = Duration::from_secs(60);
-/// The shortest time between two attempts to reach an agent that was not there.
-const PAUSE: Duration = Duration::from_millis(200);
 /// More than a hello, in bytes.
 const HELLO_LENGTH: usize = 1024;
 /// A connection that ends sooner was not kept by anybody.
 const KEPT: Duration = Duration::from_secs(1);
-/// So many such ones in a row, and the container is left alone until somebody asks again.
-const MOST_FAILURES: u32 = 8;
 /// Commands at a time, of a container that is its owner and of one that is not.
 const MOST_SESSIONS: [usize; 2] = [512, 8];
 
@@ -41,6 +39,8 @@ enum State {
         /// When to try again, if something has happened there.
         due: Option<Instant>,
     },
+    /// It has asked too often, or in vain: nothing is offered before that time.
+    Paused(Instant),
     /// The agent has yet to say hello.
     Greeting(Connection),
     /// The agent has the offer.
@@ -57,7 +57,7 @@ pub struct Served {
     pub group: u32,
     state: State,
     since: Instant,
-    failures: u32,
+    pace: Pace,
     trusted: bool,
 }
 
@@ -72,15 +72,8 @@ pub enum Heard {
 impl Served {
     /// One that is not offered anything yet.
     pub fn new(name: ContainerName, directory: PathBuf, group: u32) -> Self {
-        Self {
-            name,
-            directory,
-            group,
-            state: State::Over,
-            since: Instant::now(),
-            failures: 0,
-            trusted: false,
-        }
+        let now = Instant::now();
+        Self { name, directory, group, state: State::Over, since: now, pace: Pace::new(now), trusted: false }
     }
 
     /// Whether there is a connection, or one is being made.
@@ -96,7 +89,7 @@ impl Served {
                 let most = MOST_SESSIONS[usize::from(!self.trusted)];
                 (sessions < most).then(|| connection.as_fd())
             }
-            State::Over | State::Awaited { .. } => None,
+            State::Over | State::Paused(_) | State::Awaited { .. } => None,
         }
     }
 
@@ -105,6 +98,7 @@ impl Served {
         match &self.state {
             State::Greeting(_) => Some(self.since + HELLO),
             State::Awaited { due, .. } => Some(due.unwrap_or(self.since + AGAIN)),
+            State::Paused(until) => Some(*until),
             State::Over | State::Offered(_) => None,
         }
     }
@@ -113,6 +107,7 @@ impl Served {
     pub fn advance(&mut self, now: Instant, watches: &OwnedFd) {
         match &self.state {
             State::Greeting(_) if self.since + HELLO <= now => self.state = State::Over,
+            State::Paused(until) if *until <= now => self.connect(watches),
             State::Awaited { .. } if self.since + AGAIN <= now => self.forget_watch(watches),
             State::Awaited { due: Some(due), .. } if *due <= now => self.try_again(watches),
             _ => {}
@@ -124,15 +119,37 @@ impl Served {
         matches!(self.state, State::Over)
     }
 
-    /// Connects to the agent, if the container is to be offered anything; where there is none, waits for one.
+    /// Somebody asks that it be served, who may have mended what was amiss.
+    pub fn wake(&mut self, watches: &OwnedFd) {
+        if !self.is_connected() {
+            self.pace.recover();
+            self.connect(watches);
+        }
+    }
+
+    /// One of its sessions has been asked for something.
+    pub fn was_asked(&mut self) {
+        self.pace.recover();
+    }
+
+    /// One of its sessions has ended without, or could not begin.
+    pub fn was_in_vain(&mut self) {
+        self.pace.fail(Instant::now());
+    }
+
+    /// Connects to the agent when it is time, if the container is to be offered anything; where there is none, waits for one.
     pub fn connect(&mut self, watches: &OwnedFd) {
         self.forget_watch(watches);
         let policy = Policy::of(&self.directory);
-        if !policy.offers_host() || policy.entry == Entry::Daemon || self.failures >= MOST_FAILURES {
+        if !policy.offers_host() || policy.entry == Entry::Daemon || self.pace.is_hopeless() {
             return;
         }
         self.trusted = policy.trusted;
         self.since = Instant::now();
+        if self.pace.next() > self.since {
+            self.state = State::Paused(self.pace.next());
+            return;
+        }
         if !self.reach() {
             self.await_agent(watches);
         }
@@ -149,7 +166,7 @@ impl Served {
         }
         let flags = WatchFlags::CREATE | WatchFlags::ATTRIB | WatchFlags::ONLYDIR | WatchFlags::DONT_FOLLOW;
         if let Ok(watch) = inotify::add_watch(watches, &guest, flags) {
-            self.state = State::Awaited { watch, due: Some(self.since + PAUSE) };
+            self.state = State::Awaited { watch, due: Some(self.pace.next().max(self.since + PAUSE)) };
         }
     }
 
@@ -193,7 +210,7 @@ impl Served {
                 self.state = State::Over;
             }
             // Not at once: a guest can make as many events as it likes.
-            _ => _ = due.get_or_insert(Instant::now() + PAUSE),
+            _ => _ = due.get_or_insert(self.pace.next().max(Instant::now() + PAUSE)),
         }
     }
 
@@ -202,8 +219,8 @@ impl Served {
         match std::mem::replace(&mut self.state, State::Over) {
             State::Greeting(connection) => {
                 // One that ends can still accept: its socket outlives it for a moment.
-                if !self.greeted(connection) && self.failures < MOST_FAILURES {
-                    self.failures += 1;
+                if !self.greeted(connection) && !self.pace.is_hopeless() {
+                    self.pace.fail(Instant::now());
                     self.await_agent(watches);
                 }
             }
@@ -211,12 +228,18 @@ impl Served {
                 let mut byte = [0];
                 match recv(&connection, &mut byte[..], RecvFlags::PEEK | RecvFlags::DONTWAIT) {
                     Ok((1.., _)) => {
-                        self.failures = 0;
+                        if !self.trusted {
+                            self.pace.spend(Instant::now());
+                        }
                         return Heard::Caller(connection);
                     }
                     // The agent has ended, or who dialled has gone.
                     _ => {
-                        self.failures = if self.since.elapsed() < KEPT { self.failures + 1 } else { 0 };
+                        if self.since.elapsed() < KEPT {
+                            self.pace.fail(Instant::now());
+                        } else {
+                            self.pace.recover();
+                        }
                         drop(connection);
                         self.connect(watches);
                     }
