@@ -123,19 +123,57 @@ fn check_link(link: &[u8], trusted: bool) -> Result<(), Failure> {
         return Err(refused(format!("{}: a link of this container may hold no such characters", shown())));
     }
     if scheme.eq_ignore_ascii_case(b"mailto") && !is_plain_letter(link) {
-        return Err(refused(format!("{}: a letter may have addresses, a subject and a text", shown())));
+        return Err(refused(format!("{}: a letter may have addresses, a subject and a plain text", shown())));
     }
     Ok(())
 }
 
-/// Whether a `mailto` link asks for nothing but what is written (RFC 6068): some programs take a file along (`attach`).
+/// Whether a `mailto` link asks for nothing but what is written (RFC 6068): addresses, a subject and a text.
+///
+/// xdg-email(1) makes an argument of Thunderbird's from it, `to='…',subject='…',body=…`, in which a quote or a comma, written or
+/// in percent, begins another field: `attachment='file:///…'` takes a file along.
 fn is_plain_letter(link: &[u8]) -> bool {
     const FIELDS: [&[u8]; 5] = [b"to", b"cc", b"bcc", b"subject", b"body"];
-    let query = link.iter().position(|byte| *byte == b'?').map_or(&b""[..], |at| &link[at + 1..]);
-    query.split(|byte| b"&;".contains(byte)).filter(|field| !field.is_empty()).all(|field| {
-        let name = field.split(|byte| *byte == b'=').next().unwrap_or_default();
-        FIELDS.iter().any(|known| name.eq_ignore_ascii_case(known))
-    })
+    let rest = &link[link.iter().position(|byte| *byte == b':').map_or(0, |at| at + 1)..];
+    let (addresses, query) = match rest.iter().position(|byte| *byte == b'?') {
+        Some(at) => (&rest[..at], &rest[at + 1..]),
+        None => (rest, &b""[..]),
+    };
+    let are_fields = query.split(|byte| *byte == b'&').filter(|field| !field.is_empty()).all(|field| {
+        let (name, value) = match field.iter().position(|byte| *byte == b'=') {
+            Some(at) => (&field[..at], &field[at + 1..]),
+            None => (field, &b""[..]),
+        };
+        FIELDS.iter().any(|known| name.eq_ignore_ascii_case(known)) && is_plain_text(value)
+    });
+    is_plain_text(addresses) && are_fields
+}
+
+/// Whether that is text and nothing else for whoever reads it, in percent or decoded.
+fn is_plain_text(text: &[u8]) -> bool {
+    let written = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~@+:/!*()".contains(&byte);
+    // What is not ASCII is a letter of some language; a percent sign would be decoded once more by the next program.
+    let meant = |byte: u8| written(byte) || !byte.is_ascii() || b" ?#[]$^|{}=".contains(&byte);
+    let mut rest = text;
+    while let Some((first, after)) = rest.split_first() {
+        rest = after;
+        if *first != b'%' {
+            if !written(*first) {
+                return false;
+            }
+            continue;
+        }
+        let Some((digits, after)) = rest.split_first_chunk::<2>() else { return false };
+        let byte = std::str::from_utf8(digits)
+            .ok()
+            .filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        if !byte.is_some_and(meant) {
+            return false;
+        }
+        rest = after;
+    }
+    true
 }
 
 /// The first opener that the host has.
@@ -159,6 +197,43 @@ mod tests {
     fn a_link_has_a_scheme_and_an_untrusted_guest_few_of_them() {
         for link in [&b"https://x/?a=b:c"[..], b"MAILTO:a@b?subject=x&body=y", b"http:x"] {
             assert!(check_link(link, false).is_ok(), "{link:?}");
+        }
+        for link in [
+            &b"mailto:"[..],
+            b"mailto:a@b",
+            b"mailto:a+c@b.example",
+            b"mailto:?to=a@b&cc=c@d&bcc=e%40f",
+            b"mailto:a@b?Subject=two%20words&body=gr%C3%BC%c3%9fe%3F",
+        ] {
+            assert!(check_link(link, false).is_ok(), "{link:?}");
+        }
+        for link in [
+            &b"mailto:a@b?attach=/etc/passwd"[..],
+            b"mailto:a@b?attachment=/etc/passwd",
+            b"mailto:a@b?body=x&attach=/etc/passwd",
+            b"mailto:a@b?body=x;attach=/etc/passwd",
+            b"mailto:a@b?body=x,attachment='file:///etc/passwd'",
+            b"mailto:a@b?body=x,attachment=file:///etc/passwd",
+            b"mailto:a@b%27,attachment=%27file:///etc/passwd",
+            b"mailto:a@b%27%2Cattachment=%27file:///etc/passwd",
+            b"mailto:a@b?subject=x%2cattachment%3dy",
+            b"mailto:a@b?subject=%22",
+            b"mailto:a@b?body=x%26attach=/etc/passwd",
+            b"mailto:a@b?body=x%0Aattach",
+            b"mailto:a@b?body=x%0d",
+            b"mailto:a@b?body=%00",
+            b"mailto:a@b?body=%7F",
+            b"mailto:a@b?body=%2527",
+            b"mailto:a@b?body=%5C",
+            b"mailto:a@b?body=%60id%60",
+            b"mailto:a@b?body=%2",
+            b"mailto:a@b?body=%+1",
+            b"mailto:a@b?body=x?attach=y",
+            b"mailto:a@b,c@d",
+            b"mailto:a@b?sub%6Aect=x",
+        ] {
+            assert!(check_link(link, false).is_err(), "{link:?}");
+            assert!(check_link(link, true).is_ok(), "{link:?}");
         }
         for link in [&b"steam://run/1"[..], b"zoom+x:1", b"magnet:?x"] {
             assert!(check_link(link, true).is_ok() && check_link(link, false).is_err(), "{link:?}");
