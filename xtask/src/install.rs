@@ -132,6 +132,8 @@ fn reload() {
     if Path::new("/run/systemd/system").is_dir() {
         let mut systemd = Command::new("systemctl");
         let _ = quiet(systemd.arg("daemon-reload"));
+        // Else with the next boot.
+        let _ = quiet(Command::new("systemctl").args(["try-restart", "systemd-sysctl.service"]));
     }
 }
 

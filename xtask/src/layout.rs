@@ -131,6 +131,7 @@ pub fn data(place: &Place, relative: &Path) -> Option<PathBuf> {
         (dir, "service" | "socket" | "path" | "timer" | "target" | "slice") if dir.starts_with("systemd") => {
             system("lib/systemd/system")
         }
+        (dir, "conf") if dir.starts_with("sysctl") => system("lib/sysctl.d"),
         (dir, "conf") if dir.starts_with("tmpfiles") => system("lib/tmpfiles.d"),
         (dir, "conf") if dir.starts_with("sysusers") => system("lib/sysusers.d"),
         _ => return None,
@@ -157,6 +158,7 @@ mod tests {
             ("systemd/snugd.service", "/usr/lib/systemd/system/snugd.service"),
             ("systemd/system/snugd.service", "/usr/lib/systemd/system/snugd.service"),
             ("systemd/user/snug-login.service", "/usr/lib/systemd/user/snug-login.service"),
+            ("sysctl/60-snug.conf", "/usr/lib/sysctl.d/60-snug.conf"),
             ("config.toml", "/opt/snug/lib/snug/config.toml"),
         ];
         for (from, to) in cases {

@@ -4,15 +4,18 @@
 //! waits for beyond its time.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use rustix::fs::inotify;
+use rustix::io::Errno;
 use snug_core::text;
 use snug_wire::message::{FromAgent, ToAgent};
 use snug_wire::provision::Followed;
 use snug_wire::socket::{Connection, Descriptors, WireError, connect};
+use tokio::io::unix::AsyncFd;
 
 use crate::error::{Error, ErrorKind, Result, failed};
 use crate::host::credentials::{self, Credentials};
@@ -32,6 +35,8 @@ const NOT_LISTENING: Duration = Duration::from_millis(2);
 const MOST_REFUSED: u32 = 50;
 /// Until an agent that accepted and said nothing is asked again.
 const MUTE: Duration = Duration::from_millis(250);
+/// How often one is asked whose directory cannot be watched.
+const UNWATCHED: Duration = Duration::from_millis(50);
 
 /// What an agent said first.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,11 +116,14 @@ pub async fn probe(socket: PathBuf) -> Option<Hello> {
 pub async fn wait(socket: &Path) -> Result<Hello> {
     let directory = socket.parent().unwrap_or(Path::new("/"));
     let system = |error: io::Error| Error::system(format!("watch {}", directory.display()), error);
-    let watch = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)
-        .map_err(|errno| system(errno.into()))?;
-    let events = inotify::WatchFlags::CREATE | inotify::WatchFlags::MOVED_TO | inotify::WatchFlags::ATTRIB;
-    inotify::add_watch(&watch, directory, events).map_err(|errno| system(errno.into()))?;
-    let watch = readiness::register(watch).map_err(system)?;
+    let watch = match watch(directory) {
+        // What guests have counts as root's: any of them can use up all that there are.
+        Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::MFILE | Errno::NOSPC)) => {
+            tracing::warn!("{}: {error}: too many are watched (fs.inotify of sysctl)", directory.display());
+            None
+        }
+        watch => Some(watch.map_err(system)?),
+    };
     let mut refused = 0;
     loop {
         let greeting = apart(socket.to_owned(), GREETING, |socket| greet(socket).map(|(_, hello)| hello));
@@ -133,10 +141,20 @@ pub async fn wait(socket: &Path) -> Result<Hello> {
             }
             Err(error) => {
                 tracing::debug!("{}: {error}", socket.display());
-                readiness::drain(&watch).await.map_err(system)?;
+                match &watch {
+                    Some(watch) => readiness::drain(watch).await.map_err(system)?,
+                    None => tokio::time::sleep(UNWATCHED).await,
+                }
             }
         }
     }
+}
+
+fn watch(directory: &Path) -> io::Result<AsyncFd<OwnedFd>> {
+    let watch = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
+    let events = inotify::WatchFlags::CREATE | inotify::WatchFlags::MOVED_TO | inotify::WatchFlags::ATTRIB;
+    inotify::add_watch(&watch, directory, events)?;
+    readiness::register(watch)
 }
 
 /// Hangs up every command of the guest and waits until they are gone; what ignores it is killed after `grace`.

@@ -4,6 +4,7 @@ mod device;
 mod driver;
 mod follower;
 mod network;
+mod watches;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -99,6 +100,7 @@ pub async fn call(daemon: &Arc<Daemon>, call: &Call) -> Answer {
     let host = tokio::task::spawn_blocking(move || {
         let mut checks = vec![later_mounts(), agent(&places.paths), state_space(&places.paths)];
         checks.extend(device::tunnel());
+        checks.extend(watches::check());
         if uid.0 != 0 {
             checks.push(eligibility(uid, &places.subids));
             checks.extend(driver::check(uid));
