@@ -87,13 +87,22 @@ fn systemds_socket() -> Option<PathBuf> {
     runtime_directory().map(|directory| directory.join(SERVICE_SOCKET))
 }
 
-/// The user's runtime directory, where he has one.
+/// The user's runtime directory, where he has one. One that others may write is none: they could be first with what is made there.
 fn runtime_directory() -> Option<PathBuf> {
     let uid = rustix::process::getuid().as_raw();
     let named = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
-    let directory = named.unwrap_or_else(|| format!("/run/user/{uid}").into());
-    let is_own = fs::symlink_metadata(&directory).is_ok_and(|status| status.uid() == uid);
-    is_own.then_some(directory)
+    let usual = PathBuf::from(format!("/run/user/{uid}"));
+    named.into_iter().chain([usual]).find(|directory| is_own(directory))
+}
+
+/// Whether that is a directory of the user's that he alone may write; a link to one is not.
+#[must_use]
+pub fn is_own(directory: &Path) -> bool {
+    fs::symlink_metadata(directory).is_ok_and(|status| {
+        status.is_dir()
+            && status.uid() == rustix::process::getuid().as_raw()
+            && status.permissions().mode() & 0o022 == 0
+    })
 }
 
 /// Where sockets of the user's containers are: `snug` in his runtime directory, or in a directory of his below `/tmp`.
@@ -123,10 +132,56 @@ fn own_directory() -> io::Result<PathBuf> {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
-    let status = fs::symlink_metadata(&directory)?;
-    if !status.is_dir() || status.uid() != uid || status.permissions().mode() & 0o077 != 0 {
-        let text = format!("{} is not a directory of yours alone", directory.display());
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+    match foreign(&directory, uid)? {
+        Some(text) => Err(io::Error::new(io::ErrorKind::PermissionDenied, text)),
+        None => Ok(directory),
     }
-    Ok(directory)
+}
+
+/// Why that is not a directory of the user's alone, and what he can do; `None`: it is.
+fn foreign(directory: &Path, uid: u32) -> io::Result<Option<String>> {
+    let status = fs::symlink_metadata(directory)?;
+    let shown = directory.display();
+    Ok(if status.uid() != uid {
+        let owner = status.uid();
+        Some(format!(
+            "{shown} belongs to the user with uid {owner}, and Snug needs that place for you: `sudo rm -r {shown}` clears it"
+        ))
+    } else if !status.is_dir() {
+        Some(format!("{shown} is no directory: `rm {shown}` clears the place"))
+    } else if status.permissions().mode() & 0o077 != 0 {
+        Some(format!("{shown} is open to other users: `rm -r {shown}` clears the place"))
+    } else {
+        None
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_the_users_own_if_he_alone_may_write_it() {
+        let place = env::temp_dir().join(format!("snug-own-{}", std::process::id()));
+        let link = place.join("link");
+        let set = |mode| fs::set_permissions(&place, fs::Permissions::from_mode(mode)).unwrap();
+        let uid = rustix::process::getuid().as_raw();
+        fs::create_dir(&place).unwrap();
+        std::os::unix::fs::symlink(&place, &link).unwrap();
+        for (mode, own, alone) in
+            [(0o700, true, true), (0o755, true, false), (0o770, false, false), (0o702, false, false)]
+        {
+            set(mode);
+            assert_eq!(is_own(&place), own, "{mode:o}");
+            assert_eq!(foreign(&place, uid).unwrap().is_none(), alone, "{mode:o}");
+        }
+        set(0o700);
+        assert!(!is_own(&link) && foreign(&link, uid).unwrap().is_some());
+        // Whose it is, and what to do.
+        let text = foreign(&place, uid.wrapping_add(1)).unwrap().unwrap();
+        let shown = place.display();
+        assert!(text.contains(&format!("{shown} belongs to the user with uid {uid}")), "{text}");
+        assert!(text.contains(&format!("`sudo rm -r {shown}`")), "{text}");
+        fs::remove_dir_all(&place).unwrap();
+    }
 }

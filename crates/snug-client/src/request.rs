@@ -179,7 +179,7 @@ impl Error {
                 vec!["on the host, `snug grants` shows what a container may do".into()]
             }
             Self::NoHost { .. } => {
-                vec!["on the host, any `snug run` or `snug enter` in this container starts it".into()]
+                vec!["on the host, any `snug run` or `snug enter` in this container starts it, or says why not".into()]
             }
             Self::System { .. } => Vec::new(),
         }

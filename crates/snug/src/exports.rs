@@ -188,19 +188,22 @@ impl Exports {
     }
 }
 
-/// The directory of a socket's place, made if need be; it must be the user's own.
+/// The directory of a socket's place, made if need be; it and the one above, in which all of Snug's are, must be the user's own: who
+/// has that one has what is in it.
 ///
 /// # Errors
 /// It is somebody else's, or cannot be made.
 pub fn make_directory(place: &Path) -> io::Result<()> {
     let Some(directory) = place.parent() else { return Err(io::ErrorKind::InvalidInput.into()) };
     fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-    let status = fs::symlink_metadata(directory)?;
-    if status.is_dir() && status.uid() == rustix::process::getuid().as_raw() {
-        return Ok(());
+    let mut both = directory.parent().into_iter().chain([directory]);
+    match both.find(|directory| !host_service::is_own(directory)) {
+        Some(foreign) => {
+            let text = format!("{} is not a directory of yours that you alone may write", foreign.display());
+            Err(io::Error::new(io::ErrorKind::PermissionDenied, text))
+        }
+        None => Ok(()),
     }
-    let text = format!("{} is not a directory of yours", directory.display());
-    Err(io::Error::new(io::ErrorKind::PermissionDenied, text))
 }
 
 #[cfg(test)]
@@ -258,6 +261,24 @@ mod tests {
             assert!(exports.sockets().is_err() && exports.change(Vec::clear).is_err(), "{text}");
             assert_eq!(fs::read_to_string(exports.file()).unwrap(), text);
         }
+    }
+
+    #[test]
+    fn sockets_are_made_where_the_user_alone_may_write() {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = tempfile::tempdir().unwrap();
+        let snug = directory.path().join("snug");
+        let place = snug.join("dev/x.sock");
+        make_directory(&place).unwrap();
+        for changed in [&snug, &snug.join("dev")] {
+            for (mode, good) in [(0o770, false), (0o707, false), (0o755, true), (0o700, true)] {
+                fs::set_permissions(changed, fs::Permissions::from_mode(mode)).unwrap();
+                assert_eq!(make_directory(&place).is_ok(), good, "{} {mode:o}", changed.display());
+            }
+        }
+        fs::rename(&snug, directory.path().join("elsewhere")).unwrap();
+        std::os::unix::fs::symlink("elsewhere", &snug).unwrap();
+        assert!(make_directory(&place).is_err());
     }
 
     #[test]

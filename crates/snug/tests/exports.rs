@@ -73,6 +73,38 @@ fn what_cannot_be_exported_is_refused_and_changes_nothing() {
 }
 
 #[test]
+fn what_could_not_be_made_is_not_exported_and_what_was_exported_before_stays() {
+    let environment = TestEnv::with_daemon(&["dev"]);
+    let export = |name: &str| environment.snug(&["export", "-c", "dev", "--socket", name]);
+    {
+        let _session = environment.session();
+        assert_eq!(export("/run/a.sock").status, Some(0));
+        fs::write(place(&environment, "dev", "b.sock"), "mine").unwrap();
+        let both = ["export", "-c", "dev", "--socket", "/run/a.sock", "--socket", "/run/b.sock"];
+        let ran = environment.snug(&both);
+        assert_eq!(ran.status, Some(1));
+        assert!(
+            ran.stderr.contains("b.sock could not be made\nhint: nothing was exported"),
+            "{}",
+            ran.stderr
+        );
+    }
+    fs::remove_file(environment.runtime().join("snug/session.sock")).unwrap();
+    let _nobody = environment.unreachable_session();
+    let ran = export("/run/c.sock");
+    assert_eq!(ran.status, Some(1));
+    assert!(
+        ran.stderr.contains("cannot be served") && ran.stderr.contains("nothing was exported"),
+        "{}",
+        ran.stderr
+    );
+    let ran = export("/run/a.sock");
+    assert!(ran.status == Some(1) && ran.stderr.contains("hint: it stays exported"), "{}", ran.stderr);
+    let text = fs::read_to_string(index(&environment)).unwrap();
+    assert!(text.contains("a.sock") && !text.contains("b.sock") && !text.contains("c.sock"), "{text}");
+}
+
+#[test]
 fn with_its_container_goes_what_the_host_had_of_it() {
     let environment = TestEnv::with_daemon(&["dev-stopped", "web-stopped"]);
     let _session = environment.session();

@@ -35,13 +35,12 @@ pub fn execute(context: &Context, args: &ExportArgs) -> Result<ExitCode, Command
         .get(container.as_str(), &Options::new())
         .map_err(|error| entry::suggest(&bus, container.as_str(), error))?;
     let exports = Exports::of_user().map_err(unwritten)?;
-    exports.change(|there| add(there, &sockets)).map_err(unwritten)??;
-    context.serve_exports(&container)?;
+    let added = exports.change(|there| add(there, &sockets)).map_err(unwritten)??;
+    if let Err(error) = serve(context, &container, &sockets) {
+        return Err(take_back(context, &exports, &container, &added, error));
+    }
     for socket in &sockets {
         let place = socket.place().map_err(|error| unopened(socket, error.to_string()))?;
-        if !socket.is_there() {
-            return Err(unopened(socket, format!("{} could not be made", place.display())));
-        }
         if found.is_running() && !listens(context, socket) {
             let text = format!("{container} has no socket {} now; it answers once it has one", socket.path);
             context.printer.warning(&text);
@@ -53,6 +52,39 @@ pub fn execute(context: &Context, args: &ExportArgs) -> Result<ExitCode, Command
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Has them made, and looks whether they are.
+fn serve(context: &Context, container: &ContainerName, sockets: &[Socket]) -> Result<(), CommandError> {
+    context.serve_exports(container)?;
+    for socket in sockets {
+        let place = socket.place().map_err(|error| unopened(socket, error.to_string()))?;
+        if !socket.is_there() {
+            return Err(unopened(socket, format!("{} could not be made", place.display())));
+        }
+    }
+    Ok(())
+}
+
+/// Leaves the index as it was: who is told that it failed does not expect the sockets at his next login. What was exported before
+/// stays.
+fn take_back(
+    context: &Context,
+    exports: &Exports,
+    container: &ContainerName,
+    added: &[Socket],
+    error: CommandError,
+) -> CommandError {
+    let taken = exports.change(|there| there.retain(|socket| !added.contains(socket)));
+    // Those that could be made go; a service that is not reached has made none.
+    let _ = context.serve_exports(container);
+    match taken {
+        Ok(()) if added.is_empty() => {
+            error.hint(format!("it stays exported: `snug unexport -c {container} --socket PATH` gives it up"))
+        }
+        Ok(()) => error.hint("nothing was exported by this command: once that is mended, say it again"),
+        Err(_) => error.hint("it could not be taken back: `snug exports` shows what is exported"),
+    }
 }
 
 /// The sockets, as they were typed.
@@ -70,11 +102,10 @@ pub fn unwritten(error: std::io::Error) -> CommandError {
 
 fn unopened(socket: &Socket, why: String) -> CommandError {
     CommandError::failed(format!("{} of {} is not on the host: {why}", socket.path, socket.container))
-        .hint(format!("`snug unexport -c {} --socket {}` gives it up", socket.container, socket.path))
 }
 
-/// Adds them, unless two would have one place.
-fn add(there: &mut Vec<Socket>, added: &[Socket]) -> Result<(), CommandError> {
+/// Adds them, unless two would have one place; which were not there before.
+fn add(there: &mut Vec<Socket>, added: &[Socket]) -> Result<Vec<Socket>, CommandError> {
     let before = there.clone();
     for socket in added {
         let same = |other: &&Socket| other.container == socket.container && other.path == socket.path;
@@ -99,7 +130,7 @@ fn add(there: &mut Vec<Socket>, added: &[Socket]) -> Result<(), CommandError> {
         }
         there.push(socket.clone());
     }
-    Ok(())
+    Ok(there.iter().filter(|socket| !before.contains(socket)).cloned().collect())
 }
 
 /// The variable by which clients of that server are told where it is.
@@ -141,7 +172,8 @@ mod tests {
     #[test]
     fn what_is_there_already_is_no_second_one_and_no_place_is_taken_twice() {
         let mut there = vec![socket("/run/docker.sock")];
-        add(&mut there, &[socket("/run/docker.sock"), socket("/run/x")]).unwrap();
+        let new = add(&mut there, &[socket("/run/docker.sock"), socket("/run/x")]).unwrap();
+        assert_eq!(new, [socket("/run/x")]);
         assert_eq!(there, [socket("/run/docker.sock"), socket("/run/x")]);
         let before = there.clone();
         for added in ["/other/docker.sock", "/run/docker.sock=d"] {

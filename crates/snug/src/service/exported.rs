@@ -3,9 +3,8 @@
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -16,7 +15,7 @@ use snug_exec::sys::process::{self, Fork, fork_into};
 use snug_exec::sys::{peer, signal};
 
 use super::joints::Joints;
-use super::listener::listen_alone;
+use super::listener::{inode, listen_alone};
 use crate::context::OWN_PROGRAM;
 use crate::exports::{Exports, Socket, make_directory};
 
@@ -138,10 +137,6 @@ impl Open {
             let _ = self.place.parent().map(fs::remove_dir);
         }
     }
-}
-
-fn inode(path: &Path) -> io::Result<(u64, u64)> {
-    fs::symlink_metadata(path).map(|status| (status.dev(), status.ino()))
 }
 
 /// Makes the process, just forked, `snug run` with the connection as its streams: a container that does not run is started.

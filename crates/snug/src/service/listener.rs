@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -32,7 +33,14 @@ const TURN: Duration = Duration::from_secs(2);
 pub struct Listener {
     socket: Door,
     /// Where it is, if it is this process's: systemd's stays.
-    own: Option<PathBuf>,
+    own: Option<Own>,
+}
+
+/// A socket of this process's.
+struct Own {
+    path: PathBuf,
+    /// Another one may have come there.
+    inode: (u64, u64),
 }
 
 impl AsFd for Listener {
@@ -78,7 +86,8 @@ impl Listener {
             Err(_) => remove(&path)?,
         }
         let listener = listen_alone(&path, SocketType::SEQPACKET)?;
-        Ok(Opened::Here(Self { socket: Door::new(listener), own: Some(path) }))
+        let inode = inode(&path)?;
+        Ok(Opened::Here(Self { socket: Door::new(listener), own: Some(Own { path, inode }) }))
     }
 
     /// Closes whatever else this process has inherited: a service that outlives its starter must hold nothing of his.
@@ -91,6 +100,16 @@ impl Listener {
         std::mem::forget(socket);
         let [socket] = descriptor::keep_only(kept)?;
         Ok(Self { socket: Door::new(socket), own })
+    }
+
+    /// Where its own socket is; there it may get lost.
+    pub fn directory(&self) -> Option<&Path> {
+        self.own.as_ref().and_then(|own| own.path.parent())
+    }
+
+    /// Whether callers cannot find it any more: its place was cleared, and another one may be there by now.
+    pub fn is_lost(&self) -> bool {
+        self.own.as_ref().is_some_and(|own| inode(&own.path).ok() != Some(own.inode))
     }
 
     /// The container that the next caller names; callers of other users are not heard.
@@ -108,7 +127,7 @@ impl Listener {
 
     /// Ceases to listen. Who has called until then is heard: he was told that he would be.
     pub fn leave(&mut self) -> Option<Call> {
-        if let Some(path) = self.own.take() {
+        if let Some(Own { path, .. }) = self.own.take() {
             let alone = lock(&path);
             if alone.is_err() || remove(&path).is_err() {
                 // Whoever comes next finds nobody there, and takes the place.
@@ -144,6 +163,14 @@ pub fn listen_alone(path: &Path, kind: SocketType) -> io::Result<OwnedFd> {
     Ok(listener)
 }
 
+/// What is there, by its device and number.
+///
+/// # Errors
+/// Nothing is.
+pub fn inode(path: &Path) -> io::Result<(u64, u64)> {
+    fs::symlink_metadata(path).map(|status| (status.dev(), status.ino()))
+}
+
 /// Takes the lock beside the socket. It lies in a directory of the owner's, but his containers may have that, too.
 fn lock(socket: &Path) -> io::Result<OwnedFd> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
@@ -162,5 +189,28 @@ fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_is_lost_when_its_place_is_cleared_or_anothers() {
+        let directory = tempfile::tempdir().unwrap();
+        let own = directory.path().join("own");
+        fs::create_dir(&own).unwrap();
+        let open = || match Listener::bind(own.join("session.sock")) {
+            Ok(Opened::Here(listener)) => listener,
+            _ => panic!("it does not listen"),
+        };
+        let first = open();
+        assert!(!first.is_lost() && first.directory() == Some(own.as_path()));
+        fs::rename(&own, directory.path().join("elsewhere")).unwrap();
+        assert!(first.is_lost());
+        fs::create_dir(&own).unwrap();
+        let second = open();
+        assert!(first.is_lost() && !second.is_lost());
     }
 }

@@ -32,7 +32,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::inotify::{self, CreateFlags};
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::io::Errno;
 use snug_core::name::Uid;
 use snug_core::paths::Paths;
@@ -65,6 +65,10 @@ pub struct Service {
     listener: Listener,
     signals: signal::Signals,
     watches: OwnedFd,
+    /// That of the listener's directory.
+    place: Option<i32>,
+    /// Nobody can call any more.
+    lost: bool,
     containers: Vec<Served>,
     sessions: Sessions,
     exported: Exported,
@@ -89,12 +93,20 @@ impl Service {
             // As far as it goes: each command has a channel here.
             let _ = process::set_limit(process::OPEN_FILES, hard, hard);
         }
+        let watches = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
+        let gone =
+            WatchFlags::DELETE | WatchFlags::MOVED_FROM | WatchFlags::DELETE_SELF | WatchFlags::MOVE_SELF;
+        let place = listener
+            .directory()
+            .and_then(|directory| inotify::add_watch(&watches, directory, gone | WatchFlags::ONLYDIR).ok());
         Ok(Self {
             paths,
             uid: Uid(rustix::process::getuid().as_raw()),
             listener,
             signals: signal::Signals::new(&[libc::SIGTERM, libc::SIGINT])?,
-            watches: inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?,
+            watches,
+            place,
+            lost: false,
             containers: Vec::new(),
             sessions: Sessions::default(),
             exported: Exported::default(),
@@ -115,12 +127,13 @@ impl Service {
                 idle_since = Instant::now();
             }
             let woken = self.wait(idle_since + IDLE)?;
-            if woken.ended {
-                self.exported.close();
-                return Ok(());
-            }
             if woken.watches {
                 self.look_at_watches();
+            }
+            // Whoever calls next finds nobody and starts another one, which serves all.
+            if woken.ended || self.lost {
+                self.exported.close();
+                return Ok(());
             }
             for index in woken.sessions {
                 let group = self.sessions.group(index);
@@ -242,6 +255,9 @@ impl Service {
         loop {
             let Ok(event) = reader.next() else { return };
             let at = (event.wd() >= 0).then(|| (event.wd(), event.events()));
+            if event.wd() < 0 || Some(event.wd()) == self.place {
+                self.lost = self.listener.is_lost();
+            }
             self.containers.iter_mut().for_each(|container| container.seen(at));
             if reader.is_buffer_empty() {
                 return;

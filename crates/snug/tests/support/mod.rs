@@ -7,6 +7,7 @@ pub mod session;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -63,6 +64,8 @@ impl TestEnv {
             "programs",
         ] {
             fs::create_dir_all(root.path().join(directory)).unwrap();
+            // Of the user alone, whatever his umask is.
+            fs::set_permissions(root.path().join(directory), fs::Permissions::from_mode(0o700)).unwrap();
         }
         Self { root, bus: None }
     }
