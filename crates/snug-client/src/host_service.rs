@@ -14,7 +14,7 @@ use std::{env, fs};
 
 use rustix::event::PollFlags;
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
 use snug_wire::host::SERVICE_SOCKET;
 use snug_wire::socket::wait;
 
@@ -37,10 +37,22 @@ pub fn wake(snug: &Path, container: &str) -> io::Result<()> {
 /// # Errors
 /// As of [`wake`]; it takes longer than it may.
 pub fn wake_and_wait(snug: &Path, container: &str) -> io::Result<()> {
-    let connection = call(snug, container)?;
+    // One that was killed takes callers in until its last descriptor is closed, and one of an earlier version has no word for them.
+    for _ in 0..2 {
+        if is_answered(&call(snug, container)?)? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Waits until the service has done what it was told; false where it has gone without a word.
+fn is_answered(connection: &OwnedFd) -> io::Result<bool> {
     wait(connection.as_fd(), PollFlags::IN, Some(Instant::now() + LOOK)).map_err(|error| {
         io::Error::new(io::ErrorKind::TimedOut, format!("the service does not answer: {error}"))
-    })
+    })?;
+    let answer = rustix::net::recv(connection, &mut [0; 1][..], RecvFlags::DONTWAIT);
+    Ok(answer.is_ok_and(|(_, length)| length > 0))
 }
 
 fn call(snug: &Path, container: &str) -> io::Result<OwnedFd> {

@@ -317,13 +317,9 @@ fn links_open_on_the_host_by_every_name() {
 #[test]
 fn why_the_host_did_not_open_it_is_told() {
     let _opener = HostProgram::new("xdg-open", "echo \"no method for '$1'\" >&2; exit 3");
-    for (program, status) in [("xdg-open", 3), ("host-open", 3), ("gio open", 3)] {
+    for program in ["xdg-open", "host-open"] {
         let ended = inside(&format!("{program} https://example.org/")).run().unwrap();
-        explains(
-            &ended,
-            status,
-            &["`xdg-open` on the host", "no method for 'https://example.org/'", "hint: "],
-        );
+        explains(&ended, 3, &["`xdg-open` on the host", "no method for 'https://example.org/'", "hint: "]);
     }
 }
 

@@ -12,8 +12,8 @@ use rustix::fs::{FlockOperation, Mode, OFlags, chmod, flock, open};
 use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{
-    AddressFamily, RecvFlags, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, recv,
-    socket_with,
+    AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen,
+    recv, send, socket_with,
 };
 use snug_client::host_service::own_socket;
 use snug_core::name::ContainerName;
@@ -53,8 +53,15 @@ impl AsFd for Listener {
 pub struct Call {
     /// The container to be served.
     pub name: ContainerName,
-    /// He may wait for it to be closed: then it has been done.
-    _caller: OwnedFd,
+    /// He may wait for a byte: then it has been done.
+    caller: OwnedFd,
+}
+
+impl Call {
+    /// Tells him, if he waits, that it has been done.
+    pub fn done(self) {
+        let _ = send(&self.caller, b".", SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
+    }
 }
 
 /// What has become of an attempt to listen.
@@ -122,7 +129,7 @@ impl Listener {
         let mut packet = [0; LONGEST];
         let (length, _) = recv(&caller, &mut packet[..], RecvFlags::empty()).ok()?;
         let name = std::str::from_utf8(packet.get(..length)?).ok()?.parse().ok()?;
-        Some(Call { name, _caller: caller })
+        Some(Call { name, caller })
     }
 
     /// Ceases to listen. Who has called until then is heard: he was told that he would be.

@@ -246,6 +246,7 @@ impl Service {
             container.connect(&self.watches);
             self.containers.push(container);
         }
+        call.done();
     }
 
     /// Takes one load of what has happened; what is to be done about it comes later, once for each container.
