@@ -224,7 +224,7 @@ fn each_place_is_the_hosts_and_files_keep_their_owner_both_ways() {
     }
 }
 
-/// On this machine the root mount is not shared, as systemd makes it (suite `t71` has such a host): one below a place is.
+/// On this machine the root mount is not shared, as systemd makes it (suite `t70` has such a host): one below a place is.
 #[test]
 fn what_is_mounted_on_the_host_later_comes_and_goes_in_the_guest() {
     let bed = Bed::require();
