@@ -13,16 +13,13 @@ use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use common::hostile::{Hostile, hello, say, until_gone};
 use common::{Finally, NO_INIT, answer, fresh, fresh_with, refused};
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{Pid, Signal, kill_process};
 use snug_testbed::process::Process;
 use snug_testbed::{Bed, Leaks};
 use snug_wire::message::{FailureKind, FromAgent, ToAgent};
@@ -72,25 +69,8 @@ fn an_agent_that_never_speaks_is_left_at_the_deadline() {
     assert!(evil.heard.load(Ordering::SeqCst) > 0);
 }
 
-#[test]
-fn ctrl_c_ends_a_client_whose_request_nobody_takes() {
-    let bed = Bed::require();
-    let dev = fresh(&bed, "tester", "evil-deaf", NO_INIT);
-    let evil = Hostile::take_place(&bed, &dev);
-    let listener = UnixListener::bind(&evil.socket).unwrap();
-    fs::set_permissions(&evil.socket, Permissions::from_mode(0o666)).unwrap();
-    // More than a socket holds, and nobody reads: the client waits in the middle of it.
-    let line = "exec snug run -c evil-deaf -w / true $(seq 60000)";
-    let shell = bed.as_user("tester", ["bash", "-c", line]);
-    let mut pty = shell.on_pty().unwrap();
-    let (stream, _) = listener.accept().unwrap();
-    pty.write("\x03").unwrap();
-    pty.ends_with(130);
-    drop((stream, listener));
-}
-
-/// Its command has begun, it says, and will never end.
-fn endless(stream: UnixStream) {
+/// Its command has begun, it says, before its streams are joined.
+fn hasty(stream: UnixStream) {
     let mut connection = Connection::new(stream.into(), Descriptors::Accept);
     let _ = connection.send(&hello(), &[], None);
     // The request first: `Started` is no answer before it.
@@ -101,127 +81,11 @@ fn endless(stream: UnixStream) {
     }
 }
 
-/// Of which signal a client ends in time, if it does. It is gone afterwards.
-fn ends_of(mut client: Child, patience: u64) -> Option<i32> {
-    let there = Process::now(client.id().cast_signed());
-    let in_time = there.is_none_or(|it| it.wait_end(Duration::from_secs(patience)));
-    let _ = client.kill();
-    let ended = client.wait().unwrap();
-    in_time.then(|| ended.signal()).flatten()
-}
-
-#[test]
-fn a_client_whose_command_never_ends_obeys_its_signals() {
-    let bed = Bed::require();
-    let dev = fresh_with(&bed, "tester", "evil-endless", NO_INIT, &["--preset", "isolated"]);
-    let _evil = Hostile::answering(&bed, &dev, endless);
-    for signals in [vec![Signal::TERM], vec![Signal::HUP], vec![Signal::INT; 3]] {
-        let run = dev.snug(["run", "-w", "/", "true"]);
-        let client = run.spawn(Stdio::null(), Stdio::null(), Stdio::null()).unwrap();
-        std::thread::sleep(Duration::from_secs(1));
-        for signal in &signals {
-            kill_process(Pid::from_child(&client), *signal).unwrap();
-            std::thread::sleep(Duration::from_millis(200));
-        }
-        assert_eq!(ends_of(client, 30), Some(signals[0].as_raw()));
-    }
-}
-
-/// Its command has stopped, it says, thousands of times and whenever it is to go on.
-fn stopping(stream: UnixStream) {
-    let mut connection = Connection::new(stream.into(), Descriptors::Accept);
-    let _ = connection.send(&hello(), &[], None);
-    let stopped = FromAgent::Stopped(20);
-    while let Ok(Some(message)) = connection.receive::<ToAgent>(None) {
-        let said = match message {
-            ToAgent::Exec(_) => {
-                let _ = connection.send(&FromAgent::Started { pid: 1 }, &[], None);
-                3000
-            }
-            ToAgent::Resume => 1,
-            _ => 0,
-        };
-        let _ = connection.send_all(&vec![stopped.clone(); said], &[], None);
-    }
-}
-
-#[test]
-fn a_guest_that_says_stop_does_not_keep_its_client_from_signals() {
-    let bed = Bed::require();
-    let dev = fresh_with(&bed, "tester", "evil-stop", NO_INIT, &["--preset", "isolated"]);
-    let _evil = Hostile::answering(&bed, &dev, stopping);
-    for signals in
-        [vec![Signal::TERM], vec![Signal::HUP], vec![Signal::INT; 3], vec![Signal::TSTP, Signal::TERM]]
-    {
-        let run = dev.snug(["run", "-w", "/", "true"]);
-        let client = run.spawn(Stdio::null(), Stdio::null(), Stdio::null()).unwrap();
-        std::thread::sleep(Duration::from_secs(1));
-        let process = Pid::from_child(&client);
-        let state = format!("/proc/{}/stat", client.id());
-        let is_stopped = || fs::read_to_string(&state).unwrap().contains(") T ");
-        assert!(!is_stopped(), "nobody asked for it");
-        for signal in &signals {
-            kill_process(process, *signal).unwrap();
-            std::thread::sleep(Duration::from_millis(200));
-            // Who asks for it has it, once.
-            assert_eq!(is_stopped(), *signal == Signal::TSTP);
-            kill_process(process, Signal::CONT).unwrap();
-        }
-        let last = signals.last().map(|signal| signal.as_raw());
-        assert_eq!(ends_of(client, 30), last, "{signals:?}");
-    }
-}
-
-/// Its command has begun, it says; and then it reads nothing more.
-fn deaf(stream: UnixStream) {
-    let mut connection = Connection::new(stream.into(), Descriptors::Accept);
-    let _ = connection.send(&hello(), &[], None);
-    while !matches!(connection.receive::<ToAgent>(None), Ok(Some(ToAgent::Exec(_)) | None) | Err(_)) {}
-    let _ = connection.send(&FromAgent::Started { pid: 1 }, &[], None);
-    // The client's end of it is what is waited for.
-    let _ = poll(&mut [PollFd::new(&connection, PollFlags::empty())], None);
-}
-
-#[test]
-fn a_guest_that_reads_no_signal_does_not_put_off_the_end_of_its_client() {
-    let bed = Bed::require();
-    let dev = fresh_with(&bed, "tester", "evil-ears", NO_INIT, &["--preset", "isolated"]);
-    let _evil = Hostile::answering(&bed, &dev, deaf);
-    for (signals, patience) in [(vec![Signal::TERM], 13), (vec![Signal::INT; 3], 3)] {
-        let run = dev.snug(["run", "-w", "/", "true"]);
-        let client = run.spawn(Stdio::null(), Stdio::null(), Stdio::null()).unwrap();
-        std::thread::sleep(Duration::from_secs(1));
-        let process = Pid::from_child(&client);
-        for signal in std::iter::repeat_n(&Signal::USR1, 600).chain(&signals) {
-            kill_process(process, *signal).unwrap();
-            // Two that wait are one.
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        assert_eq!(ends_of(client, patience), Some(signals[0].as_raw()), "{signals:?}");
-    }
-}
-
-#[test]
-fn a_terminal_that_nobody_reads_does_not_keep_a_client_from_signals() {
-    let bed = Bed::require();
-    for (preset, name) in [("integrated", "evil-flood"), ("isolated", "evil-flood-not")] {
-        let dev = fresh_with(&bed, "tester", name, NO_INIT, &["--preset", preset]);
-        let mut pty = dev.snug(["run", "-w", "/", "yes"]).on_pty().unwrap();
-        pty.until("y\r\ny\r\n").unwrap();
-        // Nobody reads from here on; the terminal is soon full.
-        std::thread::sleep(Duration::from_secs(1));
-        let client = Process::now(pty.pid());
-        pty.signal(Signal::TERM).unwrap();
-        assert!(client.is_none_or(|it| it.wait_end(Duration::from_secs(16))), "{preset}");
-        pty.ends_with(128 + Signal::TERM.as_raw());
-    }
-}
-
 #[test]
 fn a_command_does_not_begin_before_its_streams_are_there() {
     let bed = Bed::require();
     let dev = fresh_with(&bed, "tester", "evil-early", NO_INIT, &["--preset", "isolated"]);
-    let _evil = Hostile::answering(&bed, &dev, endless);
+    let _evil = Hostile::answering(&bed, &dev, hasty);
     // With a terminal or pipes of its own it would be the guest that chose whether they can hang up.
     refused(
         dev.run(["true"]).deadline(Duration::from_secs(60)),
