@@ -11,6 +11,7 @@ use std::time::Instant;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, read, write};
 use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, splice};
+use snug_wire::socket::GONE;
 
 /// What is moved at once. As large as the largest pipe that an ordinary user may have (`/proc/sys/fs/pipe-max-size`).
 const CHUNK: usize = 1 << 20;
@@ -85,7 +86,7 @@ fn wait_for_source(source: BorrowedFd<'_>, target: BorrowedFd<'_>) -> rustix::io
             Err(Errno::INTR) => {}
             // A failed wait only means one more try.
             Err(_) => return Ok(()),
-            Ok(_) if polled[1].revents().intersects(PollFlags::HUP | PollFlags::ERR) => {
+            Ok(_) if polled[1].revents().intersects(GONE) => {
                 return Err(Errno::PIPE);
             }
             Ok(_) => return Ok(()),

@@ -6,8 +6,9 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 use rustix::net::{Shutdown, shutdown};
+use snug_wire::socket::GONE;
 
-use crate::relay::{Flow, GONE};
+use crate::relay::Flow;
 
 /// One way, with what is on it.
 struct Way<'a> {

@@ -9,6 +9,7 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::{Errno, read, write};
 use rustix::pipe::{SpliceFlags, fcntl_setpipe_size, splice};
 use snug_wire::message::TERMINAL_STREAM;
+use snug_wire::socket::GONE;
 
 /// Size of the pipes, and of one copy: what an unprivileged process may have (`fs.pipe-max-size`).
 pub const PIPE: usize = 1 << 20;
@@ -30,9 +31,6 @@ pub fn run(stream: u8, end: OwnedFd, socket: OwnedFd, early: &[u8]) -> Result<()
         output(&end, &socket)
     }
 }
-
-/// Nobody is at the other end any more.
-pub const GONE: PollFlags = PollFlags::HUP.union(PollFlags::ERR);
 
 fn wait<const N: usize>(fds: [(&OwnedFd, PollFlags); N]) -> Result<[PollFlags; N], Errno> {
     let mut polled = fds.map(|(fd, events)| PollFd::new(fd, events));

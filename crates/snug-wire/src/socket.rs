@@ -53,6 +53,9 @@ impl From<Errno> for WireError {
     }
 }
 
+/// What poll(2) says of a stream whose other end nobody has open any more.
+pub const GONE: PollFlags = PollFlags::HUP.union(PollFlags::ERR);
+
 /// Waits until `fd` is ready for `flags`. `None` waits for ever.
 ///
 /// # Errors

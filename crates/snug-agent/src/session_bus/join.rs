@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
+use snug_wire::socket::GONE;
 
 use super::Buses;
 use super::framing::{Framer, Piece, receive, send_some};
@@ -263,9 +264,7 @@ impl Joint {
         let ready: Vec<PollFlags> = polled.iter().map(PollFd::revents).collect();
         drop(polled);
         for ((side, wanted), ready) in sides.into_iter().zip(ready) {
-            if wanted.contains(PollFlags::IN)
-                && ready.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR)
-            {
+            if wanted.contains(PollFlags::IN) && ready.intersects(PollFlags::IN | GONE) {
                 side.fill()?;
             }
         }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Signal, pidfd_send_signal};
 use snug_core::name::ContainerName;
-use snug_exec::relay::GONE;
+use snug_wire::socket::GONE;
 
 /// As many for one container at a time.
 const MOST: usize = 256;
