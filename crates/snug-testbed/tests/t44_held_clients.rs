@@ -99,10 +99,19 @@ fn ends_of(mut client: Child, patience: u64) -> Option<i32> {
     in_time.then(|| ended.signal()).flatten()
 }
 
-/// Whether a client on a terminal ends in time of what is done there.
-fn is_ended_by(pty: &mut Pty, done: impl FnOnce(&mut Pty)) -> bool {
+/// Tries each case at the same time: most of it is waiting for a deadline.
+fn side_by_side<T: Sync>(cases: &[T], attempt: impl Fn(&T) + Sync) {
+    std::thread::scope(|scope| {
+        for case in cases {
+            scope.spawn(|| attempt(case));
+        }
+    });
+}
+
+/// Whether a client on a terminal ends in time.
+fn is_ended_by(pty: &mut Pty, ending: impl FnOnce(&mut Pty)) -> bool {
     let client = Process::now(pty.pid());
-    done(pty);
+    ending(pty);
     client.is_none_or(|it| it.wait_end(Duration::from_secs(16)))
 }
 
@@ -128,14 +137,14 @@ fn a_client_whose_command_never_ends_obeys_its_signals() {
     let bed = Bed::require();
     let dev = isolated(&bed, "held-endless");
     let _evil = Hostile::answering(&bed, &dev, endless);
-    for signals in [vec![Signal::TERM], vec![Signal::HUP], vec![Signal::INT; 3]] {
+    side_by_side(&[vec![Signal::TERM], vec![Signal::HUP], vec![Signal::INT; 3]], |signals| {
         let client = without_streams(&dev);
-        for signal in &signals {
+        for signal in signals {
             kill_process(Pid::from_child(&client), *signal).unwrap();
             std::thread::sleep(Duration::from_millis(200));
         }
         assert_eq!(ends_of(client, 30), Some(signals[0].as_raw()));
-    }
+    });
 }
 
 #[test]
@@ -143,15 +152,15 @@ fn a_guest_that_says_stop_does_not_keep_its_client_from_signals() {
     let bed = Bed::require();
     let dev = isolated(&bed, "held-stop");
     let _evil = Hostile::answering(&bed, &dev, stopping);
-    for signals in
-        [vec![Signal::TERM], vec![Signal::HUP], vec![Signal::INT; 3], vec![Signal::TSTP, Signal::TERM]]
-    {
+    let cases =
+        [vec![Signal::TERM], vec![Signal::HUP], vec![Signal::INT; 3], vec![Signal::TSTP, Signal::TERM]];
+    side_by_side(&cases, |signals| {
         let client = without_streams(&dev);
         let process = Pid::from_child(&client);
         let state = format!("/proc/{}/stat", client.id());
         let is_stopped = || fs::read_to_string(&state).unwrap().contains(") T ");
         assert!(!is_stopped(), "nobody asked for it");
-        for signal in &signals {
+        for signal in signals {
             kill_process(process, *signal).unwrap();
             std::thread::sleep(Duration::from_millis(200));
             // Who asks for it has it, once.
@@ -160,23 +169,23 @@ fn a_guest_that_says_stop_does_not_keep_its_client_from_signals() {
         }
         let last = signals.last().map(|signal| signal.as_raw());
         assert_eq!(ends_of(client, 30), last, "{signals:?}");
-    }
+    });
 }
 
 #[test]
 fn a_guest_that_says_stop_or_talks_without_end_does_not_keep_a_terminal_from_closing() {
     let bed = Bed::require();
+    let window: fn(&mut Pty) = Pty::close;
+    // Nobody reads what the terminal shows meanwhile.
+    let kill: fn(&mut Pty) = |pty| pty.signal(Signal::TERM).unwrap();
     for (name, behave) in [("held-window", stopping as fn(UnixStream)), ("held-talk", talking)] {
         let dev = isolated(&bed, name);
         let _evil = Hostile::answering(&bed, &dev, behave);
-        let mut pty = dev.snug(["run", "-w", "/", "true"]).on_pty().unwrap();
-        std::thread::sleep(Duration::from_secs(1));
-        assert!(is_ended_by(&mut pty, Pty::close), "{name}: closing");
-        // Nobody reads this one.
-        let mut pty = dev.snug(["run", "-w", "/", "true"]).on_pty().unwrap();
-        std::thread::sleep(Duration::from_secs(1));
-        assert!(is_ended_by(&mut pty, |pty| pty.signal(Signal::TERM).unwrap()), "{name}: SIGTERM");
-        pty.ends_with(128 + Signal::TERM.as_raw());
+        side_by_side(&[(window, "closing"), (kill, "SIGTERM")], |(ending, how)| {
+            let mut pty = dev.snug(["run", "-w", "/", "true"]).on_pty().unwrap();
+            std::thread::sleep(Duration::from_secs(1));
+            assert!(is_ended_by(&mut pty, ending), "{name}: {how}");
+        });
     }
 }
 
@@ -185,16 +194,16 @@ fn a_guest_that_reads_no_signal_does_not_put_off_the_end_of_its_client() {
     let bed = Bed::require();
     let dev = isolated(&bed, "held-ears");
     let _evil = Hostile::answering(&bed, &dev, deaf);
-    for (signals, patience) in [(vec![Signal::TERM], 13), (vec![Signal::INT; 3], 3)] {
+    side_by_side(&[(vec![Signal::TERM], 13), (vec![Signal::INT; 3], 3)], |(signals, patience)| {
         let client = without_streams(&dev);
         let process = Pid::from_child(&client);
-        for signal in std::iter::repeat_n(&Signal::USR1, 600).chain(&signals) {
+        for signal in std::iter::repeat_n(&Signal::USR1, 600).chain(signals) {
             kill_process(process, *signal).unwrap();
             // Two that wait are one.
             std::thread::sleep(Duration::from_millis(5));
         }
-        assert_eq!(ends_of(client, patience), Some(signals[0].as_raw()), "{signals:?}");
-    }
+        assert_eq!(ends_of(client, *patience), Some(signals[0].as_raw()), "{signals:?}");
+    });
 }
 
 #[test]

@@ -52,6 +52,8 @@ pub fn parts() -> Vec<Part> {
 
 /// Fails, naming what is missing, unless everything is up.
 pub fn require() -> Result<()> {
+    // As Snug does when it needs polkit: one that died is there again. What is missing after that is named below.
+    let _ = bus::start_polkit();
     let missing: Vec<String> = parts()
         .into_iter()
         .filter(|part| !part.up)
