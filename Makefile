@@ -12,6 +12,7 @@ PROFILE ?= release
 PREFIX ?= /usr
 DESTDIR ?= /
 STATE_DIR ?= /var/lib/snug
+LIBEXEC = $(PREFIX)/libexec/snug
 
 ME := $(shell id -u)
 SUDO := $(if $(filter 0,$(ME)),,sudo)
@@ -56,6 +57,10 @@ try: up try-config ## prepare this machine and say what to type to try Snug
 	  '    echo hi | snug run wc -c' \
 	  '    snug                           # what there is, and what to do next' '' \
 	  'Any other user of this machine may type the same. "make down" ends it, "make uninstall" removes Snug.'
+	@[ -d /run/systemd/system ] || printf '%s\n' '' \
+	  'No systemd runs here. What it does on other hosts is done by typing, as root:' '' \
+	  '    $(LIBEXEC)/snugd follow &      # running containers follow devices, time zone, resolver' \
+	  '    chmod 666 /dev/net/tun         # as udev has it: rootless networks in containers'
 
 try-config:
 	@if [ -e /etc/snug/config.toml ]; then \

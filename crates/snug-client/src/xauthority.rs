@@ -2,11 +2,14 @@
 //! number, a protocol's name and its data, each but the family with its length before it.
 
 use std::ffi::OsStr;
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{Read, Write};
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+use crate::host_service::is_own;
+use crate::small_file;
 
 /// A display of this machine, by its host name as address.
 const FAMILY_LOCAL: u16 = 256;
@@ -37,17 +40,20 @@ pub fn local_display(display: &OsStr) -> Option<&[u8]> {
 /// has another. Answers the new file; none where there is no cookie, or no room.
 #[must_use]
 pub fn for_other_machines(file: &Path, number: &[u8], directory: &Path) -> Option<PathBuf> {
-    let mut text = Vec::new();
-    File::open(file).and_then(|file| file.take(LONGEST).read_to_end(&mut text)).ok()?;
+    let text = small_file::read(file, LONGEST).ok()?;
     let cookies = wild(&text, number);
     if cookies.is_empty() {
         return None;
     }
     let path = directory.join(format!("xauthority-{}", String::from_utf8_lossy(number)));
+    let _ = DirBuilder::new().mode(0o700).create(directory);
+    // Whoever else may write it could give the guest's programs another cookie, or none.
+    if !is_own(directory) {
+        return None;
+    }
     if fs::read(&path).is_ok_and(|present| present == cookies) {
         return Some(path);
     }
-    let _ = DirBuilder::new().mode(0o700).create(directory);
     // Of this process alone: another client may do the same now.
     let temporary = path.with_extension(std::process::id().to_string());
     let mut options = OpenOptions::new();
@@ -132,6 +138,8 @@ mod tests {
         }
         assert_eq!(fs::read_dir(&own).unwrap().count(), 1);
         assert!(for_other_machines(&file, b"7", &own).is_none());
+        fs::set_permissions(&own, fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(for_other_machines(&file, b"1", &own).is_none(), "anybody may write there");
         assert!(for_other_machines(&base.path().join("none"), b"1", &own).is_none());
     }
 }

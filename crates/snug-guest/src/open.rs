@@ -96,7 +96,10 @@ pub fn run_gio(arguments: &[OsString]) -> ExitCode {
                 let error = process::Command::new(&program).args(&arguments[1..]).exec();
                 fail(&format!("{}: {error}", program.display()), &[])
             }
-            None => fail("this container has no gio of its own, and only `gio open` is the host's", &[]),
+            None => {
+                let _ = fail("this container has no gio of its own, and only `gio open` is the host's", &[]);
+                ExitCode::from(NOT_FOUND)
+            }
         },
     }
 }

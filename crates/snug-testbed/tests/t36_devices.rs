@@ -246,7 +246,7 @@ fn the_doctor_tells_whether_host_owner_grant_or_guest_is_the_cause() {
     chown(&board.0, Some(uid(&bed)), None).unwrap();
     expect(none.name(), "/dev/snugtest6", "grant", "error", "--grant devices");
     // Nobody follows the host here.
-    expect(dev.name(), "/dev/snugtest6", "guest", "error", "snug-follow.service");
+    expect(dev.name(), "/dev/snugtest6", "guest", "error", "snugd follow");
     bed.snug("tester").args(["restart", dev.name()]).run().unwrap().success();
     expect(dev.name(), "/dev/snugtest6", "guest", "ok", "/dev/snugtest6");
     let missing = bed.snug("tester").args(["doctor", "--device", "/dev/snugtest6", "-c", "devices-askde"]);

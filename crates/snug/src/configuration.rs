@@ -4,7 +4,9 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::string::FromUtf8Error;
 
+use snug_client::small_file;
 use snug_core::config::{Config, Layer, Source};
 use snug_core::name::ContainerName;
 use snug_core::paths::Paths;
@@ -13,6 +15,9 @@ use crate::context::parse_name;
 use crate::env_vars;
 use crate::error::{CommandError, Kind};
 use crate::printer::Printer;
+
+/// Bytes of a file; more than anybody writes.
+const LONGEST: u64 = 1 << 20;
 
 /// Environment variables that are configuration, and their keys.
 pub const VARIABLES: [(&str, &str); 4] = [
@@ -118,7 +123,11 @@ fn layers_of(directory: &Path) -> Result<Vec<Layer>, CommandError> {
 }
 
 fn layer(path: PathBuf) -> Result<Option<Layer>, CommandError> {
-    match fs::read_to_string(&path) {
+    let text = small_file::read(&path, LONGEST).and_then(|bytes| {
+        let broken = |error: FromUtf8Error| io::Error::new(io::ErrorKind::InvalidData, error.utf8_error());
+        String::from_utf8(bytes).map_err(broken)
+    });
+    match text {
         Ok(text) => Ok(Some(Layer::file(path, &text))),
         Err(error) if is_missing(&error) => Ok(None),
         Err(error) => Err(unreadable(&path, &error)),
@@ -182,6 +191,19 @@ mod tests {
         let texts: Vec<_> =
             layers_of(directory.path()).unwrap().into_iter().map(|layer| layer.text).collect();
         assert_eq!(texts, ["a", "c", "b"]);
+    }
+
+    #[test]
+    fn a_pipe_or_a_device_in_the_place_of_a_file_is_refused_at_once() {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("config.toml");
+        mknodat(CWD, &file, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+        let refused = layers_of(directory.path()).unwrap_err().to_string();
+        assert!(refused.contains("config.toml cannot be read: it is no regular file"), "{refused}");
+        fs::remove_file(&file).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", &file).unwrap();
+        assert!(layers_of(directory.path()).is_err());
     }
 
     #[test]

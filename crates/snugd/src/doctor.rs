@@ -280,13 +280,13 @@ fn cgroups(hierarchy: std::io::Result<Hierarchy>) -> Check {
         .hint(format!("{unified}, and without cgroup_disable=: what cgroup v1 has is missing in v2"))
 }
 
-/// Podman bounds the processes of each container that root runs, asked or not.
+/// Podman bounds the processes of each container, asked or not.
 fn nested_limits(hierarchy: &Hierarchy) -> Option<Check> {
     hierarchy.lacks("pids").then(|| {
         Check::new(
             "nested-limits",
             Status::Warning,
-            "Incus has no cgroup controller 'pids' to hand down: in a container, `podman run` as root fails",
+            "Incus has no cgroup controller 'pids' to hand down: in a container, `podman run` fails",
         )
         .hint("podman run --pids-limit=0 …")
     })

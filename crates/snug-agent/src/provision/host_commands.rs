@@ -49,8 +49,6 @@ pub fn make(guest: &Guest, provision: &Provision) -> io::Result<()> {
         .map(|name| (name, provision.host_exec || ALWAYS.contains(&name)))
         .chain(OPEN_NAMES.map(|name| (name, provision.host_open)));
     for (name, wanted) in names {
-        // For `gio open`: a guest that has none has it for nothing else.
-        let wanted = wanted && (name != "gio" || guest.path("/usr/bin/gio").exists());
         link(&directory.join(name), wanted)?;
     }
     let applications = guest.path(APPLICATIONS);

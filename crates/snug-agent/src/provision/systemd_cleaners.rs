@@ -21,6 +21,10 @@ const MANAGERS: [&str; 2] = ["systemd/system", "systemd/user"];
 
 const DROP_IN: &str = "snug-places.conf";
 
+/// Rules for who runs a cleaner by hand, of this boot: `x` leaves alone what its pattern fits, and an asterisk does not stand for
+/// the dot of a hidden file (tmpfiles.d(5), `FNM_PERIOD` of fnmatch(3)).
+const RULES: &str = "/run/tmpfiles.d/snug-places.conf";
+
 /// Keeps them from looking at `paths`.
 ///
 /// # Errors
@@ -53,7 +57,10 @@ pub fn exclude(guest: &Guest, paths: &BTreeSet<&Path>) -> io::Result<()> {
         fs::create_dir_all(&directory)?;
         replace(&directory.join(DROP_IN), text.as_bytes(), 0o644)?;
     }
-    Ok(())
+    let rules = guest.path(RULES);
+    rules.parent().map_or(Ok(()), fs::create_dir_all)?;
+    let ignored = |path: &&Path| format!("x {0}/*\nx {0}/.*\n", path.display());
+    replace(&rules, paths.iter().map(ignored).collect::<String>().as_bytes(), 0o644)
 }
 
 /// The unit's file that counts.
@@ -180,7 +187,10 @@ mod tests {
             std::os::unix::fs::symlink("/dev/null", units.join(cleaner)).unwrap();
         }
         exclude(&guest, &paths()).unwrap();
-        assert!(!guest.path("/run").exists());
+        assert!(!guest.path("/run/systemd").exists());
+        // Who runs one by hand is told all the same.
+        let rules = fs::read_to_string(guest.path(RULES)).unwrap();
+        assert_eq!(rules, "x /tmp/*\nx /tmp/.*\nx /var/tmp/*\nx /var/tmp/.*\n");
         write_unit(&guest, MANAGERS[1], CLEANERS[0], "[Service]\nExecStart=/opt/sweep\n");
         assert!(exclude(&guest, &paths()).is_err());
     }

@@ -44,7 +44,7 @@ impl Exported {
         // An index that cannot be read says nothing; what is open stays.
         let Ok(wanted) = Exports::of_user().and_then(|exports| exports.sockets()) else { return };
         self.open.retain(|open| {
-            let stays = wanted.contains(&open.socket) && open.is_in_place();
+            let stays = wanted.contains(&open.socket) && open.is_where_it_belongs();
             if !stays {
                 open.remove();
             }
@@ -124,6 +124,11 @@ impl Open {
         let listener = listen_alone(&place, SocketType::STREAM)?;
         let inode = inode(&place)?;
         Ok(Self { socket, place, inode, door: Door::new(listener) })
+    }
+
+    /// Whether who looks for it now finds this one: its place goes with the user's runtime directory.
+    fn is_where_it_belongs(&self) -> bool {
+        self.is_in_place() && self.socket.place().is_ok_and(|place| place == self.place)
     }
 
     fn is_in_place(&self) -> bool {

@@ -186,10 +186,7 @@ async fn in_container(
         Check::new("guest", Status::Ok, text)
     } else {
         let text = format!("'{name}' runs, and nobody has told it");
-        let hint = format!(
-            "snug-follow.service must run on the host (without systemd, as root: {}); snug restart {name}",
-            follower::command(daemon.paths())
-        );
+        let hint = format!("{}; or `snug restart {name}`", follower::starting(daemon.paths()));
         Check::new("guest", Status::Error, text).hint(hint)
     });
     Ok(checks)

@@ -1,0 +1,49 @@
+//! Small files of the user's: what lies at a known path may be anything, and a client waits for none of it.
+
+use std::fs::OpenOptions;
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// Reads a regular file of at most `longest` bytes.
+///
+/// # Errors
+/// It cannot be read; it is a pipe, a device or a directory; it is longer.
+pub fn read(path: &Path, longest: u64) -> io::Result<Vec<u8>> {
+    // To open a pipe waits for its writer, and to open a terminal may make it this session's.
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let unfit = |text: String| io::Error::new(io::ErrorKind::InvalidData, text);
+    if !file.metadata()?.is_file() {
+        return Err(unfit("it is no regular file".to_owned()));
+    }
+    let mut bytes = Vec::new();
+    // It may grow meanwhile, and files of the kernel's tell no length.
+    file.take(longest + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > longest {
+        return Err(unfit(format!("it has more than {longest} bytes")));
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+    use super::*;
+
+    #[test]
+    fn what_is_no_small_file_is_refused_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        std::fs::write(&path, "123").unwrap();
+        assert_eq!(read(&path, 3).unwrap(), b"123");
+        assert_eq!(read(&path, 2).unwrap_err().to_string(), "it has more than 2 bytes");
+        let pipe = directory.path().join("pipe");
+        mknodat(CWD, &pipe, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+        for odd in [&pipe, Path::new("/dev/zero"), directory.path()] {
+            assert_eq!(read(odd, 10).unwrap_err().to_string(), "it is no regular file", "{}", odd.display());
+        }
+        assert_eq!(read(&directory.path().join("none"), 10).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+}
