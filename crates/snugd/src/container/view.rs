@@ -15,10 +15,9 @@ pub type View = HashMap<&'static str, Variant<'static>>;
 /// The word for where it stands.
 #[must_use]
 pub fn state(found: &Found) -> &'static str {
-    match found.phase {
-        Phase::Creating => return "creating",
-        Phase::Removing => return "removing",
-        _ => {}
+    // To Incus, one that is being stopped runs until it does not.
+    if found.phase != Phase::Ready {
+        return found.phase.word();
     }
     match found.instance.status_code {
         StatusCode::Running | StatusCode::Ready => "running",
@@ -100,6 +99,22 @@ mod tests {
     use snug_core::config::Config;
 
     use super::*;
+
+    #[test]
+    fn what_is_being_done_to_it_is_its_state_whatever_incus_says() {
+        let told = |phase: &str, status: u32| {
+            let instance = serde_json::from_value(serde_json::json!({
+                "name": "dev", "project": "snug-1000", "status_code": status,
+                "config": {"user.snug.owner": "1000:me", "user.snug.phase": phase},
+            }));
+            state(&Found::new(&Config::built_in(), instance.unwrap()).unwrap())
+        };
+        let (running, stopped) = (103, 102);
+        assert_eq!([told("ready", running), told("ready", stopped)], ["running", "stopped"]);
+        for phase in Phase::ALL.into_iter().filter(|phase| *phase != Phase::Ready) {
+            assert_eq!([running, stopped].map(|status| told(phase.word(), status)), [phase.word(); 2]);
+        }
+    }
 
     #[test]
     fn a_size_that_the_pool_does_not_tell_is_left_out() {
