@@ -107,7 +107,7 @@ pub enum Outcome {
 /// Why the command was never asked for, or its end never heard of.
 #[derive(Debug, Error)]
 pub enum Error {
-    /// Nobody serves the socket: the container is stopped, missing, or its agent died.
+    /// Nobody serves the socket: the container is stopped or being stopped, missing, or its agent died.
     #[error("container {container} is not running")]
     NotRunning {
         /// Its name.

@@ -43,12 +43,17 @@ const BOOT: Duration = Duration::from_secs(180);
 /// Runs a command in a container and returns how it ended. The caller's terminal is left as it was found.
 ///
 /// # Errors
-/// [`Error::NotRunning`] when nobody serves the container's socket: start it and try again. The others are final.
+/// [`Error::NotRunning`] when nobody serves the container's socket, or not for long: start it and try again. The others are
+/// final.
 pub fn run(request: &Request) -> Result<Outcome, Error> {
     let target = &request.target;
     let policy = target.policy();
     if policy.entry == Entry::Daemon {
         return Err(Error::ThroughDaemon { container: target.name().into() });
+    }
+    // Its agent answers to the last, and what it began would go with the guest.
+    if policy.stopping {
+        return Err(target.not_running());
     }
     let streams = Streams::of_caller(policy.trusted, request.terminal, &request.argv)?;
     let terminal = streams.wants_terminal().then(|| open_terminal(&streams)).flatten();

@@ -196,6 +196,12 @@ impl Phase {
             Self::Removing => "removing",
         }
     }
+
+    /// Whether what runs of it is being ended.
+    #[must_use]
+    pub const fn ends(self) -> bool {
+        matches!(self, Self::Stopping | Self::Removing)
+    }
 }
 
 impl fmt::Display for Phase {

@@ -54,6 +54,9 @@ pub struct Policy {
     pub host_exec: HostCommands,
     /// Its programs may open links and files on the host.
     pub host_open: bool,
+    /// It is being stopped or removed: no command begins in it, but what it has of the host it keeps until its end. The
+    /// daemon, which is to be asked for a start, answers when that is over.
+    pub stopping: bool,
 }
 
 impl Policy {
@@ -85,6 +88,7 @@ impl Policy {
                 Some(("trusted", "yes")) => policy.trusted = true,
                 Some(("session", "yes")) => policy.session = true,
                 Some(("host-open", "yes")) => policy.host_open = true,
+                Some(("stopping", "yes")) => policy.stopping = true,
                 Some(("host-exec", "*")) => policy.host_exec = HostCommands::All,
                 Some(("host-exec", names)) if !names.is_empty() => {
                     policy.host_exec = HostCommands::Only(names.split(',').map(str::to_owned).collect());
@@ -109,7 +113,8 @@ impl fmt::Display for Policy {
             HostCommands::Only(names) => writeln!(f, "host-exec={}", names.join(","))?,
             HostCommands::All => writeln!(f, "host-exec=*")?,
         }
-        writeln!(f, "host-open={}", if self.host_open { "yes" } else { "no" })
+        writeln!(f, "host-open={}", if self.host_open { "yes" } else { "no" })?;
+        writeln!(f, "stopping={}", if self.stopping { "yes" } else { "no" })
     }
 }
 
@@ -121,8 +126,8 @@ mod tests {
     fn what_is_written_is_read_again() {
         for trusted in [false, true] {
             for entry in [Entry::Direct, Entry::Daemon] {
-                for session in [false, true] {
-                    let policy = Policy { trusted, entry, session, ..Policy::default() };
+                for (session, stopping) in [(false, true), (true, false)] {
+                    let policy = Policy { trusted, entry, session, stopping, ..Policy::default() };
                     assert_eq!(Policy::parse(&policy.to_string()), policy);
                 }
             }

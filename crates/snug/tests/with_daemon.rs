@@ -4,8 +4,10 @@
 mod support;
 
 use std::ffi::OsStr;
-use std::io::{Read, Write};
+use std::fs;
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::UnixListener;
 use std::process::Stdio;
 
 use support::{Ran, TestEnv};
@@ -130,6 +132,48 @@ fn options_become_options() {
         (&["info"], "Get tools size=true"),
     ] {
         assert_eq!(calls_of(arguments), calls, "{arguments:?}");
+    }
+}
+
+#[test]
+fn all_means_one_that_is_being_stopped_too_save_for_a_restart() {
+    let environment = TestEnv::with_daemon(&["dev", "old-stopped", "web-stopping"]);
+    for (verb, meant) in [
+        ("start", &["Start old-stopped", "Start web-stopping"][..]),
+        ("stop", &["Stop dev", "Stop web-stopping"]),
+        ("restart", &["Restart dev"]),
+    ] {
+        let before = environment.calls().len();
+        assert_eq!(environment.snug(&[verb, "-a"]).status, Some(0), "{verb}");
+        let mut calls = environment.calls().split_off(before);
+        calls.retain(|call| call != "List");
+        calls.sort();
+        assert_eq!(calls, meant);
+    }
+}
+
+/// A container's directory with an agent that answers nobody.
+fn listening_agent(environment: &TestEnv, name: &str, policy: &str) -> UnixListener {
+    let uid = rustix::process::getuid().as_raw().to_string();
+    let directory = environment.system().join("var/lib/snug/run").join(uid).join(name);
+    fs::create_dir_all(directory.join("guest")).unwrap();
+    fs::write(directory.join("policy"), policy).unwrap();
+    let agent = UnixListener::bind(directory.join("guest/agent.sock")).unwrap();
+    agent.set_nonblocking(true).unwrap();
+    agent
+}
+
+#[test]
+fn a_container_that_is_being_stopped_is_not_entered_but_asked_for() {
+    let environment = TestEnv::with_daemon(&["web-stopping"]);
+    let agent = listening_agent(&environment, "web-stopping", "trusted=yes\nstopping=yes\n");
+    for command in [&["run", "-c", "web-stopping", "true"][..], &["enter", "web-stopping", "--", "true"]] {
+        let before = environment.calls().len();
+        let ran = environment.snug(command);
+        // This daemon says that it runs now, and it never does.
+        assert_eq!(ran.status, Some(125), "{}", ran.stderr);
+        assert_eq!(environment.calls().split_off(before), ["Ensure web-stopping"; 3], "{command:?}");
+        assert_eq!(agent.accept().unwrap_err().kind(), ErrorKind::WouldBlock, "{command:?}");
     }
 }
 
@@ -319,20 +363,20 @@ fn a_reader_that_goes_ends_the_command_by_sigpipe() {
 fn an_image_file_is_named_by_its_real_path() {
     let environment = TestEnv::with_daemon(&[]);
     let path = environment.home().join("root.tar.gz");
-    std::fs::write(&path, "archive").unwrap();
+    fs::write(&path, "archive").unwrap();
     let link = environment.home().join("my-root.tar.gz");
     std::os::unix::fs::symlink("root.tar.gz", &link).unwrap();
     let image = format!("file:{}", link.display());
     assert_eq!(environment.snug(&["create", "x", "-i", &image]).status, Some(0));
     let calls: Vec<String> =
         environment.calls().into_iter().filter(|call| !call.starts_with("ListImages")).collect();
-    let rootfs = format!(" rootfs={}", std::fs::canonicalize(&path).unwrap().display());
+    let rootfs = format!(" rootfs={}", fs::canonicalize(&path).unwrap().display());
     let alias = calls[0].strip_prefix("ImportImage ").and_then(|call| call.strip_suffix(&rootfs));
     let alias = alias.unwrap_or_else(|| panic!("{calls:?}"));
     assert!(alias.starts_with("my-root-"), "{alias}");
     assert_eq!(calls[1..], [format!("Create x image=local:{alias} preset=integrated")]);
     let odd = environment.home().join(OsStr::from_bytes(b"odd-\xff.tar"));
-    std::fs::write(&odd, "archive").unwrap();
+    fs::write(&odd, "archive").unwrap();
     let ran = environment.command(&["image", "import"]).arg(&odd).arg("odd").output().unwrap();
     assert!(String::from_utf8_lossy(&ran.stderr).contains("is not UTF-8"), "{ran:?}");
     let ran = environment.snug(&["create", "x", "-i", "file:/nowhere/x.tar"]);
@@ -403,7 +447,7 @@ fn on_a_terminal(environment: &TestEnv, arguments: &[&str], typed: &str) -> Stri
     grantpt(&master).unwrap();
     unlockpt(&master).unwrap();
     let name = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
-    let slave = std::fs::File::options().read(true).write(true).open(name).unwrap();
+    let slave = fs::File::options().read(true).write(true).open(name).unwrap();
     let mut child = environment
         .command(arguments)
         .env("DISPLAY", ":0")
@@ -412,7 +456,7 @@ fn on_a_terminal(environment: &TestEnv, arguments: &[&str], typed: &str) -> Stri
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    let mut master = std::fs::File::from(master);
+    let mut master = fs::File::from(master);
     master.write_all(typed.as_bytes()).unwrap();
     child.wait().unwrap();
     // The other side is closed now: what was written can still be read, then EIO says the end.

@@ -8,8 +8,13 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use common::{MANAGER, NAME, NOBODY, Options, ROOT, Rig, at, finish, list, manager};
-use zbus::Variant;
+use fake_incusd::{Gate, Route, Script};
+use snug_core::name::{ContainerName, Uid};
+use snug_core::paths::Paths;
+use snug_wire::policy::Policy;
+use snugd::host::rundir;
 use zbus::message::{Flags, Message};
+use zbus::{Connection, OwnedVariant, Variant};
 
 const CONFIG: &str = "idle_seconds = 60\n";
 
@@ -133,6 +138,75 @@ async fn a_job_of_another_user_does_not_exist() {
     });
     assert_eq!(seen, "UnknownObject");
     assert_eq!(rig.fake.instance_names(&format!("snug-{NOBODY}")), ["mine"]);
+}
+
+/// What `Get` says of a container of nobody's under this key.
+async fn told(bus: &Connection, key: &str) -> String {
+    let owner = HashMap::from([("owner", Variant::from(NOBODY))]);
+    let answer = manager(bus, "Get", &("mine", owner)).await.unwrap();
+    let mut all: HashMap<String, OwnedVariant> = answer.body().deserialize().unwrap();
+    all.remove(key).unwrap().try_into().unwrap()
+}
+
+/// A container of nobody's that runs, and of which clients are told so.
+fn running_container(rig: &Rig) -> (Paths, ContainerName) {
+    rig.add_container(&format!("{NOBODY}:nobody"), "mine");
+    rig.fake.change_instance(&format!("snug-{NOBODY}"), "mine", |instance| {
+        instance["status"] = "Running".into();
+        instance["status_code"] = 103.into();
+    });
+    let (paths, name) = (Paths::below(rig.directory.path()), "mine".parse().unwrap());
+    rundir::make(&paths, Uid(NOBODY), &name).unwrap();
+    rundir::write_policy(&paths, Uid(NOBODY), &name, trusted()).unwrap();
+    (paths, name)
+}
+
+fn trusted() -> Policy {
+    Policy { trusted: true, ..Policy::default() }
+}
+
+#[tokio::test]
+async fn clients_are_told_that_a_container_is_being_stopped_until_it_is() {
+    let rig = Rig::new(CONFIG, None);
+    let (paths, name) = running_container(&rig);
+    let policy = || Policy::of(&paths.container_dir(Uid(NOBODY), &name));
+    let state = Route::new("PUT", "/1.0/instances/mine/state");
+    let gate = Gate::new();
+    rig.fake.script(state.clone(), Script::success().wait(&gate));
+    let bus = rig.connect().await;
+    assert_eq!(told(&bus, "state").await, "running");
+    let owner = || HashMap::from([("owner", Variant::from(NOBODY))]);
+    let job = manager(&bus, "Stop", &("mine", owner())).await.unwrap();
+    rig.fake.until(|fake| !fake.requests_of(&state).is_empty()).await;
+    assert_eq!(told(&bus, "state").await, "stopping");
+    assert_eq!(policy(), Policy { stopping: true, ..trusted() });
+    gate.open();
+    assert_eq!(finish(&bus, &job).await.0, "done");
+    assert_eq!(told(&bus, "state").await, "stopped");
+    assert_eq!(policy(), trusted());
+}
+
+#[tokio::test]
+async fn clients_are_told_when_a_container_was_not_stopped() {
+    let rig = Rig::new(CONFIG, None);
+    let (paths, name) = running_container(&rig);
+    let policy = || Policy::of(&paths.container_dir(Uid(NOBODY), &name));
+    let state = Route::new("PUT", "/1.0/instances/mine/state");
+    rig.fake.script(state.clone(), Script::failure("it will not"));
+    let bus = rig.connect().await;
+    for (method, force) in [("Stop", false), ("Stop", true), ("Remove", true)] {
+        let options = HashMap::from([("owner", Variant::from(NOBODY)), ("force", Variant::from(force))]);
+        let job = manager(&bus, method, &("mine", options)).await.unwrap();
+        assert_eq!(finish(&bus, &job).await.0, "failed");
+        assert_eq!((told(&bus, "state").await.as_str(), policy()), ("running", trusted()), "{method}");
+    }
+    // One whose phase could not be stored, of a daemon that has died since.
+    rundir::tell_stopping(&paths, Uid(NOBODY), &name, true).unwrap();
+    let owner = HashMap::from([("owner", Variant::from(NOBODY))]);
+    let job =
+        manager(&bus, "Configure", &("mine", HashMap::<&str, &str>::new(), Vec::<&str>::new(), owner)).await;
+    assert_eq!(finish(&bus, &job.unwrap()).await.0, "done");
+    assert_eq!(policy(), trusted());
 }
 
 #[tokio::test]

@@ -155,7 +155,7 @@ fn shown(value: &Variant<'_>) -> String {
 
 fn container(name: &str) -> Options {
     let owned = |value: Variant<'_>| OwnedVariant::try_from(value).unwrap();
-    let state = if name.contains("stopped") { "stopped" } else { "running" };
+    let state = ["stopped", "stopping"].into_iter().find(|state| name.contains(state)).unwrap_or("running");
     let settings: HashMap<&str, &str> =
         name.starts_with("login").then_some(("autostart", "login")).into_iter().collect();
     let size = (!name.starts_with("btrfs")).then(|| ("size".to_owned(), owned(Variant::from(5_u64 << 30))));

@@ -111,6 +111,19 @@ pub fn write_policy(paths: &Paths, uid: Uid, name: &ContainerName, policy: Polic
     file::replace(&paths.policy_file(uid, name), policy.to_string().as_bytes(), 0o644)
 }
 
+/// Tells clients whether the container is being ended, where they have been told anything.
+///
+/// # Errors
+/// What the system says.
+pub fn tell_stopping(paths: &Paths, uid: Uid, name: &ContainerName, stopping: bool) -> Result<()> {
+    let text = file::read_or_empty(&paths.policy_file(uid, name))?;
+    let policy = Policy::parse(&text);
+    if text.is_empty() || policy.stopping == stopping {
+        return Ok(());
+    }
+    write_policy(paths, uid, name, Policy { stopping, ..policy })
+}
+
 /// Writes what a guest behind the bridge is to reach; there is none of one that is not.
 ///
 /// # Errors
@@ -252,6 +265,11 @@ mod tests {
         write_policy(&paths, uid, &name, Policy { trusted: true, ..Policy::default() }).unwrap();
         let text = fs::read_to_string(paths.policy_file(uid, &name)).unwrap();
         assert!(Policy::parse(&text).trusted);
+        for stopping in [true, false] {
+            tell_stopping(&paths, uid, &name, stopping).unwrap();
+            let told = Policy::of(&paths.container_dir(uid, &name));
+            assert_eq!(told, Policy { trusted: true, stopping, ..Policy::default() });
+        }
         for file in [network::LOG, network::FAULT, notice::NOTICE, ports::SOCKET] {
             fs::write(paths.container_dir(uid, &name).join(file), "").unwrap();
         }
@@ -266,5 +284,7 @@ mod tests {
         remove(&paths, uid, &name).unwrap();
         assert!(!paths.run_dir(uid).exists());
         remove(&paths, uid, &name).unwrap();
+        tell_stopping(&paths, uid, &name, true).unwrap();
+        assert!(!paths.run_dir(uid).exists());
     }
 }

@@ -28,6 +28,10 @@ impl Work {
         let state = self.discover().await?;
         let (recovery, plan) = plan_recovery(&state);
         if plan.is_empty() {
+            // A daemon that died between the two may have told clients something else.
+            if let Some(container) = &state.container {
+                self.tell_clients(container.phase).await;
+            }
             return Ok(state);
         }
         // Incus may still be at what the dead daemon asked for.

@@ -262,6 +262,8 @@ impl Work {
             }
         }
         self.saw_phase(phase);
+        // After it is stored: whom a client then asks finds what is to be finished.
+        self.tell_clients(phase).await;
         Ok(())
     }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use snug_core::grant::{GrantSet, Home};
 use snug_core::owner::{Account, may_share_home};
+use snug_core::spec::Phase;
 use snug_wire::policy::{Entry, HostCommands, Policy};
 
 use super::{VERSION, Work};
@@ -71,10 +72,20 @@ impl Work {
                 Some(names) => HostCommands::Only(names.to_vec()),
             },
             host_open: spec.grants.host_open(),
+            stopping: false,
         };
         self.make_sources().await?;
         let (paths, uid, name) = (self.daemon.paths().clone(), self.uid(), self.name.clone());
         self.blocking(move || rundir::write_policy(&paths, uid, &name, policy)).await
+    }
+
+    /// Tells clients whether it is being ended. That they are told otherwise must not keep it from that.
+    pub(super) async fn tell_clients(&self, phase: Phase) {
+        let (paths, uid, name) = (self.daemon.paths().clone(), self.uid(), self.name.clone());
+        let told = self.blocking(move || rundir::tell_stopping(&paths, uid, &name, phase.ends())).await;
+        if let Err(error) = told {
+            self.notice(format!("commands are not told that '{}' is {phase}: {error}", self.name));
+        }
     }
 
     /// What the instance's devices name must exist before Incus looks at them, which it does when it makes, changes or
