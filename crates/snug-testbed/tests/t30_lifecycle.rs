@@ -9,13 +9,15 @@
 mod common;
 
 use std::fs;
+use std::path::Path;
+use std::process::Stdio;
 use std::time::Duration;
 
 use common::{
     BUSYBOX, DEBIAN_13, Doomed, NO_INIT, PATIENCE, TemporaryUser, UserConfig, answer, containers, explains,
     fresh, fresh_with, instance_exists, json, listed, refused, state,
 };
-use snug_testbed::{Bed, Leaks, Lifeline};
+use snug_testbed::{Bed, Container, Leaks, Lifeline, UserCommand};
 
 #[test]
 fn a_created_container_runs_and_says_nothing() {
@@ -195,6 +197,67 @@ fn stop_hangs_up_what_listens_and_kills_what_does_not() {
     assert!(!client.wait().unwrap().success());
     drop((polite, stubborn, dev));
     leaks.assert_none();
+}
+
+/// A unit whose end takes until the file is gone.
+fn slow_end(dev: &Container<'_>, held: &Path) {
+    let unit = format!(
+        "printf '%s\\n' [Service] 'ExecStart=/bin/sleep infinity' TimeoutStopSec=60 \
+         \"ExecStop=/bin/sh -c 'while test -e {}; do sleep 0.1; done'\" >/etc/systemd/system/slow-end.service",
+        held.display()
+    );
+    answer(dev.snug(["run", "--root", "-w", "/", "sh", "-c", &unit]));
+    fs::write(held, "").unwrap();
+    answer(dev.snug(["run", "--root", "-w", "/", "sh", "-c", "systemctl start slow-end; touch /run/before"]));
+}
+
+#[test]
+fn whoever_needs_a_container_that_is_being_stopped_gets_it_started_again() {
+    let bed = Bed::require();
+    let dev = fresh(&bed, "tester", "life-stopping", DEBIAN_13);
+    let home = bed.account("tester").home;
+    let (held, copy) = (home.join("life-stopping.held"), home.join("life-stopping.copy"));
+    let _gone = common::Finally(|| [&held, &copy].iter().for_each(|file| drop(fs::remove_file(file))));
+    let spawn = |command: UserCommand| command.spawn(Stdio::null(), Stdio::piped(), Stdio::piped()).unwrap();
+    for verb in ["stop", "restart"] {
+        slow_end(&dev, &held);
+        let mut ending = spawn(bed.snug("tester").args([verb, dev.name()]));
+        common::eventually("it is being stopped", || state(&bed, "tester", dev.name()) == "stopping");
+        let info = answer(bed.snug("tester").args(["info", dev.name()]));
+        assert!(info.contains("stopping") && !info.contains("does not answer"), "{info}");
+        let from = format!("{}:/etc/hostname", dev.name());
+        let waiting = [
+            dev.run(["sh", "-c", "hostname; test ! -e /run/before"]),
+            bed.snug("tester").args([
+                "enter",
+                dev.name(),
+                "--",
+                "sh",
+                "-c",
+                "hostname; test ! -e /run/before",
+            ]),
+            bed.snug("tester").args(["cp", &from]).arg(&copy),
+        ];
+        let mut waiting = waiting.map(spawn);
+        // Together they take longer than entering a container that runs.
+        for _ in 0..3 {
+            assert_eq!(state(&bed, "tester", dev.name()), "stopping");
+        }
+        for child in waiting.iter_mut().chain([&mut ending]) {
+            assert!(child.try_wait().unwrap().is_none(), "{verb}: it did not wait");
+        }
+        fs::remove_file(&held).unwrap();
+        assert!(ending.wait().unwrap().success(), "{verb}");
+        for (child, told) in waiting.into_iter().zip(["life-stopping\n", "life-stopping\n", ""]) {
+            let ended = child.wait_with_output().unwrap();
+            let (out, err) = (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
+            assert!(ended.status.success(), "{verb}: {err}");
+            assert_eq!((out.as_ref(), err.as_ref()), (told, ""), "{verb}");
+        }
+        assert_eq!(fs::read_to_string(&copy).unwrap(), "life-stopping\n");
+        fs::remove_file(&copy).unwrap();
+        assert_eq!(state(&bed, "tester", dev.name()), "running", "{verb}");
+    }
 }
 
 #[test]
