@@ -14,7 +14,7 @@ use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use snug_wire::ports::{Report, VERSION};
 use tokio::io::unix::AsyncFd;
@@ -36,8 +36,11 @@ pub const RESOLVER: Ipv4Addr = snug_wire::network::RESOLVER;
 
 /// What opens one port opens others.
 const SETTLED: Duration = Duration::from_millis(20);
-/// Between two looks: whoever opens and closes ports all the time is seen now and then.
+/// Between two looks, at least and at most: whoever opens and closes ports all the time is seen now and then.
 const APART: Duration = Duration::from_millis(100);
+const FARTHEST_APART: Duration = Duration::from_secs(5);
+/// And so many times as long as the last one took: another user may have so many sockets that a look takes long, and changes them all the time.
+const REST: u32 = 10;
 
 /// Between two looks where the kernel does not tell.
 const UNTOLD: Duration = Duration::from_secs(2);
@@ -137,15 +140,18 @@ async fn look_and_look_again(
     forwarded: &RefCell<Forwarded>,
     watch: Option<(Watch, OwnedFd)>,
 ) -> io::Result<()> {
+    // Answers how long to wait with the next one.
     let look = || {
+        let begun = Instant::now();
         if let Err(error) = forwarded.borrow_mut().look() {
             say(format_args!("cannot see who listens: {error}"));
         }
+        rest(begun.elapsed())
     };
     let Some((watch, told)) = watch else {
         loop {
-            look();
-            tokio::time::sleep(UNTOLD).await;
+            let rest = look();
+            tokio::time::sleep(rest.max(UNTOLD)).await;
         }
     };
     let told = register(told)?;
@@ -154,10 +160,14 @@ async fn look_and_look_again(
         // (the state changes before the socket is found).
         watch.take();
         tokio::time::sleep(SETTLED).await;
-        look();
-        tokio::time::sleep(APART).await;
+        tokio::time::sleep(look()).await;
         told.readable().await?.clear_ready();
     }
+}
+
+/// How long nobody looks after a look that took so long.
+fn rest(look: Duration) -> Duration {
+    (look * REST).clamp(APART, FARTHEST_APART)
 }
 
 async fn report_to_all(
@@ -249,4 +259,16 @@ fn register(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
 fn inode(socket: &impl AsFd) -> io::Result<u32> {
     // sock_diag knows 32 bits of it.
     Ok(rustix::fs::fstat(socket)?.st_ino as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_take_a_bounded_share_of_the_time() {
+        assert_eq!(rest(Duration::from_micros(300)), APART);
+        assert_eq!(rest(Duration::from_millis(60)), Duration::from_millis(600));
+        assert_eq!(rest(Duration::from_secs(60)), FARTHEST_APART);
+    }
 }
