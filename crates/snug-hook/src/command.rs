@@ -1,8 +1,9 @@
 //! `snug-hook start-host …`: the words of its command line, which snugd writes into the container's configuration.
 
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::mpsc::channel;
@@ -107,7 +108,9 @@ fn begin(run_directory: &Path) -> io::Result<(Guest, File)> {
     stop(run_directory)?;
     let log = run_directory.join(LOG);
     let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", log.display()));
-    let log = File::options().append(true).create(true).open(&log).map_err(named)?;
+    let log = File::options().append(true).create(true).mode(0o600).open(&log).map_err(named)?;
+    // Whoever can open it can lock it, and with that hold up the start. One of an earlier version may be open to its owner.
+    log.set_permissions(Permissions::from_mode(0o600))?;
     flock(&log, FlockOperation::LockExclusive)?;
     log.set_len(0)?;
     Ok((Guest::open(pid)?, log))
