@@ -7,6 +7,7 @@ mod common;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -273,6 +274,56 @@ fn datagrams_go_both_ways_and_come_back_from_where_they_were_sent_to() {
         UdpSocket::bind(at(ip, 0)).unwrap().send_to(b"end", at(ip, guest_port)).unwrap();
         eventually(DEADLINE, "the free port", || UdpSocket::bind(at(ip, guest_port)).ok());
     }
+}
+
+/// What the hook's processes have in memory, in KiB (`VmRSS` of proc(5)).
+fn resident(bed: &Bed) -> u64 {
+    let processes = bed.processes().into_iter().filter(|(_, name)| name == "snug-hook");
+    let of = |pid: u32| {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.split_whitespace().next().unwrap().parse::<u64>().unwrap()
+    };
+    processes.map(|(pid, _)| of(pid)).sum()
+}
+
+#[test]
+fn many_peers_with_long_answers_take_little_memory() {
+    const PEERS: usize = 300;
+    let bed = Bed::started();
+    let server = bed.inside(|| UdpSocket::bind(at(V4, 7030)).unwrap());
+    thread::spawn(move || {
+        let long = vec![7; 60_000];
+        while let Ok((_, from)) = server.recv_from(&mut [0; 16]) {
+            server.send_to(&long, from).unwrap();
+        }
+    });
+    eventually(DEADLINE, "the door", || {
+        bed.report()?.doors.iter().find(|door| door.address == at(V4, 7030)).map(drop)
+    });
+    let before = resident(&bed);
+    let mut buffer = vec![0; 65_535];
+    let peers: Vec<UdpSocket> = (0..PEERS)
+        .map(|_| {
+            let peer = UdpSocket::bind(at(V4, 0)).unwrap();
+            peer.set_read_timeout(Some(DEADLINE)).unwrap();
+            peer.send_to(b"more", at(V4, 7030)).unwrap();
+            assert_eq!(peer.recv(&mut buffer).unwrap(), 60_000);
+            peer
+        })
+        .collect();
+    let more = resident(&bed).saturating_sub(before);
+    assert!(more < 4 << 10, "{more} KiB for {} conversations", peers.len());
+}
+
+#[test]
+fn nobody_but_root_can_open_the_log_that_is_locked() {
+    let bed = Bed::new();
+    // As an earlier version left it.
+    let log = bed.directory.path().join(snug_wire::network::LOG);
+    fs::write(&log, "of yesterday").unwrap();
+    bed.hook(&[]);
+    assert_eq!(fs::metadata(&log).unwrap().permissions().mode() & 0o777, 0o600);
 }
 
 #[test]

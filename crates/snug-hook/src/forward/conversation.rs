@@ -11,7 +11,7 @@ use socket2::SockRef;
 use tokio::net::UdpSocket;
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::datagram::LONGEST;
+use super::datagram::with_buffer;
 
 /// Silence after which one is over: of a question and its answer, and of what went on after it. Netfilter takes as long
 /// (`nf_conntrack_udp_timeout`, `nf_conntrack_udp_timeout_stream`).
@@ -97,15 +97,24 @@ impl<Peer: Hash + Eq + Clone> Conversations<Peer> {
 }
 
 async fn listen(one: Rc<One>, answer: impl Fn(&[u8])) {
-    let mut buffer = vec![0; LONGEST];
     while let Some(left) = one.end().checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
-        match tokio::time::timeout(left, one.other.recv(&mut buffer)).await {
-            Ok(Ok(length)) => {
-                one.answered.set(true);
-                one.spoken.set(Instant::now());
-                answer(&buffer[..length]);
+        match tokio::time::timeout(left, one.other.readable()).await {
+            Ok(Ok(())) => {
+                let passed_on = with_buffer(|buffer| {
+                    let length = one.other.try_recv(buffer)?;
+                    answer(&buffer[..length]);
+                    Ok::<_, io::Error>(())
+                });
+                match passed_on {
+                    Ok(()) => {
+                        one.answered.set(true);
+                        one.spoken.set(Instant::now());
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    // Nobody is there (any more); the next word tries again.
+                    Err(_) => return,
+                }
             }
-            // Nobody is there (any more); the next word tries again.
             Ok(Err(_)) => return,
             // The peer may have spoken meanwhile.
             Err(_) => {}

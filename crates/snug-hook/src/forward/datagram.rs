@@ -1,5 +1,6 @@
 //! UDP datagrams that were steered here: where they were sent to, and answers that come from there.
 
+use std::cell::RefCell;
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
@@ -9,6 +10,16 @@ use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
 /// The longest datagram.
 pub const LONGEST: usize = 65535;
+
+thread_local! {
+    /// Each datagram is passed on before the next one is taken: there may be more sockets than memory for a buffer of each.
+    static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; LONGEST]);
+}
+
+/// Gives `work` the thread's one buffer, as long as the longest datagram. It must not ask for it again.
+pub fn with_buffer<T>(work: impl FnOnce(&mut [u8]) -> T) -> T {
+    BUFFER.with_borrow_mut(|buffer| work(buffer))
+}
 
 /// A socket that is bound at `address`, for [`receive`].
 ///

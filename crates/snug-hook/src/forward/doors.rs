@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
 use super::conversation::Conversations;
-use super::datagram::{self, LONGEST};
+use super::datagram::{self, with_buffer};
 use super::{inode, register, stream};
 use crate::namespace::Namespace;
 use crate::plan::Door;
@@ -163,17 +163,20 @@ async fn streams(listener: TcpListener, door: Door, guest: Namespace) {
 async fn datagrams(socket: AsyncFd<OwnedFd>, door: Door, guest: Namespace) {
     let socket = Rc::new(socket);
     let mut conversations = Conversations::default();
-    let mut buffer = vec![0; LONGEST];
     loop {
-        let receive = |socket: &OwnedFd| datagram::receive(socket, &mut buffer);
+        let pass_on = |own: &OwnedFd| {
+            with_buffer(|buffer| {
+                let datagram::Received { from, to, length } = datagram::receive(own, buffer)?;
+                let open = || UdpSocket::from_std(guest.datagram(target(door, from, &guest)?)?.into());
+                let back = Rc::clone(&socket);
+                conversations.say(&(from, to), &buffer[..length], open, move |answer| {
+                    // A datagram that cannot be sent is lost.
+                    let _ = datagram::send_from(back.get_ref(), answer, to.ip(), from);
+                });
+                Ok(())
+            })
+        };
         // An error of one datagram (a port that was unreachable) is not the next one's.
-        let Ok(received) = socket.async_io(Interest::READABLE, receive).await else { continue };
-        let datagram::Received { from, to, length } = received;
-        let open = || UdpSocket::from_std(guest.datagram(target(door, from, &guest)?)?.into());
-        let back = Rc::clone(&socket);
-        conversations.say(&(from, to), &buffer[..length], open, move |answer| {
-            // A datagram that cannot be sent is lost.
-            let _ = datagram::send_from(back.get_ref(), answer, to.ip(), from);
-        });
+        let _: io::Result<()> = socket.async_io(Interest::READABLE, pass_on).await;
     }
 }

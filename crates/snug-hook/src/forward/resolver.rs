@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::net::{TcpStream, UdpSocket};
 
-use super::datagram::LONGEST;
+use super::datagram::with_buffer;
 
 /// Where the host says whom it asks.
 const RESOLV_CONF: &str = "/etc/resolv.conf";
@@ -79,10 +79,14 @@ async fn ask_one(query: &[u8], server: SocketAddr) -> io::Result<Vec<u8>> {
     let socket = UdpSocket::bind(any).await?;
     socket.connect(server).await?;
     socket.send(query).await?;
-    let mut buffer = vec![0; LONGEST];
-    let length = socket.recv(&mut buffer).await?;
-    buffer.truncate(length);
-    Ok(buffer)
+    loop {
+        socket.readable().await?;
+        let answer = with_buffer(|buffer| socket.try_recv(buffer).map(|length| buffer[..length].to_vec()));
+        match answer {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            answer => return answer,
+        }
+    }
 }
 
 /// A connection to the first server that takes one: long answers come by TCP (RFC 7766).
