@@ -16,7 +16,7 @@ use crate::container::lookup::{self, Found};
 use crate::daemon::Places;
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::mount_table::Table;
-use crate::host::{mounts, rundir, service_leftovers};
+use crate::host::{mounts, routing_rules, rundir, service_leftovers};
 use crate::incus::{idmap, quirks};
 use crate::lock;
 
@@ -79,6 +79,14 @@ pub async fn all(places: &Places) -> Result<String> {
                 failed.push(format!("{} of {}: {error}", container.name, container.owner.name));
                 attached.insert((container.owner.uid, container.name.clone()));
             }
+        }
+    }
+    // One that is attached may run.
+    if attached.is_empty() {
+        match tokio::task::spawn_blocking(routing_rules::remove_all).await? {
+            Ok(0) => {}
+            Ok(_) => text.push_str("removed the rule of routing of the bridge\n"),
+            Err(error) => failed.push(error.to_string()),
         }
     }
     let paths = places.paths.clone();

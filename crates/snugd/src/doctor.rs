@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 use crate::host::cgroups::Hierarchy;
 use crate::host::mount_table::Table;
 use crate::host::{guest_bin, owner, space, subid};
-use crate::incus::{pool, requirements};
+use crate::incus::{network as bridged, pool, requirements};
 use crate::manager::unnamed;
 use crate::work::cleanup;
 
@@ -209,6 +209,13 @@ async fn bridge(daemon: &Daemon) -> Result<Check> {
         }
         Err(error) => return Err(error.into()),
     };
+    if is_used(daemon, &name).await? && !bridged::is_separate(daemon.incus(), &name).await? {
+        let text = format!(
+            "containers behind '{name}' may reach each other through the host: its rules of routing lead there, or cannot be made"
+        );
+        return Ok(Check::new("bridge", Status::Warning, text)
+            .hint("the next start of one of them mends that, or tells why not (`ip rule` shows the rules)"));
+    }
     Ok(match network.config.get("dns.mode").map(String::as_str) {
         Some("none") => Check::new("bridge", Status::Ok, format!("the bridge '{name}' is used")),
         _ => Check::new(
@@ -218,6 +225,17 @@ async fn bridge(daemon: &Daemon) -> Result<Check> {
         )
         .hint(format!("incus network set {name} dns.mode=none")),
     })
+}
+
+/// Whether a container runs behind it: until one starts there is nobody to keep apart.
+async fn is_used(daemon: &Daemon, bridge: &str) -> Result<bool> {
+    let config = daemon.config().await?;
+    let all = lookup::all(daemon.incus(), &config).await?;
+    let behind = |found: &lookup::Found| {
+        let device = found.instance.devices.get("eth0").and_then(|nic| nic.get("network"));
+        found.instance.status_code.is_running() && device.is_some_and(|network| network == bridge)
+    };
+    Ok(all.iter().any(behind))
 }
 
 async fn storage(daemon: &Daemon) -> Result<Check> {

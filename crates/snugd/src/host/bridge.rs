@@ -4,8 +4,8 @@ use std::io;
 use std::path::Path;
 
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socket_with};
 
+use super::rtnetlink::{self, Message};
 use crate::error::{Error, Result};
 
 /// A hardware address as the kernel takes it.
@@ -40,47 +40,23 @@ pub fn tie(port: &str, address: Hardware) -> Result<()> {
     let index =
         std::fs::read_to_string(Path::new("/sys/class/net").join(port).join("ifindex")).map_err(doing)?;
     let index = index.trim().parse().map_err(|_| doing(Errno::NODEV.into()))?;
-    ask(&request(index, address)).map_err(doing)
+    rtnetlink::ask(request(index, address)).map_err(doing)
 }
 
-/// `RTM_NEWNEIGH` (rtnetlink(7)) for the table of a bridge: `struct nlmsghdr`, `struct ndmsg`, the address as an attribute;
-/// numbers of `linux/rtnetlink.h` and `linux/neighbour.h`. `NTF_STICKY` is in Linux since 4.20.
-fn request(interface: i32, address: Hardware) -> Vec<u8> {
+/// `RTM_NEWNEIGH` (rtnetlink(7)) for the table of a bridge: `struct ndmsg`, the address as an attribute; numbers of
+/// `linux/rtnetlink.h` and `linux/neighbour.h`. `NTF_STICKY` is in Linux since 4.20.
+fn request(interface: i32, address: Hardware) -> Message {
     const RTM_NEWNEIGH: u16 = 28;
-    const REQUEST_ACK_CREATE_REPLACE: u16 = 0x1 | 0x4 | 0x400 | 0x100;
+    const CREATE_REPLACE: u16 = 0x400 | 0x100;
     const AF_BRIDGE: u8 = 7;
     const NUD_NOARP: u16 = 0x40;
     const NTF_MASTER_STICKY: u8 = 0x04 | 0x40;
     const NDA_LLADDR: u16 = 2;
-    let mut message = Vec::with_capacity(40);
-    message.extend_from_slice(&40u32.to_ne_bytes());
-    message.extend_from_slice(&RTM_NEWNEIGH.to_ne_bytes());
-    message.extend_from_slice(&REQUEST_ACK_CREATE_REPLACE.to_ne_bytes());
-    message.extend_from_slice(&[0; 8]);
-    message.extend_from_slice(&[AF_BRIDGE, 0, 0, 0]);
-    message.extend_from_slice(&interface.to_ne_bytes());
-    message.extend_from_slice(&NUD_NOARP.to_ne_bytes());
-    message.extend_from_slice(&[NTF_MASTER_STICKY, 0]);
-    message.extend_from_slice(&10u16.to_ne_bytes());
-    message.extend_from_slice(&NDA_LLADDR.to_ne_bytes());
-    message.extend_from_slice(&address);
-    message.extend_from_slice(&[0; 2]);
-    message
-}
-
-/// Sends a request and reads the answer: `struct nlmsgerr`, whose number is 0 for success.
-fn ask(request: &[u8]) -> io::Result<()> {
-    // The protocol NETLINK_ROUTE is 0.
-    let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None)?;
-    send(&socket, request, SendFlags::empty())?;
-    let mut answer = [0u8; 512];
-    let (count, _) = recv(&socket, &mut answer, RecvFlags::empty())?;
-    let number = answer[..count].get(16..20).and_then(|bytes| bytes.try_into().ok()).map(i32::from_ne_bytes);
-    match number {
-        Some(0) => Ok(()),
-        Some(number) => Err(io::Error::from_raw_os_error(-number)),
-        None => Err(io::Error::other("the kernel's answer is too short")),
-    }
+    let mut body = vec![AF_BRIDGE, 0, 0, 0];
+    body.extend_from_slice(&interface.to_ne_bytes());
+    body.extend_from_slice(&NUD_NOARP.to_ne_bytes());
+    body.extend_from_slice(&[NTF_MASTER_STICKY, 0]);
+    Message::new(RTM_NEWNEIGH, CREATE_REPLACE, &body).with(NDA_LLADDR, &address)
 }
 
 #[cfg(test)]
@@ -100,14 +76,6 @@ mod tests {
         ] {
             assert_eq!(parse_hardware(bad), None, "{bad}");
         }
-    }
-
-    #[test]
-    fn a_request_is_as_long_as_it_says() {
-        let message = request(7, [1, 2, 3, 4, 5, 6]);
-        assert_eq!((message.len(), &message[..4]), (40, &40u32.to_ne_bytes()[..]));
-        assert_eq!(&message[20..24], &7i32.to_ne_bytes());
-        assert_eq!(&message[32..38], &[1, 2, 3, 4, 5, 6]);
     }
 
     #[test]

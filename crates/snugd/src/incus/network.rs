@@ -10,7 +10,7 @@ use std::path::Path;
 use incus_client::{Client, Config, Instance, ListOptions, NetworksPost};
 
 use crate::error::{Error, Result, failed};
-use crate::host::file;
+use crate::host::{file, routing_rules};
 
 /// The bridge's address and its network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,6 +129,39 @@ fn subnet_of(name: &str, config: &Config) -> Result<Subnet> {
         failed(format!("the bridge '{name}' has no IPv4 network"))
             .hint(format!("give it one: incus network set {name} ipv4.address=10.83.0.1/22 ipv4.nat=true"))
     })
+}
+
+/// Keeps the guests of the bridge from each other ([`routing_rules`]). A bridge that Incus does not know (an interface of the administrator's)
+/// is his.
+///
+/// # Errors
+/// What Incus or the kernel says.
+pub async fn separate(client: &Client, name: &str) -> Result<()> {
+    let Some(networks) = own_networks(client, name).await? else { return Ok(()) };
+    let bridge = name.to_owned();
+    tokio::task::spawn_blocking(move || routing_rules::separate(&bridge, &networks)).await?
+}
+
+/// Whether they are kept from each other by now.
+///
+/// # Errors
+/// What Incus or the kernel says.
+pub async fn is_separate(client: &Client, name: &str) -> Result<bool> {
+    let Some(networks) = own_networks(client, name).await? else { return Ok(true) };
+    let bridge = name.to_owned();
+    tokio::task::spawn_blocking(move || routing_rules::is_separate(&bridge, &networks)).await?
+}
+
+/// The networks of the bridge, of IPv4 and IPv6; `None` where there is none.
+async fn own_networks(client: &Client, name: &str) -> Result<Option<Vec<routing_rules::Network>>> {
+    let config = match client.networks().get(name).await {
+        Ok((network, _)) => network.config,
+        Err(error) if error.is_not_found() => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    // `none` is none.
+    let addresses = ["ipv4.address", "ipv6.address"].into_iter().filter_map(|key| config.get(key));
+    Ok(Some(addresses.filter_map(|text| routing_rules::Network::parse(text)).collect()))
 }
 
 /// Addresses on the bridge that containers of anybody have.

@@ -11,7 +11,7 @@ use crate::bus::call::{Answer, Call};
 use crate::container::lookup::{self, Found};
 use crate::daemon::Daemon;
 use crate::error::{Error, ErrorKind, Result};
-use crate::work::Work;
+use crate::work::{Work, cleanup};
 
 /// `FollowHost`. Answers a sentence for each container that could not be told.
 ///
@@ -31,6 +31,10 @@ async fn all(daemon: &Arc<Daemon>, uid: Option<Uid>) -> Result<Vec<String>> {
         Some(uid) => lookup::list(daemon.incus(), &config, uid).await?,
         None => lookup::all(daemon.incus(), &config).await?,
     };
+    // What changes the host's names may be a VPN, which brings rules of routing of its own.
+    if uid.is_none() {
+        cleanup::keep_apart(daemon, &containers).await;
+    }
     let told = containers.iter().map(|found| async move {
         let failure = one(daemon, found).await.err()?;
         tracing::warn!(uid = found.owner.uid.0, container = %found.name, "does not follow the host: {failure}");

@@ -17,6 +17,7 @@ use crate::daemon::Daemon;
 use crate::error::{Error, Result};
 use crate::host::mount_table::Table;
 use crate::host::{owner, rundir};
+use crate::incus::network;
 use crate::temporary;
 
 impl Work {
@@ -88,6 +89,7 @@ pub async fn begin(daemon: &Arc<Daemon>) {
 async fn begin_with(daemon: &Arc<Daemon>) -> Result<()> {
     let config = daemon.config().await?;
     let every = lookup::all(daemon.incus(), &config).await?;
+    keep_apart(daemon, &every).await;
     let (paths, all) = (daemon.paths().clone(), every.clone());
     let own = tokio::task::spawn_blocking(move || turn_strangers_away(&paths, all)).await?;
     for found in &own {
@@ -106,6 +108,19 @@ async fn begin_with(daemon: &Arc<Daemon>) -> Result<()> {
         }
     }
     sweep(daemon, &config, &every, None, false).await.map(|_| ())
+}
+
+/// Keeps those apart that run behind a bridge: an earlier version may have started them, and whoever changes the rules of routing takes
+/// Snug's away.
+pub async fn keep_apart(daemon: &Daemon, all: &[Found]) {
+    let running = all.iter().filter(|found| found.instance.status_code.is_running());
+    let bridges: BTreeSet<&String> =
+        running.filter_map(|found| found.instance.devices.get("eth0")?.get("network")).collect();
+    for bridge in bridges {
+        if let Err(error) = network::separate(daemon.incus(), bridge).await {
+            tracing::warn!("containers behind '{bridge}' may reach each other through the host: {error}");
+        }
+    }
 }
 
 /// Closes the way to containers whose owner's uid has somebody else now: they may be running, and the way in knows the uid

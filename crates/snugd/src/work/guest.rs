@@ -13,7 +13,7 @@ use crate::container::console;
 use crate::error::{Error, ErrorKind, Result, failed};
 use crate::failpoint;
 use crate::host::{bridge, readiness};
-use crate::incus::quirks;
+use crate::incus::{network, quirks};
 
 /// How long an agent may take: it answers before the guest's init runs, within a quarter of a second; a machine under
 /// load or a cold disk needs longer.
@@ -37,6 +37,7 @@ impl Work {
     }
 
     pub(super) async fn start_instance(&self) -> Result<()> {
+        self.keep_apart().await;
         match self.change_state(&StateChange::start(), "start-instance:during").await {
             Ok(()) => Ok(()),
             Err(error) if quirks::is_already_running(&error.to_string()) => Ok(()),
@@ -50,6 +51,25 @@ impl Work {
                     .context(format!("start '{}'", self.name))
                     .hint("the job's log has what Incus and LXC say about it"))
             }
+        }
+    }
+
+    /// Keeps the guests of the bridge from each other, before this one is there. A host that cannot do it is no reason to refuse the
+    /// container, but one to tell.
+    async fn keep_apart(&self) {
+        let kept = async {
+            let found = self.found().await?;
+            let bridge = found.instance.devices.get("eth0").and_then(|nic| nic.get("network"));
+            match bridge {
+                Some(bridge) => network::separate(self.daemon.incus(), bridge).await,
+                None => Ok(()),
+            }
+        };
+        let kept: Result<()> = kept.await;
+        if let Err(error) = kept {
+            self.notice(format!(
+                "other containers behind the bridge may reach this one through the host: {error}"
+            ));
         }
     }
 
