@@ -12,6 +12,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use common::{DEBIAN_13, NO_INIT, answer, bus_script, fresh, fresh_with, listed, refused};
+use snug_testbed::tool::Tool;
 use snug_testbed::{Bed, Container};
 
 const ISOLATED: &[&str] = &["--preset", "isolated"];
@@ -266,4 +267,54 @@ for grant in ("privileged", "wayland", "host", "no-such-grant", "home=/etc"):
         );
     }
     assert!(!common::instance_exists(&bed, "tester", "trust-priv"));
+}
+
+/// The machine's rules of routing, in their order.
+fn rules() -> Vec<String> {
+    let shown = Tool::new("ip").args(["rule", "show"]).ok().unwrap().text();
+    shown.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+}
+
+#[test]
+fn an_isolated_guest_does_not_get_to_another_users_by_way_of_the_host() {
+    let bed = Bed::require();
+    let mine = fresh_with(&bed, "tester", "trust-route", DEBIAN_13, ISOLATED);
+    let theirs = fresh_with(&bed, "second", "trust-routed", NO_INIT, ISOLATED);
+    let address = listed(&bed, "second", theirs.name()).unwrap()["addresses"][0].as_str().unwrap().to_owned();
+    let gateway = bed.incus(["network", "get", "snugbr0", "ipv4.address"]).ok().unwrap().text();
+    let gateway = gateway.trim().split('/').next().unwrap().to_owned();
+    let root = |line: &str| mine.snug(["run", "--root", "-w", "/", "bash", "-c", line]).run().unwrap();
+    // Its answers to whoever speaks first; what it heard is a file.
+    let listen = "rm -f /tmp/heard; setsid nc -u -l -p 7777 >/tmp/heard 2>/dev/null </dev/null & sleep 1";
+    let heard = || theirs.run(["cat", "/tmp/heard"]).run().unwrap().out();
+    let attack = || {
+        answer(theirs.run(["sh", "-c", listen]));
+        let line = format!(
+            "ip route replace {address}/32 via {gateway} dev eth0 && for i in 1 2 3; do echo attack >/dev/udp/{address}/7777; done"
+        );
+        root(&line)
+    };
+    // While nothing comes, the host speaks: the listener is there.
+    let spoken = || {
+        let socket = std::net::UdpSocket::bind((gateway.as_str(), 0)).unwrap();
+        socket.send_to(b"host\n", (address.as_str(), 7777)).unwrap();
+        common::eventually("the listener hears", || !heard().is_empty());
+        heard()
+    };
+    attack();
+    assert_eq!(spoken(), "host\n");
+    // The host still answers, and forwards to others: the route there is the host's own.
+    let listener = std::net::TcpListener::bind((gateway.as_str(), 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    root(&format!("exec 3<>/dev/tcp/{gateway}/{port}")).success();
+    // Who brings rules of his own without saying where (a VPN) gets before it, until something starts.
+    let _gone = common::Finally(|| {
+        let _ = Tool::new("ip").args(["rule", "del", "table", "main", "suppress_prefixlength", "0"]).run();
+    });
+    Tool::new("ip").args(["rule", "add", "table", "main", "suppress_prefixlength", "0"]).ok().unwrap();
+    bed.snug("second").args(["restart", theirs.name()]).run().unwrap().success();
+    let rules = rules();
+    assert!(rules[1].contains("iif snugbr0") && rules[1].ends_with("prohibit proto 83"), "{rules:?}");
+    attack();
+    assert_eq!(spoken(), "host\n");
 }

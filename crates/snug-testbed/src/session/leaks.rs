@@ -1,4 +1,4 @@
-//! What a test leaves over: processes, mounts, interfaces, loop devices, cgroups, and in `/tmp`
+//! What a test leaves over: processes, mounts, interfaces, rules of routing, loop devices, cgroups, and in `/tmp`
 //! directories of guests' services.
 
 use std::collections::BTreeSet;
@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::process::{self, Process};
-use crate::stack::{mounts, temporaries, users};
+use crate::stack::{mounts, network, temporaries, users};
 use crate::verbs::down;
 
 /// What ends by itself after a command has ended (a client's children, a forwarder) gets this long.
@@ -80,6 +80,9 @@ fn things() -> BTreeSet<String> {
         if name.starts_with("veth") || name.starts_with("tap") {
             things.insert(format!("interface {name}"));
         }
+    }
+    for rule in network::stray_rules() {
+        things.insert(format!("rule of routing {rule}"));
     }
     for (device, file) in down::pool_loops() {
         things.insert(format!("loop device {device} ({file})"));

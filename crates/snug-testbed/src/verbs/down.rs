@@ -193,6 +193,7 @@ fn leftovers(own_incus: bool) -> Vec<String> {
                 .map(|p| format!("guest process {} ({})", p.pid, p.command_line())),
         );
         left.extend(network::bridges().iter().map(|name| format!("interface {name}")));
+        left.extend(network::rules().iter().map(|rule| format!("rule of routing {rule}")));
         left.extend(pool_loops().iter().map(|(device, file)| format!("loop device {device} ({file})")));
         if host::services() == Services::Bed {
             let below = mounts::below(Path::new(mounts::SHARED_DIR), &mounts::of("self"));
