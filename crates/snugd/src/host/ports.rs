@@ -41,6 +41,12 @@ pub fn report(socket: &Path) -> io::Result<Option<Report>> {
     }
 }
 
+/// Whether somebody forwards, be he as slow as he likes.
+#[must_use]
+pub fn is_served(socket: &Path) -> bool {
+    !matches!(connect(socket), Err(Errno::NOENT | Errno::CONNREFUSED))
+}
+
 /// Without waiting: one that accepts nothing has a full queue some day (EAGAIN, connect(2)).
 fn connect(socket: &Path) -> rustix::io::Result<UnixStream> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
@@ -50,8 +56,9 @@ fn connect(socket: &Path) -> rustix::io::Result<UnixStream> {
     Ok(descriptor.into())
 }
 
-/// Of one socket; a server may have as many processes as it likes.
-const MOST_HOLDERS: usize = 8;
+/// A guest may have hundreds of processes with thousands of descriptors each, and root reads them all: no longer than that, and no more.
+const LOOKING: Duration = Duration::from_secs(1);
+const MOST_DESCRIPTORS: usize = 250_000;
 
 /// A process of a guest.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,34 +69,59 @@ pub struct Holder {
     pub name: String,
 }
 
-/// Who has the sockets with these inodes open, among the processes that share the network namespace of process `init`. What cannot be
-/// looked at, or ends meanwhile, is left out.
+/// Who has sockets open.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Holders {
+    /// By inode: a process at least of those that have it, where one was found.
+    pub found: BTreeMap<u32, BTreeSet<Holder>>,
+    /// There was too much to look at.
+    pub is_cut_short: bool,
+}
+
+/// Who has the sockets with these inodes open, among the processes that share the network namespace of process `init`. It ends as soon as
+/// there is one for each. What cannot be looked at, or ends meanwhile, is left out.
 #[must_use]
-pub fn holders(init: u32, inodes: &BTreeSet<u32>) -> BTreeMap<u32, BTreeSet<Holder>> {
-    let mut found: BTreeMap<u32, BTreeSet<Holder>> = BTreeMap::new();
+pub fn holders(init: u32, inodes: &BTreeSet<u32>) -> Holders {
+    look_for(init, inodes, Instant::now() + LOOKING, MOST_DESCRIPTORS)
+}
+
+fn look_for(init: u32, inodes: &BTreeSet<u32>, end: Instant, most: usize) -> Holders {
+    let mut holders = Holders::default();
+    let mut left = most;
     let network = |pid: u32| fs::read_link(format!("/proc/{pid}/ns/net")).ok();
-    let Some(wanted) = network(init) else { return found };
+    let Some(wanted) = network(init).filter(|_| !inodes.is_empty()) else { return holders };
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     let numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     for pid in numbers.filter(|pid| network(*pid).as_ref() == Some(&wanted)) {
-        let open = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-        let sockets = open.filter_map(|fd| socket(&fs::read_link(fd.path()).ok()?));
-        let held: BTreeSet<u32> = sockets.filter(|inode| inodes.contains(inode)).collect();
-        if held.is_empty() {
-            continue;
+        let mut held = BTreeSet::new();
+        for fd in fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten() {
+            if left == 0 || Instant::now() >= end {
+                holders.is_cut_short = true;
+                break;
+            }
+            left -= 1;
+            let inode = fs::read_link(fd.path()).ok().and_then(|link| socket(&link));
+            held.extend(inode.filter(|inode| inodes.contains(inode)));
         }
-        // One of the host that has gone into the guest's network alone is none of its processes.
-        // A name may be any bytes.
-        let status = fs::read(format!("/proc/{pid}/status")).unwrap_or_default();
-        let Some(holder) = holder(&String::from_utf8_lossy(&status)) else { continue };
-        for inode in held {
-            let holders = found.entry(inode).or_default();
-            if holders.len() < MOST_HOLDERS {
-                holders.insert(holder.clone());
+        if !held.is_empty() {
+            // One of the host that has gone into the guest's network alone is none of its processes.
+            // A name may be any bytes.
+            let status = fs::read(format!("/proc/{pid}/status")).unwrap_or_default();
+            if let Some(holder) = holder(&String::from_utf8_lossy(&status)) {
+                for inode in held {
+                    holders.found.entry(inode).or_default().insert(holder.clone());
+                }
             }
         }
+        if holders.found.len() == inodes.len() {
+            holders.is_cut_short = false;
+            break;
+        }
+        if holders.is_cut_short {
+            break;
+        }
     }
-    found
+    holders
 }
 
 /// `socket:[INODE]`
@@ -121,10 +153,24 @@ mod tests {
     }
 
     #[test]
+    fn a_look_ends_when_there_is_nothing_to_find_and_when_it_has_found_or_seen_enough() {
+        let own = std::process::id();
+        let socket = UnixListener::bind(tempfile::tempdir().unwrap().path().join("socket")).unwrap();
+        let inode = rustix::fs::fstat(&socket).unwrap().st_ino as u32;
+        let later = || Instant::now() + Duration::from_secs(60);
+        let look = |inodes: &[u32], end, most| look_for(own, &inodes.iter().copied().collect(), end, most);
+        assert_eq!(look(&[], later(), 0), Holders::default());
+        assert!(look(&[inode], later(), 0).is_cut_short);
+        assert!(look(&[inode], Instant::now(), 1000).is_cut_short);
+        assert!(!look(&[inode], later(), usize::MAX).is_cut_short);
+    }
+
+    #[test]
     fn whoever_answers_something_else_or_nothing_is_an_error_and_nobody_is_none() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("ports.sock");
         assert_eq!(report(&path).unwrap(), None);
+        assert!(!is_served(&path));
         let listener = UnixListener::bind(&path).unwrap();
         let answers = std::thread::spawn(move || {
             for text in ["{\"version\":1}", "[]"] {

@@ -14,7 +14,7 @@ use crate::bus::call::{Answer, Call};
 use crate::container::lookup::{self, Found, missing};
 use crate::daemon::Daemon;
 use crate::error::Result;
-use crate::host::ports::{self, Holder};
+use crate::host::ports::{self, Holder, Holders};
 use crate::turns::Turns;
 
 type Row = HashMap<&'static str, Variant<'static>>;
@@ -40,10 +40,10 @@ pub async fn call(daemon: &Arc<Daemon>, call: &Call) -> Answer {
     for found in found {
         // All are looked at: who has a port may be another one than the one that was asked about.
         let is_asked = only.as_ref().is_none_or(|name| found.name == *name);
-        match look(daemon, &found).await? {
-            Ok((ports, incomplete)) => {
-                let incomplete = incomplete.filter(|_| is_asked);
-                notices.extend(incomplete.map(|text| format!("'{}' {text}", found.name)));
+        match look(daemon, call, &found).await? {
+            Ok((ports, missing)) => {
+                let missing = missing.into_iter().filter(|_| is_asked);
+                notices.extend(missing.map(|text| format!("'{}' {text}", found.name)));
                 all.push((found.name, ports));
             }
             // Of those that nobody has asked about, only what is wrong.
@@ -70,10 +70,10 @@ enum Silence {
     Wrong(String),
 }
 
-/// The ports, and what is missing.
-type Looked = std::result::Result<(Vec<Port>, Option<String>), Silence>;
+/// The ports, and what is missing, in words that follow the container's name.
+type Looked = std::result::Result<(Vec<Port>, Vec<String>), Silence>;
 
-async fn look(daemon: &Daemon, found: &Found) -> Result<Looked> {
+async fn look(daemon: &Daemon, call: &Call, found: &Found) -> Result<Looked> {
     if !found.instance.status_code.is_running() {
         return Ok(Err(Silence::Usual("does not run".to_owned())));
     }
@@ -94,16 +94,27 @@ async fn look(daemon: &Daemon, found: &Found) -> Result<Looked> {
     let socket = daemon.paths().container_dir(found.owner.uid, &found.name).join(SOCKET);
     // One forwarder that does not answer holds one thread, whoever asks.
     let _turn = LOOKING.take(found.owner.uid).await;
+    // Who has asked may have left meanwhile, many times over.
+    if daemon.subscribers().uid(&call.caller.connection).is_none() {
+        return Err(crate::job::cancelled());
+    }
     let asked = tokio::task::spawn_blocking(move || {
         let report = ports::report(&socket)?;
         let Some(Report { doors, incomplete, .. }) = report else { return Ok(None) };
         let inodes = doors.iter().flat_map(|door| &door.inodes).copied().collect();
-        let holders = init.map(|init| ports::holders(init, &inodes)).unwrap_or_default();
+        let Holders { found: holders, is_cut_short } =
+            init.map(|init| ports::holders(init, &inodes)).unwrap_or_default();
+        let unknown = is_cut_short.then(|| {
+            "has too many open files to look at all of them: of some ports it is not known which process has them".to_owned()
+        });
         let with_holders = |door: Door| {
             let held = door.inodes.iter().filter_map(|inode| holders.get(inode)).flatten().cloned().collect();
             (door, held)
         };
-        Ok::<_, std::io::Error>(Some((doors.into_iter().map(with_holders).collect(), incomplete)))
+        Ok::<_, std::io::Error>(Some((
+            doors.into_iter().map(with_holders).collect(),
+            incomplete.into_iter().chain(unknown).collect(),
+        )))
     });
     Ok(match asked.await? {
         Ok(Some(looked)) => Ok(looked),
