@@ -30,7 +30,7 @@ struct Shown {
     grant: String,
     from: &'static str,
     state: &'static str,
-    text: &'static str,
+    text: String,
 }
 
 impl From<&Line> for Shown {
@@ -49,7 +49,7 @@ impl From<&Line> for Shown {
                 Standing::Off => "off",
                 Standing::Later => "later",
             },
-            text: line.text(),
+            text: line.text().to_owned(),
         }
     }
 }
@@ -69,7 +69,8 @@ pub fn execute(context: &Context, args: GrantsArgs) -> Result<ExitCode, CommandE
     };
     let (given, waiting) = (set(&container.grants), set(container.waiting.as_deref().unwrap_or_default()));
     let lines = lines(&given, &waiting, config.presets.get(&container.preset).ok(), &config.private);
-    let shown: Vec<Shown> = lines.iter().map(Shown::from).collect();
+    let fault: Vec<String> = container.network_fault.unwrap_or_default();
+    let shown: Vec<Shown> = lines.iter().map(|line| shown(line, &fault)).collect();
     if args.json.json {
         super::print_json(context.printer, "grants", &shown)?;
         return Ok(ExitCode::SUCCESS);
@@ -90,19 +91,42 @@ pub fn execute(context: &Context, args: GrantsArgs) -> Result<ExitCode, CommandE
     Ok(ExitCode::SUCCESS)
 }
 
+/// What is known to be wrong with the network (`fault`: what, and what mends it) is told instead of what its grant gives.
+fn shown(line: &Line, fault: &[String]) -> Shown {
+    let shown = Shown::from(line);
+    let is_network = line.standing == Standing::Given && matches!(line.grant, Grant::Network(_));
+    if is_network && !fault.is_empty() {
+        return Shown { state: "broken", text: fault.join("; "), ..shown };
+    }
+    shown
+}
+
 /// A grant and what it gives. A list of commands may be as long as it likes: it is told last, where it pushes nothing aside.
 fn in_words(grant: &Grant, shown: Shown) -> (String, String) {
     match grant {
         Grant::HostExec(commands) if !commands.is_empty() => {
             (grant.word().to_owned(), format!("{}; these alone: {}", shown.text, commands.join(", ")))
         }
-        _ => (shown.grant, shown.text.to_owned()),
+        _ => (shown.grant, shown.text),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_network_that_does_not_work_is_told_and_no_other_grant() {
+        let fault = ["gone".to_owned(), "snug restart dev".to_owned()];
+        let told = |text: &str, standing, fault: &[String]| {
+            shown(&Line { grant: Grant::stored(text), origin: Origin::Preset, standing }, fault)
+        };
+        let broken = told("network=mirror", Standing::Given, &fault);
+        assert_eq!((broken.state, broken.text.as_str()), ("broken", "gone; snug restart dev"));
+        assert_eq!(told("network=mirror", Standing::Given, &[]).state, "given");
+        assert_eq!(told("network=mirror", Standing::Off, &fault).state, "off");
+        assert_eq!(told("home", Standing::Given, &fault).state, "given");
+    }
 
     #[test]
     fn a_list_of_commands_is_told_in_words() {

@@ -6,10 +6,10 @@ use snug_core::name::{ContainerName, Uid};
 use snug_wire::network::Fault;
 
 use super::{Check, Status};
-use crate::container::lookup;
+use crate::container::{lookup, network};
 use crate::daemon::Daemon;
 use crate::error::{Error, Result};
-use crate::host::{mirror, rundir};
+use crate::host::mirror;
 
 /// Whether containers can have the host's network.
 pub async fn mirror(daemon: &Daemon) -> Check {
@@ -39,16 +39,12 @@ pub async fn mirror(daemon: &Daemon) -> Check {
     }
 }
 
-/// Whether the host's firewall is in the way of what runs of `uid`'s: a check for each that is cut off, or one for all. What was found when
-/// they started, and has not been mended since.
+/// Whether what runs of `uid`'s has its network: a check for each that is cut off, or one for all. Of those behind the bridge what was found
+/// when they started, and has not been mended since.
 pub async fn containers(daemon: &Arc<Daemon>, uid: Uid) -> Vec<Check> {
     match faults(daemon, uid).await {
         Ok(faults) if faults.is_empty() => {
-            vec![Check::new(
-                NAME,
-                Status::Ok,
-                "no container of yours that runs is cut off by the host's firewall",
-            )]
+            vec![Check::new(NAME, Status::Ok, "no container of yours that runs is known to be cut off")]
         }
         Ok(faults) => faults,
         // Told by the check of Incus already.
@@ -64,9 +60,7 @@ async fn faults(daemon: &Arc<Daemon>, uid: Uid) -> Result<Vec<Check>> {
     let all = lookup::list(daemon.incus(), &config, uid).await?;
     let paths = daemon.paths().clone();
     let look = move || {
-        let running = all.into_iter().filter(|found| found.instance.status_code.is_running());
-        let check = |name: &ContainerName| judge(name, rundir::network_fault(&paths, uid, name));
-        running.filter_map(|found| check(&found.name)).collect()
+        all.into_iter().filter_map(|found| judge(&found.name, network::fault(&paths, &found))).collect()
     };
     Ok(tokio::task::spawn_blocking(look).await?)
 }

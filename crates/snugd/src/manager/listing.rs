@@ -4,19 +4,20 @@ use std::sync::Arc;
 
 use snug_core::config::Config;
 use snug_core::grant::{Grant, GrantSet, Network};
-use snug_core::name::{ContainerName, Uid};
+use snug_core::name::Uid;
 use snug_core::paths::Paths;
 use zbus::Variant;
 
 use super::{named, target, unnamed, whose};
 use crate::bus::call::{Answer, Call};
 use crate::container::console;
-use crate::container::lookup::{self, missing};
+use crate::container::lookup::{self, Found, missing};
+use crate::container::network;
 use crate::container::record::{self, Kind};
 use crate::container::view::{self, View};
 use crate::daemon::Daemon;
 use crate::error::{Error, invalid};
-use crate::host::{devices, mirror, owner, rundir};
+use crate::host::{devices, mirror, owner};
 
 /// `List`.
 ///
@@ -48,7 +49,7 @@ pub async fn get(daemon: &Arc<Daemon>, call: &Call) -> Answer {
     let mut view = view::of(&found, size);
     let running = view::state(&found) == "running";
     let hello = if running { daemon.probe(uid, &name).await } else { None };
-    let fault = if running { fault(daemon, uid, name.clone()).await? } else { Vec::new() };
+    let fault = fault(daemon, found.clone()).await?;
     view.insert("network-fault", Variant::from(fault));
     view.insert("agent", Variant::from(hello.map(|hello| hello.version).unwrap_or_default()));
     let waiting = match &found.spec {
@@ -60,9 +61,9 @@ pub async fn get(daemon: &Arc<Daemon>, call: &Call) -> Answer {
 }
 
 /// Why the network of a container that runs does not work, and what mends it: lines, none where nothing is known to be wrong.
-async fn fault(daemon: &Daemon, uid: Uid, name: ContainerName) -> crate::error::Result<Vec<String>> {
+async fn fault(daemon: &Daemon, found: Found) -> crate::error::Result<Vec<String>> {
     let paths = daemon.paths().clone();
-    let fault = tokio::task::spawn_blocking(move || rundir::network_fault(&paths, uid, &name)).await??;
+    let fault = tokio::task::spawn_blocking(move || network::fault(&paths, &found)).await??;
     Ok(fault.map(|fault| [vec![fault.text], fault.hints].concat()).unwrap_or_default())
 }
 
