@@ -242,3 +242,50 @@ fn without_pasta_it_is_nat_and_waits_for_it() {
     let shown = answer(guest.run(["ip", "-4", "-o", "addr", "show"]));
     assert!(shown.contains(&format!("inet {}/", own_address())), "{shown}");
 }
+
+/// The line of a grant in `snug grants`.
+fn grant(guest: &Container<'_>, word: &str) -> Value {
+    let told = json(&guest.snug(["grants", "--json"]).run().unwrap().success());
+    let all = told["grants"].as_array().unwrap().clone();
+    all.into_iter().find(|it| it["grant"] == word).unwrap()
+}
+
+#[test]
+fn a_network_that_nobody_keeps_is_told_with_what_brings_it_back() {
+    let bed = Bed::require();
+    let guest = guest(&bed, "unkept", NO_INIT);
+    assert_eq!(grant(&guest, "network=mirror")["state"], "given");
+    let directory = bed.run_dir("tester", guest.name()).display().to_string();
+    let of_guest = |process: &process::Process| {
+        let line = process.command_line();
+        line.contains("snug-hook") && line.split_whitespace().any(|word| word == directory)
+    };
+    let keeper = |process: &process::Process| of_guest(process) && process.uid() == Some(0);
+    let keeper = process::all().into_iter().find(keeper).unwrap();
+    process::end(&[keeper], Duration::ZERO);
+    eventually("nobody forwards", || helpers(&bed, &guest) == 0);
+    let told = grant(&guest, "network=mirror");
+    assert_eq!(told["state"], "broken", "{told}");
+    assert!(told["text"].as_str().unwrap().contains("snug restart unkept"), "{told}");
+    let checks = json(&bed.snug("tester").args(["doctor", "--json"]).run().unwrap());
+    let checks = checks["checks"].as_array().unwrap().clone();
+    let check = checks.iter().find(|it| it["text"].as_str().unwrap().starts_with("unkept: ")).unwrap();
+    assert_eq!(
+        (&check["status"], &check["hint"]),
+        (&"warning".into(), &"snug restart unkept".into()),
+        "{check}"
+    );
+    bed.snug("tester").args(["restart", "unkept"]).run().unwrap().success();
+    assert_eq!(grant(&guest, "network=mirror")["state"], "given");
+}
+
+#[test]
+fn the_owner_can_not_lock_what_a_start_waits_for() {
+    let bed = Bed::require();
+    let guest = guest(&bed, "lockless", NO_INIT);
+    let log = bed.run_dir("tester", guest.name()).join("network.log");
+    let locked = bed.as_user("tester", ["flock".as_ref(), "-n".as_ref(), log.as_os_str(), "true".as_ref()]);
+    let locked = locked.run().unwrap();
+    assert_ne!(locked.code(), 0);
+    assert!(locked.err().contains("Permission denied"), "{}", locked.err());
+}
