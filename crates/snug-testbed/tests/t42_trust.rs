@@ -9,6 +9,7 @@
 mod common;
 
 use std::fs;
+use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 
 use common::{DEBIAN_13, NO_INIT, answer, bus_script, fresh, fresh_with, listed, refused};
@@ -284,26 +285,37 @@ fn an_isolated_guest_does_not_get_to_another_users_by_way_of_the_host() {
     let gateway = bed.incus(["network", "get", "snugbr0", "ipv4.address"]).ok().unwrap().text();
     let gateway = gateway.trim().split('/').next().unwrap().to_owned();
     let root = |line: &str| mine.snug(["run", "--root", "-w", "/", "bash", "-c", line]).run().unwrap();
-    // Its answers to whoever speaks first; what it heard is a file.
-    let listen = "rm -f /tmp/heard; setsid nc -u -l -p 7777 >/tmp/heard 2>/dev/null </dev/null & sleep 1";
-    let heard = || theirs.run(["cat", "/tmp/heard"]).run().unwrap().out();
-    let attack = || {
-        answer(theirs.run(["sh", "-c", listen]));
-        let line = format!(
-            "ip route replace {address}/32 via {gateway} dev eth0 && for i in 1 2 3; do echo attack >/dev/udp/{address}/7777; done"
-        );
-        root(&line)
+    // A socket in the other's network, as a service there would have.
+    let listener = || {
+        let pid = listed(&bed, "second", theirs.name()).unwrap()["pid"].as_u64().unwrap();
+        let network = fs::File::open(format!("/proc/{pid}/ns/net")).unwrap();
+        let there = std::thread::spawn(move || {
+            let kind = Some(rustix::thread::LinkNameSpaceType::Network);
+            rustix::thread::move_into_link_name_space(network.as_fd(), kind).unwrap();
+            std::net::UdpSocket::bind("0.0.0.0:7777").unwrap()
+        });
+        there.join().unwrap()
     };
-    // While nothing comes, the host speaks: the listener is there.
-    let spoken = || {
+    // What it hears first: the attack, or the host, which speaks after that.
+    let heard_after_attack = || {
+        let listener = listener();
+        listener.set_read_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
+        root(&format!(
+            "ip route replace {address}/32 via {gateway} dev eth0; for i in 1 2 3; do echo attack >/dev/udp/{address}/7777; done"
+        ));
         let socket = std::net::UdpSocket::bind((gateway.as_str(), 0)).unwrap();
-        socket.send_to(b"host\n", (address.as_str(), 7777)).unwrap();
-        common::eventually("the listener hears", || !heard().is_empty());
-        heard()
+        socket.send_to(b"host", (address.as_str(), 7777)).unwrap();
+        let mut buffer = [0; 16];
+        let length = listener.recv(&mut buffer).unwrap();
+        String::from_utf8_lossy(&buffer[..length]).trim().to_owned()
     };
-    attack();
-    assert_eq!(spoken(), "host\n");
-    // The host still answers, and forwards to others: the route there is the host's own.
+    assert_eq!(heard_after_attack(), "host");
+    // It is the rule that keeps it away; who has taken that away has it back with the next start.
+    Tool::new("ip").args(["rule", "flush", "protocol", "83"]).ok().unwrap();
+    assert_eq!(heard_after_attack(), "attack");
+    bed.snug("second").args(["restart", theirs.name()]).run().unwrap().success();
+    assert_eq!(heard_after_attack(), "host");
+    // The host itself still answers.
     let listener = std::net::TcpListener::bind((gateway.as_str(), 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
     root(&format!("exec 3<>/dev/tcp/{gateway}/{port}")).success();
@@ -315,6 +327,5 @@ fn an_isolated_guest_does_not_get_to_another_users_by_way_of_the_host() {
     bed.snug("second").args(["restart", theirs.name()]).run().unwrap().success();
     let rules = rules();
     assert!(rules[1].contains("iif snugbr0") && rules[1].ends_with("prohibit proto 83"), "{rules:?}");
-    attack();
-    assert_eq!(spoken(), "host\n");
+    assert_eq!(heard_after_attack(), "host");
 }
