@@ -102,18 +102,26 @@ fn a_container_has_what_it_was_granted_and_no_more() {
     let _card = Made::node(card, uid(&bed), "0600");
     let board = "/dev/snugtest2";
     let _board = Made::node(board, uid(&bed), "0600");
+    // Who types for the owner is the owner.
+    let keyboard = "/dev/hidraw199";
+    let _keyboard = Made::node(keyboard, uid(&bed), "0600");
     for (name, image, options, has) in [
-        ("devices-gpu", NO_INIT, &["--preset", "isolated", "--grant", "gpu"][..], [true, false]),
-        ("devices-all", BUSYBOX, &[], [true, true]),
-        ("devices-off", NO_INIT, &["--no-grant", "devices", "--no-grant", "gpu"], [false, false]),
-        ("devices-none", NO_INIT, &["--preset", "isolated"], [false, false]),
+        ("devices-gpu", NO_INIT, &["--preset", "isolated", "--grant", "gpu"][..], [true, false, false]),
+        ("devices-all", BUSYBOX, &[], [true, true, true]),
+        ("devices-off", NO_INIT, &["--no-grant", "devices", "--no-grant", "gpu"], [false; 3]),
+        ("devices-none", NO_INIT, &["--preset", "isolated"], [false; 3]),
+        ("devices-alone", NO_INIT, &["--preset", "isolated", "--grant", "devices"], [true, true, false]),
+        ("devices-input", NO_INIT, &["--preset", "isolated", "--grant", "input"], [false, false, true]),
     ] {
         let guest = fresh_with(&bed, "tester", name, image, options);
-        for (node, has) in [card, board].into_iter().zip(has) {
+        for (node, has) in [card, board, keyboard].into_iter().zip(has) {
             assert_eq!(read(&guest, node), if has { "000000" } else { "" }, "{name} {node}");
         }
+        let info = json(&bed.snug("tester").args(["info", "--json", name]).run().unwrap());
+        let is_trusted = matches!(name, "devices-all" | "devices-off" | "devices-input");
+        assert_eq!(info["container"]["trusted"], is_trusted, "{info}");
         let shared = answer(guest.snug(["run", "-w", "/", "ls", "/.snug"])).contains("devices");
-        assert_eq!(shared, has[0], "{name}");
+        assert_eq!(shared, has.contains(&true), "{name}");
     }
     leaks.assert_none();
 }
@@ -245,6 +253,11 @@ fn the_doctor_tells_whether_host_owner_grant_or_guest_is_the_cause() {
     expect(dev.name(), "/dev/snugtest6", "owner", "error", "usermod --append --groups video tester");
     chown(&board.0, Some(uid(&bed)), None).unwrap();
     expect(none.name(), "/dev/snugtest6", "grant", "error", "--grant devices");
+    let _keyboard = Made::node("/dev/hidraw198", uid(&bed), "0600");
+    expect(none.name(), "/dev/hidraw198", "grant", "error", "--grant input");
+    let untrusted = ["--preset", "isolated", "--grant", "devices"];
+    let untrusted = fresh_with(&bed, "tester", "devices-untrusted", NO_INIT, &untrusted);
+    expect(untrusted.name(), "/dev/hidraw198", "grant", "error", "is not trusted");
     // Nobody follows the host here.
     expect(dev.name(), "/dev/snugtest6", "guest", "error", "snugd follow");
     bed.snug("tester").args(["restart", dev.name()]).run().unwrap().success();

@@ -10,6 +10,10 @@ use super::{Grant, GrantSet};
 const GPU: &[&str] = &["dri/*", "nvidia*", "kfd", "dxg"];
 /// What people type, point and play with, and what makes such devices.
 const INPUT: &[&str] = &["input/*", "hidraw*", "uhid", "uinput"];
+/// What `devices` is not about in a container that is not trusted: who types for the owner is the owner, who hears his keys has his
+/// passwords. With `hidraw` a keyboard is read, and one whose firmware can be set (QMK) is given other keys; a FIDO key
+/// signs for any website, and whoever touches it does not see for which. `usbmon` shows what each USB keyboard sends.
+const TRUSTED_ONLY: &[&str] = &["input/*", "hidraw*", "usb/hiddev*", "uhid", "uinput", "usbmon*"];
 /// Virtual machines.
 const KVM: &[&str] = &["kvm", "vhost-net", "vhost-vsock"];
 
@@ -53,6 +57,8 @@ const NEVER: &[&str] = &[
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Nodes {
     all: bool,
+    /// All but [`TRUSTED_ONLY`].
+    harmless: bool,
     gpu: bool,
     input: bool,
     kvm: bool,
@@ -60,13 +66,14 @@ pub struct Nodes {
 
 impl Nodes {
     /// Each node that may be shared at all.
-    pub const ALL: Self = Self { all: true, gpu: false, input: false, kvm: false };
+    pub const ALL: Self = Self { all: true, harmless: false, gpu: false, input: false, kvm: false };
 
-    /// Those of one grant; none where it is not about devices.
+    /// Those of one grant, in a container that is trusted; none where it is not about devices.
     #[must_use]
     pub fn of(grant: &Grant) -> Self {
         Self {
             all: *grant == Grant::Devices,
+            harmless: false,
             gpu: *grant == Grant::Gpu,
             input: *grant == Grant::Input,
             kvm: *grant == Grant::Kvm,
@@ -82,7 +89,7 @@ impl Nodes {
     /// Whether graphics cards are among them, which takes more than nodes: the libraries of their drivers.
     #[must_use]
     pub fn has_graphics(self) -> bool {
-        self.all || self.gpu
+        self.all || self.harmless || self.gpu
     }
 
     /// Whether the node at `path`, below `/dev`, is one of them.
@@ -90,7 +97,9 @@ impl Nodes {
     pub fn has(self, path: &Path) -> bool {
         let kinds = [(self.gpu, GPU), (self.input, INPUT), (self.kvm, KVM)];
         !matches_any(path, NEVER)
-            && (self.all || kinds.iter().any(|(given, patterns)| *given && matches_any(path, patterns)))
+            && (self.all
+                || self.harmless && !matches_any(path, TRUSTED_ONLY)
+                || kinds.iter().any(|(given, patterns)| *given && matches_any(path, patterns)))
     }
 
     /// Whether the node at `path`, below `/dev`, is there for everybody in a guest that has it, for its services as for its
@@ -102,15 +111,24 @@ impl Nodes {
 }
 
 impl GrantSet {
-    /// The host's device nodes that they share.
+    /// The host's device nodes that they share. Whom nothing but a path into the home makes trusted, which is not known here, has the
+    /// fewer.
     #[must_use]
     pub fn nodes(&self) -> Nodes {
+        let is_trusted = self.is_trusted(|_| false);
         self.iter().map(Nodes::of).fold(Nodes::default(), |sum, one| Nodes {
-            all: sum.all || one.all,
+            all: sum.all || one.all && is_trusted,
+            harmless: sum.harmless || one.all && !is_trusted,
             gpu: sum.gpu || one.gpu,
             input: sum.input || one.input,
             kvm: sum.kvm || one.kvm,
         })
+    }
+
+    /// Whether one of them is about the node at `path`, below `/dev`, and a trusted container would have it.
+    #[must_use]
+    pub fn want_trust_for(&self, path: &Path) -> bool {
+        !self.nodes().has(path) && self.iter().any(|grant| Nodes::of(grant).has(path))
     }
 }
 
@@ -157,9 +175,33 @@ mod tests {
             }
         }
         assert!(nodes(&["home", "network=nat"]).is_empty());
-        assert!(!nodes(&["gpu"]).is_empty());
+        assert!(!nodes(&["gpu"]).is_empty() && !nodes(&["devices"]).is_empty());
         let graphics = ["gpu", "devices", "kvm", "home"].map(|grant| nodes(&[grant]).has_graphics());
         assert_eq!(graphics, [true, true, false, false]);
+    }
+
+    #[test]
+    fn what_types_is_there_for_trusted_containers_alone() {
+        let types = ["input/event3", "input/by-id/x", "hidraw0", "usb/hiddev0", "uhid", "uinput", "usbmon1"];
+        for (grants, trusted) in [
+            (&["devices"][..], false),
+            (&["home=private", "gpu", "kvm", "devices"], false),
+            (&["home", "devices"], true),
+            (&["devices", "session"], true),
+            (&["devices", "input"], true),
+        ] {
+            let set = GrantSet::parse(grants.iter().copied()).unwrap();
+            assert_eq!(set.is_trusted(|_| true), trusted, "{grants:?}");
+            for path in types.map(Path::new) {
+                assert_eq!(set.nodes().has(path), trusted, "{grants:?}: {}", path.display());
+                assert_eq!(set.want_trust_for(path), !trusted, "{grants:?}: {}", path.display());
+            }
+            for path in ["ttyACM0", "usb/lp0", "bus/usb/001/002", "dri/card0"].map(Path::new) {
+                assert!(set.nodes().has(path) && !set.want_trust_for(path), "{grants:?}: {}", path.display());
+            }
+        }
+        let none = GrantSet::parse(["gpu"]).unwrap();
+        assert!(!none.want_trust_for(Path::new("uinput")));
     }
 
     #[test]

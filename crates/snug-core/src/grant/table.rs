@@ -142,11 +142,11 @@ const TABLE: &[Row] = rows! {
     "ssh-agent"             None,     true,  No,             No,            later(None), "the ssh agent";
     "gpg-agent"             None,     true,  No,             No,            later(None), "the gpg agent";
     "gpu"                   None,     true,  No,             No,            Support::Now, "graphics cards that the owner may open";
-    "input"                 None,     true,  No,             No,            Support::Now, "keyboards, mice, game controllers that the owner may open";
+    "input"                 None,     true,  Yes,            No,            Support::Now, "keyboards, mice, game controllers that the owner may open";
     "kvm"                   None,     true,  No,             No,            Support::Now, "virtual machines, where the owner may run some";
     "device"                Device,   true,  No,             IfUnreachable, later(None), "one device node";
     "usb"                   Usb,      true,  No,             IfUnreachable, later(None), "one USB device, whenever it is plugged in";
-    "devices"               None,     true,  No,             No,            Support::Now, "every device that the owner may open, as it comes and goes";
+    "devices"               None,     true,  No,             No,            Support::Now, "every device that the owner may open, as it comes and goes; keyboards and the like only with trust";
     "groups"                None,     false, No,             No,            later(None), "the owner's supplementary groups";
     "network" ["mirror"]    Network,  false, No,             No,            Support::Now, "the host's addresses, routes, names and ports";
     "network" ["nat"]       Network,  false, No,             No,            Support::Now, "a network behind the host's address";

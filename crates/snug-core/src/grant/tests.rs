@@ -101,6 +101,9 @@ fn trusted_is_what_the_design_lists() {
         ("nesting", false),
         ("privileged", true),
         ("devices", false),
+        ("gpu", false),
+        ("kvm", false),
+        ("input", true),
         ("private=.cache", false),
     ] {
         assert_eq!(GrantSet::parse([word]).unwrap().is_trusted(in_home), trusted, "{word}");

@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use snug_core::grant::Nodes;
+use snug_core::grant::{Grant, Nodes};
 use snug_core::name::{ContainerName, Uid};
 
 use super::{Check, Status, follower};
@@ -164,9 +164,21 @@ async fn in_container(
 ) -> Result<Vec<Check>> {
     let config = daemon.config().await?;
     let found = lookup::find(daemon.incus(), &config, uid, &name).await?.ok_or_else(|| missing(&name))?;
-    if !found.spec()?.grants.nodes().has(&node) {
+    let grants = &found.spec()?.grants;
+    if grants.want_trust_for(&node) {
+        let text = format!(
+            "'{name}' has `devices` and is not trusted: whoever has {DEV}/{} can type for you, hear your keys, or sign for you",
+            node.display()
+        );
+        let hint = "`input` is the grant, and makes a container trusted: snug create --grant devices --grant input …";
+        return Ok(vec![Check::new("grant", Status::Error, text).hint(hint)]);
+    }
+    if !grants.nodes().has(&node) {
         let text = format!("'{name}' was made without a grant for it");
-        let hint = "`devices` is the grant: snug create --grant devices …; `snug grants` shows what there is";
+        let grant = if Nodes::of(&Grant::Input).has(&node) { "input" } else { "devices" };
+        let hint = format!(
+            "`{grant}` is the grant: snug create --grant {grant} …; `snug grants` shows what there is"
+        );
         return Ok(vec![Check::new("grant", Status::Error, text).hint(hint)]);
     }
     let mut checks = vec![Check::new("grant", Status::Ok, format!("'{name}' has a grant for it"))];
