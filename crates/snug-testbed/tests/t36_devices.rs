@@ -261,7 +261,18 @@ fn the_doctor_tells_whether_host_owner_grant_or_guest_is_the_cause() {
     // Nobody follows the host here.
     expect(dev.name(), "/dev/snugtest6", "guest", "error", "snugd follow");
     bed.snug("tester").args(["restart", dev.name()]).run().unwrap().success();
-    expect(dev.name(), "/dev/snugtest6", "guest", "ok", "/dev/snugtest6");
+    expect(dev.name(), "/dev/snugtest6", "guest", "ok", "has it at /dev/snugtest6");
+    let change = |line: &str| {
+        dev.snug(["run", "--root", "-w", "/", "--", "sh", "-c", line]).run().unwrap().success();
+    };
+    change("rm /dev/snugtest6; touch /dev/snugtest6");
+    expect(dev.name(), "/dev/snugtest6", "guest", "error", "something of its own at /dev/snugtest6");
+    change("ln -sf null /dev/snugtest6");
+    expect(dev.name(), "snugtest6", "guest", "error", "--root rm /dev/snugtest6; snug restart");
+    change("rm /dev/snugtest6");
+    expect(dev.name(), "/dev/snugtest6", "guest", "error", "nothing at /dev/snugtest6");
+    bed.snug("tester").args(["stop", dev.name()]).run().unwrap().success();
+    expect(dev.name(), "/dev/snugtest6", "guest", "ok", "does not run");
     let missing = bed.snug("tester").args(["doctor", "--device", "/dev/snugtest6", "-c", "devices-askde"]);
     common::refused(missing, 1, &["devices-askde", "devices-asked"]);
     let grants = json(&bed.snug("tester").args(["grants", "--json", "-c", dev.name()]).run().unwrap());

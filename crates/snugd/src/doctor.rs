@@ -46,11 +46,13 @@ pub struct Check {
     status: Status,
     text: String,
     hint: String,
+    /// What a container that runs has, or has something of its own in place of: below `/dev`. Only in the guest it can be seen.
+    node: Option<String>,
 }
 
 impl Check {
     fn new(check: &'static str, status: Status, text: impl Into<String>) -> Self {
-        Self { check, status, text: text.into(), hint: String::new() }
+        Self { check, status, text: text.into(), hint: String::new(), node: None }
     }
 
     fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -69,12 +71,16 @@ impl Check {
             Status::Warning => "warning",
             Status::Error => "error",
         };
-        HashMap::from([
+        let mut view = HashMap::from([
             ("check", Variant::from(self.check)),
             ("status", Variant::from(status)),
             ("text", Variant::from(self.text)),
             ("hint", Variant::from(self.hint)),
-        ])
+        ]);
+        if let Some(node) = self.node {
+            view.insert("node", Variant::from(node));
+        }
+        view
     }
 }
 

@@ -147,12 +147,21 @@ pub struct Check {
     pub text: String,
     /// What to do; may be empty.
     pub hint: String,
+    /// Of a device: the node, below `/dev`, that only the container can be asked for; may be empty.
+    #[serde(skip)]
+    pub node: String,
 }
 
 impl From<OwnedDict> for Check {
     fn from(all: OwnedDict) -> Self {
         let text = |key| text_of(&all, key).unwrap_or_default();
-        Self { check: text("check"), status: text("status"), text: text("text"), hint: text("hint") }
+        Self {
+            check: text("check"),
+            status: text("status"),
+            text: text("text"),
+            hint: text("hint"),
+            node: text("node"),
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! `snug doctor`.
 
+mod guest;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -44,7 +46,11 @@ pub fn execute(context: &Context, args: DoctorArgs) -> Result<ExitCode, CommandE
             .ok_or_else(|| CommandError::failed(format!("{} is no name of a device", device.display())))?;
         let options = Options::new().text("device", Some(device)).text("name", Some(name.as_str()));
         let bus = context.bus()?;
-        let checks = bus.doctor(&options).map_err(|error| entry::suggest(&bus, name.as_str(), error))?;
+        let mut checks = bus.doctor(&options).map_err(|error| entry::suggest(&bus, name.as_str(), error))?;
+        for check in checks.iter_mut().filter(|check| !check.node.is_empty()) {
+            let there = guest::look(context.target(&name), &check.node);
+            guest::tell(check, &name, there);
+        }
         return show(context, args.json, &checks);
     }
     let mut checks = vec![configuration(context)];
@@ -92,7 +98,8 @@ fn configuration(context: &Context) -> Check {
 }
 
 fn check(check: &str, status: &str, text: &str, hint: &str) -> Check {
-    Check { check: check.into(), status: status.into(), text: text.into(), hint: hint.into() }
+    let (check, status, text, hint) = (check.into(), status.into(), text.into(), hint.into());
+    Check { check, status, text, hint, node: String::new() }
 }
 
 fn failed(name: &str, error: &CommandError) -> Check {

@@ -38,6 +38,12 @@ pub async fn checks(
 const GROUPS: [&str; 12] =
     ["audio", "dialout", "input", "kvm", "lp", "plugdev", "render", "scanner", "tty", "usb", "uucp", "video"];
 
+/// The first number of those that an administrator makes (login.defs, `GID_MIN`).
+const FIRST_OWN: u32 = 1000;
+
+/// Where immutable hosts have their groups (nss-altfiles).
+const VENDORS: &str = "/usr/lib";
+
 /// Nodes that Incus binds from the host into each container (`bindMounts` of its `driver_lxc.go`), with the owner and the mode that they have on the host.
 const BOUND: [&str; 2] = ["fuse", "net/tun"];
 
@@ -126,17 +132,16 @@ fn on_host(given: &str, uid: Uid) -> Result<(Option<PathBuf>, Vec<Check>)> {
     }
     let account = owner.account.name;
     let mode = about.mode() & 0o777;
-    let of = |file: &str, id: u32| named(Path::new(file), id).unwrap_or_else(|| id.to_string());
-    let (user, group) = (of("/etc/passwd", about.uid()), of("/etc/group", about.gid()));
+    let of = |base: &str, id: u32| {
+        let named = |directory: &str| named(&Path::new(directory).join(base), id);
+        named("/etc").map(|name| (name, true)).or_else(|| named(VENDORS).map(|name| (name, false)))
+    };
+    let shown = |base: &str, id: u32| of(base, id).map_or_else(|| id.to_string(), |(name, _)| name);
+    let (user, group) = (shown("passwd", about.uid()), shown("group", about.gid()));
     let found = format!("{} is there, of {user}:{group}, mode {mode:03o}", real.display());
     let mut checks = vec![Check::new("node", Status::Ok, found)];
-    let hint = if mode & 0o060 == 0o060 && GROUPS.contains(&group.as_str()) {
-        format!(
-            "sudo usermod --append --groups {group} {account}; on the host it counts from the next login on"
-        )
-    } else {
-        "a rule of udev on the host gives it to whoever sits there: TAG+=\"uaccess\"".to_owned()
-    };
+    let group = of("group", about.gid()).filter(|_| mode & 0o060 == 0o060);
+    let hint = opened_by(group.as_ref().map(|(name, own)| (name.as_str(), *own)), about.gid(), &account);
     let Some(rights) = Listing::for_owner(owner.credentials, Nodes::ALL)?.rights(&path) else {
         checks.push(Check::new("owner", Status::Error, format!("{account} may not open it")).hint(hint));
         return Ok((None, checks));
@@ -147,6 +152,22 @@ fn on_host(given: &str, uid: Uid) -> Result<(Option<PathBuf>, Vec<Check>)> {
         _ => Check::new("owner", Status::Warning, format!("{account} may only read it")).hint(hint),
     });
     Ok((Some(path), checks))
+}
+
+/// What opens a node for `account`: its group, where that is one for it and may do everything, which comes with whether it is in
+/// the host's own file; and udev's rule for whoever sits there.
+fn opened_by(group: Option<(&str, bool)>, id: u32, account: &str) -> String {
+    let rule = "a rule of udev on the host gives it to whoever sits there: TAG+=\"uaccess\"";
+    let Some((name, is_own)) = group.filter(|(name, _)| id >= FIRST_OWN || GROUPS.contains(name)) else {
+        return rule.to_owned();
+    };
+    // usermod knows none that is in the vendor's file alone.
+    let copied = format!("grep '^{name}:' {VENDORS}/group | sudo tee --append /etc/group; ");
+    let copied = if is_own { "" } else { &copied };
+    format!(
+        "{copied}sudo usermod --append --groups {name} {account}; on the host it counts from the next login on\n\
+         or {rule}"
+    )
 }
 
 /// The name of a number in the host's files; `None` for one that is in none of them.
@@ -195,7 +216,7 @@ async fn in_container(
     checks.push(if is_there {
         let text =
             format!("'{name}' has it at {DEV}/{}, unless it has something of its own there", node.display());
-        Check::new("guest", Status::Ok, text)
+        Check { node: node.to_str().map(str::to_owned), ..Check::new("guest", Status::Ok, text) }
     } else {
         let text = format!("'{name}' runs, and nobody has told it");
         let hint = format!("{}; or `snug restart {name}`", follower::starting(daemon.paths()));
@@ -207,6 +228,21 @@ async fn in_container(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_group_opens_a_node_where_people_are_in_it_for_that() {
+        let hint = |group, id| opened_by(group, id, "anna");
+        for (group, id) in [(None, 20), (Some(("root", true)), 0), (Some(("disk", true)), 6)] {
+            assert!(hint(group, id).starts_with("a rule of udev"), "{group:?}");
+        }
+        for (name, id) in [("dialout", 20), ("boards", 1005)] {
+            let told = hint(Some((name, true)), id);
+            assert!(told.starts_with(&format!("sudo usermod --append --groups {name} anna; ")), "{told}");
+            assert!(told.contains("\nor a rule of udev"), "{told}");
+        }
+        let told = hint(Some(("dialout", false)), 18);
+        assert!(told.starts_with("grep '^dialout:' /usr/lib/group | sudo tee --append /etc/group; sudo"));
+    }
 
     #[test]
     fn a_node_that_each_container_has_must_be_everybodys() {
