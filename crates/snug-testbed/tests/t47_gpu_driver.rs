@@ -47,21 +47,30 @@ impl Driver {
 
     /// A library without another one, which says its version, and a program, and what Vulkan looks for.
     fn install(&self, version: &str) {
-        let library = Self::file(&Self::library(version));
+        self.compile(
+            &Self::library(version),
+            LIBRARY,
+            &format!("int snugtest(void) {{ return {version}; }}"),
+        );
+        Self::write("bin/snugtest-smi", &format!("#!/bin/sh\necho driver {version}\n"), 0o755);
+        Self::write("nvidia_snugtest.json", "{}\n", 0o644);
+    }
+
+    /// Makes a library that has another name in itself.
+    fn compile(&self, file: &str, name: &str, text: &str) {
+        let library = Self::file(file);
         let options = ["-shared", "-nostdlib", "-fPIC", "-x", "c", "-"];
         let mut compiler = Command::new("cc")
             .args(options)
-            .arg(format!("-Wl,-soname,{LIBRARY}"))
+            .arg(format!("-Wl,-soname,{name}"))
             .arg("-o")
             .arg(&library)
             .stdin(Stdio::piped())
             .spawn()
             .unwrap();
-        writeln!(compiler.stdin.take().unwrap(), "int snugtest(void) {{ return {version}; }}").unwrap();
+        writeln!(compiler.stdin.take().unwrap(), "{text}").unwrap();
         assert!(compiler.wait().unwrap().success());
         fs::set_permissions(&library, Permissions::from_mode(0o644)).unwrap();
-        Self::write("bin/snugtest-smi", &format!("#!/bin/sh\necho driver {version}\n"), 0o755);
-        Self::write("nvidia_snugtest.json", "{}\n", 0o644);
     }
 
     /// As nvidia-ctk does it.
@@ -254,6 +263,22 @@ fn a_container_has_it_by_its_grants_alone_and_the_guests_own_stays() {
             assert_eq!(sh(&guest, "cat /usr/local/bin/snugtest-smi"), "own");
         }
     }
+}
+
+#[test]
+fn the_guests_c_library_stays_whatever_a_specification_names() {
+    let bed = Bed::require();
+    let driver = Driver::new();
+    // Without a symbol that any program wants of it.
+    driver.compile(&Driver::library("550"), "libm.so.6", "int snugtest(void) { return 550; }");
+    Driver::write("bin/snugtest-smi", "#!/bin/sh\n", 0o755);
+    Driver::write("nvidia_snugtest.json", "{}\n", 0o644);
+    let _specification = HostFile::write(SPECIFICATION, &Driver::specify("550"));
+    let guest = fresh(&bed, "tester", "driver-libm", DEBIAN_13);
+    assert_eq!(sh(&guest, "/sbin/ldconfig -p | grep libm.so.6 | grep -c snug; true"), "0");
+    assert_eq!(sh(&guest, "ls /.snug/driver/current; perl -e 'print sqrt 4'"), "files\n2");
+    let log = bed.snug("tester").args(["logs", "--jobs", guest.name()]).run().unwrap().success().out();
+    assert!(log.contains("is not shared: its name is one of the C library"), "{log}");
 }
 
 #[test]

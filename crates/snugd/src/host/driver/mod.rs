@@ -11,6 +11,7 @@
 //! | [`selection`] | what of several counts (pure) |
 //! | [`complaint`] | sentences about what is not taken |
 //! | [`library`] | the name that a library has in itself |
+//! | [`runtime`] | names that stay the guest's own (pure) |
 //! | [`layout`] | what is where for a guest (pure) |
 //! | [`sources`] | specifications and files, as root and as the owner |
 //! | [`farm`] | the mounts |
@@ -19,12 +20,14 @@ mod complaint;
 mod farm;
 mod layout;
 mod library;
+mod runtime;
 mod selection;
 mod sources;
 mod specification;
 #[cfg(test)]
 mod tests;
 
+use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -89,13 +92,22 @@ impl Driver {
         let read = sources::specifications(directories);
         let is_partial = !read.complaints.is_empty();
         let mut complaints = read.complaints;
-        let selection = selection::select(read.files, &mut complaints);
+        let mut selection = selection::select(read.files, &mut complaints);
+        let of_guest =
+            |path: &Path| path.file_name().and_then(OsStr::to_str).is_some_and(runtime::is_guests_own);
+        selection.links.retain(|link| {
+            let is_taken = !of_guest(&link.at);
+            if !is_taken {
+                let subject = format!("the link {} of the graphics driver is not made", link.at.display());
+                complaints.push(Complaint::from(GUESTS_OWN.to_owned()).about(subject));
+            }
+            is_taken
+        });
         let (opened, refused) = sources::open(selection.mounts, credentials)?;
         complaints.extend(refused);
         let mut files = Vec::with_capacity(opened.len());
         let mut candidates = Vec::with_capacity(opened.len());
-        for Opened { mount, file, identity, is_program } in opened {
-            let library = library::look(&file);
+        for Opened { mount, file, identity, is_program, library } in opened {
             candidates.push(Candidate { mount, identity, is_program, library });
             files.push(file);
         }
@@ -103,6 +115,10 @@ impl Driver {
         Ok(Self { layout, files, complaints, is_partial })
     }
 }
+
+/// Why a library or a link to one is left out.
+const GUESTS_OWN: &str =
+    "its name is one of the C library or of a compiler's runtime, which are each container's own";
 
 /// A path of a descriptor, to be opened anew.
 fn path_of(file: &impl std::os::fd::AsRawFd) -> PathBuf {

@@ -1,6 +1,7 @@
 //! Specifications and the files that they name: whose they must be, and who may read them.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::fd::OwnedFd;
@@ -11,9 +12,10 @@ use rustix::fs::{Access, AtFlags, CWD, FileType, Stat, accessat, fstat};
 
 use super::complaint::{Complaint, Fault};
 use super::layout::Identity;
-use super::path_of;
+use super::library::{self, Library};
 use super::selection::Sourced;
 use super::specification::{self, Format, LONGEST, Mount, Specification};
+use super::{GUESTS_OWN, path_of, runtime};
 use crate::error::Result;
 use crate::host::credentials::{Credentials, with};
 use crate::host::{directory, file};
@@ -112,6 +114,8 @@ pub struct Opened {
     pub identity: Identity,
     /// Whether everybody may run it.
     pub is_program: bool,
+    /// What the linker would say.
+    pub library: Option<Library>,
 }
 
 /// Opens what is named as somebody with these credentials would, and answers what may not be shown. Sockets and
@@ -165,7 +169,15 @@ fn open_one(mount: Mount) -> std::result::Result<Option<Opened>, Complaint> {
         written: (about.st_mtime, i64::try_from(about.st_mtime_nsec).unwrap_or_default()),
     };
     let is_program = about.st_mode & 0o001 != 0;
-    Ok(Some(Opened { mount, file: opened, identity, is_program }))
+    let library = library::look(&opened);
+    if let Some(library) = &library {
+        // Both: the guest's linker goes by the name in it, a program that opens one by the file's.
+        let file = mount.guest.file_name().and_then(OsStr::to_str);
+        if library.name.as_deref().into_iter().chain(file).any(runtime::is_guests_own) {
+            return Err(GUESTS_OWN.to_owned().into());
+        }
+    }
+    Ok(Some(Opened { mount, file: opened, identity, is_program, library }))
 }
 
 fn is_file(about: &Stat) -> bool {

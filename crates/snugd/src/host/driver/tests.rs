@@ -69,7 +69,19 @@ mod as_root {
         }
     }
 
+    /// With another name in it, since the guest's own is not taken.
     fn a_library() -> Vec<u8> {
+        let (own, other) = (b"libc.so.6\0", b"libx.so.6\0");
+        let mut bytes = a_c_library();
+        let places: Vec<usize> =
+            bytes.windows(own.len()).enumerate().filter(|(_, at)| at == own).map(|(at, _)| at).collect();
+        for at in places {
+            bytes[at..at + other.len()].copy_from_slice(other);
+        }
+        bytes
+    }
+
+    fn a_c_library() -> Vec<u8> {
         let maps = fs::read_to_string("/proc/self/maps").unwrap();
         let library = maps
             .lines()
@@ -94,15 +106,41 @@ mod as_root {
         symlink("libcuda.so.560", host.path("usr/lib64/libcuda.so.9")).unwrap();
         host.specify("etc/nvidia.json", &["usr/lib64/libcuda.so.550", "usr/bin/nvidia-smi"]);
         let driver = host.read();
-        assert_eq!(names(&driver), ["files/usr/local/bin/nvidia-smi", "lib/libc.so.6", "lib/libcuda.so.550"]);
+        assert_eq!(names(&driver), ["files/usr/local/bin/nvidia-smi", "lib/libx.so.6", "lib/libcuda.so.550"]);
         assert_eq!((driver.complaints.len(), driver.is_partial, driver.files.len()), (0, false, 2));
         // By a link of root's.
         host.specify("run/nvidia.yaml", &["usr/lib64/libcuda.so.9"]);
         let later = host.read();
-        assert_eq!(names(&later), ["lib/libc.so.6", "lib/libcuda.so.9"]);
+        assert_eq!(names(&later), ["lib/libx.so.6", "lib/libcuda.so.9"]);
         assert_ne!(later.layout.generation(), driver.layout.generation());
         fs::remove_file(host.path("run/nvidia.yaml")).unwrap();
         assert_eq!(host.read().layout.generation(), driver.layout.generation());
+    }
+
+    #[test]
+    fn the_guests_c_library_is_never_another_whatever_a_file_or_a_link_is_called() {
+        let host = Host::new();
+        host.library("libcuda.so.550");
+        host.library("libm.so.6");
+        host.write("usr/lib64/libcuda.so.999.1", a_c_library());
+        let files =
+            ["libcuda.so.550", "libm.so.6", "libcuda.so.999.1"].map(|name| format!("usr/lib64/{name}"));
+        let specification = host.specify("etc/nvidia.json", &files.each_ref().map(String::as_str));
+        let mut text: serde_json::Value = serde_json::from_slice(&fs::read(specification).unwrap()).unwrap();
+        let link = "libcuda.so.550::/usr/lib64/libstdc++.so.6";
+        let arguments = ["nvidia-cdi-hook", "create-symlinks", "--link", link];
+        text["containerEdits"] = serde_json::json!({"hooks": [{"args": arguments}]});
+        host.write("etc/nvidia.json", text.to_string());
+        let driver = host.read();
+        assert_eq!(names(&driver), ["lib/libcuda.so.550", "lib/libx.so.6"]);
+        let told = texts(&driver);
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(told[0].starts_with("the link /usr/lib64/libstdc++.so.6 of the graphics driver"), "{told:?}");
+        assert!(
+            told[1].contains("libm.so.6 (and 1 more) of the graphics driver is not shared: "),
+            "{told:?}"
+        );
+        assert!(!driver.is_partial);
     }
 
     #[test]
@@ -319,7 +357,7 @@ mod as_root {
         let inode = |path: &Path| fs::metadata(path).unwrap().ino();
         assert_eq!(inode(&there), inode(&library));
         assert_eq!(
-            fs::read_link(target.join(CURRENT).join("lib/libc.so.6")).unwrap(),
+            fs::read_link(target.join(CURRENT).join("lib/libx.so.6")).unwrap(),
             Path::new("liba.so.1")
         );
         for written in
