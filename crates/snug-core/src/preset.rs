@@ -71,6 +71,22 @@ impl Presets {
         self.0.values().filter(works).map(|preset| preset.name.clone()).collect()
     }
 
+    /// Those of the words to be left out that leave nothing out: the preset has no such grant.
+    ///
+    /// # Errors
+    /// No such preset; a word that is no grant.
+    pub fn without_effect<'a>(&self, request: &'a GrantRequest) -> Result<Vec<&'a str>, PresetError> {
+        let mut has = self.get(&request.preset)?.grants.clone();
+        has.extend(request.islands.iter().map(|path| Grant::Private(path.into())));
+        let mut out = Vec::new();
+        for word in &request.without {
+            if !has.clone().remove(word)? {
+                out.push(word.as_str());
+            }
+        }
+        Ok(out)
+    }
+
     /// Works out the grants of a container: the preset's, less and more what was asked for.
     ///
     /// # Errors
@@ -90,6 +106,12 @@ impl Presets {
         for word in &request.without {
             wanted.remove(word)?;
         }
+        for word in &request.without {
+            let asked = word.parse().ok().filter(|grant| request.grants.contains(grant));
+            if let Some(grant) = asked {
+                return Err(PresetError::Both(Box::new(grant)));
+            }
+        }
         wanted.extend(request.grants.clone());
         if wanted.home() == Home::Shared && !request.without.iter().any(|word| word == "private") {
             let islands = request.islands.iter().map(|path| Grant::Private(path.into()));
@@ -97,6 +119,14 @@ impl Presets {
             wanted.extend(islands.filter(|island| !left_out(island)));
         }
         let (grants, waiting) = wanted.part();
+        // What else is to come a container does well without; one without the host's root is not what was wanted.
+        if let Some(grant) = waiting.iter().find(|grant| grant.needs_administrator()) {
+            return Err(PresetError::Unsupported {
+                preset: preset.name.clone(),
+                grant: Box::new(grant.clone()),
+                known: self.working(),
+            });
+        }
         Ok(Resolved { preset: preset.name.clone(), grants, waiting })
     }
 }
@@ -127,6 +157,9 @@ pub enum PresetError {
         /// Those that can be used.
         known: Vec<String>,
     },
+    /// A grant that was asked for and left out.
+    #[error("the grant '{0}' is asked for and left out")]
+    Both(Box<Grant>),
     /// A grant that was asked for or left out.
     #[error(transparent)]
     Grant(#[from] GrantError),
@@ -142,6 +175,9 @@ impl Explain for PresetError {
             Self::Unknown { nearest: Some(near), .. } => vec![format!("did you mean '{near}'?")],
             Self::Unknown { known, .. } | Self::Unsupported { known, .. } => {
                 vec![format!("there are: {}", known.join(", "))]
+            }
+            Self::Both(_) => {
+                vec!["`--grant` adds one, `--no-grant` leaves one of the preset's out".to_owned()]
             }
             Self::Grant(error) => error.hints(),
         }
@@ -228,6 +264,36 @@ mod tests {
         assert_eq!(resolved.grants.words(), ["home=private", "gpu"]);
         let waiting: Vec<String> = resolved.waiting.iter().map(Grant::to_string).collect();
         assert_eq!(waiting, ["home=/srv/x", "wayland"]);
+    }
+
+    #[test]
+    fn a_preset_with_the_hosts_root_is_refused_until_it_can_be_had() {
+        let grants = GrantSet::parse(["privileged", "home"]).unwrap();
+        let preset = Preset { name: "mine".into(), text: String::new(), grants, requires: GrantSet::new() };
+        let presets = Presets(BTreeMap::from([("mine".into(), preset)]));
+        let request = GrantRequest { preset: "mine".into(), ..GrantRequest::default() };
+        let error = presets.resolve(&request).unwrap_err();
+        assert!(error.to_string().contains("it needs the grant 'privileged'"), "{error}");
+        let without = GrantRequest { without: vec!["privileged".into()], ..request };
+        assert_eq!(presets.resolve(&without).unwrap().grants.words(), ["home"]);
+    }
+
+    #[test]
+    fn what_is_asked_for_is_not_left_out_and_what_is_not_there_cannot_be() {
+        for (grant, word) in [("kvm", "kvm"), ("network=nat", "network=nat"), ("home", "home")] {
+            assert!(matches!(resolve("integrated", &[grant], &[word]), Err(PresetError::Both(_))), "{grant}");
+        }
+        // Another in its place.
+        let replaced = resolve("integrated", &["network=nat", "home=private"], &["network", "home"]);
+        assert_eq!(replaced.unwrap().grants.network(), crate::grant::Network::Nat);
+        let config = Config::built_in();
+        let request = GrantRequest {
+            preset: "integrated".into(),
+            without: ["kvm", "nesting", "private", "private=.y", "network=host"].map(str::to_owned).into(),
+            islands: vec![".x".into()],
+            ..GrantRequest::default()
+        };
+        assert_eq!(config.presets.without_effect(&request).unwrap(), ["kvm", "private=.y", "network=host"]);
     }
 
     #[test]

@@ -369,6 +369,28 @@ fn a_broken_configuration_is_told_with_its_place() {
 }
 
 #[test]
+fn grants_that_cannot_be_as_they_are_asked_for_are_told() {
+    let bed = Bed::require();
+    let _none = Doomed::new(&bed, "tester", "clear-grants");
+    let create =
+        |options: &[&str]| bed.snug("tester").args(["create", "clear-grants", "-i", NO_INIT]).args(options);
+    refused(create(&["--grant", "kvm", "--no-grant", "kvm"]), 2, &["'kvm'", "asked for and left out"]);
+    let presets = "[presets.mine]\ngrants = [\"privileged\", \"home\"]\n[presets.odd]\ngrants = [\"hom\", \"wayland\"]\n";
+    let config = common::UserConfig::new(&bed, "tester", presets);
+    let with = |options: &[&str]| {
+        config.snug(&bed, "tester").args(["create", "clear-grants", "-i", NO_INIT]).args(options)
+    };
+    refused(with(&["--preset", "mine"]), 1, &["'mine'", "'privileged'", "comes with a later one"]);
+    assert!(common::listed(&bed, "tester", "clear-grants").is_none());
+    let made = with(&["--preset", "odd", "--no-start", "--no-grant", "kvm"]).run().unwrap().success();
+    for words in ["did you mean 'home'?", "the preset 'odd' has no grant 'kvm'"] {
+        assert!(made.err().contains(words), "{}", made.err());
+    }
+    let log = answer(bed.snug("tester").args(["logs", "--jobs", "clear-grants"]));
+    assert!(log.contains("of a later version of Snug: wayland"), "{log}");
+}
+
+#[test]
 fn a_daemon_that_cannot_be_started_is_told_as_such() {
     let bed = Bed::require();
     let program = "/usr/libexec/snug/snugd";

@@ -51,7 +51,7 @@ fn layers_are_merged_key_by_key_and_know_where_a_value_comes_from() {
 
 #[test]
 fn unknown_keys_are_named_and_have_no_effect() {
-    let text = "default_contaner = 'x'\n[remotes.images]\nurll = 'https://x'\n[presets.mine]\ngrants = ['home', 'teleport']\n[extra.deep]\na = 1";
+    let text = "default_contaner = 'x'\n[remotes.images]\nurll = 'https://x'\n[presets.mine]\ngrants = ['home', 'teleport', 'hom']\n[extra.deep]\na = 1";
     let config = Config::merge(&[file("/etc/c.toml", text)]).unwrap();
     let mut warnings: Vec<String> = config.warnings().iter().map(ToString::to_string).collect();
     warnings.sort();
@@ -60,11 +60,12 @@ fn unknown_keys_are_named_and_have_no_effect() {
         [
             "/etc/c.toml: 'default_contaner' is not known and has no effect; did you mean 'default_container'?",
             "/etc/c.toml: 'extra' is not known and has no effect",
+            "/etc/c.toml: 'presets.mine.grants: hom' is not known and has no effect; did you mean 'home'?",
             "/etc/c.toml: 'presets.mine.grants: teleport' is not known and has no effect",
             "/etc/c.toml: 'remotes.images.urll' is not known and has no effect; did you mean 'url'?",
         ]
     );
-    assert_eq!(config.presets.get("mine").unwrap().grants.words(), ["home", "teleport"]);
+    assert_eq!(config.presets.get("mine").unwrap().grants.words(), ["home", "teleport", "hom"]);
 }
 
 #[test]

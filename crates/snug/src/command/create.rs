@@ -4,10 +4,12 @@ use std::process::ExitCode;
 
 use clap::Args;
 use clap_complete::ArgValueCompleter;
+use snug_core::Explain;
 use snug_core::grant::GrantSet;
 use snug_core::image::ImageRef;
 use snug_core::name::ContainerName;
 use snug_core::plan::{PlanError, Step};
+use snug_core::preset::{GrantRequest, PresetError};
 
 use super::arguments::{DryRunArgs, YesArgs, show_notices, show_plan, show_warnings};
 use super::image::file::{FileImage, ImageFile};
@@ -71,6 +73,7 @@ pub fn execute(context: &Context, args: CreateArgs) -> Result<ExitCode, CommandE
     let settings = super::set::parse_settings(&args.settings)?;
     let preset = args.preset.as_deref().unwrap_or(&config.default_preset);
     let made = creation::options(context, preset, &settings, args.dry_run.options())?;
+    leave_out(context, preset, &args.grants, &args.no_grants)?;
     let administrator = is_privileged(context, preset, &args.grants);
     let bus = context.bus()?;
     if args.replace && !args.yes.yes && !args.dry_run.dry_run && !is_agreed(context, &bus, &name)? {
@@ -115,6 +118,32 @@ pub fn execute(context: &Context, args: CreateArgs) -> Result<ExitCode, CommandE
     }
     context.printer.notice(&format!("container {name} is ready: `snug enter {name}`"));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Looks at what is to be left out before anything is done.
+fn leave_out(
+    context: &Context,
+    preset: &str,
+    grants: &[String],
+    without: &[String],
+) -> Result<(), CommandError> {
+    let config = context.config()?;
+    let request = GrantRequest {
+        preset: preset.to_owned(),
+        // What is wrong with one the daemon says.
+        grants: GrantSet::parse(grants).unwrap_or_default(),
+        without: without.to_vec(),
+        islands: config.private.clone(),
+    };
+    if let Err(error @ PresetError::Both(_)) = config.presets.resolve(&request) {
+        let usage = CommandError::usage(error.to_string());
+        return Err(error.hints().into_iter().fold(usage, CommandError::hint));
+    }
+    for word in config.presets.without_effect(&request)? {
+        let text = format!("the preset '{preset}' has no grant '{word}': there is nothing to leave out");
+        context.printer.warning(&text);
+    }
+    Ok(())
 }
 
 /// Whether the container of that name, if there is one, may go. As with `snug rm` nobody is asked without a terminal.

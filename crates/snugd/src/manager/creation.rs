@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use snug_core::config::Config;
-use snug_core::grant::{Grant, GrantSet, MOST};
+use snug_core::grant::{Grant, GrantSet, MOST, Support};
 use snug_core::image::ImageRef;
 use snug_core::plan::CreateRequest;
 use snug_core::preset::{GrantRequest, Preset, Resolved};
@@ -99,9 +99,15 @@ impl Request {
     pub async fn resolve(&self, work: &Work, temporary: Option<TemporaryTag>) -> Result<CreateRequest> {
         let image = self.image(&work.config)?;
         let resolved = self.grants(&work.config)?;
-        if !resolved.waiting.is_empty() {
-            let words: Vec<String> = resolved.waiting.iter().map(Grant::to_string).collect();
-            tracing::debug!(container = %work.name, "grants of a later version: {}", words.join(" "));
+        let later = |grant: &&Grant| matches!(grant.support(), Support::Later { .. });
+        let later: Vec<String> = resolved.waiting.iter().filter(later).map(Grant::to_string).collect();
+        // One that nobody knows the caller's client has warned of, which knows the file.
+        if !later.is_empty() {
+            let (words, preset) = (later.join(" "), &resolved.preset);
+            work.notice(format!(
+                "'{}' is made without what the preset '{preset}' has of a later version of Snug: {words}",
+                work.name
+            ));
         }
         work.check_settings(&self.settings, false).await?;
         let mut settings: Settings = work.config.settings.clone();
