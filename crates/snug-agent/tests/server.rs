@@ -58,7 +58,7 @@ fn only_the_owner_and_root_are_served_others_are_greeted() {
         });
         match answer.join().unwrap() {
             Some(FromAgent::Started { .. }) => assert!(served, "{uid}"),
-            Some(FromAgent::Failed { kind: FailureKind::Denied, .. }) => assert!(!served, "{uid}"),
+            Some(FromAgent::Failed { kind: FailureKind::User, .. }) => assert!(!served, "{uid}"),
             other => panic!("{uid}: {other:?}"),
         }
     }

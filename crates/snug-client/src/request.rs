@@ -118,6 +118,8 @@ pub enum Error {
     NoHost {
         /// Whether it may not, or nobody is there.
         kind: FailureKind,
+        /// The grant that it is about.
+        grant: &'static str,
         /// What the agent says; terminal escapes are already made harmless.
         why: String,
     },
@@ -175,9 +177,12 @@ impl Error {
                     format!("`snug logs {container}` shows its console"),
                 ]
             }
-            Self::NoHost { kind: FailureKind::Denied, .. } => {
-                vec!["on the host, `snug grants` shows what a container may do".into()]
+            Self::NoHost { kind: FailureKind::Denied, grant, .. } => {
+                vec![format!("on the host, `snug create --grant {grant} …` makes a container that has it")]
             }
+            Self::NoHost { kind: FailureKind::User, grant, .. } => vec![format!(
+                "only the owner's programs reach the host, as root's do, where the container has the grant `{grant}`: run it without `-u`"
+            )],
             Self::NoHost { .. } => {
                 vec!["on the host, any `snug run` or `snug enter` in this container starts it, or says why not".into()]
             }

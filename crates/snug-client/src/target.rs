@@ -127,7 +127,9 @@ impl Target {
         let mut connection = self.connect(agent, Descriptors::Accept, deadline)?;
         let dialled =
             obtain(&mut connection, &ToAgent::Dial(wish), deadline).map_err(|error| match error {
-                NotGiven::Refused { kind, text } => Error::NoHost { kind, why: harmless(&text) },
+                NotGiven::Refused { kind, text } => {
+                    Error::NoHost { kind, grant: wish.grant(), why: harmless(&text) }
+                }
                 NotGiven::Wire(error) => self.agent_error(error),
             })?;
         Ok(Connection::new(dialled, descriptors))
@@ -152,7 +154,8 @@ impl Target {
         match self {
             Self::Container { name, .. } => Error::NotRunning { container: name.clone() },
             Self::Host { .. } => {
-                Error::NoHost { kind: FailureKind::Other, why: "the owner's session has ended".into() }
+                let why = "the owner's session has ended".into();
+                Error::NoHost { kind: FailureKind::Other, grant: Wish::Command.grant(), why }
             }
         }
     }

@@ -242,7 +242,7 @@ fn without_the_grant_it_is_refused() {
     ] {
         let guest = fresh_with(&bed, "tester", name, common::NO_INIT, options);
         let ended = guest.snug(["run", "-w", "/", "--", "host-exec", "true"]).run().unwrap();
-        explains(&ended, 125, &["host-exec"]);
+        explains(&ended, 125, &["host-exec", "hint: ", "snug create --grant host-exec"]);
         let names = guest.snug([
             "run",
             "-w",
@@ -254,6 +254,10 @@ fn without_the_grant_it_is_refused() {
         ]);
         assert_eq!(answer(names), "", "{name}");
     }
+    // With it, the other accounts of the guest are still not the owner.
+    let guest = common::fresh(&bed, "tester", "asks-nobody", common::NO_INIT);
+    let ended = guest.snug(["run", "-u", "nobody", "-w", "/", "--", "host-exec", "true"]).run().unwrap();
+    explains(&ended, 125, &["owner", "hint: only the owner's programs", "`-u`"]);
     let guest = fresh_with(&bed, "tester", "asks-opens", common::NO_INIT, &["--no-grant", "host-exec"]);
     let ended = guest.snug(["run", "-w", "/", "--", "host-exec", "true"]).run().unwrap();
     explains(&ended, 125, &["host-exec"]);

@@ -245,6 +245,18 @@ pub enum Wish {
     Bus,
 }
 
+impl Wish {
+    /// The grant that gives it.
+    #[must_use]
+    pub const fn grant(self) -> &'static str {
+        match self {
+            Self::Command => "host-exec",
+            Self::Open => "host-open",
+            Self::Bus => "session",
+        }
+    }
+}
+
 /// Something to be opened as the owner's desktop does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Open {
@@ -265,7 +277,7 @@ pub enum FailureKind {
     NotExecutable,
     /// The guest does not have the caller's directory: status 125.
     Directory,
-    /// No such user in the guest: status 125.
+    /// No such user in the guest, or one who may not ask: status 125.
     User,
     /// The agent does not speak the client's protocol: status 125.
     Protocol,

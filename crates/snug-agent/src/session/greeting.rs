@@ -34,8 +34,8 @@ pub fn admit(context: &Context, client: OwnedFd) -> Option<OwnedFd> {
     if may_ask(context, client.as_fd()) {
         return Some(client);
     }
-    let text = b"only the container's owner and its root may use the agent".to_vec();
-    let refusal = FromAgent::Failed { kind: FailureKind::Denied, text };
+    let text = b"only programs of the container's owner and of its root may use the agent".to_vec();
+    let refusal = FromAgent::Failed { kind: FailureKind::User, text };
     // An empty socket takes both messages at once.
     let now = Some(Instant::now());
     let mut connection = Connection::new(client, Descriptors::Refuse);

@@ -28,13 +28,13 @@ pub fn offer(session: Session) {
 /// anything is asked for that cannot be (an untrusted container's program hands nothing over).
 pub fn dial(context: &Context, session: &mut Session, wish: Wish) {
     let provision = context.provision.as_ref();
-    let (granted, grant) = match wish {
-        Wish::Command => (provision.is_some_and(|provision| provision.host_exec), "host-exec"),
-        Wish::Open => (provision.is_some_and(|provision| provision.host_open), "host-open"),
-        Wish::Bus => (provision.is_some_and(|provision| provision.session), "session"),
-    };
+    let granted = provision.is_some_and(|provision| match wish {
+        Wish::Command => provision.host_exec,
+        Wish::Open => provision.host_open,
+        Wish::Bus => provision.session,
+    });
     if !granted {
-        let text = format!("this container does not have the grant `{grant}`");
+        let text = format!("this container does not have the grant `{}`", wish.grant());
         return refuse(session, FailureKind::Denied, &text);
     }
     if control::send(session.control.as_fd(), &Request::Dial, &[]).is_err() {

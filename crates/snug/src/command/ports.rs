@@ -51,8 +51,20 @@ pub fn execute(context: &Context, args: PortsArgs) -> Result<ExitCode, CommandEr
             &["CONTAINER", "LISTENS", "PROCESS", "ON THE HOST"],
             ports.iter().map(row).collect(),
         ))?;
+        if let Some(hint) = lower_first_port(&ports) {
+            context.printer.hint(&hint);
+        }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What lets the host have those that its users may not open (`Opened::NotPermitted`).
+fn lower_first_port(ports: &[Port]) -> Option<String> {
+    let first = ports.iter().filter(|port| port.state == "not-permitted").map(|port| port.port).min()?;
+    Some(format!(
+        "`sudo sysctl net.ipv4.ip_unprivileged_port_start={first}` on the host (to stay: in /etc/sysctl.d) opens it to all users, \
+         and a port from 1024 on needs nothing"
+    ))
 }
 
 fn row(port: &Port) -> Vec<String> {
@@ -73,4 +85,18 @@ fn row(port: &Port) -> Vec<String> {
         format!("{}{number}", port.process),
         host,
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_users_may_not_open_has_a_hint_that_names_the_lowest() {
+        let port = |port, state: &str| Port { port, state: state.into(), ..Port::default() };
+        let hint =
+            lower_first_port(&[port(443, "not-permitted"), port(22, "taken"), port(80, "not-permitted")]);
+        assert!(hint.unwrap().contains("net.ipv4.ip_unprivileged_port_start=80`"));
+        assert_eq!(lower_first_port(&[port(22, "taken"), port(8080, "open")]), None);
+    }
 }
