@@ -67,7 +67,9 @@ impl Presets {
 
     /// Names of those that this version can be true to.
     fn working(&self) -> Vec<String> {
-        let works = |preset: &&Preset| preset.requires.part().1.is_empty();
+        let works = |preset: &&Preset| {
+            preset.requires.part().1.is_empty() && needing_administrator(&preset.grants.part().1).is_none()
+        };
         self.0.values().filter(works).map(|preset| preset.name.clone()).collect()
     }
 
@@ -120,7 +122,7 @@ impl Presets {
         }
         let (grants, waiting) = wanted.part();
         // What else is to come a container does well without; one without the host's root is not what was wanted.
-        if let Some(grant) = waiting.iter().find(|grant| grant.needs_administrator()) {
+        if let Some(grant) = needing_administrator(&waiting) {
             return Err(PresetError::Unsupported {
                 preset: preset.name.clone(),
                 grant: Box::new(grant.clone()),
@@ -129,6 +131,10 @@ impl Presets {
         }
         Ok(Resolved { preset: preset.name.clone(), grants, waiting })
     }
+}
+
+fn needing_administrator(grants: &[Grant]) -> Option<&Grant> {
+    grants.iter().find(|grant| grant.needs_administrator())
 }
 
 /// A preset that cannot be used.
@@ -274,6 +280,7 @@ mod tests {
         let request = GrantRequest { preset: "mine".into(), ..GrantRequest::default() };
         let error = presets.resolve(&request).unwrap_err();
         assert!(error.to_string().contains("it needs the grant 'privileged'"), "{error}");
+        assert!(!error.hints().concat().contains("mine"), "{:?}", error.hints());
         let without = GrantRequest { without: vec!["privileged".into()], ..request };
         assert_eq!(presets.resolve(&without).unwrap().grants.words(), ["home"]);
     }
