@@ -33,7 +33,6 @@ use std::process::ExitCode;
 
 use places::Places;
 use server::{ServeError, Server};
-use snug_exec::cgroup::Tree;
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
@@ -82,7 +81,8 @@ fn serve(options: &[OsString]) -> Result<(), String> {
         }
     }
     let served = if foreground {
-        Server::open(places, Tree::prepare()).map(Server::run)
+        let tree = server::groups(&places);
+        Server::open(places, tree).map(Server::run)
     } else {
         server::start_daemon(places)
     };

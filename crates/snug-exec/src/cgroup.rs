@@ -2,6 +2,11 @@
 //!
 //! They lie beside systemd's own at the root of the guest's tree: systemd moves only what it finds in the root itself.
 //! Where the guest has no writable cgroup2 (v1 and hybrid hosts) there are none, and everything works without.
+//!
+//! The server's group has the path of a slice of the owner's. Whose a bus is, is told by the group of the process that listens
+//! (`sd_bus_creds_get_owner_uid(3)`: the last of the slices that the path begins with), and the server listens at the owner's session
+//! bus. runc takes nothing else for its word on who asks for a control group (`busctl --user status`, `OwnerUID=`). systemd, which
+//! knows groups by the paths of its units, has none there: `snug-agent.slice` as a unit would lie in `snug.slice`.
 
 use std::fs;
 use std::io;
@@ -18,27 +23,30 @@ const CGROUP2: u32 = 0x6367_7270;
 #[derive(Debug, Clone)]
 pub struct Tree {
     root: PathBuf,
+    server: PathBuf,
 }
 
 impl Tree {
-    /// Makes the agent's groups; `None` where there is no writable cgroup2.
-    pub fn prepare() -> Option<Self> {
+    /// Makes the agent's groups in a guest of this owner, where it has one; `None` where there is no writable cgroup2.
+    pub fn prepare(owner: Option<u32>) -> Option<Self> {
         let magic = statfs(ROOT).ok()?.f_type;
         if u32::try_from(magic) != Ok(CGROUP2) {
             return None;
         }
-        let tree = Self { root: Path::new(ROOT).join("snug-agent") };
-        for group in [tree.root.clone(), tree.server(), tree.commands()] {
-            match fs::create_dir(group) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return None,
-                _ => {}
-            }
+        let tree = Self::below(Path::new(ROOT), owner);
+        for group in [&tree.server, &tree.commands()] {
+            fs::create_dir_all(group).ok()?;
         }
         Some(tree)
     }
 
-    fn server(&self) -> PathBuf {
-        self.root.join("server")
+    fn below(top: &Path, owner: Option<u32>) -> Self {
+        let root = top.join("snug-agent");
+        let server = match owner {
+            Some(uid) => top.join(format!("snug-agent.slice/user-{uid}.slice")),
+            None => root.join("server"),
+        };
+        Self { root, server }
     }
 
     fn commands(&self) -> PathBuf {
@@ -47,12 +55,12 @@ impl Tree {
 
     /// The server's group, to fork it into.
     pub fn open_server(&self) -> io::Result<OwnedFd> {
-        open_group(&self.server())
+        open_group(&self.server)
     }
 
     /// Moves this process into the server's group.
     pub fn enter_server(&self) -> io::Result<()> {
-        fs::write(self.server().join("cgroup.procs"), "0")
+        fs::write(self.server.join("cgroup.procs"), "0")
     }
 
     /// Makes a group for one command.
@@ -124,5 +132,18 @@ impl Group {
     /// Removes it when it is empty; else the server does so later.
     pub fn remove(self) {
         let _ = fs::remove_dir(self.path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_servers_group_is_a_slice_of_the_owners_and_commands_are_in_none() {
+        let tree = Tree::below(Path::new("/"), Some(1001));
+        assert_eq!(tree.server, Path::new("/snug-agent.slice/user-1001.slice"));
+        assert_eq!(tree.commands(), Path::new("/snug-agent/commands"));
+        assert_eq!(Tree::below(Path::new("/"), None).server, Path::new("/snug-agent/server"));
     }
 }

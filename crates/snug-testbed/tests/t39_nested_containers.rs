@@ -125,3 +125,24 @@ fn rootless_podman_asks_the_guests_service_manager_also_from_a_desktop() {
     let podman = desktop.in_session(guest.run(["sh", "-c", line])).deadline(Duration::from_secs(120));
     assert_eq!(answer(podman), "lists");
 }
+
+#[test]
+fn rootless_podman_runs_with_runc_also_from_a_desktop() {
+    let bed = Bed::require();
+    let _run_user = RunUser::new();
+    let guest = nested();
+    bed.snug("tester").args(["restart", guest.name()]).run().unwrap().success();
+    let desktop = Desktop::start(&bed, "tester");
+    // Of docker.io, which needs it. Without the machine's controller `pids` there is no usual limit, as above.
+    let run = "podman --runtime runc run --pids-limit=0 --network=none --rm box cat /proc/1/comm";
+    let line = format!(
+        "until systemctl --user show-environment >/dev/null 2>&1; do sleep 0.1; done; \
+         podman import -q /tmp/box.tar box >/dev/null && {run}; podman rmi box >/dev/null"
+    );
+    let podman = || desktop.in_session(guest.run(["sh", "-c", &line])).deadline(Duration::from_secs(120));
+    assert_eq!(answer(podman()), "cat");
+    // Its manager is another one then.
+    let uid = bed.account("tester").uid;
+    sh(guest, &format!("sudo systemctl restart user@{uid}"));
+    assert_eq!(answer(podman()), "cat");
+}

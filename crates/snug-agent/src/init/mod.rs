@@ -69,7 +69,7 @@ pub fn run() {
     if let Some(provision) = &provision {
         provision::apply(&guest, &places, provision, kind);
     }
-    let tree = Tree::prepare();
+    let tree = Tree::prepare(provision.as_ref().map(|provision| provision.owner.uid));
     let server = start_server(&places, tree.as_ref());
     become_init(&guest, kind);
     process_one::stay(server.ok(), || start_server(&places, tree.as_ref()).ok());

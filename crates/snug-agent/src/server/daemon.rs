@@ -5,10 +5,9 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use rustix::pipe::{PipeFlags, pipe_with};
 
-use super::{ServeError, Server, failed};
+use super::{ServeError, Server, failed, groups};
 use crate::console;
 use crate::places::Places;
-use snug_exec::cgroup::Tree;
 use snug_exec::sys::process::{Fork, fork};
 use snug_exec::sys::{descriptor, process};
 
@@ -44,7 +43,7 @@ const SERVED_ALREADY: u8 = 1;
 
 fn run_daemon(places: Places, speaker: &OwnedFd) -> ! {
     let Ok([speaker]) = descriptor::keep_only([speaker.as_raw_fd()]) else { process::exit(1) };
-    let tree = Tree::prepare();
+    let tree = groups(&places);
     if let Some(tree) = &tree
         && let Err(error) = tree.enter_server()
     {

@@ -412,6 +412,11 @@ pub fn read_provision(places: &Places) -> Option<Provision> {
     read.inspect_err(|error| console::say(format_args!("{}: {error}", path.display()))).ok()
 }
 
+/// The control groups of a server that process 1 has not made them for.
+pub fn groups(places: &Places) -> Option<Tree> {
+    Tree::prepare(read_provision(places).map(|provision| provision.owner.uid))
+}
+
 /// As LXC gave it to process 1, whose environment the server has when it was forked from it.
 fn container_variable() -> Vec<u8> {
     use std::os::unix::ffi::OsStringExt;
