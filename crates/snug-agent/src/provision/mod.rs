@@ -6,6 +6,7 @@
 //! | [`certificates`] | certificate authorities of the host |
 //! | [`devices`] | links to the host's device nodes |
 //! | [`driver`] | the files of the host's graphics driver |
+//! | [`gpg`] | the host's gpg-agent, where gpg looks for it |
 //! | [`guest_program`] | a program of the guest that makes something of what is put there |
 //! | [`hosts`] | the texts of `hosts` and `sudoers` (pure) |
 //! | [`owner`] | the owner's account, groups, sudo |
@@ -18,7 +19,7 @@
 //! | [`mounts`] | mounting |
 //! | [`network`] | the interfaces' addresses |
 //! | [`reserve`] | room that is kept on a bounded disk |
-//! | [`session`] | the host's gpg-agent and displays, where programs look for them |
+//! | [`session`] | the host's displays and sockets of services, where programs look for them |
 //! | [`systemd`] | what only a guest with systemd needs |
 //! | [`systemd_cleaners`] | its cleaners, kept from the host's places |
 
@@ -26,6 +27,7 @@ mod accounts;
 pub mod certificates;
 mod devices;
 pub mod driver;
+pub mod gpg;
 mod guest_program;
 mod home;
 mod host_commands;
@@ -81,7 +83,7 @@ fn steps(guest: &Guest, places: &Places, provision: &Provision, init: Kind) -> V
         ("commands of the host", host_commands::make(guest, provision)),
         ("accessibility", session::find_accessibility(guest, provision)),
         ("services of the session", session::find_services(guest, provision)),
-        ("gpg-agent", session::find_gpg_agent(guest, provision, init)),
+        ("gpg-agent", gpg::find_agent(guest, provision, init)),
         ("prompts of shells", shells::make(guest)),
     ]);
     let islands = islands::make(guest, provision);

@@ -10,23 +10,7 @@ use snug_wire::session::{DIRECTORY, LINKS, PARTS, USERS, X11, X11_SOCKETS};
 
 use super::home;
 use crate::files::replace_link;
-use crate::init::Kind;
 use crate::places::Guest;
-
-/// Directory in a runtime directory of the sockets of gpg-agent(1).
-const GPG: &str = "gnupg";
-/// The sockets of gpg-agent(1), and of the keeper of keys beside it, which gpg looks for in its user's runtime directory alone.
-const GPG_SOCKETS: [&str; 5] =
-    ["S.gpg-agent", "S.gpg-agent.extra", "S.gpg-agent.browser", "S.gpg-agent.ssh", "S.keyboxd"];
-
-/// Units of users by which a guest would serve these itself (Debian enables them for everybody).
-const GPG_UNITS: [&str; 5] = [
-    "gpg-agent.socket",
-    "gpg-agent-extra.socket",
-    "gpg-agent-browser.socket",
-    "gpg-agent-ssh.socket",
-    "keyboxd.socket",
-];
 
 /// Directory of sockets in a runtime directory, and their names: of a Wayland session, and of the X displays that there usually
 /// are.
@@ -48,23 +32,6 @@ pub fn make_links(guest: &Guest, provision: &Provision) -> io::Result<()> {
         .try_for_each(|name| replace_link(&guest.path(LINKS).join(name), &Path::new(DIRECTORY).join(name)))
 }
 
-/// Makes gpg in the guest find the host's agent. Only links in a directory of the guest's own: an agent that is started in
-/// the guest replaces them, and nothing of the host.
-pub fn find_gpg_agent(guest: &Guest, provision: &Provision, init: Kind) -> io::Result<()> {
-    if !provision.session {
-        return Ok(());
-    }
-    lead_in(guest, &provision.owner, GPG, &GPG_SOCKETS)?;
-    if init == Kind::Systemd {
-        let units = guest.path("/run/systemd/user");
-        fs::create_dir_all(&units)?;
-        for unit in GPG_UNITS {
-            replace_link(&units.join(unit), Path::new("/dev/null"))?;
-        }
-    }
-    Ok(())
-}
-
 /// Leads programs to the bus of the host's accessibility services, whose address the session bus tells with a path of the host's
 /// runtime directory (`org.a11y.Bus` of at-spi2-core). Links to its sockets alone: a launcher that is started in the guest
 /// replaces them, and nothing of the host.
@@ -84,7 +51,7 @@ pub fn find_services(guest: &Guest, provision: &Provision) -> io::Result<()> {
 }
 
 /// Leads from names in a directory of the owner's runtime directory, which is made, to those on the host.
-fn lead_in(guest: &Guest, owner: &Account, directory: &str, names: &[&str]) -> io::Result<()> {
+pub fn lead_in(guest: &Guest, owner: &Account, directory: &str, names: &[&str]) -> io::Result<()> {
     let own = guest.path(format!("/run/user/{}", owner.uid)).join(directory);
     fs::create_dir_all(&own)?;
     home::give(&own, owner, 0o700)?;
@@ -138,24 +105,6 @@ mod tests {
         provision.owner.uid = rustix::process::getuid().as_raw();
         provision.owner.gid = rustix::process::getgid().as_raw();
         (directory, guest, provision)
-    }
-
-    #[test]
-    fn gpg_is_led_to_the_hosts_agent_and_the_guest_starts_none_by_itself() {
-        let (_directory, guest, mut provision) = guest();
-        let own = format!("/run/user/{}/gnupg", provision.owner.uid);
-        for _ in 0..2 {
-            find_gpg_agent(&guest, &provision, Kind::Systemd).unwrap();
-        }
-        assert_eq!(
-            fs::read_link(guest.path(&own).join("S.gpg-agent")).unwrap(),
-            Path::new(USERS).join(format!("{}/gnupg/S.gpg-agent", provision.owner.uid))
-        );
-        assert!(guest.path("/run/systemd/user/gpg-agent-ssh.socket").is_symlink());
-        provision.session = false;
-        fs::remove_dir_all(guest.path("/run")).unwrap();
-        find_gpg_agent(&guest, &provision, Kind::Systemd).unwrap();
-        assert!(!guest.path("/run").exists());
     }
 
     #[test]

@@ -40,7 +40,7 @@ use snug_wire::provision::{Followed, Provision};
 
 use crate::console;
 use crate::places::{Guest, Places};
-use crate::provision::{self, certificates, driver, host_places};
+use crate::provision::{self, certificates, driver, gpg, host_places};
 use crate::server;
 
 /// How long a client may take to ask for something.
@@ -90,6 +90,15 @@ impl Context {
         }
         if let Err(error) = driver::update(&self.guest, &self.places, driver::AT_START) {
             console::say(format_args!("graphics driver: {error}"));
+        }
+    }
+
+    /// Puts what the guest's programs have taken the place of, while the host had nothing there, back before a command.
+    fn renew_session(&self) {
+        if let Some(provision) = &self.provision
+            && let Err(error) = gpg::find_agent_again(&self.guest, provision)
+        {
+            console::say(format_args!("gpg-agent: {error}"));
         }
     }
 
@@ -195,6 +204,7 @@ fn converse(
     let wanted = session.wanted(REQUEST, &mut |order| context.heed(order));
     if let Some(Wanted::Command(exec, handed)) = wanted {
         if boot::wait(context, &mut session, &exec) {
+            context.renew_session();
             command::run(context, &mut session, *exec, handed, group.take());
         }
         return Ok(());
@@ -214,6 +224,9 @@ fn converse(
 /// Takes over what has changed on the host; answers what of it failed.
 fn follow(context: &Context, session: &mut Session, followed: &Followed) {
     let mut steps = provision::follow(&context.guest, &context.places, followed);
+    if let Some(provision) = &context.provision {
+        steps.push(("gpg-agent", gpg::find_agent_again(&context.guest, provision)));
+    }
     if context.settled {
         steps.push(("certificates", certificates::update(&context.guest, &context.places)));
         steps.push(("graphics driver", driver::update(&context.guest, &context.places, driver::LATER)));
