@@ -185,7 +185,7 @@ fn stop_hangs_up_what_listens_and_kills_what_does_not() {
         polite.path().display(),
         stubborn.path().display()
     );
-    let null = std::process::Stdio::null;
+    let null = Stdio::null;
     let mut client = dev.run(["sh", "-c", &line]).spawn(null(), null(), null()).unwrap();
     polite.until("here");
     stubborn.until("here");
@@ -292,7 +292,7 @@ fn what_snug_did_to_a_container_can_be_read_and_goes_with_it() {
     refused(jobs(), 1, &["life-jobs", "hint: "]);
     // Nor is anything kept of a name that never was.
     refused(bed.snug("tester").args(["start", "life-never"]), 1, &["life-never"]);
-    let kept = std::path::Path::new("/var/lib/snug/log").join(bed.account("tester").uid.to_string());
+    let kept = Path::new("/var/lib/snug/log").join(bed.account("tester").uid.to_string());
     for name in ["life-jobs.log", "life-never.log"] {
         assert!(!kept.join(name).exists(), "{name}");
     }

@@ -1,5 +1,6 @@
 //! Who may call what, and what exists for whom. These tests take on other users' uids, which only root can.
 #![allow(missing_docs, reason = "tests")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod common;
 
