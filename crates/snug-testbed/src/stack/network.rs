@@ -21,12 +21,14 @@ const PROTOCOL: &str = "83";
 /// Snug's rules of routing, as `ip rule` shows them: priority, `from all to NETWORK iif BRIDGE …`.
 pub fn rules() -> Vec<String> {
     let of = |family| {
-        let shown = Tool::new("ip").args([family, "rule", "show", "protocol", PROTOCOL]).ok();
+        let shown = Tool::new("ip").args([family, "rule", "show"]).ok();
         // A host without IPv6 has no rules of it.
         shown.map(|output| output.text()).unwrap_or_default()
     };
     let all = [of("-4"), of("-6")].concat();
-    all.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+    let rules = all.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
+    // `show` of iproute2 6.1 heeds no protocol, unlike `flush`; the kernel's own rules are shown without one.
+    rules.filter(|rule| rule.contains(&format!(" proto {PROTOCOL}"))).collect()
 }
 
 /// Those of them that belong to no bridge, or that a bridge has twice. One for each bridge stays, as the bridge does.
