@@ -80,6 +80,8 @@ pub struct Request {
     pub directory: Directory,
     /// Terminal or not.
     pub terminal: TerminalChoice,
+    /// Nothing of the caller's descriptors takes part: the command's streams are the guest's `/dev/null`.
+    pub detached: bool,
     /// The terminal is told of the container: a shell of it comes to the front.
     pub announced: bool,
     /// Show no notices.
@@ -181,7 +183,7 @@ impl Error {
                 vec![format!("on the host, `snug create --grant {grant} …` makes a container that has it")]
             }
             Self::NoHost { kind: FailureKind::User, grant, .. } => vec![format!(
-                "only the owner's programs reach the host, as root's do, where the container has the grant `{grant}`: run it without `-u`"
+                "where the container has the grant `{grant}`, programs of its owner and of its root reach the host, and no others"
             )],
             Self::NoHost { .. } => {
                 vec!["on the host, any `snug run` or `snug enter` in this container starts it, or says why not".into()]

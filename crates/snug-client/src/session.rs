@@ -55,7 +55,11 @@ pub fn run(request: &Request) -> Result<Outcome, Error> {
     if policy.stopping {
         return Err(target.not_running());
     }
-    let streams = Streams::of_caller(policy.trusted, request.terminal, &request.argv)?;
+    let streams = if request.detached {
+        Streams::none()
+    } else {
+        Streams::of_caller(policy.trusted, request.terminal, &request.argv)?
+    };
     let terminal = streams.wants_terminal().then(|| open_terminal(&streams)).flatten();
     let wiring = wiring_of(&streams, request.terminal);
     let exec = exec_of(request, &streams, terminal.as_ref(), &wiring, &policy)?;

@@ -39,6 +39,12 @@ pub struct Streams {
 }
 
 impl Streams {
+    /// Nothing of the caller's.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { stdio: [Stdio::Null; 3], terminals: [false; 3], passed: Vec::new(), further: Vec::new() }
+    }
+
     /// Looks at the process' own descriptors, for a command with these arguments.
     ///
     /// # Errors

@@ -2,9 +2,10 @@
 
 use std::env;
 use std::ffi::OsStr;
-use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+
+use crate::small_file;
 
 /// Compiled entries are at most 32 KiB (`MAX_ENTRY_SIZE2`, ncurses).
 const LONGEST: u64 = 32 << 10;
@@ -32,11 +33,7 @@ pub fn entry() -> Option<(Vec<u8>, Vec<u8>)> {
     for place in places {
         for folder in folders {
             let path = place.join(folder).join(OsStr::from_bytes(&name));
-            let Ok(status) = fs::metadata(&path) else { continue };
-            if status.is_file()
-                && status.len() <= LONGEST
-                && let Ok(entry) = fs::read(&path)
-            {
+            if let Ok(entry) = small_file::read(&path, LONGEST) {
                 return Some((name, entry));
             }
         }

@@ -46,10 +46,12 @@ pub fn for_other_machines(file: &Path, number: &[u8], directory: &Path) -> Optio
         return None;
     }
     let path = directory.join(format!("xauthority-{}", String::from_utf8_lossy(number)));
-    let _ = DirBuilder::new().mode(0o700).create(directory);
     // Whoever else may write it could give the guest's programs another cookie, or none.
     if !is_own(directory) {
-        return None;
+        let _ = DirBuilder::new().mode(0o700).create(directory);
+        if !is_own(directory) {
+            return None;
+        }
     }
     if fs::read(&path).is_ok_and(|present| present == cookies) {
         return Some(path);

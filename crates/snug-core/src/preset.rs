@@ -79,7 +79,9 @@ impl Presets {
     /// No such preset; a word that is no grant.
     pub fn without_effect<'a>(&self, request: &'a GrantRequest) -> Result<Vec<&'a str>, PresetError> {
         let mut has = self.get(&request.preset)?.grants.clone();
-        has.extend(request.islands.iter().map(|path| Grant::Private(path.into())));
+        if has.home() == Home::Shared {
+            has.extend(request.islands.iter().map(|path| Grant::Private(path.into())));
+        }
         let mut out = Vec::new();
         for word in &request.without {
             if !has.clone().remove(word)? {

@@ -60,6 +60,7 @@ pub fn run(command: &Command) -> ExitCode {
         user: User::Owner,
         directory: command.directory.clone().map_or(Directory::Same { or_home }, Directory::Guest),
         terminal: command.terminal,
+        detached: false,
         announced: false,
         quiet: or_home,
     };

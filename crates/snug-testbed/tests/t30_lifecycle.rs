@@ -214,9 +214,9 @@ fn slow_end(dev: &Container<'_>, held: &Path) {
 #[test]
 fn whoever_needs_a_container_that_is_being_stopped_gets_it_started_again() {
     let bed = Bed::require();
-    let dev = fresh(&bed, "tester", "life-stopping", DEBIAN_13);
+    let dev = fresh(&bed, "tester", "life-slowly", DEBIAN_13);
     let home = bed.account("tester").home;
-    let (held, copy) = (home.join("life-stopping.held"), home.join("life-stopping.copy"));
+    let (held, copy) = (home.join("life-slowly.held"), home.join("life-slowly.copy"));
     let _gone = common::Finally(|| [&held, &copy].iter().for_each(|file| drop(fs::remove_file(file))));
     let spawn = |command: UserCommand| command.spawn(Stdio::null(), Stdio::piped(), Stdio::piped()).unwrap();
     for verb in ["stop", "restart"] {

@@ -12,6 +12,7 @@
 //! | [`entry`] | getting into a container, starting or making it on the way |
 //! | [`bus`] | `snugd` over the system bus |
 //! | [`exports`] | the index of what the host has of containers |
+//! | [`probe`] | a question that a command of a running container answers |
 //! | [`service`] | `snug session`: what containers ask of the host |
 //! | [`archive`] | tar streams to and from a guest |
 //! | **output** | |
@@ -36,6 +37,7 @@ mod error;
 mod exports;
 mod image_server;
 mod printer;
+mod probe;
 mod progress;
 mod service;
 mod table;

@@ -78,11 +78,19 @@ pub fn find_agent_again(guest: &Guest, provision: &Provision) -> io::Result<()> 
             continue;
         }
         // The one that tells comes last.
-        for name in sockets.iter().rev().filter(|name| !is_link(&own, name)) {
+        for name in sockets.iter().rev().filter(|name| is_replaceable(&own, name)) {
             put_link(&own, name, &there.join(name))?;
         }
     }
     Ok(())
+}
+
+/// A socket, or nothing: what else lies there somebody has put there.
+fn is_replaceable(directory: impl AsFd, name: &str) -> bool {
+    match statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(status) => FileType::from_raw_mode(status.st_mode) == FileType::Socket,
+        Err(error) => error == Errno::NOENT,
+    }
 }
 
 fn is_link(directory: impl AsFd, name: &str) -> bool {
@@ -104,6 +112,8 @@ fn is_served(path: &Path) -> bool {
 fn put_link(directory: impl AsFd, name: &str, target: &Path) -> io::Result<()> {
     // Two commands may do this at a time.
     let temporary = format!(".{name}.{}", rustix::process::getpid().as_raw_nonzero());
+    // Of a process with this number that was killed in between.
+    let _ = unlinkat(&directory, &temporary, AtFlags::empty());
     symlinkat(target, &directory, &temporary)?;
     renameat(&directory, &temporary, &directory, name).inspect_err(|_| {
         let _ = unlinkat(&directory, &temporary, AtFlags::empty());

@@ -12,8 +12,21 @@ const GPU: &[&str] = &["dri/*", "nvidia*", "kfd", "dxg"];
 const INPUT: &[&str] = &["input/*", "hidraw*", "uhid", "uinput"];
 /// What `devices` is not about in a container that is not trusted: who types for the owner is the owner, who hears his keys has his
 /// passwords. With `hidraw` a keyboard is read, and one whose firmware can be set (QMK) is given other keys; a FIDO key
-/// signs for any website, and whoever touches it does not see for which. `usbmon` shows what each USB keyboard sends.
-const TRUSTED_ONLY: &[&str] = &["input/*", "hidraw*", "usb/hiddev*", "uhid", "uinput", "usbmon*"];
+/// signs for any website, and whoever touches it does not see for which. `usbmon` shows what each USB keyboard sends. By
+/// `bus/usb` any of them is taken from its driver and spoken to (systemd's `70-uaccess.rules` gives those that are smart cards, too, as
+/// most FIDO keys are, to whoever sits there). `tpm` signs and unseals; `userio` and `vhci` make keyboards.
+const TRUSTED_ONLY: &[&str] = &[
+    "input/*",
+    "hidraw*",
+    "usb/hiddev*",
+    "uhid",
+    "uinput",
+    "userio",
+    "vhci",
+    "usbmon*",
+    "bus/usb/*",
+    "tpm*",
+];
 /// Virtual machines.
 const KVM: &[&str] = &["kvm", "vhost-net", "vhost-vsock"];
 
@@ -161,7 +174,7 @@ mod tests {
             (&["kvm", "input"], &["kvm", "input/event3", "uinput"], &["dri/card0"]),
             (
                 &["devices"],
-                &["ttyACM0", "ttyS0", "ttyUSB12", "bus/usb/001/002", "snd/controlC0", "kvm", "dri/card0"],
+                &["ttyACM0", "ttyS0", "ttyUSB12", "snd/controlC0", "kvm", "dri/card0"],
                 &[
                     "tty", "tty1", "tty63", "ptmx", "pts/3", "null", "fuse", "net/tun", "kmsg", "vcsa1",
                     "sg0", "ng0n1", "shm/x",
@@ -182,7 +195,17 @@ mod tests {
 
     #[test]
     fn what_types_is_there_for_trusted_containers_alone() {
-        let types = ["input/event3", "input/by-id/x", "hidraw0", "usb/hiddev0", "uhid", "uinput", "usbmon1"];
+        let types = [
+            "input/event3",
+            "input/by-id/x",
+            "hidraw0",
+            "usb/hiddev0",
+            "uhid",
+            "uinput",
+            "usbmon1",
+            "bus/usb/001/002",
+            "tpmrm0",
+        ];
         for (grants, trusted) in [
             (&["devices"][..], false),
             (&["home=private", "gpu", "kvm", "devices"], false),
@@ -196,7 +219,7 @@ mod tests {
                 assert_eq!(set.nodes().has(path), trusted, "{grants:?}: {}", path.display());
                 assert_eq!(set.want_trust_for(path), !trusted, "{grants:?}: {}", path.display());
             }
-            for path in ["ttyACM0", "usb/lp0", "bus/usb/001/002", "dri/card0"].map(Path::new) {
+            for path in ["ttyACM0", "usb/lp0", "snd/timer", "dri/card0"].map(Path::new) {
                 assert!(set.nodes().has(path) && !set.want_trust_for(path), "{grants:?}: {}", path.display());
             }
         }

@@ -38,7 +38,7 @@ pub const RESOLVER: Ipv4Addr = snug_wire::network::RESOLVER;
 const SETTLED: Duration = Duration::from_millis(20);
 /// Between two looks, at least and at most: whoever opens and closes ports all the time is seen now and then.
 const APART: Duration = Duration::from_millis(100);
-const FARTHEST_APART: Duration = Duration::from_secs(5);
+const FARTHEST_APART: Duration = Duration::from_secs(60);
 /// And so many times as long as the last one took: another user may have so many sockets that a look takes long, and changes them all the time.
 const REST: u32 = 10;
 
@@ -269,6 +269,7 @@ mod tests {
     fn looks_take_a_bounded_share_of_the_time() {
         assert_eq!(rest(Duration::from_micros(300)), APART);
         assert_eq!(rest(Duration::from_millis(60)), Duration::from_millis(600));
+        assert_eq!(rest(Duration::from_secs(6)), FARTHEST_APART);
         assert_eq!(rest(Duration::from_secs(60)), FARTHEST_APART);
     }
 }

@@ -3,15 +3,14 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use snug_client::{Directory, Outcome, Request, TerminalChoice, User};
 use snug_core::name::ContainerName;
 
 use super::arguments::ContainerArgs;
 use crate::bus::options::Options;
 use crate::context::Context;
-use crate::entry;
 use crate::error::CommandError;
 use crate::exports::{Exports, Socket};
+use crate::{entry, probe};
 
 /// Let the host have something of a container
 ///
@@ -144,21 +143,7 @@ fn variable(name: &str) -> Option<&'static str> {
 
 /// Whether the container has a socket there. Where that cannot be found out nothing is said.
 fn listens(context: &Context, socket: &Socket) -> bool {
-    let test = ["test", "-S", &socket.path];
-    let request = Request {
-        target: context.target(&socket.container),
-        argv: test.iter().map(Into::into).collect(),
-        overrides: Vec::new(),
-        clean: true,
-        login: false,
-        early: true,
-        user: User::Root,
-        directory: Directory::Guest("/".into()),
-        terminal: TerminalChoice::Never,
-        announced: false,
-        quiet: true,
-    };
-    !matches!(snug_client::run(&request), Ok(Outcome::Exited(1)))
+    probe::status(context.target(&socket.container), &["test", "-S", &socket.path]) != Some(1)
 }
 
 #[cfg(test)]

@@ -132,6 +132,7 @@ impl HowArgs {
             clean: self.clean_env,
             login,
             early: self.early,
+            detached: false,
             announced: or_home,
             user: match self.user {
                 Some(user) => User::Named(user),

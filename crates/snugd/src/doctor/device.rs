@@ -40,6 +40,8 @@ const GROUPS: [&str; 12] =
 
 /// The first number of those that an administrator makes (login.defs, `GID_MIN`).
 const FIRST_OWN: u32 = 1000;
+/// The first after those (login.defs, `GID_MAX`).
+const AFTER_OWN: u32 = 60001;
 
 /// Where immutable hosts have their groups (nss-altfiles).
 const VENDORS: &str = "/usr/lib";
@@ -158,7 +160,9 @@ fn on_host(given: &str, uid: Uid) -> Result<(Option<PathBuf>, Vec<Check>)> {
 /// the host's own file; and udev's rule for whoever sits there.
 fn opened_by(group: Option<(&str, bool)>, id: u32, account: &str) -> String {
     let rule = "a rule of udev on the host gives it to whoever sits there: TAG+=\"uaccess\"";
-    let Some((name, is_own)) = group.filter(|(name, _)| id >= FIRST_OWN || GROUPS.contains(name)) else {
+    let is_shared =
+        |name: &str| (FIRST_OWN..AFTER_OWN).contains(&id) && !is_somebodys(id) || GROUPS.contains(&name);
+    let Some((name, is_own)) = group.filter(|(name, _)| is_shared(name)) else {
         return rule.to_owned();
     };
     // usermod knows none that is in the vendor's file alone.
@@ -168,6 +172,12 @@ fn opened_by(group: Option<(&str, bool)>, id: u32, account: &str) -> String {
         "{copied}sudo usermod --append --groups {name} {account}; on the host it counts from the next login on\n\
          or {rule}"
     )
+}
+
+/// Whether it is the group that an account has alone: nobody joins it for a device.
+fn is_somebodys(group: u32) -> bool {
+    let text = file::read_or_empty(Path::new("/etc/passwd")).unwrap_or_default();
+    text.lines().any(|line| line.split(':').nth(3).is_some_and(|number| number.parse() == Ok(group)))
 }
 
 /// The name of a number in the host's files; `None` for one that is in none of them.
@@ -191,7 +201,7 @@ async fn in_container(
             "'{name}' has `devices` and is not trusted: whoever has {DEV}/{} can type for you, hear your keys, or sign for you",
             node.display()
         );
-        let hint = "`input` is the grant, and makes a container trusted: snug create --grant devices --grant input …";
+        let hint = "`input` makes a container trusted, and then `devices` has it: snug create --grant devices --grant input …";
         return Ok(vec![Check::new("grant", Status::Error, text).hint(hint)]);
     }
     if !grants.nodes().has(&node) {

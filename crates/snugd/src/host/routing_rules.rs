@@ -77,6 +77,8 @@ impl Family {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Rule {
     priority: u32,
+    /// As far as it is below 256 (`FRA_TABLE` has the others).
+    table: u8,
     protocol: u8,
     action: u8,
     interface: String,
@@ -90,19 +92,29 @@ const FRA_IIFNAME: u16 = 3;
 const FRA_PRIORITY: u16 = 6;
 const FRA_PROTOCOL: u16 = 21;
 const FR_ACT_PROHIBIT: u8 = 8;
+/// `RT_TABLE_LOCAL` of `linux/rtnetlink.h`
+const LOCAL: u8 = 255;
 /// `struct fib_rule_hdr`
 const HEADER: usize = 12;
 
 impl Rule {
     fn ours(priority: u32, bridge: &str, network: Network) -> Self {
         let to = (network.first(), network.prefix);
-        Self { priority, protocol: PROTOCOL, action: FR_ACT_PROHIBIT, interface: bridge.to_owned(), to }
+        Self {
+            priority,
+            table: 0,
+            protocol: PROTOCOL,
+            action: FR_ACT_PROHIBIT,
+            interface: bridge.to_owned(),
+            to,
+        }
     }
 
     fn read(body: &[u8]) -> Option<Self> {
         let header = body.get(..HEADER)?;
         let mut rule = Self {
             priority: 0,
+            table: header[4],
             protocol: 0,
             action: header[7],
             interface: String::new(),
@@ -178,10 +190,15 @@ fn change(
     let next = others.iter().map(|rule| rule.priority).filter(|priority| *priority > 0).min();
     let wanted = match wanted {
         None => None,
-        Some(network) => match PRIORITY.min(next.map_or(PRIORITY, |next| next - 1)) {
-            0 => return Err(io::Error::other("another rule has the priority 1, and comes first")),
-            priority => Some(Rule::ours(priority, bridge, network)),
-        },
+        // Or it would keep guests from the host's own address, where their names come from.
+        Some(_) if !others.iter().any(|rule| rule.priority == 0 && rule.table == LOCAL) => {
+            return Err(io::Error::other("the table `local` is not asked first on this host"));
+        }
+        // Where there is no room before another one, with it: still before `main`.
+        Some(network) => {
+            let priority = PRIORITY.min(next.map_or(PRIORITY, |next| next - 1)).max(1);
+            Some(Rule::ours(priority, bridge, network))
+        }
     };
     let is_there = wanted.as_ref().is_some_and(|wanted| ours.contains(&wanted));
     let stale = |rule: &&Rule| {
@@ -242,8 +259,11 @@ pub fn is_separate(bridge: &str, networks: &[Network]) -> Result<bool> {
 pub fn remove_all() -> Result<usize> {
     let mut count = 0;
     for family in [Family::V4, Family::V6] {
-        // Where there are none of a kind, none is ours.
-        let rules = all(family).unwrap_or_default();
+        let rules = match all(family) {
+            // A host without IPv6 has no rules of it.
+            Err(_) if family == Family::V6 => continue,
+            rules => rules.map_err(|error| Error::system("read the rules of routing", error))?,
+        };
         for rule in rules.iter().filter(|rule| rule.protocol == PROTOCOL) {
             rule.remove(family).map_err(|error| Error::system("remove a rule of routing", error))?;
             count += 1;
@@ -261,7 +281,8 @@ mod tests {
     }
 
     fn other(priority: u32) -> Rule {
-        Rule { priority, protocol: 2, action: 1, interface: String::new(), to: (Vec::new(), 0) }
+        let table = if priority == 0 { LOCAL } else { 254 };
+        Rule { priority, table, protocol: 2, action: 1, interface: String::new(), to: (Vec::new(), 0) }
     }
 
     fn made(priority: u32, text: &str) -> Rule {
@@ -311,7 +332,10 @@ mod tests {
         let rules = [other(0), other(98), other(99), ours.clone(), other(32766)];
         let expected = Change { add: Some(made(97, "10.83.0.1/22")), remove: vec![ours] };
         assert_eq!(change(&rules, "br0", wanted, |_| true).unwrap(), expected);
-        assert!(change(&[other(0), other(1)], "br0", wanted, |_| true).is_err());
+        let beside = Change { add: Some(made(1, "10.83.0.1/22")), remove: vec![] };
+        assert_eq!(change(&[other(0), other(1)], "br0", wanted, |_| true).unwrap(), beside);
+        // A host whose own addresses come later (VRF) would lose them to its guests.
+        assert!(change(&[other(1000)], "br0", wanted, |_| true).is_err());
     }
 }
 

@@ -1,14 +1,15 @@
 //! The run directory of a container: what its owner may reach, and the one part that its guest sees.
 
 use std::collections::BTreeSet;
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use rustix::fs::{Mode, OFlags, openat};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock, openat};
+use rustix::io::Errno;
 use snug_core::name::{ContainerName, Uid};
 use snug_core::paths::Paths;
 use snug_wire::network::{Bridged, Fault};
@@ -116,12 +117,37 @@ pub fn write_policy(paths: &Paths, uid: Uid, name: &ContainerName, policy: Polic
 /// # Errors
 /// What the system says.
 pub fn tell_stopping(paths: &Paths, uid: Uid, name: &ContainerName, stopping: bool) -> Result<()> {
-    let text = file::read_or_empty(&paths.policy_file(uid, name))?;
-    let policy = Policy::parse(&text);
-    if text.is_empty() || policy.stopping == stopping {
-        return Ok(());
+    match read_policy(paths, uid, name)? {
+        Some(policy) if policy.stopping != stopping => {
+            write_policy(paths, uid, name, Policy { stopping, ..policy })
+        }
+        _ => Ok(()),
     }
-    write_policy(paths, uid, name, Policy { stopping, ..policy })
+}
+
+/// What clients have been told, if anything.
+///
+/// # Errors
+/// What the system says.
+pub fn read_policy(paths: &Paths, uid: Uid, name: &ContainerName) -> Result<Option<Policy>> {
+    let text = file::read_or_empty(&paths.policy_file(uid, name))?;
+    Ok((!text.is_empty()).then(|| Policy::parse(&text)))
+}
+
+/// Whether a process of `snug-hook` keeps a mirrored network: each of them has this log open, which the first has locked.
+///
+/// # Errors
+/// What the system says.
+pub fn is_network_kept(log: &Path) -> Result<bool> {
+    let file = match File::open(log) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        other => other.map_err(|error| Error::system("read a network's log", error))?,
+    };
+    match flock(&file, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(false),
+        Err(Errno::WOULDBLOCK) => Ok(true),
+        Err(error) => Err(Error::system("look at a network's lock", error)),
+    }
 }
 
 /// Writes what a guest behind the bridge is to reach; there is none of one that is not.
@@ -173,7 +199,7 @@ pub fn fill_guest(
     let write = || -> io::Result<()> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let descriptor = openat(tmpfs.root(), "provision.json", flags, Mode::from_raw_mode(0o644))?;
-        let mut file = fs::File::from(descriptor);
+        let mut file = File::from(descriptor);
         file.set_permissions(fs::Permissions::from_mode(0o644))?;
         io::Write::write_all(&mut file, &text)
     };

@@ -12,6 +12,11 @@ use incus_client::{Client, Config, Instance, ListOptions, NetworksPost};
 use crate::error::{Error, Result, failed};
 use crate::host::{file, routing_rules};
 
+/// Marks a bridge that Snug has made.
+const OWN: &str = "user.snug.bridge";
+/// Its usual name: those that earlier versions made have no mark.
+const USUAL: &str = "snugbr0";
+
 /// The bridge's address and its network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Subnet {
@@ -107,6 +112,7 @@ pub async fn ensure(client: &Client, name: &str) -> Result<Subnet> {
         ("ipv4.nat", "true".into()),
         ("ipv6.address", "none".into()),
         ("dns.mode", "none".into()),
+        (OWN, "true".into()),
     ]
     .into_iter()
     .map(|(key, value)| (key.to_owned(), value))
@@ -131,8 +137,8 @@ fn subnet_of(name: &str, config: &Config) -> Result<Subnet> {
     })
 }
 
-/// Keeps the guests of the bridge from each other ([`routing_rules`]). A bridge that Incus does not know (an interface of the administrator's)
-/// is his.
+/// Keeps the guests of the bridge from each other ([`routing_rules`]). A bridge that somebody else has made is his, with the instances that are
+/// on it.
 ///
 /// # Errors
 /// What Incus or the kernel says.
@@ -152,13 +158,16 @@ pub async fn is_separate(client: &Client, name: &str) -> Result<bool> {
     tokio::task::spawn_blocking(move || routing_rules::is_separate(&bridge, &networks)).await?
 }
 
-/// The networks of the bridge, of IPv4 and IPv6; `None` where there is none.
+/// The networks of the bridge, of IPv4 and IPv6; `None` where there is none of Snug's.
 async fn own_networks(client: &Client, name: &str) -> Result<Option<Vec<routing_rules::Network>>> {
     let config = match client.networks().get(name).await {
         Ok((network, _)) => network.config,
         Err(error) if error.is_not_found() => return Ok(None),
         Err(error) => return Err(error.into()),
     };
+    if name != USUAL && !config.contains_key(OWN) {
+        return Ok(None);
+    }
     // `none` is none.
     let addresses = ["ipv4.address", "ipv6.address"].into_iter().filter_map(|key| config.get(key));
     Ok(Some(addresses.filter_map(|text| routing_rules::Network::parse(text)).collect()))

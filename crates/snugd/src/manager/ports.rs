@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
 
 use snug_core::grant::Network;
 use snug_core::instance::is_mirrored;
@@ -37,10 +38,11 @@ pub async fn call(daemon: &Arc<Daemon>, call: &Call) -> Answer {
     }
     let mut all = Vec::new();
     let mut notices = Vec::new();
+    let end = Instant::now() + SEARCH;
     for found in found {
         // All are looked at: who has a port may be another one than the one that was asked about.
         let is_asked = only.as_ref().is_none_or(|name| found.name == *name);
-        match look(daemon, call, &found).await? {
+        match look(daemon, call, &found, end).await? {
             Ok((ports, missing)) => {
                 let missing = missing.into_iter().filter(|_| is_asked);
                 notices.extend(missing.map(|text| format!("'{}' {text}", found.name)));
@@ -55,6 +57,9 @@ pub async fn call(daemon: &Arc<Daemon>, call: &Call) -> Answer {
     }
     call.answer(&(rows(&all, only.as_ref()), notices))
 }
+
+/// For the processes that have the ports of all the containers of one call.
+const SEARCH: Duration = Duration::from_secs(3);
 
 /// Of each owner.
 static LOOKING: LazyLock<Turns<Uid>> = LazyLock::new(|| Turns::new(1));
@@ -73,7 +78,8 @@ enum Silence {
 /// The ports, and what is missing, in words that follow the container's name.
 type Looked = std::result::Result<(Vec<Port>, Vec<String>), Silence>;
 
-async fn look(daemon: &Daemon, call: &Call, found: &Found) -> Result<Looked> {
+/// `end`: whose ports they are is not looked for any longer.
+async fn look(daemon: &Daemon, call: &Call, found: &Found, end: Instant) -> Result<Looked> {
     if !found.instance.status_code.is_running() {
         return Ok(Err(Silence::Usual("does not run".to_owned())));
     }
@@ -103,7 +109,7 @@ async fn look(daemon: &Daemon, call: &Call, found: &Found) -> Result<Looked> {
         let Some(Report { doors, incomplete, .. }) = report else { return Ok(None) };
         let inodes = doors.iter().flat_map(|door| &door.inodes).copied().collect();
         let Holders { found: holders, is_cut_short } =
-            init.map(|init| ports::holders(init, &inodes)).unwrap_or_default();
+            init.map(|init| ports::holders(init, &inodes, end)).unwrap_or_default();
         let unknown = is_cut_short.then(|| {
             "has too many open files to look at all of them: of some ports it is not known which process has them".to_owned()
         });

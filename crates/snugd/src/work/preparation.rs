@@ -76,7 +76,21 @@ impl Work {
         };
         self.make_sources().await?;
         let (paths, uid, name) = (self.daemon.paths().clone(), self.uid(), self.name.clone());
-        self.blocking(move || rundir::write_policy(&paths, uid, &name, policy)).await
+        let trusted = policy.trusted;
+        let before = self
+            .blocking(move || {
+                let before = rundir::read_policy(&paths, uid, &name)?;
+                rundir::write_policy(&paths, uid, &name, policy).map(|()| before)
+            })
+            .await?;
+        // A sandbox that becomes none by another version of Snug, or by another home.
+        if trusted && before.is_some_and(|before| !before.trusted) {
+            self.notice(format!(
+                "'{}' is trusted from now on, by one of its grants (`snug grants`)",
+                self.name
+            ));
+        }
+        Ok(())
     }
 
     /// Tells clients whether it is being ended. That they are told otherwise must not keep it from that.

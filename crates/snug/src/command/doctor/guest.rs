@@ -1,9 +1,10 @@
 //! What a container has at the path of a device: what lies in its `/dev` only it can tell.
 
-use snug_client::{Directory, Outcome, Request, Target, TerminalChoice, User};
+use snug_client::Target;
 use snug_core::name::ContainerName;
 
 use crate::bus::view::Check;
+use crate::probe;
 
 /// Where a container has the host's nodes; what its `/dev` has for one is a link to it.
 const NODES: &str = snug_wire::devices::DIRECTORY;
@@ -25,23 +26,10 @@ pub enum There {
 pub fn look(target: Target, node: &str) -> There {
     const SCRIPT: &str = r#"[ "$1" -ef "$2" ] && exit 40; [ -e "$1" ] || [ -L "$1" ] && exit 41; exit 42"#;
     let (path, shared) = (format!("/dev/{node}"), format!("{NODES}/{node}"));
-    let request = Request {
-        target,
-        argv: ["sh", "-c", SCRIPT, "sh", &path, &shared].iter().map(Into::into).collect(),
-        overrides: Vec::new(),
-        clean: true,
-        login: false,
-        early: true,
-        user: User::Root,
-        directory: Directory::Guest("/".into()),
-        terminal: TerminalChoice::Never,
-        announced: false,
-        quiet: true,
-    };
-    match snug_client::run(&request) {
-        Ok(Outcome::Exited(40)) => There::Device,
-        Ok(Outcome::Exited(41)) => There::Other,
-        Ok(Outcome::Exited(42)) => There::Nothing,
+    match probe::status(target, &["sh", "-c", SCRIPT, "sh", &path, &shared]) {
+        Some(40) => There::Device,
+        Some(41) => There::Other,
+        Some(42) => There::Nothing,
         _ => There::Unknown,
     }
 }
@@ -59,7 +47,7 @@ pub fn tell(check: &mut Check, name: &ContainerName, there: There) {
             ),
         ),
         There::Nothing => wrong(
-            format!("'{name}' has nothing at {path}: it was removed there"),
+            format!("'{name}' has nothing at {path}, though it was given the device"),
             format!("snug restart {name}"),
         ),
         There::Unknown => {
