@@ -248,13 +248,13 @@ fn whoever_needs_a_container_that_is_being_stopped_gets_it_started_again() {
         }
         fs::remove_file(&held).unwrap();
         assert!(ending.wait().unwrap().success(), "{verb}");
-        for (child, told) in waiting.into_iter().zip(["life-stopping\n", "life-stopping\n", ""]) {
+        for (child, told) in waiting.into_iter().zip(["life-slowly\n", "life-slowly\n", ""]) {
             let ended = child.wait_with_output().unwrap();
             let (out, err) = (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
             assert!(ended.status.success(), "{verb}: {err}");
             assert_eq!((out.as_ref(), err.as_ref()), (told, ""), "{verb}");
         }
-        assert_eq!(fs::read_to_string(&copy).unwrap(), "life-stopping\n");
+        assert_eq!(fs::read_to_string(&copy).unwrap(), "life-slowly\n");
         fs::remove_file(&copy).unwrap();
         assert_eq!(state(&bed, "tester", dev.name()), "running", "{verb}");
     }

@@ -3,8 +3,15 @@
 //! A guest that is trusted says when. One that is not is believed once for each time that somebody asked for it: a client that
 //! is stopped hears no signal but SIGCONT and SIGKILL, so it could not be ended otherwise.
 
+use std::thread;
+use std::time::Duration;
+
 use super::Session;
 use crate::signals::{self, Signals};
+
+/// What a command has written before it stopped may not be on the screen yet: a worker of the kernel's takes it to the master
+/// (`tty_flip_buffer_push`), and nothing tells when. It would be shown after the shell's prompt, when the command goes on.
+const UNDER_WAY: Duration = Duration::from_millis(10);
 
 /// What is known of a command that may have stopped.
 #[derive(Debug, Default)]
@@ -60,6 +67,9 @@ impl Session<'_> {
         // A key typed into a raw terminal has reached the guest alone. One that is not trusted is not believed that it was
         // typed: it would stop the caller's other programs.
         let is_raw = self.console.as_ref().is_some_and(|console| console.is_raw());
+        if self.console.is_some() {
+            thread::sleep(UNDER_WAY);
+        }
         if let Some(console) = &mut self.console {
             console.release();
         }
