@@ -23,9 +23,10 @@ fn nested() -> &'static Container<'static> {
         installed.deadline(Duration::from_secs(300)).run().unwrap().success();
         sh(
             guest,
-            "mkdir -p /tmp/root/bin && cp /bin/busybox /tmp/root/bin && \
-             for name in sh cat httpd touch ls id; do ln -sf busybox /tmp/root/bin/$name; done && \
-             tar -C /tmp/root -cf /tmp/box.tar . && sudo docker import -c 'CMD [\"sh\"]' /tmp/box.tar box",
+            // Where a restart leaves it.
+            "sudo mkdir -p /opt/root/bin && sudo cp /bin/busybox /opt/root/bin && \
+             for name in sh cat httpd touch ls id; do sudo ln -sf busybox /opt/root/bin/$name; done && \
+             sudo tar -C /opt/root -cf /opt/box.tar . && sudo docker import -c 'CMD [\"sh\"]' /opt/box.tar box",
         );
     });
     guest
@@ -98,7 +99,7 @@ fn podman_runs_and_publishes_a_port_as_root_and_as_the_owner() {
     // Without the controller `pids`, which the machine's cgroup v1 holds, its usual limit cannot be set.
     let run = "run --pids-limit=0";
     for (podman, port) in [("sudo podman", 8191), ("podman", 8192)] {
-        sh(guest, &format!("{podman} import -q /tmp/box.tar box"));
+        sh(guest, &format!("{podman} import -q /opt/box.tar box"));
         assert_eq!(sh(guest, &format!("{podman} {run} --rm box id -u")), "0", "{podman}");
         sh(guest, &format!("mkdir -p /tmp/pods && echo '{podman}' >/tmp/pods/page"));
         let serve = "-v /tmp/pods:/www:ro box httpd -f -p 80 -h /www";
@@ -137,7 +138,7 @@ fn rootless_podman_runs_with_runc_also_from_a_desktop() {
     let run = "podman --runtime runc run --pids-limit=0 --network=none --rm box cat /proc/1/comm";
     let line = format!(
         "until systemctl --user show-environment >/dev/null 2>&1; do sleep 0.1; done; \
-         podman import -q /tmp/box.tar box >/dev/null && {run}; podman rmi box >/dev/null"
+         podman import -q /opt/box.tar box >/dev/null && {run}; podman rmi box >/dev/null"
     );
     let podman = || desktop.in_session(guest.run(["sh", "-c", &line])).deadline(Duration::from_secs(120));
     assert_eq!(answer(podman()), "cat");
