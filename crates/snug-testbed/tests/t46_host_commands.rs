@@ -257,7 +257,7 @@ fn without_the_grant_it_is_refused() {
     // With it, the other accounts of the guest are still not the owner.
     let guest = common::fresh(&bed, "tester", "asks-nobody", common::NO_INIT);
     let ended = guest.snug(["run", "-u", "nobody", "-w", "/", "--", "host-exec", "true"]).run().unwrap();
-    explains(&ended, 125, &["owner", "hint: only the owner's programs", "`-u`"]);
+    explains(&ended, 125, &["owner", "hint: where the container has the grant `host-exec`", "and no others"]);
     let guest = fresh_with(&bed, "tester", "asks-opens", common::NO_INIT, &["--no-grant", "host-exec"]);
     let ended = guest.snug(["run", "-w", "/", "--", "host-exec", "true"]).run().unwrap();
     explains(&ended, 125, &["host-exec"]);
