@@ -13,7 +13,6 @@
 //! | [`forward`] | ports of the guest on the host, ports of the host in the guest, names |
 //! | [`plan`] | which those are |
 //! | [`sockets`] | who listens in a network namespace |
-//! | [`netlink`] | dumps of the kernel's tables |
 //! | [`namespace`] | sockets in the guest's network namespace |
 //! | [`loopback`] | the guest's loopback interface |
 //! | [`owner`] | giving up root's rights |
@@ -28,7 +27,6 @@ pub mod guest;
 pub mod keeper;
 pub mod loopback;
 pub mod namespace;
-pub mod netlink;
 pub mod owner;
 pub mod pasta;
 pub mod plan;

@@ -5,9 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 
 use rustix::net::netlink::SOCK_DIAG;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
-
-use crate::netlink::{attribute, dump, request, u32_at};
+use snug_netlink::dump;
+use snug_netlink::message::{Message, attribute, u32_at};
 
 /// TCP or UDP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,8 +53,7 @@ impl Diagnosis {
     /// # Errors
     /// What the kernel says.
     pub fn here() -> io::Result<Self> {
-        let flags = SocketFlags::CLOEXEC;
-        Ok(Self(socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, Some(SOCK_DIAG))?))
+        Ok(Self(snug_netlink::open(Some(SOCK_DIAG))?))
     }
 
     /// Everything that listens, sorted.
@@ -68,8 +66,8 @@ impl Diagnosis {
             for (protocol, number, state) in
                 [(Protocol::Tcp, libc::IPPROTO_TCP, LISTEN), (Protocol::Udp, libc::IPPROTO_UDP, CLOSE)]
             {
-                let request = request(BY_FAMILY, &question(family as u8, number as u8, 1 << state));
-                dump(&self.0, &request, |body| all.extend(listener(body, protocol)))?;
+                let request = Message::new(BY_FAMILY, 0, &question(family as u8, number as u8, 1 << state));
+                dump(&self.0, request, |body| all.extend(listener(body, protocol)))?;
             }
         }
         all.sort_unstable();

@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
-use crate::netlink::Changes;
+use snug_netlink::Changes;
 
 /// The interface of the default route, and the networks that it is in: what a guest gets a copy of. Addresses of IPv6 are counted by
 /// their network alone, since those that protect privacy change by themselves (RFC 8981).

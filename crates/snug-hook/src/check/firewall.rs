@@ -5,9 +5,8 @@ use std::io;
 use std::path::Path;
 
 use rustix::net::netlink::NETFILTER;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
-
-use crate::netlink::{Changes, attribute, dump, request};
+use snug_netlink::message::{Message, attribute};
+use snug_netlink::{Changes, dump, open};
 
 /// Where a base chain of nf_tables looks at packets (`linux/netfilter.h`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,8 +94,8 @@ const HEADER: usize = 4;
 /// All chains of the calling thread's network namespace.
 fn chains() -> io::Result<Vec<Chain>> {
     let mut all = Vec::new();
-    let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, Some(NETFILTER))?;
-    dump(&socket, &request(NFTABLES << 8 | GET_CHAIN, &[0; HEADER]), |body| all.extend(chain(body)))?;
+    let message = Message::new(NFTABLES << 8 | GET_CHAIN, 0, &[0; HEADER]);
+    dump(open(Some(NETFILTER))?, message, |body| all.extend(chain(body)))?;
     Ok(all)
 }
 

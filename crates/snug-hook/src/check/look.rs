@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use snug_netlink::Changes;
 use snug_wire::network::Bridged;
 
 use super::Task;
@@ -20,7 +21,6 @@ use super::probe::{Asked, Flow, PATIENCE, Question, Reach, answers, own_address}
 use super::tap::Tap;
 use crate::daemon::say;
 use crate::guest::Guest;
-use crate::netlink::Changes;
 use crate::uplink::{changes_of_v4, router};
 
 /// Until the guest has a way out for the first time: its agent sets it before the guest's init runs.

@@ -4,8 +4,8 @@ use std::io;
 use std::path::Path;
 
 use rustix::io::Errno;
+use snug_netlink::message::Message;
 
-use super::rtnetlink::{self, Message};
 use crate::error::{Error, Result};
 
 /// A hardware address as the kernel takes it.
@@ -40,7 +40,9 @@ pub fn tie(port: &str, address: Hardware) -> Result<()> {
     let index =
         std::fs::read_to_string(Path::new("/sys/class/net").join(port).join("ifindex")).map_err(doing)?;
     let index = index.trim().parse().map_err(|_| doing(Errno::NODEV.into()))?;
-    rtnetlink::ask(request(index, address)).map_err(doing)
+    snug_netlink::open(None)
+        .and_then(|socket| snug_netlink::ask(socket, request(index, address)))
+        .map_err(doing)
 }
 
 /// `RTM_NEWNEIGH` (rtnetlink(7)) for the table of a bridge: `struct ndmsg`, the address as an attribute; numbers of

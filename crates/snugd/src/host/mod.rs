@@ -25,7 +25,6 @@
 //! | [`process`] | a process told from another one that got its number |
 //! | [`readiness`] | descriptors that become readable |
 //! | [`routing_rules`] | guests of the bridge, kept from each other's addresses |
-//! | [`rtnetlink`] | requests to the kernel's network |
 //! | [`rundir`] | the run directory of a container |
 //! | [`service_leftovers`] | what the services of killed guests left in `/tmp` |
 //! | [`session`] | the directories that a session has its sockets in |
@@ -54,7 +53,6 @@ pub mod ports;
 pub mod process;
 pub mod readiness;
 pub mod routing_rules;
-pub mod rtnetlink;
 pub mod rundir;
 pub mod service_leftovers;
 pub mod session;

@@ -12,7 +12,8 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use super::rtnetlink::{self, Message, attributes};
+use snug_netlink::message::{Message, attributes};
+
 use crate::error::{Error, Result};
 
 /// By what ours are known (`FRA_PROTOCOL`, Linux 4.17): `ip rule show protocol 83`. No number of iproute2's `rt_protos`.
@@ -147,7 +148,7 @@ impl Rule {
     fn add(&self, family: Family) -> io::Result<()> {
         const RTM_NEWRULE: u16 = 32;
         const CREATE_EXCL: u16 = 0x400 | 0x200;
-        match rtnetlink::ask(self.message(RTM_NEWRULE, CREATE_EXCL, family)) {
+        match ask(self.message(RTM_NEWRULE, CREATE_EXCL, family)) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             done => done,
         }
@@ -155,11 +156,15 @@ impl Rule {
 
     fn remove(&self, family: Family) -> io::Result<()> {
         const RTM_DELRULE: u16 = 33;
-        match rtnetlink::ask(self.message(RTM_DELRULE, 0, family)) {
+        match ask(self.message(RTM_DELRULE, 0, family)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             done => done,
         }
     }
+}
+
+fn ask(message: Message) -> io::Result<()> {
+    snug_netlink::ask(snug_netlink::open(None)?, message)
 }
 
 fn all(family: Family) -> io::Result<Vec<Rule>> {
@@ -167,7 +172,8 @@ fn all(family: Family) -> io::Result<Vec<Rule>> {
     let mut header = [0; HEADER];
     header[0] = family.number();
     let mut rules = Vec::new();
-    rtnetlink::dump(Message::new(RTM_GETRULE, 0, &header), |body| rules.extend(Rule::read(body)))?;
+    let message = Message::new(RTM_GETRULE, 0, &header);
+    snug_netlink::dump(snug_netlink::open(None)?, message, |body| rules.extend(Rule::read(body)))?;
     Ok(rules)
 }
 
