@@ -20,16 +20,23 @@ use snug_wire::socket::wait;
 
 /// How long the service may take to look at what it is told: it carries out nothing itself.
 const LOOK: Duration = Duration::from_secs(5);
+/// How long a command waits for the service's word: one that lives gives it within a millisecond, and one that was killed hangs
+/// up as soon as the system has closed what it had.
+const WORD: Duration = Duration::from_millis(200);
 
 /// The command of `snug` that serves, and its option to return when it does.
 pub const COMMAND: [&str; 2] = ["session", "--background"];
 
-/// Has the owner's session serve a container; starts it, by the program `snug`, where it does not run.
+/// Has the owner's session serve a container; starts it, by the program `snug`, where it does not run. A slow one is not waited
+/// for.
 ///
 /// # Errors
 /// It cannot be reached or started.
 pub fn wake(snug: &Path, container: &str) -> io::Result<()> {
-    call(snug, container).map(drop)
+    match until_answered(WORD, || call(snug, container)) {
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => Ok(()),
+        other => other,
+    }
 }
 
 /// The same, and waits until the service has looked: at what is exported, too.
@@ -37,9 +44,13 @@ pub fn wake(snug: &Path, container: &str) -> io::Result<()> {
 /// # Errors
 /// As of [`wake`]; it takes longer than it may.
 pub fn wake_and_wait(snug: &Path, container: &str) -> io::Result<()> {
+    until_answered(LOOK, || call(snug, container))
+}
+
+fn until_answered(patience: Duration, mut call: impl FnMut() -> io::Result<OwnedFd>) -> io::Result<()> {
     // One that was killed takes callers in until its last descriptor is closed, and one of an earlier version has no word for them.
     for _ in 0..2 {
-        if is_answered(&call(snug, container)?)? {
+        if is_answered(&call()?, patience)? {
             break;
         }
     }
@@ -47,8 +58,8 @@ pub fn wake_and_wait(snug: &Path, container: &str) -> io::Result<()> {
 }
 
 /// Waits until the service has done what it was told; false where it has gone without a word.
-fn is_answered(connection: &OwnedFd) -> io::Result<bool> {
-    wait(connection.as_fd(), PollFlags::IN, Some(Instant::now() + LOOK)).map_err(|error| {
+fn is_answered(connection: &OwnedFd, patience: Duration) -> io::Result<bool> {
+    wait(connection.as_fd(), PollFlags::IN, Some(Instant::now() + patience)).map_err(|error| {
         io::Error::new(io::ErrorKind::TimedOut, format!("the service does not answer: {error}"))
     })?;
     let answer = rustix::net::recv(connection, &mut [0; 1][..], RecvFlags::DONTWAIT);
@@ -171,6 +182,29 @@ fn foreign(directory: &Path, uid: u32) -> io::Result<Option<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_service_that_hangs_up_without_a_word_is_called_again_and_a_slow_one_is_not() {
+        let kind = SocketType::SEQPACKET;
+        let pair = || rustix::net::socketpair(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None).unwrap();
+        let mut calls = 0;
+        let answered = until_answered(LOOK, || {
+            let (ours, theirs) = pair();
+            calls += 1;
+            if calls == 2 {
+                rustix::net::send(&theirs, &[1], SendFlags::empty()).unwrap();
+            }
+            Ok(ours)
+        });
+        assert!(answered.is_ok() && calls == 2, "{calls}");
+        let mut open = Vec::new();
+        let late = until_answered(Duration::from_millis(1), || {
+            let (ours, theirs) = pair();
+            open.push(theirs);
+            Ok(ours)
+        });
+        assert_eq!((late.unwrap_err().kind(), open.len()), (io::ErrorKind::TimedOut, 1));
+    }
 
     #[test]
     fn a_directory_is_the_users_own_if_he_alone_may_write_it() {

@@ -150,8 +150,10 @@ fn ctrl_z_stops_and_fg_continues() {
 #[test]
 fn ctrl_z_in_a_pipeline_stops_all_of_it() {
     let mut pty = host_shell();
-    let asks = "open T, q(+<), q(/dev/tty); $SIG{CONT} = sub { syswrite T, qq(awa) . qq(ke\\n) }; \
-                syswrite T, qq(rea) . qq(dy\\n); $a = <T>; print qq(got-$a)";
+    // Perl's handlers run between its steps alone: one that is not yet in the middle of reading would wait for the line.
+    let asks = "open T, q(+<), q(/dev/tty); $SIG{CONT} = sub { syswrite T, qq(awa) . qq(ke\\n); $woken = 1 }; \
+                syswrite T, qq(rea) . qq(dy\\n); select undef, undef, undef, 0.1 until $woken; \
+                $a = <T>; print qq(got-$a)";
     pty.line(format!("snug run perl -e '{asks}' | snug run tr a-z A-Z")).unwrap();
     pty.until("ready\r\n").unwrap();
     pty.write("\x1a").unwrap();

@@ -281,7 +281,6 @@ fn an_isolated_guest_does_not_get_to_another_users_by_way_of_the_host() {
     let bed = Bed::require();
     let mine = fresh_with(&bed, "tester", "trust-route", DEBIAN_13, ISOLATED);
     let theirs = fresh_with(&bed, "second", "trust-routed", NO_INIT, ISOLATED);
-    let address = listed(&bed, "second", theirs.name()).unwrap()["addresses"][0].as_str().unwrap().to_owned();
     let gateway = bed.incus(["network", "get", "snugbr0", "ipv4.address"]).ok().unwrap().text();
     let gateway = gateway.trim().split('/').next().unwrap().to_owned();
     let root = |line: &str| mine.snug(["run", "--root", "-w", "/", "bash", "-c", line]).run().unwrap();
@@ -296,15 +295,31 @@ fn an_isolated_guest_does_not_get_to_another_users_by_way_of_the_host() {
         });
         there.join().unwrap()
     };
+    // An interface that is up may wait for its address.
+    let address = || {
+        let mut address = None;
+        common::eventually("it has an address", || {
+            let listed = listed(&bed, "second", theirs.name()).unwrap();
+            let all = listed["addresses"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(|it| it.as_str()?.parse().ok());
+            address = all.into_iter().find(std::net::Ipv4Addr::is_private);
+            address.is_some()
+        });
+        address.unwrap()
+    };
     // What it hears first: the attack, or the host, which speaks after that.
     let heard_after_attack = || {
+        let address = address();
         let listener = listener();
         listener.set_read_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
         root(&format!(
             "ip route replace {address}/32 via {gateway} dev eth0; for i in 1 2 3; do echo attack >/dev/udp/{address}/7777; done"
         ));
         let socket = std::net::UdpSocket::bind((gateway.as_str(), 0)).unwrap();
-        socket.send_to(b"host", (address.as_str(), 7777)).unwrap();
+        socket.send_to(b"host", (address, 7777)).unwrap();
         let mut buffer = [0; 16];
         let length = listener.recv(&mut buffer).unwrap();
         String::from_utf8_lossy(&buffer[..length]).trim().to_owned()
