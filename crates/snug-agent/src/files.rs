@@ -1,9 +1,11 @@
 //! Files that are replaced whole: a reader sees the old text or the new one, never half of it.
 
 use std::fs::{self, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
+
+use snug_wire::small_file;
 
 /// A name beside `path` for what will become it.
 fn beside(path: &Path) -> PathBuf {
@@ -53,18 +55,9 @@ pub fn remove_if_there(path: &Path) -> io::Result<bool> {
 /// Longest file of the guest that is read as a whole: a `passwd` of a hundred thousand users.
 const LONGEST: u64 = 16 << 20;
 
-/// A file of the guest, which may hold anything in its place: a pipe that nobody writes to would keep who reads it, a device
-/// would fill the memory.
+/// A file of the guest, which may hold anything in its place.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-    let status = file.metadata()?;
-    if !status.is_file() || status.len() > LONGEST {
-        return Err(io::Error::other("it is no file of a sensible size"));
-    }
-    let mut text = Vec::new();
-    file.take(LONGEST).read_to_end(&mut text)?;
-    Ok(text)
+    small_file::read(path, LONGEST)
 }
 
 /// The same as text.

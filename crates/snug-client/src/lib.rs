@@ -14,7 +14,6 @@
 //! | [`directory`] | the caller's directory and its identity |
 //! | [`limits`] | resource limits |
 //! | [`terminfo`] | the caller's terminfo entry |
-//! | [`small_file`] | files of the user's that may be anything |
 //! | [`words`] | what a person is told: hints, a guest's words made harmless |
 //! | [`ancestry`] | which parents the terminal belongs to, where it is not this session's |
 //! | [`terminal`] | the caller's terminal: modes, size, who of several clients holds it |
@@ -49,7 +48,6 @@ pub mod screen;
 pub mod session;
 pub mod signal_keys;
 pub mod signals;
-pub mod small_file;
 pub mod startup;
 pub mod stream;
 pub mod target;

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use crate::small_file;
+use snug_wire::small_file;
 
 /// Compiled entries are at most 32 KiB (`MAX_ENTRY_SIZE2`, ncurses).
 const LONGEST: u64 = 32 << 10;

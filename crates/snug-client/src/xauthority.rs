@@ -8,8 +8,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use snug_wire::small_file;
+
 use crate::host_service::is_own;
-use crate::small_file;
 
 /// A display of this machine, by its host name as address.
 const FAMILY_LOCAL: u16 = 256;

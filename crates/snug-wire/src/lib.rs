@@ -18,6 +18,7 @@
 //! | [`ports`] | what is told of a guest's forwarded ports |
 //! | [`shell`] | how a shell comes to show which container it is in |
 //! | [`pack`] | files as the tar streams of `snug cp` |
+//! | [`small_file`] | files at known paths that may be anything |
 //!
 //! # The protocol
 //!
@@ -65,5 +66,6 @@ pub mod provision;
 pub mod rights;
 pub mod session;
 pub mod shell;
+pub mod small_file;
 pub mod socket;
 mod sparse;

@@ -6,10 +6,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::string::FromUtf8Error;
 
-use snug_client::small_file;
 use snug_core::config::{Config, Layer, Source};
 use snug_core::name::ContainerName;
 use snug_core::paths::Paths;
+use snug_wire::small_file;
 
 use crate::context::parse_name;
 use crate::env_vars;

@@ -1,4 +1,5 @@
-//! Small files of the user's: what lies at a known path may be anything, and a client waits for none of it.
+//! Small files of a user's or of a guest's: what lies at a known path may be anything, and nobody waits for it. A pipe that nobody writes
+//! to would keep who reads it, a device would fill the memory.
 
 use std::fs::OpenOptions;
 use std::io::{self, Read};
