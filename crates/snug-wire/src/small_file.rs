@@ -3,7 +3,7 @@
 
 use std::fs::OpenOptions;
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 /// Reads a regular file of at most `longest` bytes.
@@ -11,12 +11,28 @@ use std::path::Path;
 /// # Errors
 /// It cannot be read; it is a pipe, a device or a directory; it is longer.
 pub fn read(path: &Path, longest: u64) -> io::Result<Vec<u8>> {
+    read_if(path, longest, |_| true)
+}
+
+/// The same of a file that is this user's own: who has it says what is in it.
+///
+/// # Errors
+/// As of [`read`]; it belongs to somebody else.
+pub fn read_own(path: &Path, longest: u64) -> io::Result<Vec<u8>> {
+    read_if(path, longest, |owner| owner == rustix::process::getuid().as_raw())
+}
+
+fn read_if(path: &Path, longest: u64, is_fit: impl Fn(u32) -> bool) -> io::Result<Vec<u8>> {
     // To open a pipe waits for its writer, and to open a terminal may make it this session's.
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
     let unfit = |text: String| io::Error::new(io::ErrorKind::InvalidData, text);
-    if !file.metadata()?.is_file() {
+    let status = file.metadata()?;
+    if !status.is_file() {
         return Err(unfit("it is no regular file".to_owned()));
+    }
+    if !is_fit(status.uid()) {
+        return Err(unfit(format!("it belongs to the user with uid {}", status.uid())));
     }
     let mut bytes = Vec::new();
     // It may grow meanwhile, and files of the kernel's tell no length.
@@ -46,5 +62,16 @@ mod tests {
             assert_eq!(read(odd, 10).unwrap_err().to_string(), "it is no regular file", "{}", odd.display());
         }
         assert_eq!(read(&directory.path().join("none"), 10).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_file_of_another_user_is_not_ones_own() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        std::fs::write(&path, "123").unwrap();
+        assert_eq!(read_own(&path, 3).unwrap(), b"123");
+        let anybodys = read_if(&path, 3, |owner| owner != rustix::process::getuid().as_raw());
+        let told = format!("it belongs to the user with uid {}", rustix::process::getuid().as_raw());
+        assert_eq!(anybodys.unwrap_err().to_string(), told);
     }
 }
