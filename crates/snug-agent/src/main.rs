@@ -10,6 +10,7 @@
 //! | [`users`], [`files`], [`places`] | the guest as the agent sees it |
 //! | [`archive`] | tar streams for `snug cp` |
 //! | [`connect`] | a connection to a socket of the guest |
+//! | [`find`] | where commands of the guest are |
 //! | [`console`] | what the agent has to say to a person |
 //! | [`interface`] | network interfaces |
 //!
@@ -19,6 +20,7 @@ mod archive;
 mod connect;
 mod console;
 mod files;
+mod find;
 mod init;
 mod interface;
 mod places;
@@ -46,10 +48,12 @@ fn main() -> ExitCode {
         }
         Some("serve") => serve(&rest),
         Some("connect") => connect::run(&rest),
+        Some("find") => find::run(&rest),
         Some("ready") => server::announce(&Places::default()).map_err(|error| error.to_string()),
         Some("print-env") => server::print_environment().map_err(|error| error.to_string()),
         _ => {
-            Err("usage: snug-agent init|serve|ready|print-env|connect PATH|pack PATH|unpack PATH NAME".into())
+            let verbs = "init|serve|ready|print-env|connect PATH|find WORD…|pack PATH|unpack PATH NAME";
+            Err(format!("usage: snug-agent {verbs}"))
         }
     };
     match result {
