@@ -141,6 +141,18 @@ impl Paths {
         self.libexec.join("snug-hook")
     }
 
+    /// `LIBEXEC/snug-shim`: what the links of exported commands lead to.
+    #[must_use]
+    pub fn shim(&self) -> PathBuf {
+        self.libexec.join("snug-shim")
+    }
+
+    /// `PREFIX/bin/snug`: the command line.
+    #[must_use]
+    pub fn command_line(&self) -> PathBuf {
+        self.prefix.join("bin/snug")
+    }
+
     /// `…/NAME/guest/agent.sock`.
     #[must_use]
     pub fn agent_socket(&self, uid: Uid, name: &ContainerName) -> PathBuf {

@@ -10,12 +10,13 @@ use clap_complete::engine::ValueCompleter;
 use clap_complete::env::{CompleteEnv, Shells};
 use clap_complete::{CompletionCandidate, PathCompleter};
 use snug_core::setting::{Autostart, Setting, SettingKey};
+use snug_exports::Index;
 
 use crate::bus::Bus;
 use crate::context::Context;
 use crate::env_vars;
 use crate::error::CommandError;
-use crate::exports::Exports;
+use crate::exports;
 use crate::printer::{Level, Printer};
 
 /// Longer than this nobody waits for a word. The first question also starts the daemon.
@@ -115,10 +116,27 @@ pub fn settings(current: &OsStr) -> Vec<CompletionCandidate> {
     pairs.into_iter().filter(|pair| pair.starts_with(text)).map(CompletionCandidate::new).collect()
 }
 
+/// What is exported, as far as can be read.
+fn index() -> Index {
+    exports::of_user().and_then(|exports| exports.read()).unwrap_or_default()
+}
+
+/// Commands that are exported, by their names on the host.
+pub fn exported_commands(current: &OsStr) -> Vec<CompletionCandidate> {
+    let Some(current) = current.to_str() else { return Vec::new() };
+    let fitting = index().commands.into_iter().filter(|command| command.name.as_str().starts_with(current));
+    fitting
+        .map(|command| {
+            let help = format!("{} of {}", command.path, command.container);
+            CompletionCandidate::new(command.name.as_str()).help(Some(help.into()))
+        })
+        .collect()
+}
+
 /// Sockets that are exported, by their paths in the containers.
 pub fn exported_sockets(current: &OsStr) -> Vec<CompletionCandidate> {
     let Some(current) = current.to_str() else { return Vec::new() };
-    let sockets = Exports::of_user().and_then(|exports| exports.sockets()).unwrap_or_default();
+    let sockets = index().sockets;
     let mut owners: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for socket in sockets.into_iter().filter(|socket| socket.path.starts_with(current)) {
         owners.entry(socket.path).or_default().push(socket.container.to_string());

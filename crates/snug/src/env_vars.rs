@@ -20,6 +20,10 @@ pub const PWD: &str = "PWD";
 pub const XDG_CONFIG_HOME: &str = "XDG_CONFIG_HOME";
 /// Where the index of exports is; `~/.local/share` without it.
 pub const XDG_DATA_HOME: &str = "XDG_DATA_HOME";
+/// Where the host's shells look for commands.
+pub const PATH: &str = "PATH";
+/// The user's shell: which words it understands.
+pub const SHELL: &str = "SHELL";
 /// The user's home.
 pub const HOME: &str = "HOME";
 /// A Wayland display: a graphical session, which has its own authentication agent.

@@ -11,7 +11,8 @@
 //! | [`configuration`] | reading the configuration's files |
 //! | [`entry`] | getting into a container, starting or making it on the way |
 //! | [`bus`] | `snugd` over the system bus |
-//! | [`exports`] | the index of what the host has of containers |
+//! | [`exports`] | where the index of what the host has of containers is, and the links |
+//! | [`guest_commands`] | where commands of a container are |
 //! | [`probe`] | a question that a command of a running container answers |
 //! | [`service`] | `snug session`: what containers ask of the host |
 //! | [`archive`] | tar streams to and from a guest |
@@ -35,6 +36,7 @@ mod entry;
 mod env_vars;
 mod error;
 mod exports;
+mod guest_commands;
 mod image_server;
 mod printer;
 mod probe;

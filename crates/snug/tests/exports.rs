@@ -1,4 +1,4 @@
-//! What the host has of containers: the index, and the session that serves it.
+//! What the host has of containers: the index, and the session that serves its sockets. Commands have a file of their own.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod support;

@@ -4,12 +4,13 @@ use std::process::ExitCode;
 
 use clap::Args;
 use serde::Serialize;
+use snug_exports::link::State;
+use snug_exports::{Command, Index, Links, Socket};
 
 use super::arguments::JsonArgs;
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::exports::{Exports, Socket};
-use crate::table;
+use crate::{exports, table};
 
 /// Show what the host has of your containers
 #[derive(Debug, Args)]
@@ -29,7 +30,17 @@ struct Export {
 }
 
 impl Export {
-    fn of(socket: &Socket) -> Self {
+    fn of_command(command: &Command, links: &Links) -> Self {
+        Self {
+            kind: "command",
+            container: command.container.to_string(),
+            path: command.path.clone(),
+            host: Some(links.place(&command.name).display().to_string()),
+            open: links.state(&command.name).is_ok_and(|state| state == State::Ours),
+        }
+    }
+
+    fn of_socket(socket: &Socket) -> Self {
         Self {
             kind: "socket",
             container: socket.container.to_string(),
@@ -38,31 +49,58 @@ impl Export {
             open: socket.is_there(),
         }
     }
+
+    /// Where the host has it, or would have it.
+    fn shown(&self) -> String {
+        let host = self.host.as_deref().unwrap_or_default();
+        match self.kind {
+            _ if self.open => host.to_owned(),
+            "command" => format!("not there: {host}"),
+            _ => format!("not open: {host}"),
+        }
+    }
 }
 
 /// Shows them.
 pub fn execute(context: &Context, args: ExportsArgs) -> Result<ExitCode, CommandError> {
     let failed =
         |error| CommandError::failed("the index of what is exported cannot be read").caused_by(error);
-    let sockets = Exports::of_user().and_then(|exports| exports.sockets()).map_err(failed)?;
-    // What is open can be seen without the service, too.
-    if let Some(socket) = sockets.first()
-        && let Err(error) = context.serve_exports(&socket.container)
-    {
-        context.printer.warning(&error.to_string());
-    }
-    let exports: Vec<Export> = sockets.iter().map(Export::of).collect();
+    let of_user = exports::of_user().map_err(failed)?;
+    let links = exports::links(&of_user).map_err(failed)?;
+    let index = of_user.read().map_err(failed)?;
+    mend(context, &index, &links);
+    let commands = index.commands.iter().map(|command| Export::of_command(command, &links));
+    let exports: Vec<Export> = commands.chain(index.sockets.iter().map(Export::of_socket)).collect();
     if args.json.json {
         super::print_json(context.printer, "exports", &exports)?;
     } else if exports.is_empty() {
         context.printer.notice("nothing is exported");
     } else {
         let rows = exports.iter().map(|export| {
-            let host = export.host.clone().unwrap_or_default();
-            let host = if export.open { host } else { format!("not open: {host}") };
-            vec![export.container.clone(), format!("{} {}", export.kind, export.path), host]
+            vec![export.container.clone(), format!("{} {}", export.kind, export.path), export.shown()]
         });
         context.printer.answer(&table::render(&["CONTAINER", "WHAT", "ON THE HOST"], rows.collect()))?;
     }
+    for name in links.stray(|name| index.commands.iter().any(|command| command.name.as_str() == name)) {
+        let place = links.place(&name);
+        context.printer.warning(&format!(
+            "{} leads to no container: `snug unexport --bin {name}` removes it",
+            place.display()
+        ));
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Has all of it where it belongs, as far as that needs nobody's leave. What is there can be seen without it, too.
+fn mend(context: &Context, index: &Index, links: &Links) {
+    if !index.commands.is_empty()
+        && let Err(error) = links.repair(&context.paths.shim())
+    {
+        context.printer.warning(&format!("exported commands do not work: {error}"));
+    }
+    if let Some(socket) = index.sockets.first()
+        && let Err(error) = context.serve_exports(&socket.container)
+    {
+        context.printer.warning(&error.to_string());
+    }
 }

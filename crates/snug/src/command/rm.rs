@@ -3,19 +3,20 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use snug_core::name::ContainerName;
 use snug_core::plan::PlanError;
 
 use super::arguments::{DryRunArgs, TargetArgs, YesArgs};
+use super::export::{commands, unwritten};
+use super::removal;
 use super::several::{self, Wording};
-use super::{export, removal};
 use crate::bus::Bus;
 use crate::bus::change::Change;
 use crate::bus::options::Options;
 use crate::bus::view::Container;
 use crate::context::{Context, parse_name};
-use crate::entry;
 use crate::error::CommandError;
-use crate::exports::{Exports, Socket};
+use crate::{entry, exports};
 
 /// Remove containers, with everything that was installed in them
 ///
@@ -73,15 +74,24 @@ pub fn execute(context: &Context, args: RmArgs) -> Result<ExitCode, CommandError
 
 /// Takes back what the host had of those that are gone.
 fn forget_exports(context: &Context, bus: &Bus, names: &[String]) -> Result<(), CommandError> {
-    let exports = Exports::of_user().map_err(export::unwritten)?;
-    let is_of = |socket: &Socket| names.iter().any(|name| name == socket.container.as_str());
-    let Some(first) = exports.sockets().map_err(export::unwritten)?.into_iter().find(is_of) else {
+    let exports = exports::of_user().map_err(unwritten)?;
+    let is_named = |container: &ContainerName| names.iter().any(|name| name == container.as_str());
+    let index = exports.read().map_err(unwritten)?;
+    let served = index.sockets.into_iter().map(|socket| socket.container).find(is_named);
+    if served.is_none() && !index.commands.iter().any(|command| is_named(&command.container)) {
         return Ok(());
-    };
+    }
     let left: Vec<String> = bus.list(&Options::new())?.into_iter().map(|container| container.name).collect();
-    let stays = |socket: &Socket| !is_of(socket) || left.iter().any(|name| name == socket.container.as_str());
-    exports.change(|sockets| sockets.retain(stays)).map_err(export::unwritten)?;
-    context.serve_exports(&first.container)
+    let is_gone = |container: &ContainerName| {
+        is_named(container) && !left.iter().any(|name| name == container.as_str())
+    };
+    let links = exports::links(&exports).map_err(unwritten)?;
+    let forgotten = exports.change(|index| {
+        index.sockets.retain(|socket| !is_gone(&socket.container));
+        commands::forget(index, |command| is_gone(&command.container))
+    });
+    commands::unlink(context, &links, &forgotten.map_err(unwritten)?);
+    served.map_or(Ok(()), |container| context.serve_exports(&container))
 }
 
 /// What is to be removed, and what stays.

@@ -13,7 +13,7 @@ use crate::bus::view::Container;
 use crate::context::Context;
 use crate::entry;
 use crate::error::CommandError;
-use crate::exports::Exports;
+use crate::exports;
 
 /// Start containers
 ///
@@ -65,7 +65,6 @@ pub fn execute(context: &Context, args: StartArgs) -> Result<ExitCode, CommandEr
 }
 
 fn serve_exports(context: &Context) -> Result<(), CommandError> {
-    let sockets =
-        Exports::of_user().and_then(|exports| exports.sockets()).map_err(super::export::unwritten)?;
-    sockets.first().map_or(Ok(()), |socket| context.serve_exports(&socket.container))
+    let index = exports::of_user().and_then(|exports| exports.read()).map_err(super::export::unwritten)?;
+    index.sockets.first().map_or(Ok(()), |socket| context.serve_exports(&socket.container))
 }

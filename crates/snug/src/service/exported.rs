@@ -13,11 +13,12 @@ use rustix::net::SocketType;
 use snug_exec::sys::door::Door;
 use snug_exec::sys::process::{self, Fork, fork_into};
 use snug_exec::sys::{peer, signal};
+use snug_exports::socket::{Socket, make_directory};
 
 use super::joints::Joints;
 use super::listener::{inode, listen_alone};
 use crate::context::OWN_PROGRAM;
-use crate::exports::{Exports, Socket, make_directory};
+use crate::exports;
 
 /// Joins a connection to a socket of the guest.
 const JOIN: [&str; 2] = ["/.snug/bin/snug-agent", "connect"];
@@ -42,7 +43,8 @@ impl Exported {
     /// Opens and closes them as the index says. One that cannot be opened is left out: whoever exports looks for it.
     pub fn look(&mut self) {
         // An index that cannot be read says nothing; what is open stays.
-        let Ok(wanted) = Exports::of_user().and_then(|exports| exports.sockets()) else { return };
+        let Ok(wanted) = exports::of_user().and_then(|exports| exports.read()) else { return };
+        let wanted = wanted.sockets;
         self.open.retain(|open| {
             let stays = wanted.contains(&open.socket) && open.is_where_it_belongs();
             if !stays {

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 #![allow(missing_docs, clippy::unwrap_used, reason = "only tests see it")]
 
+pub mod agent;
 pub mod daemon;
 pub mod session;
 
@@ -102,6 +103,22 @@ impl TestEnv {
     /// Below it are /etc/snug, /usr/lib/snug and /var/lib/snug.
     pub fn system(&self) -> PathBuf {
         self.root.path().join("root")
+    }
+
+    /// Has an agent serve that container, and its commands (see [`agent::Agent::serve`]).
+    pub fn agent(&self, container: &str, commands: &[(&str, &str)]) -> agent::Agent {
+        let uid = rustix::process::getuid().as_raw();
+        let directory = self.system().join(format!("var/lib/snug/run/{uid}/{container}"));
+        agent::Agent::serve(&directory, commands)
+    }
+
+    /// Has a program installed where links of exported commands lead to.
+    pub fn install_shim(&self) -> PathBuf {
+        let shim = self.system().join("usr/libexec/snug/snug-shim");
+        fs::create_dir_all(shim.parent().unwrap()).unwrap();
+        fs::write(&shim, "").unwrap();
+        fs::set_permissions(&shim, fs::Permissions::from_mode(0o755)).unwrap();
+        shim
     }
 
     /// Calls that the daemon got: `Stop dev force=true`.

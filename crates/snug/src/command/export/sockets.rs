@@ -1,44 +1,27 @@
-//! `snug export`.
+//! `snug export --socket`.
 
-use std::process::ExitCode;
-
-use clap::Args;
 use snug_core::name::ContainerName;
+use snug_exports::{Exports, Socket};
 
-use super::arguments::ContainerArgs;
-use crate::bus::options::Options;
+use super::unwritten;
+use crate::bus::view::Container;
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::exports::{Exports, Socket};
-use crate::{entry, probe};
-
-/// Let the host have something of a container
-///
-/// A Unix socket of the container is then one of the host, too: whoever connects to it is joined to the container's, as root there. The
-/// container is started when it does not run. It stays so until `snug unexport`, also after a new login.
-#[derive(Debug, Args)]
-pub struct ExportArgs {
-    #[command(flatten)]
-    container: ContainerArgs,
-    /// A Unix socket of the container, by its path there; on the host it has the name of its file, or NAME
-    #[arg(long, value_name = "PATH[=NAME]", required = true)]
-    socket: Vec<String>,
-}
+use crate::{exports, probe};
 
 /// Exports them, and says where they are.
-pub fn execute(context: &Context, args: &ExportArgs) -> Result<ExitCode, CommandError> {
-    let container = context.container(args.container.container.as_deref())?;
-    let sockets = parse(&container, &args.socket)?;
-    let bus = context.bus()?;
-    let found = bus
-        .get(container.as_str(), &Options::new())
-        .map_err(|error| entry::suggest(&bus, container.as_str(), error))?;
-    let exports = Exports::of_user().map_err(unwritten)?;
-    let added = exports.change(|there| add(there, &sockets)).map_err(unwritten)??;
-    if let Err(error) = serve(context, &container, &sockets) {
-        return Err(take_back(context, &exports, &container, &added, error));
+pub fn execute(
+    context: &Context,
+    container: &ContainerName,
+    found: &Container,
+    sockets: &[Socket],
+) -> Result<(), CommandError> {
+    let exports = exports::of_user().map_err(unwritten)?;
+    let added = exports.change(|index| add(&mut index.sockets, sockets)).map_err(unwritten)??;
+    if let Err(error) = serve(context, container, sockets) {
+        return Err(take_back(context, &exports, container, &added, error));
     }
-    for socket in &sockets {
+    for socket in sockets {
         let place = socket.place().map_err(|error| unopened(socket, error.to_string()))?;
         if found.is_running() && !listens(context, socket) {
             let text = format!("{container} has no socket {} now; it answers once it has one", socket.path);
@@ -50,7 +33,7 @@ pub fn execute(context: &Context, args: &ExportArgs) -> Result<ExitCode, Command
             context.printer.notice(&text);
         }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// Has them made, and looks whether they are.
@@ -74,7 +57,7 @@ fn take_back(
     added: &[Socket],
     error: CommandError,
 ) -> CommandError {
-    let taken = exports.change(|there| there.retain(|socket| !added.contains(socket)));
+    let taken = exports.change(|index| index.sockets.retain(|socket| !added.contains(socket)));
     // Those that could be made go; a service that is not reached has made none.
     let _ = context.serve_exports(container);
     match taken {
@@ -87,16 +70,11 @@ fn take_back(
 }
 
 /// The sockets, as they were typed.
-fn parse(container: &ContainerName, texts: &[String]) -> Result<Vec<Socket>, CommandError> {
+pub fn parse(container: &ContainerName, texts: &[String]) -> Result<Vec<Socket>, CommandError> {
     let parsed = texts.iter().map(|text| Socket::parse(container.clone(), text));
     parsed.collect::<Result<_, _>>().map_err(|error| {
         CommandError::usage(error.to_string()).hint("for example `snug export --socket /run/docker.sock`")
     })
-}
-
-/// A failure of the index.
-pub fn unwritten(error: std::io::Error) -> CommandError {
-    CommandError::failed("the index of what is exported cannot be changed").caused_by(error)
 }
 
 fn unopened(socket: &Socket, why: String) -> CommandError {

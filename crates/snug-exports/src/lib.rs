@@ -1,0 +1,68 @@
+//! What of a user's containers is on his host, by his own wish.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`index`] | the file that says all of it: `exports.json` in the user's data directory |
+//! | [`lookup`] | one command of the index, for whoever has no time |
+//! | [`socket`] | a Unix socket |
+//! | [`command`] | a command: its name, and which it gets where that is taken |
+//! | [`link`] | the links by which the host finds commands |
+//! | [`search`] | where a PATH has a command |
+//!
+//! An exported command is a link `~/.local/bin/NAME` to `DATA/snug/shim`, which is a link to the installed `snug-shim`: one place to
+//! repair when that has moved. The program reads by which name it was called, and the index says which container and path that is.
+//! Links are made before the index names them and removed after it has forgotten them, so whoever is interrupted leaves a
+//! link that says it leads nowhere, and nothing worse.
+
+pub mod command;
+pub mod index;
+pub mod link;
+pub mod lookup;
+pub mod search;
+pub mod socket;
+
+use std::ffi::OsString;
+use std::io;
+use std::path::PathBuf;
+
+pub use command::{Command, CommandName, Wanted};
+pub use index::{Exports, Index};
+pub use link::Links;
+pub use socket::Socket;
+
+/// The name of the link in the data directory that all commands lead to.
+pub const SHIM: &str = "shim";
+/// Snug's directory in the user's data directory.
+pub const DIRECTORY: &str = "snug";
+
+/// Snug's directory among the user's data: `XDG_DATA_HOME` where that is an absolute path, else `~/.local/share` (XDG Base
+/// Directory Specification).
+///
+/// # Errors
+/// He has no home.
+pub fn directory(data_home: Option<OsString>, home: Option<PathBuf>) -> io::Result<PathBuf> {
+    let absolute = |path: PathBuf| path.is_absolute().then_some(path);
+    let data = data_home.map(PathBuf::from).and_then(absolute);
+    let data = data.or_else(|| home.and_then(absolute).map(|home| home.join(".local/share")));
+    let data = data.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no home directory"))?;
+    Ok(data.join(DIRECTORY))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_data_directory_that_is_relative_is_none() {
+        let home = || Some(PathBuf::from("/home/u"));
+        for (data, directory_of) in [
+            (Some("/data"), "/data/snug"),
+            (Some("data"), "/home/u/.local/share/snug"),
+            (Some(""), "/home/u/.local/share/snug"),
+            (None, "/home/u/.local/share/snug"),
+        ] {
+            assert_eq!(directory(data.map(OsString::from), home()).unwrap(), PathBuf::from(directory_of));
+        }
+        assert!(directory(None, None).is_err() && directory(None, Some("home".into())).is_err());
+    }
+}

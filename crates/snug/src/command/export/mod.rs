@@ -1,0 +1,59 @@
+//! `snug export`: what of a container it may be has a module each.
+
+pub mod commands;
+mod sockets;
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::arguments::ContainerArgs;
+use crate::bus::options::Options;
+use crate::context::Context;
+use crate::entry;
+use crate::error::CommandError;
+
+/// Let the host have something of a container
+///
+/// A command of the container is then one of the host, too: a link in `~/.local/bin`, which runs it as `snug run` would. A name that another
+/// container's command has already gets the container's name after it (`CMD-NAME`); files of your own are never touched.
+///
+/// A Unix socket of the container is then one of the host, too: whoever connects to it is joined to the container's, as root there.
+///
+/// The container is started when it does not run. All stays so until `snug unexport`, also after a new login.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("what").required(true).multiple(true))]
+pub struct ExportArgs {
+    #[command(flatten)]
+    container: ContainerArgs,
+    /// A command of the container, by its name or its path there; on the host it has that name, or NAME
+    #[arg(long, value_name = "CMD|PATH[=NAME]", num_args = 1.., group = "what")]
+    bin: Vec<String>,
+    /// A Unix socket of the container, by its path there; on the host it has the name of its file, or NAME
+    #[arg(long, value_name = "PATH[=NAME]", group = "what")]
+    socket: Vec<String>,
+}
+
+/// Exports them, and says where they are.
+pub fn execute(context: &Context, args: &ExportArgs) -> Result<ExitCode, CommandError> {
+    let container = context.container(args.container.container.as_deref())?;
+    let sockets = sockets::parse(&container, &args.socket)?;
+    let commands = commands::parse(&args.bin)?;
+    let bus = context.bus()?;
+    let found = bus
+        .get(container.as_str(), &Options::new())
+        .map_err(|error| entry::suggest(&bus, container.as_str(), error))?;
+    if !commands.is_empty() {
+        commands::execute(context, &bus, &container, &commands)?;
+    }
+    if !sockets.is_empty() {
+        sockets::execute(context, &container, &found, &sockets)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A failure of the index.
+pub fn unwritten(error: io::Error) -> CommandError {
+    CommandError::failed("the index of what is exported cannot be changed").caused_by(error)
+}
