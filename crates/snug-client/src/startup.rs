@@ -4,6 +4,10 @@
 //! `sys/pal/unix/mod.rs`); a command must get what its caller gave, so both are recorded by a constructor, which the
 //! loader runs earlier (`.init_array`, System V ABI, also for static programs).
 
+use std::ffi::{CStr, CString, OsStr, OsString};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
@@ -59,6 +63,43 @@ pub fn prepare() {
     }
     // SAFETY: SIG_IGN runs no code of ours.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+}
+
+/// The path by which this program was executed, as the kernel was told (`AT_EXECFN`, getauxval(3)): a link, where it was one.
+#[must_use]
+pub fn executed() -> Option<&'static OsStr> {
+    // SAFETY: a plain look into a list that the kernel has put on the stack.
+    let path = unsafe { libc::getauxval(libc::AT_EXECFN) };
+    let path = std::ptr::with_exposed_provenance::<libc::c_char>(usize::try_from(path).ok()?);
+    // SAFETY: where it is given, it is a string of the kernel's that lives as long as the process and that nobody writes.
+    (!path.is_null()).then(|| OsStr::from_bytes(unsafe { CStr::from_ptr(path) }.to_bytes()))
+}
+
+/// Makes the process another program, which is given what this one was: [`prepare`] is undone. Returns why that was not possible.
+pub fn become_program(program: &Path, words: &[OsString]) -> io::Error {
+    let c_string = |text: &OsStr| CString::new(text.as_bytes());
+    let strings: Result<Vec<CString>, _> = words.iter().map(|word| c_string(word)).collect();
+    let (Ok(strings), Ok(program)) = (strings, c_string(program.as_os_str())) else {
+        return io::ErrorKind::InvalidInput.into();
+    };
+    let mut pointers: Vec<*const libc::c_char> = strings.iter().map(|string| string.as_ptr()).collect();
+    pointers.push(std::ptr::null());
+    for stream in [libc::STDIN_FILENO, libc::STDOUT_FILENO, libc::STDERR_FILENO] {
+        if !was_closed(stream.cast_unsigned()) {
+            continue;
+        }
+        // SAFETY: the descriptor is that of `prepare`, and nobody else's.
+        unsafe { libc::close(stream) };
+    }
+    if ignored_signals() & (1 << (libc::SIGPIPE - 1)) == 0 {
+        // SAFETY: SIG_DFL runs no code of ours.
+        unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+    }
+    // SAFETY: both are strings that end with a zero, the list ends with a null pointer, and all live for the call.
+    unsafe { libc::execv(program.as_ptr(), pointers.as_ptr()) };
+    let error = io::Error::last_os_error();
+    prepare();
+    error
 }
 
 /// The status of an [`ExitCode`], which does not tell it itself.

@@ -8,6 +8,9 @@ use crate::request::Directory;
 /// of `snug` compares them).
 pub const PLACES: [&str; 6] = ["/mnt", "/media", "/run/media", "/srv", "/tmp", "/var/tmp"];
 
+/// The hint about an option of `snug run`, which not everybody has typed.
+pub const OTHER_DIRECTORY: &str = "`-w DIR` names a directory of the container";
+
 /// What would help where the container does not have a directory: `wanted`, or `current`, the caller's own. Only an
 /// untrusted one shares nothing of the host.
 pub fn directory_hints(
@@ -37,7 +40,7 @@ pub fn directory_hints(
                 format!("`-w` names a directory of {container}, which need not have those of the host");
             path.is_dir().then_some(shared).into_iter().chain([meant]).collect()
         }
-        _ => vec![shared, "`-w DIR` names a directory of the container".into()],
+        _ => vec![shared, OTHER_DIRECTORY.into()],
     }
 }
 

@@ -1,0 +1,87 @@
+//! The command, straight by the container's agent.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use snug_client::words::OTHER_DIRECTORY;
+use snug_client::{Directory, Error, Outcome, Request, Target, TerminalChoice, User, finish};
+use snug_core::name::Uid;
+use snug_core::paths::Paths;
+use snug_exports::Command;
+
+use crate::{FAILURE, NOT_FOUND, detour, fail, shown};
+
+/// Runs it and ends as it ended.
+pub fn run(paths: &Paths, command: &Command, arguments: Vec<OsString>) -> ExitCode {
+    let mut request = request(paths, command, arguments);
+    match snug_client::run(&request) {
+        Ok(outcome) => {
+            if let Outcome::Failed { status, message, hints } = &outcome {
+                fail(*status, message, &advised(command, *status, hints));
+            }
+            finish(&outcome)
+        }
+        // Nothing of it has begun.
+        Err(Error::NotRunning { .. } | Error::ThroughDaemon { .. }) => {
+            detour::run(paths, command, request.argv.split_off(1))
+        }
+        Err(error) => fail(FAILURE, &error.to_string(), &error.hints()),
+    }
+}
+
+/// What `snug run -c CONTAINER -- PATH ARGUMENTS` asks for.
+fn request(paths: &Paths, command: &Command, arguments: Vec<OsString>) -> Request {
+    let uid = Uid(rustix::process::getuid().as_raw());
+    let path = OsString::from(command.path.as_str());
+    Request {
+        target: Target::Container {
+            directory: paths.container_dir(uid, &command.container),
+            name: command.container.to_string(),
+            service: paths.command_line(),
+        },
+        argv: [path].into_iter().chain(arguments).collect(),
+        overrides: Vec::new(),
+        clean: false,
+        login: false,
+        early: false,
+        user: User::Owner,
+        directory: Directory::Same { or_home: false },
+        terminal: TerminalChoice::Auto,
+        detached: false,
+        announced: false,
+        quiet: false,
+    }
+}
+
+/// What to do, for who has not typed `snug run`.
+fn advised(command: &Command, status: u8, hints: &[String]) -> Vec<String> {
+    let Command { name, container, .. } = command;
+    let typed = shown(name.as_str().as_ref());
+    let in_other = |hint: &String| {
+        let run = format!(
+            "`snug run -w DIR -c {container} -- {} …` runs it in a directory of {container}",
+            command.path
+        );
+        if hint == OTHER_DIRECTORY { run } else { hint.clone() }
+    };
+    let mut hints: Vec<String> = hints.iter().map(in_other).collect();
+    if status == NOT_FOUND {
+        hints.push(format!("`snug unexport -c {container} --bin {typed}` takes the command back"));
+    }
+    hints
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_typed_a_commands_name_is_advised_by_that() {
+        let command =
+            Command::new("rg".parse().unwrap(), "dev".parse().unwrap(), "/usr/bin/rg".into()).unwrap();
+        let advised = |status, hint: &str| advised(&command, status, &[hint.to_owned()]);
+        assert_eq!(advised(125, "other"), ["other"]);
+        assert!(advised(125, OTHER_DIRECTORY)[0].starts_with("`snug run -w DIR -c dev -- /usr/bin/rg …`"));
+        assert_eq!(advised(127, "x")[1], "`snug unexport -c dev --bin rg` takes the command back");
+    }
+}

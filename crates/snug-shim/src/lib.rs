@@ -1,0 +1,78 @@
+//! What the links of exported commands lead to (`snug_exports`): the hot path of `snug run`, without its command line.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`called`] | by which name it was called, and where the index is |
+//! | [`direct`] | the command, straight by the container's agent |
+//! | [`detour`] | by `snug run`, which knows what to do where nobody answers |
+//!
+//! One link is read and one file; then it is as with `snug run`: same streams, terminal, signals, directory, environment and status.
+
+mod called;
+mod detour;
+mod direct;
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::process::ExitCode;
+
+use called::Called;
+use snug_client::startup;
+use snug_client::words::harmless;
+use snug_core::paths::Paths;
+use snug_exports::lookup::lookup;
+
+/// Status of a failure that is not the command's own.
+const FAILURE: u8 = 125;
+/// Status of a command that is not there.
+const NOT_FOUND: u8 = 127;
+/// Tests only, and only in debug builds: all of the installation's paths are below this directory, as for `snug`.
+const TEST_ROOT: &str = "SNUG_TEST_ROOT";
+
+/// Runs the command whose name the program was called by, with the rest of `arguments`.
+#[must_use]
+pub fn main(arguments: Vec<OsString>) -> ExitCode {
+    let executed = startup::executed();
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    let first = arguments.first().map(OsString::as_os_str);
+    let called = match called::called(executed, first, variable) {
+        Ok(called) => called,
+        Err(error) => {
+            return fail(FAILURE, &format!("the index of what is exported is not found: {error}"), &[]);
+        }
+    };
+    let Called { name, directory } = called;
+    let shown = harmless(name.as_bytes());
+    match name.to_str().map_or(Ok(None), |name| lookup(&directory, name)) {
+        Ok(Some(command)) => direct::run(&paths(), &command, arguments.into_iter().skip(1).collect()),
+        Ok(None) => {
+            let hints = [
+                format!("`snug export -c NAME --bin {shown}` makes it a command of the container NAME"),
+                format!("`snug unexport --bin {shown}` removes the link"),
+            ];
+            fail(NOT_FOUND, &format!("{shown} is a command of no container any more"), &hints)
+        }
+        Err(error) => fail(FAILURE, &format!("the index of what is exported cannot be read: {error}"), &[]),
+    }
+}
+
+fn paths() -> Paths {
+    let root = if cfg!(debug_assertions) { std::env::var_os(TEST_ROOT) } else { None };
+    root.map_or_else(Paths::default, |root| Paths::below(Path::new(&root)))
+}
+
+/// The one place that prints: what failed, and what to do.
+#[expect(clippy::print_stderr, reason = "a program's own error message")]
+fn fail(status: u8, what: &str, hints: &[String]) -> ExitCode {
+    eprintln!("error: {what}");
+    for hint in hints {
+        eprintln!("hint: {hint}");
+    }
+    ExitCode::from(status)
+}
+
+/// What of a word of the caller's a message shows.
+fn shown(word: &OsStr) -> String {
+    harmless(word.as_bytes())
+}
