@@ -28,12 +28,12 @@ impl Options {
 }
 
 /// The programs of the host that are built with the chosen profile.
-pub const HOST_PROGRAMS: [&str; 3] = ["snug", "snugd", "snug-hook"];
+pub const HOST_PROGRAMS: [&str; 4] = ["snug", "snugd", "snug-hook", "snug-shim"];
 
-/// The command line is on the hot path: without the dynamic loader it starts in 0.9 ms instead of 1.4 (`true` takes 0.9;
+/// The command line is on the hot path, and so is what exported commands are: without the dynamic loader it starts in 0.9 ms instead of 1.4 (`true` takes 0.9;
 /// medians of 300 in one run). What a container's network hangs on stays in memory as long as it runs, and is small so. Neither
 /// looks up names of users or hosts, so they need no NSS; `snugd`, which does, is linked dynamically.
-const STATIC_PROGRAMS: [&str; 2] = ["snug", "snug-hook"];
+const STATIC_PROGRAMS: [&str; 3] = ["snug", "snug-hook", "snug-shim"];
 
 /// Flags of the last crate only, so that proc macros are built as ever. On this target it gives a static PIE.
 const STATIC_LINK: [&str; 3] = ["--", "-C", "target-feature=+crt-static"];

@@ -183,7 +183,10 @@ pub fn data_files(place: &Place) -> Result<Vec<Item>> {
     for file in files_below(&data)? {
         let relative = file.strip_prefix(&data).unwrap_or(&file);
         match layout::data(place, relative) {
-            Some(path) => items.push(Item { source: Source::Text(file), path, mode: 0o644 }),
+            Some(path) => {
+                let mode = layout::mode(relative);
+                items.push(Item { source: Source::Text(file), path, mode });
+            }
             None => say(format_args!("data/{}: not installed, no rule for it", relative.display())),
         }
     }

@@ -111,6 +111,14 @@ pub fn programs(place: &Place, built: &Path) -> Vec<Item> {
     items
 }
 
+/// Programs among the files of `data/`.
+const GENERATORS: &str = "systemd/user-environment-generators";
+
+/// The mode of a file of `data/`.
+pub fn mode(relative: &Path) -> u32 {
+    if relative.starts_with(GENERATORS) { 0o755 } else { 0o644 }
+}
+
 /// Where a file of `data/` goes; `None` for what is not to be installed.
 pub fn data(place: &Place, relative: &Path) -> Option<PathBuf> {
     let name = relative.file_name()?;
@@ -126,6 +134,7 @@ pub fn data(place: &Place, relative: &Path) -> Option<PathBuf> {
         (_, "conf") if name.to_str().is_some_and(|name| name.starts_with("org.")) => {
             system("share/dbus-1/system.d")
         }
+        (GENERATORS, _) => system("lib/systemd/user-environment-generators"),
         (dir, _) if dir.starts_with("systemd/user") => system("lib/systemd/user"),
         (dir, _) if dir.starts_with("systemd/preset") => system("lib/systemd/system-preset"),
         (dir, "service" | "socket" | "path" | "timer" | "target" | "slice") if dir.starts_with("systemd") => {
@@ -134,6 +143,9 @@ pub fn data(place: &Place, relative: &Path) -> Option<PathBuf> {
         (dir, "conf") if dir.starts_with("sysctl") => system("lib/sysctl.d"),
         (dir, "conf") if dir.starts_with("tmpfiles") => system("lib/tmpfiles.d"),
         (dir, "conf") if dir.starts_with("sysusers") => system("lib/sysusers.d"),
+        // Shells look for it nowhere else.
+        ("profile.d", "sh") => PathBuf::from("/etc/profile.d"),
+        ("fish/vendor_conf.d", "fish") => system("share/fish/vendor_conf.d"),
         _ => return None,
     };
     Some(directory.join(name))
@@ -160,11 +172,37 @@ mod tests {
             ("systemd/user/snug-login.service", "/usr/lib/systemd/user/snug-login.service"),
             ("sysctl/60-snug.conf", "/usr/lib/sysctl.d/60-snug.conf"),
             ("config.toml", "/opt/snug/lib/snug/config.toml"),
+            ("profile.d/snug.sh", "/etc/profile.d/snug.sh"),
+            ("fish/vendor_conf.d/snug.fish", "/usr/share/fish/vendor_conf.d/snug.fish"),
+            (
+                "systemd/user-environment-generators/60-snug",
+                "/usr/lib/systemd/user-environment-generators/60-snug",
+            ),
         ];
         for (from, to) in cases {
             assert_eq!(place_of(from).as_deref(), Some(to), "{from}");
         }
         assert_eq!(place_of("README.md"), None);
+    }
+
+    #[test]
+    fn what_is_a_program_can_be_executed() {
+        for (path, wanted) in
+            [("systemd/user-environment-generators/60-snug", 0o755), ("profile.d/snug.sh", 0o644)]
+        {
+            assert_eq!(mode(Path::new(path)), wanted, "{path}");
+        }
+        for item in crate::install::data_files(&Place::default()).unwrap() {
+            let Source::Text(file) = &item.source else { panic!("{item:?}") };
+            let is_script = std::fs::read_to_string(file).unwrap().starts_with("#!");
+            assert_eq!(item.mode == 0o755, is_script, "{}", file.display());
+        }
+    }
+
+    #[test]
+    fn the_links_of_exported_commands_lead_to_an_installed_program() {
+        let mut installed = programs(&Place::default(), Path::new("/built")).into_iter();
+        assert!(installed.any(|item| item.path == Path::new("/usr/libexec/snug/snug-shim")));
     }
 
     #[test]
