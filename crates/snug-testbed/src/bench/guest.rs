@@ -64,7 +64,13 @@ impl<'a> Guest<'a> {
     /// How long `snug ARGS` takes as the owner, started without anything between.
     pub fn time_snug<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Result<Duration> {
         let mut command = Command::new("/usr/bin/snug");
-        command.args(args).uid(self.account.uid).gid(self.account.gid).current_dir(&self.account.home);
+        command.args(args);
+        self.time_owner(command)
+    }
+
+    /// How long a program of the host takes as the owner, in the same way.
+    pub fn time_owner(&self, mut command: Command) -> Result<Duration> {
+        command.uid(self.account.uid).gid(self.account.gid).current_dir(&self.account.home);
         command.env_clear().env("HOME", &self.account.home).env("USER", &self.account.name);
         command.env("PATH", "/usr/local/bin:/usr/bin:/bin").env("PWD", &self.account.home);
         time(command)

@@ -4,6 +4,7 @@ mod guest;
 mod memory;
 mod network;
 mod report;
+mod shim;
 mod start;
 mod throughput;
 mod warm;
@@ -21,8 +22,9 @@ use report::Row;
 /// A family of rows: its name and what measures it.
 type Family = (&'static str, fn(&Guest<'_>, Effort) -> Result<Vec<Row>>);
 
-const FAMILIES: [Family; 9] = [
+const FAMILIES: [Family; 10] = [
     ("run", warm::run),
+    ("shim", shim::measure),
     ("clients", warm::side_by_side),
     ("pipes", throughput::pipes),
     ("terminal", throughput::terminal),
