@@ -34,7 +34,9 @@ fn read_if(path: &Path, longest: u64, is_fit: impl Fn(u32) -> bool) -> io::Resul
     if !is_fit(status.uid()) {
         return Err(unfit(format!("it belongs to the user with uid {}", status.uid())));
     }
-    let mut bytes = Vec::new();
+    // Room for all of it and for its end: one read, and one that finds nothing more.
+    let expected = usize::try_from(status.len().min(longest)).unwrap_or_default();
+    let mut bytes = Vec::with_capacity(expected + 1);
     // It may grow meanwhile, and files of the kernel's tell no length.
     file.take(longest + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > longest {
