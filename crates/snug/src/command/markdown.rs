@@ -69,7 +69,8 @@ fn section(out: &mut String, command: &Command, depth: usize) {
     if !arguments.is_empty() {
         out.push_str("\n| option | what |\n|---|---|\n");
         for argument in arguments {
-            out.push_str(&format!("| {} | {} |\n", spelling(argument), help(argument)));
+            let spelling = spelling(argument).replace('|', "\\|");
+            out.push_str(&format!("| {spelling} | {} |\n", help(argument)));
         }
     }
     for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set() && sub.get_name() != "help") {
