@@ -341,6 +341,20 @@ mod tests {
     }
 
     #[test]
+    fn an_index_of_another_user_is_refused() {
+        // Only root can make one.
+        if !rustix::process::getuid().is_root() {
+            return;
+        }
+        let (_directory, exports) = with(r#"{"version": 2, "commands": []}"#);
+        assert!(exports.read().is_ok());
+        std::os::unix::fs::chown(exports.file(), Some(54321), None).unwrap();
+        let refused = exports.read().unwrap_err().to_string();
+        assert!(refused.ends_with("it belongs to the user with uid 54321"), "{refused}");
+        assert!(exports.change(|index| index.commands.push(command("rg"))).is_err());
+    }
+
+    #[test]
     fn more_than_is_read_is_not_written() {
         let directory = tempfile::tempdir().unwrap();
         let exports = exports(&directory);

@@ -27,6 +27,8 @@ use snug_exports::lookup::lookup;
 const FAILURE: u8 = 125;
 /// Status of a command that is not there.
 const NOT_FOUND: u8 = 127;
+/// The program's own name.
+const PROGRAM: &str = "snug-shim";
 /// Tests only, and only in debug builds: all of the installation's paths are below this directory, as for `snug`.
 const TEST_ROOT: &str = "SNUG_TEST_ROOT";
 
@@ -46,6 +48,10 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
     let shown = harmless(name.as_bytes());
     match name.to_str().map_or(Ok(None), |name| lookup(&directory, name)) {
         Ok(Some(command)) => direct::run(&paths(), &command, arguments.into_iter().skip(1).collect()),
+        Ok(None) if name == PROGRAM => {
+            let hint = "`snug export --bin CMD` makes a link to it, for a command of a container".to_owned();
+            fail(FAILURE, &format!("{PROGRAM} is called by another name, which says what to run"), &[hint])
+        }
         Ok(None) => {
             let hints = [
                 format!("`snug export -c NAME --bin {shown}` makes it a command of the container NAME"),

@@ -230,6 +230,10 @@ fn what_is_exported_no_more_says_so() {
     gone("other");
     fs::remove_file(home.data().join("exports.json")).unwrap();
     gone("tool");
+    // By its own name it is nothing at all.
+    let plain = home.command(env!("CARGO_BIN_EXE_snug-shim")).env("HOME", home.at("home")).output().unwrap();
+    assert_eq!(plain.status.code(), Some(125));
+    assert!(errors(&plain).starts_with("error: snug-shim is called by another name"), "{}", errors(&plain));
     // A name that is no text is none of the index.
     let odd = home.at("home/.local/bin").join(OsStr::from_bytes(b"\xff"));
     symlink(home.data().join("shim"), &odd).unwrap();

@@ -288,23 +288,33 @@ fn links_that_the_index_has_lost_are_told_of_and_can_be_removed_or_taken_over() 
 
 #[test]
 fn with_its_container_go_its_commands_and_no_others() {
-    let environment = TestEnv::with_daemon(&["dev-stopped", "web-stopped", "broken-stopped"]);
+    let environment = TestEnv::with_daemon(&["dev-stopped", "web-stopped", "broken"]);
     environment.install_shim();
-    for container in ["dev-stopped", "web-stopped", "broken-stopped"] {
+    for container in ["dev-stopped", "web-stopped", "broken"] {
         // The test's daemon is the one that says that they do not run.
         environment.agent(container, &[("/usr/bin/rg", "")]);
         exported(&environment, &["-c", container, "--bin", "rg"]);
     }
-    assert_eq!(links(&environment), ["rg", "rg-broken-stopped", "rg-web-stopped"]);
+    assert!(environment.calls().contains(&"Ensure dev-stopped".to_owned()), "it is started to be asked");
+    assert_eq!(links(&environment), ["rg", "rg-broken", "rg-web-stopped"]);
     let ran = environment.snug(&["rm", "dev-stopped"]);
     assert_eq!((ran.status, ran.stderr.as_str()), (Some(0), ""));
-    assert_eq!(links(&environment), ["rg-broken-stopped", "rg-web-stopped"]);
+    assert_eq!(links(&environment), ["rg-broken", "rg-web-stopped"]);
     // One that could not be removed keeps them.
-    assert_eq!(environment.snug(&["rm", "broken-stopped"]).status, Some(1));
-    assert_eq!(links(&environment), ["rg-broken-stopped", "rg-web-stopped"]);
+    assert_eq!(environment.snug(&["rm", "broken"]).status, Some(1));
+    assert_eq!(links(&environment), ["rg-broken", "rg-web-stopped"]);
     let ran = environment.snug(&["rm", "--dry-run", "web-stopped"]);
     assert_eq!(ran.status, Some(0), "{}", ran.stderr);
     assert_eq!(shown(&environment).len(), 2);
+}
+
+#[test]
+fn a_container_that_cannot_be_started_is_the_one_thing_that_is_told() {
+    let environment = TestEnv::with_daemon(&["broken-stopped"]);
+    environment.install_shim();
+    let ran = export(&environment, &["-c", "broken-stopped", "--bin", "rg"]);
+    assert_eq!((ran.status, ran.stderr.matches("error: ").count()), (Some(1), 1), "{}", ran.stderr);
+    assert!(!index(&environment).exists() && links(&environment).is_empty());
 }
 
 #[test]

@@ -12,9 +12,10 @@ use snug_exports::{Command, CommandName, Index, Links, Wanted, search};
 use super::unwritten;
 use crate::bus::Bus;
 use crate::bus::options::Options;
+use crate::bus::view::Container;
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::{env_vars, exports, guest_commands};
+use crate::{entry, env_vars, exports, guest_commands};
 
 /// What was typed.
 pub fn parse(texts: &[String]) -> Result<Vec<Wanted>, CommandError> {
@@ -29,12 +30,16 @@ pub fn execute(
     context: &Context,
     bus: &Bus,
     container: &ContainerName,
+    found: &Container,
     wanted: &[Wanted],
 ) -> Result<(), CommandError> {
     let exports = exports::of_user().map_err(unwritten)?;
     let links = exports::links(&exports).map_err(unwritten)?;
     // Before a container is started for nothing, and before others wait for the daemon's answer.
     let gone = gone_holders(bus, &exports.read().map_err(unwritten)?, container, wanted)?;
+    if !found.is_running() {
+        entry::ensure(context, bus, container.as_str())?;
+    }
     let paths = find(context, container, wanted)?;
     let mut made = Vec::new();
     let placed = exports.change(|index| {

@@ -45,7 +45,7 @@ pub fn execute(context: &Context, args: &ExportArgs) -> Result<ExitCode, Command
         .get(container.as_str(), &Options::new())
         .map_err(|error| entry::suggest(&bus, container.as_str(), error))?;
     if !commands.is_empty() {
-        commands::execute(context, &bus, &container, &commands)?;
+        commands::execute(context, &bus, &container, &found, &commands)?;
     }
     if !sockets.is_empty() {
         sockets::execute(context, &container, &found, &sockets)?;
