@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
+/// Where guests have Snug's programs.
+const OWN_PROGRAMS: &str = "/.snug";
+
 /// Writes for each word the absolute path of its command and a zero; for one that has none the zero alone.
 pub fn run(words: &[OsString]) -> Result<(), String> {
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -30,8 +33,11 @@ fn find(word: &OsStr, path: &OsStr) -> Option<PathBuf> {
     directories.map(|directory| directory.join(word)).find(|file| !word.is_empty() && is_command(file))
 }
 
+/// What leads to Snug's own programs is none of the guest's commands: an export of a link to `host-exec` would call itself, from the
+/// host to the guest and back.
 fn is_command(file: &Path) -> bool {
-    file.is_file() && access(file, Access::EXEC_OK).is_ok()
+    let is_snugs = || file.canonicalize().is_ok_and(|file| file.starts_with(OWN_PROGRAMS));
+    file.is_file() && access(file, Access::EXEC_OK).is_ok() && !is_snugs()
 }
 
 #[cfg(test)]

@@ -307,6 +307,9 @@ fn what_cannot_be_exported_is_refused_and_nothing_of_the_users_is_touched() {
     explains(&export("/etc/passwd"), 1, &["/etc/passwd", "no file that you may execute"]);
     explains(&export("/etc=x"), 1, &["/etc in ", "no file that you may execute"]);
     explains(&export("true=../x"), 2, &["cannot be the name"]);
+    // What leads back to the host would call itself.
+    explains(&export("host-exec"), 1, &["has no command host-exec"]);
+    explains(&export("/.snug/bin/snug-agent=x"), 1, &["no file that you may execute"]);
     // A shell's own word is no command, unless the guest has one of that name.
     explains(&export("export"), 1, &["has no command export"]);
     put(guest, "t80-mine", "echo guest");
