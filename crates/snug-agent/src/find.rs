@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, access};
 
 /// Where guests have Snug's programs.
-const OWN_PROGRAMS: &str = "/.snug";
+const OWN_PROGRAMS: &str = "/.snug/bin";
 
 /// Writes for each word the absolute path of its command and a zero; for one that has none the zero alone.
 pub fn run(words: &[OsString]) -> Result<(), String> {

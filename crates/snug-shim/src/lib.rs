@@ -13,6 +13,7 @@ mod detour;
 mod direct;
 
 use std::ffi::{OsStr, OsString};
+use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::ExitCode;
@@ -69,12 +70,10 @@ fn paths() -> Paths {
 }
 
 /// The one place that prints: what failed, and what to do.
-#[expect(clippy::print_stderr, reason = "a program's own error message")]
 fn fail(status: u8, what: &str, hints: &[String]) -> ExitCode {
-    eprintln!("error: {what}");
-    for hint in hints {
-        eprintln!("hint: {hint}");
-    }
+    let hints: String = hints.iter().map(|hint| format!("hint: {hint}\n")).collect();
+    // Who has closed the stream hears it by the status.
+    let _ = write!(std::io::stderr(), "error: {what}\n{hints}");
     ExitCode::from(status)
 }
 

@@ -289,3 +289,13 @@ fn an_index_of_a_later_version_serves_what_is_understood() {
     fs::write(home.data().join("exports.json"), text.to_string()).unwrap();
     assert_eq!(said(&home.run("tool", &[])), "tool\n");
 }
+
+#[test]
+fn nobody_who_listens_is_no_reason_to_end_otherwise() {
+    let home = Home::new();
+    fs::remove_file(home.data().join("exports.json")).unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = home.command(home.link("tool"));
+    assert_eq!(command.stderr(writer).status().unwrap().code(), Some(127));
+}

@@ -90,7 +90,7 @@ fn forget_exports(context: &Context, bus: &Bus, names: &[String]) -> Result<(), 
         index.sockets.retain(|socket| !is_gone(&socket.container));
         commands::forget(index, |command| is_gone(&command.container))
     });
-    commands::unlink(context, &links, &forgotten.map_err(unwritten)?);
+    commands::unlink(context, &exports, &links, &forgotten.map_err(unwritten)?);
     served.map_or(Ok(()), |container| context.serve_exports(&container))
 }
 

@@ -42,7 +42,7 @@ pub fn execute(context: &Context, args: &UnexportArgs) -> Result<ExitCode, Comma
         Ok(commands::forget(index, |command| commands.contains(command)))
     });
     let names = taken.map_err(unwritten)??;
-    commands::unlink(context, &links, &[names, strays].concat());
+    commands::unlink(context, &exports, &links, &[names, strays].concat());
     if !args.socket.is_empty() {
         context.serve_exports(&container)?;
     }

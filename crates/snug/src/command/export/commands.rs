@@ -7,7 +7,7 @@ use snug_core::name::ContainerName;
 use snug_core::text::escape;
 use snug_exports::command::{Taken, name_for};
 use snug_exports::link::{LinkError, State};
-use snug_exports::{Command, CommandName, Index, Links, Wanted, search};
+use snug_exports::{Command, CommandName, Exports, Index, Links, Wanted, search};
 
 use super::unwritten;
 use crate::bus::Bus;
@@ -58,8 +58,7 @@ pub fn execute(
     let placed: Vec<Command> = match placed.map_err(unwritten).and_then(|placed| placed) {
         Ok(placed) => placed,
         Err(error) => {
-            // A link that cannot be taken back says that it leads nowhere.
-            made.iter().for_each(|name| drop(links.remove(name)));
+            unlink(context, &exports, &links, &made);
             return Err(error);
         }
     };
@@ -202,17 +201,29 @@ pub fn forget(index: &mut Index, is_meant: impl Fn(&Command) -> bool) -> Vec<Com
     meant.into_iter().map(|command| command.name).collect()
 }
 
-/// Removes links of commands that the index has forgotten.
-pub fn unlink(context: &Context, links: &Links, names: &[CommandName]) {
-    for name in names {
-        match links.remove(name) {
-            Ok(State::Foreign(kind)) => {
-                let place = links.place(name);
-                context.printer.notice(&format!("{} is {kind} of your own: it stays", place.display()));
+/// Removes links of commands that the index does not have: with it in hand, since somebody may be exporting one of them.
+pub fn unlink(context: &Context, exports: &Exports, links: &Links, names: &[CommandName]) {
+    if names.is_empty() {
+        return;
+    }
+    let is_left = |error: &dyn std::fmt::Display| {
+        context.printer.warning(&format!("a link is left that leads to no container: {error}"));
+    };
+    let removed = exports.change(|index| {
+        let is_there = |name: &CommandName| index.commands.iter().any(|command| command.name == *name);
+        for name in names.iter().filter(|name| !is_there(name)) {
+            match links.remove(name) {
+                Ok(State::Foreign(kind)) => {
+                    let place = links.place(name);
+                    context.printer.notice(&format!("{} is {kind} of your own: it stays", place.display()));
+                }
+                Ok(_) => {}
+                Err(error) => is_left(&error),
             }
-            Ok(_) => {}
-            Err(error) => context.printer.warning(&format!("a link is left that leads nowhere: {error}")),
         }
+    });
+    if let Err(error) = removed {
+        is_left(&error);
     }
 }
 
