@@ -201,6 +201,53 @@ impl FakeIncusd {
         }
     }
 
+    /// Adds a storage pool, or makes one another one: `driver` is `btrfs`, `zfs`, `dir` and so on.
+    pub fn set_pool(&self, name: &str, driver: &str) {
+        let pool = json!({"name": name, "driver": driver, "status": "Created"});
+        self.core.world().insert("storage-pools", pool);
+    }
+
+    /// Names of an instance's snapshots, the oldest first.
+    pub fn snapshot_names(&self, project: &str, name: &str) -> Vec<String> {
+        let world = self.core.world();
+        let instance = world.instances.get(&(project.to_owned(), name.to_owned()));
+        let snapshots = instance.map(|instance| instance.snapshots.as_slice()).unwrap_or_default();
+        snapshots.iter().map(|snapshot| world::text(&snapshot.json, "name")).collect()
+    }
+
+    /// Takes a snapshot behind everyone's back.
+    pub fn add_snapshot(&self, project: &str, name: &str, snapshot: &str) {
+        let mut world = self.core.world();
+        if let Some(instance) = world.instances.get_mut(&(project.to_owned(), name.to_owned())) {
+            let mut json = instance.json.clone();
+            json["name"] = json!(snapshot);
+            instance.snapshots.push(world::Snapshot { json, files: instance.files.clone() });
+        }
+    }
+
+    /// Writes a file on an instance's disk, or removes it.
+    pub fn set_file(&self, project: &str, name: &str, path: &str, content: Option<&[u8]>) {
+        let mut world = self.core.world();
+        if let Some(instance) = world.instances.get_mut(&(project.to_owned(), name.to_owned())) {
+            match content {
+                Some(content) => {
+                    let (kind, mode) = ("file".to_owned(), "0644".to_owned());
+                    let file =
+                        world::File { kind, mode, content: content.to_vec(), ..world::File::directory() };
+                    instance.files.insert(path.to_owned(), file);
+                }
+                None => drop(instance.files.remove(path)),
+            }
+        }
+    }
+
+    /// What a file on an instance's disk holds; `None` when it is not there.
+    pub fn file(&self, project: &str, name: &str, path: &str) -> Option<Vec<u8>> {
+        let world = self.core.world();
+        let instance = world.instances.get(&(project.to_owned(), name.to_owned()))?;
+        instance.files.get(path).map(|file| file.content.clone())
+    }
+
     /// Names of all instances of a project.
     pub fn instance_names(&self, project: &str) -> Vec<String> {
         let world = self.core.world();

@@ -28,7 +28,14 @@ pub(crate) type Key = (String, String);
 #[derive(Debug, Default)]
 pub(crate) struct Instance {
     pub(crate) json: Value,
-    pub(crate) snapshots: Vec<Value>,
+    pub(crate) snapshots: Vec<Snapshot>,
+    pub(crate) files: BTreeMap<String, File>,
+}
+
+/// An instance at that time, its disk included.
+#[derive(Clone, Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) json: Value,
     pub(crate) files: BTreeMap<String, File>,
 }
 
@@ -159,6 +166,14 @@ impl World {
     pub(crate) fn next_id(&mut self) -> String {
         self.serial += 1;
         format!("00000000-0000-4000-8000-{:012}", self.serial)
+    }
+
+    /// The driver of the pool that an instance's root disk is in.
+    pub(crate) fn pool_driver(&self, key: &Key) -> String {
+        let root = self.instances.get(key).map(|instance| instance.json["expanded_devices"]["root"].clone());
+        let pool = root.map(|root| text(&root, "pool")).unwrap_or_default();
+        let pool = self.collections.get("storage-pools").and_then(|pools| pools.get(&pool));
+        pool.map(|pool| text(pool, "driver")).unwrap_or_default()
     }
 
     /// The project whose images (or profiles) a project uses.

@@ -315,7 +315,7 @@ async fn snapshots_are_made_restored_and_deleted() {
         instances.create_snapshot("c1", &snapshot).await.unwrap().wait().await.unwrap();
         files.put("/root/f", "new", FileAttributes::default()).await.unwrap();
         assert_eq!(instances.snapshots("c1").await.unwrap()[0].name, "s1");
-        instances.restore_snapshot("c1", "s1").await.unwrap().wait().await.unwrap();
+        instances.restore_snapshot("c1", "s1", None).await.unwrap().wait().await.unwrap();
         assert_eq!(files.get("/root/f").await.unwrap().bytes().unwrap(), "old");
         instances
             .create(&InstancesPost::container("copy", InstanceSource::copy("c1/s1")))

@@ -9,7 +9,7 @@ use crate::Core;
 use crate::answer::Answer;
 use crate::record::RecordedRequest;
 use crate::world::{
-    DAY_ONE, Effect, Instance, Key, NEVER, NewOperation, World, instance_etag, lifecycle, merge,
+    DAY_ONE, Effect, Instance, Key, NEVER, NewOperation, Snapshot, World, instance_etag, lifecycle, merge,
     start_operation, text,
 };
 
@@ -38,10 +38,11 @@ fn one(core: &Arc<Core>, request: &RecordedRequest, key: Key, path: &[&str]) -> 
             Answer::sync(shown).header("etag", &instance_etag(&instance.json))
         }
         ("PUT", []) if request.json()["restore"].is_string() => {
-            let snapshot = text(&request.json(), "restore");
-            let name = key.1.clone();
-            operation(core, request, &name, "Restoring snapshot", move |world| {
-                restore(world, &key, &snapshot)
+            checked(core, request, &key).unwrap_or_else(|| {
+                let (snapshot, name) = (text(&request.json(), "restore"), key.1.clone());
+                operation(core, request, &name, "Restoring snapshot", move |world| {
+                    restore(world, &key, &snapshot)
+                })
             })
         }
         ("PUT", []) => checked(core, request, &key).unwrap_or_else(|| {
@@ -117,7 +118,7 @@ fn state(instance: &Value) -> Value {
 fn with_state(instance: &Instance) -> Value {
     let mut json = instance.json.clone();
     json["state"] = state(&instance.json);
-    json["snapshots"] = Value::Array(instance.snapshots.clone());
+    json["snapshots"] = instance.snapshots.iter().map(|snapshot| snapshot.json.clone()).collect();
     json["backups"] = Value::Null;
     json
 }
@@ -247,8 +248,15 @@ fn change_state(core: &Arc<Core>, request: &RecordedRequest, key: Key) -> Answer
     })
 }
 
+/// What no client may take away (`Update` in `driver_lxc.go`, 6.0.4).
+const KEPT: [&str; 4] =
+    ["volatile.idmap.base", "volatile.idmap.current", "volatile.idmap.next", "volatile.last_state.idmap"];
+
 fn replace(world: &mut World, key: &Key, body: &Value) -> Result<Vec<Value>, String> {
     let mut json = world.instances.get(key).ok_or("Instance not found")?.json.clone();
+    if KEPT.iter().any(|key| json["config"][key].is_string() && body["config"][key].is_null()) {
+        return Err("Volatile idmap keys can't be deleted by the user".into());
+    }
     for field in ["architecture", "config", "devices", "ephemeral", "profiles", "description", "stateful"] {
         json[field] = body[field].clone();
     }
@@ -309,7 +317,8 @@ fn rename(core: &Arc<Core>, request: &RecordedRequest, key: Key) -> Answer {
 }
 
 fn snapshots(core: &Arc<Core>, request: &RecordedRequest, key: Key, path: &[&str]) -> Answer {
-    let snapshots = core.world().instances[&key].snapshots.clone();
+    let snapshots: Vec<Value> =
+        core.world().instances[&key].snapshots.iter().map(|snapshot| snapshot.json.clone()).collect();
     let found = |name: &str| snapshots.iter().position(|snapshot| snapshot["name"] == name);
     let name = key.1.clone();
     match (request.method.as_str(), path) {
@@ -327,7 +336,7 @@ fn snapshots(core: &Arc<Core>, request: &RecordedRequest, key: Key, path: &[&str
                     &mut made,
                     &json!({"name": snapshot, "created_at": DAY_ONE, "expires_at": NEVER, "size": -1}),
                 );
-                instance.snapshots.push(made);
+                instance.snapshots.push(Snapshot { json: made, files: instance.files.clone() });
                 Ok(vec![lifecycle("instance-snapshot-created", &key.0, &key.1)])
             })
         }
@@ -342,7 +351,7 @@ fn snapshots(core: &Arc<Core>, request: &RecordedRequest, key: Key, path: &[&str
             let snapshot = (*snapshot).to_owned();
             operation(core, request, &name, "Deleting snapshot", move |world| {
                 let instance = world.instances.get_mut(&key).ok_or("Instance not found")?;
-                instance.snapshots.retain(|known| known["name"] != snapshot.as_str());
+                instance.snapshots.retain(|known| known.json["name"] != snapshot.as_str());
                 Ok(vec![lifecycle("instance-snapshot-deleted", &key.0, &key.1)])
             })
         }
@@ -350,12 +359,28 @@ fn snapshots(core: &Arc<Core>, request: &RecordedRequest, key: Key, path: &[&str
     }
 }
 
+/// As Incus does it: the disk first, then architecture, configuration, devices and profiles of the snapshot, whatever the
+/// instance had; `volatile.uuid.generation` is new. A running one is stopped and started again.
 fn restore(world: &mut World, key: &Key, snapshot: &str) -> Result<Vec<Value>, String> {
+    let generation = world.next_id();
+    let only_latest = world.pool_driver(key) == "zfs";
     let instance = world.instances.get_mut(key).ok_or("Instance not found")?;
-    let made =
-        instance.snapshots.iter().find(|known| known["name"] == snapshot).ok_or("Snapshot not found")?;
-    for field in ["config", "devices", "profiles", "description"] {
-        instance.json[field] = made[field].clone();
+    let at = instance.snapshots.iter().position(|known| known.json["name"] == snapshot);
+    let at = at.ok_or_else(|| format!("Snapshot {}/{snapshot} does not exist", key.1))?;
+    if only_latest && at + 1 < instance.snapshots.len() {
+        return Err(format!(
+            "Failed to restore snapshot rootfs: Snapshot {snapshot:?} cannot be restored due to subsequent snapshot(s). \
+             Set zfs.remove_snapshots to override"
+        ));
     }
+    let made = instance.snapshots[at].clone();
+    instance.files = made.files;
+    for field in ["architecture", "config", "devices", "ephemeral", "profiles", "description"] {
+        instance.json[field] = made.json[field].clone();
+    }
+    instance.json["config"]["volatile.uuid.generation"] = json!(generation);
+    let mut json = instance.json.clone();
+    world.expand(&mut json);
+    world.instances.get_mut(key).ok_or("Instance not found")?.json = json;
     Ok(vec![lifecycle("instance-restored", &key.0, &key.1)])
 }

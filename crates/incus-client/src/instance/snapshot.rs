@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Instances, path};
 use crate::json::null_as_default;
 use crate::operation::Operation;
-use crate::{Config, Devices, Result, Timestamp};
+use crate::{Config, Devices, ETag, Result, Timestamp};
 
 /// A snapshot.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -65,11 +65,21 @@ impl Instances {
         self.client.start(Method::POST, &path(name, ["snapshots"]), snapshot, None).await
     }
 
-    /// Brings an instance back to a snapshot, its configuration included. A running one is stopped and
-    /// started. ZFS restores only the latest unless `zfs.remove_snapshots` is set.
-    pub async fn restore_snapshot(&self, name: &str, snapshot: &str) -> Result<Operation> {
+    /// Brings an instance back to a snapshot, its configuration and devices included: the disk first, then the
+    /// configuration in one go (`Restore` in Incus' `driver_lxc.go`). A running one is stopped and started. ZFS restores
+    /// only the latest unless `zfs.remove_snapshots` is set; btrfs loses the limit of the root disk (`RestoreVolume` in
+    /// `driver_btrfs_volumes.go` makes a new subvolume), until the device's size changes.
+    ///
+    /// # Errors
+    /// 412 when `if_match` is no longer the instance's ETag; nothing is restored then.
+    pub async fn restore_snapshot(
+        &self,
+        name: &str,
+        snapshot: &str,
+        if_match: Option<&ETag>,
+    ) -> Result<Operation> {
         let body = RestorePut { restore: snapshot, stateful: false };
-        self.client.start(Method::PUT, &path(name, []), &body, None).await
+        self.client.start(Method::PUT, &path(name, []), &body, if_match).await
     }
 
     /// Deletes a snapshot.

@@ -92,7 +92,7 @@ impl Instance {
 }
 
 /// All that can be changed of an instance. A `PUT` needs it complete: begin with [`Instance::into_put`].
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InstancePut {
     /// Architecture.
     pub architecture: String,

@@ -207,8 +207,13 @@ async fn snapshots_are_made_listed_restored_and_deleted() {
     let listed = instances.snapshots("c1").await.unwrap();
     assert_eq!((listed.len(), listed[0].name.as_str(), listed[0].expires_at.is_never()), (1, "s1", true));
     instances.update("c1", |put| put.description = "changed".into()).await.unwrap();
-    instances.restore_snapshot("c1", "s1").await.unwrap().wait().await.unwrap();
+    instances.restore_snapshot("c1", "s1", None).await.unwrap().wait().await.unwrap();
     assert_eq!(fake.instance("default", "c1").unwrap()["description"], "mine");
+    let (_, before) = instances.get("c1").await.unwrap();
+    instances.update("c1", |put| drop(put.config.insert("user.x".into(), "y".into()))).await.unwrap();
+    let late = instances.restore_snapshot("c1", "s1", Some(&before)).await;
+    assert!(late.unwrap_err().is_precondition_failed());
+    assert_eq!(fake.instance("default", "c1").unwrap()["config"]["user.x"], "y");
     instances.delete_snapshot("c1", "s1").await.unwrap().wait().await.unwrap();
     assert!(instances.snapshots("c1").await.unwrap().is_empty());
 }
