@@ -12,6 +12,7 @@
 //! | **what is stored** | |
 //! | [`spec`] | a container's spec, owner, phase and temporary mark, as Incus keeps them |
 //! | [`instance`] | a spec as an Incus instance: configuration and devices |
+//! | [`snapshot`] | names of snapshots, and which of them go |
 //! | **the host** | |
 //! | [`owner`] | accounts, and who may own containers |
 //! | [`subid`] | `/etc/subuid` and `/etc/subgid` |
@@ -38,6 +39,7 @@ pub mod plan;
 pub mod preset;
 pub mod server_list;
 pub mod setting;
+pub mod snapshot;
 pub mod spec;
 pub mod subid;
 pub mod text;
