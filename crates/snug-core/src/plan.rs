@@ -8,6 +8,7 @@
 mod planner;
 mod recovery;
 mod step;
+mod undo;
 
 use thiserror::Error;
 
@@ -16,7 +17,9 @@ use crate::image::ImageRef;
 use crate::instance::InstanceConfig;
 use crate::name::ContainerName;
 use crate::setting::SettingError;
+use crate::snapshot::SnapshotName;
 use crate::spec::{InstanceKind, Phase, Spec, TemporaryTag};
+use crate::text;
 
 pub use planner::{
     plan_configure, plan_create, plan_ensure, plan_remove, plan_repair_agent, plan_restart, plan_start,
@@ -24,6 +27,7 @@ pub use planner::{
 };
 pub use recovery::{Recovery, plan_recovery};
 pub use step::Step;
+pub use undo::{SnapshotRequest, Snapshots, UndoRequest, plan_snapshot, plan_undo};
 
 /// Steps in order; no steps when all is as wanted.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -108,6 +112,8 @@ pub struct ContainerState {
     pub temporary: Option<TemporaryTag>,
     /// The client of that mark lives.
     pub client_alive: bool,
+    /// An earlier daemon was putting its disk back to a snapshot: what Incus says of its configuration may be the snapshot's.
+    pub restoring: bool,
 }
 
 /// Everything that planners look at.
@@ -185,9 +191,55 @@ pub enum PlanError {
         /// The bound.
         most: usize,
     },
+    /// The pool could only copy the whole disk.
+    #[error(
+        "no snapshot of '{name}' is taken: the storage pool '{}' ({}) would copy the whole disk",
+        text::escape(pool),
+        text::escape(driver)
+    )]
+    NoSnapshots {
+        /// Which.
+        name: ContainerName,
+        /// The pool.
+        pool: String,
+        /// Its driver.
+        driver: String,
+    },
+    /// It goes with the client that made it.
+    #[error("'{_0}' goes with the command that it was made for: there is nothing to go back to")]
+    Temporary(ContainerName),
+    /// There is none to go back to, or not that one.
+    #[error("{}", no_snapshot(name, snapshot.as_ref()))]
+    NoSnapshot {
+        /// Of which container.
+        name: ContainerName,
+        /// The one that was asked for.
+        snapshot: Option<SnapshotName>,
+    },
+    /// The pool goes back to the latest one alone, and that is a person's.
+    #[error(
+        "'{name}' cannot go back to '{snapshot}': the snapshot '{}', which Snug did not take, is newer, and zfs would have to \
+         delete it",
+        text::escape(newer)
+    )]
+    NewerSnapshot {
+        /// Which container.
+        name: ContainerName,
+        /// Where it was to go back to.
+        snapshot: SnapshotName,
+        /// What is in the way.
+        newer: String,
+    },
     /// A setting that cannot be.
     #[error(transparent)]
     Setting(#[from] SettingError),
+}
+
+fn no_snapshot(name: &ContainerName, snapshot: Option<&SnapshotName>) -> String {
+    match snapshot {
+        Some(snapshot) => format!("'{name}' has no snapshot '{snapshot}'"),
+        None => format!("there is nothing in '{name}' to undo: no snapshot of it was taken"),
+    }
 }
 
 impl Explain for PlanError {
@@ -214,6 +266,25 @@ impl Explain for PlanError {
                 "`snug rm` removes those that are not needed any more".to_owned(),
                 "an administrator may allow more: `max_containers` in /etc/snug/config.toml".to_owned(),
             ],
+            Self::NoSnapshots { .. } => {
+                vec![
+                    "pools of btrfs, zfs or lvm (thin) can: `incus storage list` shows what there is"
+                        .to_owned(),
+                ]
+            }
+            Self::Temporary(_) => Vec::new(),
+            Self::NoSnapshot { snapshot: None, .. } => {
+                vec!["one is taken before each change of what is installed".to_owned()]
+            }
+            Self::NoSnapshot { name, .. } => {
+                vec![format!("`snug undo -c {name} --list` shows those there are")]
+            }
+            Self::NewerSnapshot { newer, .. } => {
+                vec![format!(
+                    "delete it if it is not needed any more: incus snapshot delete … {}",
+                    text::escape(newer)
+                )]
+            }
             Self::Setting(error) => error.hints(),
         }
     }

@@ -45,7 +45,7 @@ pub fn plan_create(state: &State, request: &CreateRequest) -> Result<Plan, PlanE
 }
 
 /// Whether this version can make and start such an instance; a newer one may have written the spec.
-fn supported(name: &ContainerName, spec: &Spec) -> Result<(), PlanError> {
+pub(super) fn supported(name: &ContainerName, spec: &Spec) -> Result<(), PlanError> {
     match spec.kind {
         InstanceKind::Container => Ok(()),
         _ => Err(PlanError::Kind { name: name.clone(), kind: spec.kind.clone() }),
@@ -190,7 +190,7 @@ pub(super) fn is_leftover(container: &ContainerState) -> bool {
     matches!(container.phase, Phase::Creating | Phase::Removing)
 }
 
-fn existing(state: &State) -> Result<&ContainerState, PlanError> {
+pub(super) fn existing(state: &State) -> Result<&ContainerState, PlanError> {
     let container = state.container.as_ref().filter(|container| !is_leftover(container));
     container.ok_or_else(|| PlanError::NotFound(state.name.clone()))
 }
@@ -239,7 +239,11 @@ fn boot(name: &ContainerName, spec: &Spec, steps: &mut Vec<Step>) {
     steps.push(Step::WaitForAgent { name: name() });
 }
 
-fn start(state: &State, container: &ContainerState, steps: &mut Vec<Step>) -> Result<(), PlanError> {
+pub(super) fn start(
+    state: &State,
+    container: &ContainerState,
+    steps: &mut Vec<Step>,
+) -> Result<(), PlanError> {
     let name = &state.name;
     supported(name, &container.spec)?;
     host_steps(state, &container.spec, steps);
@@ -250,7 +254,12 @@ fn start(state: &State, container: &ContainerState, steps: &mut Vec<Step>) -> Re
     Ok(())
 }
 
-fn stop(name: &ContainerName, container: &ContainerState, request: StopRequest, steps: &mut Vec<Step>) {
+pub(super) fn stop(
+    name: &ContainerName,
+    container: &ContainerState,
+    request: StopRequest,
+    steps: &mut Vec<Step>,
+) {
     steps.push(Step::SetPhase { name: name.clone(), from: Some(Phase::Ready), to: Phase::Stopping });
     halt(name, container, request, steps);
     steps.push(Step::UnmountAll { name: name.clone() });

@@ -20,6 +20,8 @@ pub enum Recovery {
 
 /// Brings a container from whatever phase a dead daemon left to a whole one, or to none: `creating` is taken back,
 /// `removing` is finished; `starting` is finished when the agent answers and taken back when not; `stopping` is finished.
+/// One whose disk was going back to a snapshot gets its present configuration back first, whatever its phase says by now; what
+/// runs of it was started with the snapshot's, by somebody else, and is stopped.
 #[must_use]
 pub fn plan_recovery(state: &State) -> (Recovery, Plan) {
     let name = &state.name;
@@ -36,6 +38,15 @@ pub fn plan_recovery(state: &State) -> (Recovery, Plan) {
                 Phase::Removing => Recovery::Finished,
                 _ => Recovery::Orphaned,
             }
+        }
+        _ if container.restoring => {
+            if container.status != Status::Stopped {
+                steps.push(Step::StopInstance { name: name.clone(), force: true, timeout: 0 });
+            }
+            steps.push(Step::UnmountAll { name: name.clone() });
+            steps.push(Step::PutBackConfig { name: name.clone() });
+            ready(name, &mut steps);
+            Recovery::Finished
         }
         Phase::Starting if container.status == Status::Running && container.agent => {
             ready(name, &mut steps);

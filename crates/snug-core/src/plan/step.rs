@@ -6,6 +6,7 @@ use crate::image::ImageRef;
 use crate::instance::ConfigChange;
 use crate::name::ContainerName;
 use crate::setting::{Setting, SettingKey};
+use crate::snapshot::{Occasion, SnapshotName};
 use crate::spec::{Phase, Spec, TemporaryTag};
 use crate::text;
 
@@ -129,6 +130,37 @@ pub enum Step {
         /// For the sentence: what a person took away.
         unset: Vec<SettingKey>,
     },
+    /// Take a snapshot of the disk.
+    TakeSnapshot {
+        /// Of which container.
+        name: ContainerName,
+        /// The snapshot's name.
+        snapshot: SnapshotName,
+        /// What comes after it.
+        before: Occasion,
+    },
+    /// Put the disk of a stopped container back to a snapshot. Incus brings the snapshot's configuration back with it: the present
+    /// one is written down before, and [`Step::PutBackConfig`] comes next.
+    RestoreSnapshot {
+        /// Of which container.
+        name: ContainerName,
+        /// To which.
+        snapshot: SnapshotName,
+    },
+    /// Put back the configuration that [`Step::RestoreSnapshot`] wrote down; nothing to do where none is.
+    PutBackConfig {
+        /// Whose.
+        name: ContainerName,
+    },
+    /// Delete a snapshot; none is fine.
+    DeleteSnapshot {
+        /// Of which container.
+        name: ContainerName,
+        /// Which.
+        snapshot: SnapshotName,
+        /// What comes after cannot be done with it; else it is old, and one that stays is no failure.
+        needed: bool,
+    },
     /// Store the phase; an instance that is gone is fine when this undoes another step.
     SetPhase {
         /// Whose.
@@ -176,11 +208,13 @@ impl Step {
                 set: Vec::new(),
                 unset: Vec::new(),
             }),
+            Self::RestoreSnapshot { name, .. } => Some(Self::PutBackConfig { name: name.clone() }),
             Self::SetPhase { name, from: Some(from), to } => {
                 Some(Self::SetPhase { name: name.clone(), from: Some(*to), to: *from })
             }
             // What serves other containers too stays, an image stays in the cache, an updated instance is as good as
-            // the old one, and what was ended is not brought back.
+            // the old one, and what was ended is not brought back. A snapshot harms nobody, and may be all that there is
+            // of what was on a disk that has gone back.
             Self::EnsureSubordinateIds
             | Self::EnsureProject { .. }
             | Self::EnsurePool
@@ -195,6 +229,9 @@ impl Step {
             | Self::HangUpCommands { .. }
             | Self::StopInstance { .. }
             | Self::SetPhase { from: None, .. }
+            | Self::TakeSnapshot { .. }
+            | Self::PutBackConfig { .. }
+            | Self::DeleteSnapshot { .. }
             | Self::DeleteInstance { .. }
             | Self::UnmountAll { .. }
             | Self::RemoveRunDirectory { .. } => None,
@@ -226,6 +263,10 @@ impl Step {
             Self::HangUpCommands { .. } => "hang-up-commands",
             Self::StopInstance { .. } => "stop-instance",
             Self::SetConfig { .. } => "set-config",
+            Self::TakeSnapshot { .. } => "take-snapshot",
+            Self::RestoreSnapshot { .. } => "restore-snapshot",
+            Self::PutBackConfig { .. } => "put-back-config",
+            Self::DeleteSnapshot { .. } => "delete-snapshot",
             Self::SetPhase { .. } => "set-phase",
             Self::DeleteInstance { .. } => "delete-instance",
             Self::UnmountAll { .. } => "unmount-all",
@@ -275,6 +316,19 @@ impl fmt::Display for Step {
                 write!(f, "{} for '{name}'", all.join(", "))
             }
             Self::SetConfig { name, .. } => write!(f, "change the configuration of '{name}'"),
+            Self::TakeSnapshot { name, snapshot, before } => {
+                write!(f, "take the snapshot '{snapshot}' of '{name}'")?;
+                if before.as_str().is_empty() { Ok(()) } else { write!(f, ", before: {before}") }
+            }
+            Self::RestoreSnapshot { name, snapshot } => {
+                write!(f, "put the disk of '{name}' back to the snapshot '{snapshot}'")
+            }
+            Self::PutBackConfig { name } => {
+                write!(f, "leave grants and settings of '{name}' as they are now")
+            }
+            Self::DeleteSnapshot { name, snapshot, .. } => {
+                write!(f, "delete the snapshot '{snapshot}' of '{name}'")
+            }
             Self::SetPhase { name, to, .. } => write!(f, "mark '{name}' as {to}"),
             Self::DeleteInstance { name } => write!(f, "delete the container '{name}' and its disk"),
             Self::UnmountAll { name } => write!(f, "unmount what was mounted for '{name}'"),

@@ -1,3 +1,5 @@
+mod undo;
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
@@ -48,6 +50,7 @@ fn container(status: Status, phase: Phase, agent: bool) -> ContainerState {
         agent,
         temporary: None,
         client_alive: false,
+        restoring: false,
     }
 }
 
@@ -307,11 +310,12 @@ fn a_step_is_a_sentence() {
 fn any_state() -> impl Strategy<Value = State> {
     let status = prop::sample::select(vec![Status::Stopped, Status::Running, Status::Frozen, Status::Error]);
     let phase = prop::sample::select(Phase::ALL.to_vec());
-    let container =
-        (status, phase, any::<bool>(), any::<bool>()).prop_map(|(status, phase, agent, alive)| {
+    let container = (status, phase, any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
+        |(status, phase, agent, alive, restoring)| {
             let temporary = agent.then_some(TemporaryTag { pid: 1, start_time: 1 });
-            ContainerState { client_alive: alive, temporary, ..container(status, phase, agent) }
-        });
+            ContainerState { client_alive: alive, temporary, restoring, ..container(status, phase, agent) }
+        },
+    );
     (any::<bool>(), prop::option::of(container)).prop_map(|(ready, container)| state(ready, container))
 }
 
