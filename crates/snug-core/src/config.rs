@@ -16,6 +16,7 @@ use crate::image::{ImageTable, Remote};
 use crate::name::{ContainerName, Uid};
 use crate::preset::{Preset, Presets};
 use crate::setting::Settings;
+use crate::snapshot::Keep;
 use crate::text;
 
 pub use layer::{Layer, Source};
@@ -44,6 +45,10 @@ pub struct Config {
     pub idle_seconds: u32,
     /// How many containers one user may have.
     pub max_containers: u32,
+    /// How many of Snug's snapshots of one container are kept.
+    pub max_snapshots: u32,
+    /// For how many days.
+    pub snapshot_days: u32,
     /// Whether a shell in a container shows which it is.
     pub prompt_hint: PromptHint,
     /// Islands in a shared home.
@@ -108,6 +113,13 @@ impl Config {
     #[must_use]
     pub fn project(&self, uid: Uid) -> String {
         self.project_template.replace("{uid}", &uid.to_string())
+    }
+
+    /// Which snapshots of a container are kept.
+    #[must_use]
+    pub fn keep_snapshots(&self) -> Keep {
+        let most = usize::try_from(self.max_snapshots).unwrap_or(usize::MAX);
+        Keep { most, days: self.snapshot_days }
     }
 
     /// The owner whose project this is.

@@ -195,6 +195,24 @@ impl Paths {
         self.mounts_dir(uid, name).join("driver")
     }
 
+    /// `STATE/undo`: what is kept of snapshots, one directory per owner; root's, 0700.
+    #[must_use]
+    pub fn undo(&self) -> PathBuf {
+        self.state.join("undo")
+    }
+
+    /// `STATE/undo/UID/NAME.json`: what each of the container's snapshots was taken before.
+    #[must_use]
+    pub fn occasions_file(&self, uid: Uid, name: &ContainerName) -> PathBuf {
+        self.undo().join(uid.to_string()).join(format!("{name}.json"))
+    }
+
+    /// `STATE/undo/UID/NAME.present`: the configuration of a container whose disk is going back to a snapshot.
+    #[must_use]
+    pub fn present_file(&self, uid: Uid, name: &ContainerName) -> PathBuf {
+        self.undo().join(uid.to_string()).join(format!("{name}.present"))
+    }
+
     /// `STATE/host-net`: the host's network namespace, bound to a file for `network=host`.
     #[must_use]
     pub fn host_network(&self) -> PathBuf {
@@ -233,6 +251,7 @@ mod tests {
             (paths.agent_socket(uid, &name), "/r/var/lib/snug/run/1000/dev/guest/agent.sock"),
             (paths.home_mount(uid, &name), "/r/var/lib/snug/run/1000/dev/mounts/home"),
             (paths.guest_bin("0.1.0"), "/r/var/lib/snug/guest/0.1.0"),
+            (paths.present_file(uid, &name), "/r/var/lib/snug/undo/1000/dev.present"),
             (Paths::drop_ins(&paths.system_config()), "/r/etc/snug/config.d"),
         ] {
             assert_eq!(path, Path::new(wanted));

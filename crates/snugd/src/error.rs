@@ -178,6 +178,7 @@ macro_rules! from_core {
 from_core! {
     snug_core::name::NameError => InvalidArgument,
     snug_core::setting::SettingError => InvalidArgument,
+    snug_core::snapshot::SnapshotError => InvalidArgument,
     snug_core::owner::NotEligible => NotEligible,
     snug_core::preset::PresetError => InvalidArgument,
     snug_core::grant::GrantError => InvalidArgument,
@@ -215,7 +216,10 @@ impl From<snug_core::plan::PlanError> for Error {
             PlanError::Exists(_) => ErrorKind::Exists,
             PlanError::Running(_) => ErrorKind::Running,
             PlanError::NotRunning(_) => ErrorKind::NotRunning,
-            PlanError::Kind { .. } => ErrorKind::Unsupported,
+            PlanError::Kind { .. } | PlanError::NoSnapshots { .. } | PlanError::Temporary(_) => {
+                ErrorKind::Unsupported
+            }
+            PlanError::NoSnapshot { .. } => ErrorKind::NotFound,
             _ => ErrorKind::InvalidArgument,
         };
         explained(kind, &error)

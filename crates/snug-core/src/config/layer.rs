@@ -67,8 +67,9 @@ impl Layer {
     pub fn pairs<'a>(source: Source, pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let mut table = Table::new();
         for (key, value) in pairs {
-            let number =
-                matches!(key, "idle_seconds" | "max_containers").then(|| value.parse().ok()).flatten();
+            let is_number =
+                matches!(key, "idle_seconds" | "max_containers" | "max_snapshots" | "snapshot_days");
+            let number = is_number.then(|| value.parse().ok()).flatten();
             table.insert(
                 key.to_owned(),
                 number.map_or_else(|| Value::String(value.to_owned()), Value::Integer),
@@ -160,6 +161,8 @@ impl Merged {
             pool: raw.pool.clone().filter(|pool| !pool.is_empty()),
             idle_seconds: raw.idle_seconds.unwrap_or(60),
             max_containers: raw.max_containers.unwrap_or(64),
+            max_snapshots: raw.max_snapshots.unwrap_or(10),
+            snapshot_days: raw.snapshot_days.unwrap_or(30),
             prompt_hint: raw.prompt_hint.unwrap_or_default(),
             private: self.private(&raw)?,
             images: self.images(&raw)?,

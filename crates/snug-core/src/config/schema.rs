@@ -10,7 +10,7 @@ use crate::image::Protocol;
 use super::PromptHint;
 
 /// All keys; `*` stands for any name.
-pub(super) const KEYS: [&str; 20] = [
+pub(super) const KEYS: [&str; 22] = [
     "default_container",
     "default_image",
     "default_preset",
@@ -20,6 +20,8 @@ pub(super) const KEYS: [&str; 20] = [
     "pool",
     "idle_seconds",
     "max_containers",
+    "max_snapshots",
+    "snapshot_days",
     "prompt_hint",
     "private",
     "remotes.*.url",
@@ -34,8 +36,16 @@ pub(super) const KEYS: [&str; 20] = [
 ];
 
 /// Those that a user's file does not set.
-pub(super) const SYSTEMS: [&str; 6] =
-    ["project_template", "bridge", "pasta", "pool", "idle_seconds", "max_containers"];
+pub(super) const SYSTEMS: [&str; 8] = [
+    "project_template",
+    "bridge",
+    "pasta",
+    "pool",
+    "idle_seconds",
+    "max_containers",
+    "max_snapshots",
+    "snapshot_days",
+];
 
 /// Whether a dotted key, or one below which others are, is in the list.
 pub(super) fn is_known(path: &[String], is_table: bool) -> bool {
@@ -69,6 +79,8 @@ pub(super) struct Raw {
     pub(super) pool: Option<String>,
     pub(super) idle_seconds: Option<u32>,
     pub(super) max_containers: Option<u32>,
+    pub(super) max_snapshots: Option<u32>,
+    pub(super) snapshot_days: Option<u32>,
     pub(super) prompt_hint: Option<PromptHint>,
     pub(super) private: Option<Vec<String>>,
     #[serde(default)]

@@ -17,6 +17,7 @@ fn the_built_in_configuration_is_whole() {
         config.presets.0.keys().collect::<Vec<_>>(),
         ["integrated", "isolated", "privileged", "project"]
     );
+    assert_eq!(config.keep_snapshots(), Keep { most: 10, days: 30 });
     assert_eq!(config.project(Uid(1000)), "snug-1000");
     assert_eq!(config.project_owner("snug-1000"), Some(Uid(1000)));
     for other in ["default", "snug-", "snug-x", "snug-01000", "user-1000"] {

@@ -20,7 +20,7 @@ type Properties = HashMap<&'static str, Variant<'static>>;
 /// Version of the API within its major number: grows with each addition.
 const API_LEVEL: u32 = 1;
 /// What a client may look for instead of comparing versions.
-const FEATURES: &[&str] = &["containers", "images", "temporary", "prune", "doctor"];
+const FEATURES: &[&str] = &["containers", "images", "temporary", "prune", "doctor", "undo"];
 
 const INTROSPECTABLE: &str = "org.freedesktop.DBus.Introspectable";
 const PEER: &str = "org.freedesktop.DBus.Peer";

@@ -1,8 +1,9 @@
 //! What is kept of each container's past, bounded: the logs of ended jobs in `STATE/log/UID/NAME.log`, and its console in
-//! `NAME.console`, since a read of Incus' console log takes what was read away (measured with 6.0.4).
+//! `NAME.console`, since a read of Incus' console log takes what was read away (measured with 6.0.4). What goes with the container is
+//! found and removed here: that of [`super::occasions`] and [`super::present`] too.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
@@ -109,8 +110,8 @@ pub fn read(paths: &Paths, uid: Uid, name: &ContainerName, kind: Kind) -> Result
 /// # Errors
 /// What the system says.
 pub fn forget(paths: &Paths, uid: Uid, name: &ContainerName) -> Result<()> {
-    for kind in [Kind::Jobs, Kind::Console] {
-        let path = path(paths, uid, name, kind);
+    let logs = [Kind::Jobs, Kind::Console].map(|kind| path(paths, uid, name, kind));
+    for path in logs.into_iter().chain([paths.occasions_file(uid, name), paths.present_file(uid, name)]) {
         file::remove_if_there(&path)
             .map_err(|error| Error::system(format!("remove {}", path.display()), error))?;
     }
@@ -122,15 +123,29 @@ pub fn forget(paths: &Paths, uid: Uid, name: &ContainerName) -> Result<()> {
 /// # Errors
 /// What the system says.
 pub fn kept(paths: &Paths) -> Result<BTreeSet<(Uid, ContainerName)>> {
-    let directory = paths.state.join("log");
     let mut found = BTreeSet::new();
-    for owner in file::names_in(&directory)? {
-        let Ok(uid) = owner.parse().map(Uid) else { continue };
-        for name in file::names_in(&directory.join(&owner))? {
-            found.extend(name.rsplit_once('.').and_then(|(name, _)| Some((uid, name.parse().ok()?))));
-        }
+    for directory in [paths.state.join("log"), paths.undo()] {
+        files_of(&directory, |uid, name, _| found.extend([(uid, name)]))?;
     }
     Ok(found)
+}
+
+/// Tells of each file `UID/NAME.EXTENSION` in the directory. Blocks.
+///
+/// # Errors
+/// What the system says.
+pub fn files_of(directory: &Path, mut tell: impl FnMut(Uid, ContainerName, &str)) -> Result<()> {
+    for owner in file::names_in(directory)? {
+        let Ok(uid) = owner.parse().map(Uid) else { continue };
+        for file in file::names_in(&directory.join(&owner))? {
+            if let Some((name, extension)) = file.rsplit_once('.')
+                && let Ok(name) = name.parse()
+            {
+                tell(uid, name, extension);
+            }
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

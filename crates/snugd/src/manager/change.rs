@@ -2,19 +2,23 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use snug_core::name::{ContainerName, Uid};
 use snug_core::plan::{
-    Plan, State, StopRequest, plan_configure, plan_create, plan_ensure, plan_remove, plan_repair_agent,
-    plan_restart, plan_start, plan_stop,
+    ContainerState, Plan, SnapshotRequest, State, Status, Step, StopRequest, UndoRequest, plan_configure,
+    plan_create, plan_ensure, plan_remove, plan_repair_agent, plan_restart, plan_snapshot, plan_start,
+    plan_stop, plan_undo,
 };
 use snug_core::setting::{Setting, SettingKey};
-use snug_core::spec::TemporaryTag;
+use snug_core::snapshot::{Occasion, SnapshotName};
+use snug_core::spec::{Phase, TemporaryTag};
 use zbus::{OwnedVariant, Variant};
 
 use super::creation::Request;
+use crate::container::lookup::missing;
 use crate::container::record;
 use crate::daemon::Daemon;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::host::owner;
 use crate::job::{Answer, Job};
 use crate::temporary;
@@ -55,6 +59,20 @@ pub enum Change {
     },
     /// Start its agent again.
     RepairAgent,
+    /// Take a snapshot of it.
+    TakeSnapshot {
+        /// What comes next.
+        before: Occasion,
+    },
+    /// Put its disk back.
+    Undo {
+        /// To which snapshot; `None`: the newest.
+        to: Option<SnapshotName>,
+        /// How it is stopped.
+        stop: StopRequest,
+        /// Keep what is there now.
+        keep_present: bool,
+    },
 }
 
 impl Change {
@@ -68,6 +86,8 @@ impl Change {
             Self::Remove { .. } => "remove",
             Self::Configure { .. } => "configure",
             Self::RepairAgent => "repair-agent",
+            Self::TakeSnapshot { .. } => "take-snapshot",
+            Self::Undo { .. } => "undo",
         }
     }
 
@@ -82,6 +102,8 @@ impl Change {
             Self::Remove { .. } => "Remove",
             Self::Configure { .. } => "Configure",
             Self::RepairAgent => "RepairAgent",
+            Self::TakeSnapshot { .. } => "TakeSnapshot",
+            Self::Undo { .. } => "Undo",
         }
     }
 
@@ -93,7 +115,9 @@ impl Change {
             Self::Ensure { .. } | Self::Start | Self::Restart(_) => "started",
             Self::Stop(_) => "stopped",
             Self::Remove { .. } => "removed",
-            Self::Configure { .. } | Self::RepairAgent => "changed",
+            Self::Configure { .. } | Self::RepairAgent | Self::TakeSnapshot { .. } | Self::Undo { .. } => {
+                "changed"
+            }
         }
     }
 
@@ -126,8 +150,61 @@ impl Change {
                 plan
             }
             Self::RepairAgent => plan_repair_agent(state)?,
+            Self::TakeSnapshot { before } => {
+                exists(state)?;
+                let request = SnapshotRequest {
+                    before: before.clone(),
+                    now: now(),
+                    keep: work.config.keep_snapshots(),
+                };
+                plan_snapshot(state, &work.snapshots().await?, &request)?
+            }
+            Self::Undo { to, stop, keep_present } => {
+                let container = exists(state)?;
+                // It is started again.
+                if container.status != Status::Stopped {
+                    let uid = work.uid();
+                    tokio::task::spawn_blocking(move || owner::eligible(uid)).await??;
+                }
+                let request = UndoRequest {
+                    to: to.clone(),
+                    stop: *stop,
+                    keep_present: *keep_present,
+                    now: now(),
+                    keep: work.config.keep_snapshots(),
+                };
+                plan_undo(state, &work.snapshots().await?, &request)?
+            }
         })
     }
+
+    /// What the job answers beside what all do.
+    fn answer(&self, plan: &Plan) -> Result<Answer> {
+        let mut answer = Answer::new();
+        for step in &plan.steps {
+            match (self, step) {
+                (Self::TakeSnapshot { .. }, Step::TakeSnapshot { snapshot, .. })
+                | (Self::Undo { .. }, Step::RestoreSnapshot { snapshot, .. }) => {
+                    answer.insert("snapshot".to_owned(), value(snapshot.to_string())?);
+                }
+                (Self::Undo { .. }, Step::TakeSnapshot { snapshot, .. }) => {
+                    answer.insert("kept".to_owned(), value(snapshot.to_string())?);
+                }
+                _ => {}
+            }
+        }
+        Ok(answer)
+    }
+}
+
+/// Seconds since 1970.
+fn now() -> u64 {
+    u64::try_from(Timestamp::now().as_second()).unwrap_or_default()
+}
+
+/// What is asked of Incus next needs it.
+fn exists(state: &State) -> Result<&ContainerState> {
+    state.container.as_ref().ok_or_else(|| missing(&state.name))
 }
 
 /// Carries a change out, or tells its plan.
@@ -167,13 +244,16 @@ async fn carry_out(
     }
     let work = Work::new(daemon, uid, name.clone(), Some(job)).await?;
     let work = if change.may_create() && !dry_run { work.announced() } else { work };
-    let state = if dry_run { work.discover().await? } else { work.settled().await? };
+    let state = if dry_run { work.discover().await? } else { settled(&work, change).await? };
     let existed = state.container.is_some();
     let plan = change.plan(&work, &state).await?;
     if dry_run {
         return Ok(Answer::from([("plan".to_owned(), value(plan.sentences())?)]));
     }
-    work.carry_out(&plan).await?;
+    match change {
+        Change::Undo { .. } => go_back(&work, &plan).await?,
+        _ => work.carry_out(&plan).await?,
+    }
     if let Change::Create { client: Some(tag), .. } = change {
         temporary::watch(daemon, uid, name.clone(), *tag);
     }
@@ -183,7 +263,54 @@ async fn carry_out(
         // Beside the job: whoever waits for the container need not wait for the news of it.
         tokio::spawn(async move { daemon.announce(&config, uid, &name, what).await });
     }
-    Ok(Answer::new())
+    change.answer(&plan)
+}
+
+/// What is, after what an earlier daemon left was put right; what cannot be put right can still be removed.
+async fn settled(work: &Work, change: &Change) -> Result<State> {
+    match work.settled().await {
+        Err(error) if matches!(change, Change::Remove { .. }) => {
+            work.notice(error.to_string());
+            work.discover().await
+        }
+        settled => settled,
+    }
+}
+
+/// Carries an undo out. One that ran and whose disk could not be put back is started again as it was; one whose disk has gone back
+/// stays so, whether it starts or not.
+async fn go_back(work: &Work, plan: &Plan) -> Result<()> {
+    let starts = |step: &Step| matches!(step, Step::SetPhase { to: Phase::Starting, .. });
+    let at = plan.steps.iter().position(starts).unwrap_or(plan.steps.len());
+    let (back, start) = plan.steps.split_at(at);
+    if let Err(mut error) = work.carry_out(&Plan { steps: back.to_vec() }).await {
+        if error.kind == ErrorKind::NoSpace
+            && back.iter().any(|step| matches!(step, Step::TakeSnapshot { .. }))
+        {
+            error = error.hint(format!(
+                "`snug undo -c {} --discard` goes back without keeping what is there now",
+                work.name
+            ));
+        }
+        if !start.is_empty() {
+            start_again(work).await;
+        }
+        return Err(error);
+    }
+    let started = work.carry_out(&Plan { steps: start.to_vec() }).await;
+    started.map_err(|error| error.context(format!("'{}' has gone back, but does not run", work.name)))
+}
+
+/// Makes it run as before, whatever its job has come to.
+async fn start_again(work: &Work) {
+    let again = async {
+        let unasked = Work::new(&work.daemon, work.uid(), work.name.clone(), None).await?;
+        let plan = plan_start(&unasked.settled().await?)?;
+        unasked.carry_out(&plan).await
+    };
+    if let Err(error) = again.await {
+        work.notice(format!("'{}' was not started again: {error}", work.name));
+    }
 }
 
 fn value<'a>(value: impl Into<Variant<'a>>) -> Result<OwnedVariant> {
@@ -212,7 +339,7 @@ async fn keep_log(
     name: &ContainerName,
     change: &Change,
     job: &Job,
-    error: Option<&crate::error::Error>,
+    error: Option<&Error>,
 ) {
     let mut lines = job.lines();
     if let Some(error) = error {

@@ -9,6 +9,7 @@
 //! | [`listing`] | `List`, `Get`, `Log` |
 //! | [`ports`] | `Ports` |
 //! | [`prune`] | `Prune` |
+//! | [`snapshots`] | `TakeSnapshot`, `Undo`, `Snapshots` |
 
 pub mod change;
 pub mod creation;
@@ -17,6 +18,7 @@ pub mod images;
 pub mod listing;
 pub mod ports;
 pub mod prune;
+pub mod snapshots;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -101,6 +103,9 @@ pub async fn call(daemon: &Arc<Daemon>, call: &Call) -> Answer {
             let dry_run = finish(options)?;
             start(daemon, call, uid, name, Change::RepairAgent, dry_run)
         }
+        "TakeSnapshot" => snapshots::take(daemon, call).await,
+        "Undo" => snapshots::undo(daemon, call).await,
+        "Snapshots" => snapshots::list(daemon, call).await,
         "Prune" => prune::call(daemon, call).await,
         "List" => listing::list(daemon, call).await,
         "Get" => listing::get(daemon, call).await,

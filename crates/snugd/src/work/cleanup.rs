@@ -12,7 +12,7 @@ use snug_core::spec::{Phase, TEMPORARY_KEY, TemporaryTag};
 use super::Work;
 use crate::agent;
 use crate::container::lookup::{self, Found};
-use crate::container::record;
+use crate::container::{present, record};
 use crate::daemon::Daemon;
 use crate::error::{Error, Result};
 use crate::host::mount_table::Table;
@@ -51,7 +51,7 @@ impl Work {
         self.discover().await
     }
 
-    async fn wait_for_operations(&self) -> Result<()> {
+    pub(super) async fn wait_for_operations(&self) -> Result<()> {
         let incus = self.incus();
         let suffix = format!("/instances/{}", self.name);
         for info in incus.operations().await? {
@@ -68,9 +68,9 @@ impl Work {
     }
 }
 
-/// Whether an earlier daemon was at work on it.
-fn is_unsettled(found: &Found) -> bool {
-    found.phase != Phase::Ready
+/// Whether an earlier daemon was at work on it; of one whose disk was going back the phase may be the snapshot's.
+fn is_unsettled(found: &Found, restoring: &BTreeSet<(Uid, ContainerName)>) -> bool {
+    found.phase != Phase::Ready || restoring.contains(&(found.owner.uid, found.name.clone()))
 }
 
 fn temporary_tag(found: &Found) -> Option<TemporaryTag> {
@@ -91,10 +91,13 @@ async fn begin_with(daemon: &Arc<Daemon>) -> Result<()> {
     let every = lookup::all(daemon.incus(), &config).await?;
     keep_apart(daemon, &every).await;
     let (paths, all) = (daemon.paths().clone(), every.clone());
-    let own = tokio::task::spawn_blocking(move || turn_strangers_away(&paths, all)).await?;
+    let (own, restoring) = tokio::task::spawn_blocking(move || {
+        present::all(&paths).map(|restoring| (turn_strangers_away(&paths, all), restoring))
+    })
+    .await??;
     for found in &own {
         let (uid, name) = (found.owner.uid, found.name.clone());
-        if is_unsettled(found) {
+        if is_unsettled(found, &restoring) {
             let turn = daemon.jobs().reserve((uid.0, name.to_string())).await;
             let (daemon, active) = (daemon.clone(), daemon.jobs().begin());
             tokio::spawn(async move {

@@ -121,7 +121,8 @@ impl Work {
         let Some(found) = self.look().await? else { return Ok(None) };
         let status = status(&found.instance);
         let agent = status == Status::Running && self.daemon.probe(self.uid(), &self.name).await.is_some();
-        Ok(Some(container(found, status, agent)))
+        let restoring = self.is_restoring().await?;
+        Ok(Some(ContainerState { restoring, ..container(found, status, agent) }))
     }
 }
 
@@ -146,6 +147,7 @@ fn container(found: Found, status: Status, agent: bool) -> ContainerState {
         agent,
         temporary,
         client_alive,
+        restoring: false,
     }
 }
 

@@ -95,6 +95,10 @@ impl Work {
             Step::HangUpCommands { .. } => self.hang_up_commands().await,
             Step::StopInstance { force, timeout, .. } => self.stop_instance(*force, *timeout).await,
             Step::SetConfig { change, .. } => self.set_config(change).await,
+            Step::TakeSnapshot { snapshot, before, .. } => self.take_snapshot(snapshot, before).await,
+            Step::RestoreSnapshot { snapshot, .. } => self.restore_snapshot(snapshot).await,
+            Step::PutBackConfig { .. } => self.put_back_config().await,
+            Step::DeleteSnapshot { snapshot, needed, .. } => self.delete_snapshot(snapshot, *needed).await,
             Step::SetPhase { to, .. } => self.set_phase(*to).await,
             Step::DeleteInstance { .. } => self.delete_instance().await,
             Step::UnmountAll { .. } => self.unmount_all().await,
@@ -146,6 +150,8 @@ fn is_cancellable(step: &Step, done: usize) -> bool {
                 | Step::UnmountAll { .. }
                 | Step::RemoveRunDirectory { .. }
                 | Step::HangUpCommands { .. }
+                | Step::PutBackConfig { .. }
+                | Step::DeleteSnapshot { .. }
                 | Step::SetPhase { .. }
         )
 }
@@ -162,6 +168,8 @@ fn words(step: &Step) -> Option<String> {
         Step::RepairAgent { name } => format!("starting the agent of {name} again"),
         Step::HangUpCommands { name } => format!("hanging up the commands in {name}"),
         Step::StopInstance { name, .. } => format!("stopping {name}"),
+        Step::TakeSnapshot { name, .. } => format!("taking a snapshot of {name}"),
+        Step::RestoreSnapshot { name, .. } => format!("putting the disk of {name} back"),
         Step::DeleteInstance { name } => format!("removing {name}"),
         _ => return None,
     })

@@ -14,6 +14,7 @@
 //! | [`limits`] | settings against what the host has |
 //! | [`preparation`] | steps on the host |
 //! | [`session`] | the step of the grant `session` |
+//! | [`snapshots`] | steps on snapshots |
 //! | [`provision`] | what the agent is told |
 
 pub mod cleanup;
@@ -29,6 +30,7 @@ pub mod limits;
 pub mod preparation;
 pub mod provision;
 pub mod session;
+pub mod snapshots;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
