@@ -31,7 +31,7 @@ XTASK_AS_OWNER := $(AS_OWNER) $(XTASK)
 PLACE := --prefix $(PREFIX) --state-dir $(STATE_DIR) --destdir $(DESTDIR)
 
 # What compiles the tests that only root can run (xtask/src/suites.rs builds them).
-AS_ROOT := snug-testbed/real-stack,snugd/root-tests,snug-agent/root-tests,snug-hook/root-tests,incus-client/real-incus
+AS_ROOT := snug-testbed/real-stack,snugd/root-tests,snugd/failpoints,snug-agent/root-tests,snug-hook/root-tests,incus-client/real-incus
 # A suite of them: where the client's tests find the Incus that they may use.
 RUN_SUITE := $(SUDO) env INCUS_CLIENT_TEST_SOCKET=/var/lib/incus/unix.socket INCUS_CLIENT_TEST_IMAGE=minimal/busybox
 

@@ -225,6 +225,23 @@ impl FakeIncusd {
         }
     }
 
+    /// The same, as if it had been the first of all.
+    pub fn add_snapshot_first(&self, project: &str, name: &str, snapshot: &str) {
+        self.add_snapshot(project, name, snapshot);
+        let mut world = self.core.world();
+        if let Some(instance) = world.instances.get_mut(&(project.to_owned(), name.to_owned())) {
+            instance.snapshots.rotate_right(1);
+        }
+    }
+
+    /// Deletes one behind everyone's back.
+    pub fn remove_snapshot(&self, project: &str, name: &str, snapshot: &str) {
+        let mut world = self.core.world();
+        if let Some(instance) = world.instances.get_mut(&(project.to_owned(), name.to_owned())) {
+            instance.snapshots.retain(|known| known.json["name"] != snapshot);
+        }
+    }
+
     /// Writes a file on an instance's disk, or removes it.
     pub fn set_file(&self, project: &str, name: &str, path: &str, content: Option<&[u8]>) {
         let mut world = self.core.world();

@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+pub mod going_back;
+
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -83,6 +85,40 @@ impl Rig {
         let mut address = String::new();
         BufReader::new(bus.stdout.take().unwrap()).read_line(&mut address).unwrap();
         Self { address: address.trim().to_owned(), directory, fake, bus, daemon: None }
+    }
+
+    /// Starts a daemon of the test's own, which dies at the place; the bus starts the next one.
+    pub async fn dying_daemon(&mut self, place: &str) {
+        let root = self.directory.path();
+        let daemon = Command::new(env!("CARGO_BIN_EXE_snugd"))
+            .env("SNUG_TEST_ROOT", root)
+            .env("SNUG_INCUS_SOCKET", self.fake.socket())
+            .env("DBUS_SYSTEM_BUS_ADDRESS", format!("unix:path={}/bus", root.display()))
+            .env("SNUG_FAILPOINT", place)
+            .spawn()
+            .unwrap();
+        self.daemon = Some(daemon);
+        let bus = self.connect().await;
+        let dbus = Some("org.freedesktop.DBus");
+        let deadline = soon();
+        loop {
+            let answer = bus.call_method(dbus, "/org/freedesktop/DBus", dbus, "NameHasOwner", &NAME).await;
+            if answer.unwrap().body().deserialize().unwrap() {
+                return;
+            }
+            assert!(Instant::now() < deadline, "the daemon does not come");
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Waits for the end of the daemon that was to die.
+    pub fn died(&mut self) {
+        let mut daemon = self.daemon.take().unwrap();
+        let deadline = soon();
+        while daemon.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < deadline, "the failpoint is never reached");
+            std::thread::yield_now();
+        }
     }
 
     /// Adds an instance to the fake as if Snug had made it for `tag` (`UID:NAME`).
