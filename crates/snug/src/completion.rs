@@ -149,6 +149,34 @@ pub fn exported_sockets(current: &OsStr) -> Vec<CompletionCandidate> {
         .collect()
 }
 
+/// Snapshots of the container that the line names so far, or of the default one.
+pub fn snapshots(current: &OsStr) -> Vec<CompletionCandidate> {
+    let Some(current) = current.to_str() else { return Vec::new() };
+    let words: Vec<String> = std::env::args().collect();
+    let Some(name) = named_container(&words)
+        .or_else(|| Context::new(Printer::new(Level::Quiet)).default_container().ok().map(String::from))
+    else {
+        return Vec::new();
+    };
+    let listed = bus().and_then(|bus| bus.snapshots_within(&name, DEADLINE)).unwrap_or_default();
+    let fitting = listed.into_iter().filter(|snapshot| snapshot.name.starts_with(current));
+    fitting
+        .map(|snapshot| {
+            let help = format!("before: {}", snapshot.before);
+            CompletionCandidate::new(snapshot.name)
+                .help(Some(snug_core::text::escape(&help).into_owned().into()))
+        })
+        .collect()
+}
+
+/// What stands after `-c` in a line that is being typed.
+fn named_container(words: &[String]) -> Option<String> {
+    words.iter().enumerate().find_map(|(at, word)| match word.as_str() {
+        "-c" | "--container" => words.get(at + 1).cloned(),
+        word => word.strip_prefix("--container=").map(str::to_owned),
+    })
+}
+
 /// `NAME:` of a container, and paths of the host.
 pub fn places(current: &OsStr) -> Vec<CompletionCandidate> {
     let mut candidates = PathCompleter::any().complete(current);

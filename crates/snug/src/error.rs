@@ -20,6 +20,8 @@ pub enum Kind {
     UnknownImage,
     /// An administrator would have to agree.
     NotAuthorized,
+    /// This machine cannot do it.
+    Unsupported,
     /// A part of the system that Snug needs is missing or does not answer.
     Unavailable,
     /// The user gave up by this signal (Ctrl-C); what was under way is undone.

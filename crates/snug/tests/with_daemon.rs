@@ -127,12 +127,67 @@ fn options_become_options() {
         (&["rm", "-f", "old"], "Remove old force=true"),
         (&["set", "memory=4G", "cpu=0-1"], "Configure tools cpu=0-1,memory=4GiB -"),
         (&["unset", "-c", "dev", "disk"], "Configure dev -disk"),
+        (&["undo"], "Undo tools"),
+        (
+            &["undo", "-c", "dev", "-y", "--to", "snug-20200101T000000Z", "--discard"],
+            "Undo dev keep=false to=snug-20200101T000000Z",
+        ),
+        (&["undo", "-c", "dev", "--dry-run"], "Undo dev dry-run=true"),
+        (&["undo", "-c", "dev", "--list"], "Snapshots dev"),
         (&["list", "--size"], "List size=true"),
         (&["logs", "dev", "--jobs"], "Log dev what=job"),
         (&["info"], "Get tools size=true"),
     ] {
         assert_eq!(calls_of(arguments), calls, "{arguments:?}");
     }
+}
+
+#[test]
+fn what_can_be_gone_back_to_is_a_table_and_json() {
+    let environment = TestEnv::with_daemon(&["dev", "new"]);
+    let ran = environment.snug(&["undo", "-c", "dev", "--list"]);
+    let lines: Vec<&str> = ran.stdout.lines().collect();
+    assert!(lines[0].starts_with("SNAPSHOT               TAKEN"), "{}", ran.stdout);
+    assert!(
+        lines[1].starts_with("snug-20200102T000000Z  ") && lines[1].ends_with("install ripgrep"),
+        "{lines:?}"
+    );
+    assert!(!ran.stdout.contains('\u{1b}'), "{}", ran.stdout);
+    let json = environment.snug(&["undo", "-c", "dev", "--list", "--json"]).stdout;
+    for part in ["\"version\": 1", "\"snapshots\": [", "\"before\": \"install ripgrep\""] {
+        assert!(json.contains(part), "{part}: {json}");
+    }
+    let none = environment.snug(&["undo", "-c", "new", "--list"]);
+    assert_eq!((none.status, none.stdout.as_str(), none.stderr.as_str()), (Some(0), "", ""));
+    for (arguments, status) in [
+        (&["undo", "--json"][..], 2),
+        (&["undo", "--list", "--to", "snug-20200101T000000Z"], 2),
+        (&["undo", "-c", "dev", "--to", "snap0"], 1),
+        (&["undo", "-c", "broken", "--list"], 1),
+    ] {
+        let ran = environment.snug(arguments);
+        assert_eq!(ran.status, Some(status), "{arguments:?}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn an_undo_asks_on_a_terminal_and_does_what_was_agreed_to() {
+    let environment = TestEnv::with_daemon(&["dev", "zfs-stopped"]);
+    let screen = on_a_terminal(&environment, &["undo", "-c", "dev"], "n\n");
+    assert!(screen.contains("Undo in container dev: install ripgrep?"), "{screen:?}");
+    assert!(screen.contains("is kept, for another undo") && screen.contains("It is stopped"), "{screen:?}");
+    assert!(screen.contains("nothing was undone"), "{screen:?}");
+    assert_eq!(environment.calls(), ["Snapshots dev", "Undo dev dry-run=true", "Get dev"]);
+    let before = environment.calls().len();
+    let screen = on_a_terminal(&environment, &["undo", "-c", "zfs-stopped"], "y\n");
+    assert!(screen.contains("for good: what is there now is not kept"), "{screen:?}");
+    assert!(!screen.contains("It is stopped and started"), "{screen:?}");
+    assert_eq!(
+        environment.calls().split_off(before).last().unwrap(),
+        "Undo zfs-stopped to=snug-20200102T000000Z"
+    );
+    let screen = on_a_terminal(&environment, &["undo", "-c", "dev", "-y"], "");
+    assert!(screen.contains("`snug undo -c dev` brings back what was there"), "{screen:?}");
 }
 
 #[test]
@@ -218,6 +273,8 @@ fn a_missing_container_gets_the_nearest_name() {
         &["info", "webiste"],
         &["rm", "-f", "webiste"],
         &["set", "-c", "webiste", "cpu=1"],
+        &["undo", "-c", "webiste"],
+        &["undo", "-c", "webiste", "--list"],
     ] {
         let ran = environment.snug(arguments);
         assert_eq!(ran.status, Some(1), "{arguments:?}");
@@ -244,6 +301,7 @@ fn making_a_container_is_offered_only_where_that_would_help() {
         &["info", "nope"],
         &["logs", "nope"],
         &["set", "-c", "nope", "cpu=1"],
+        &["undo", "-c", "nope"],
         &["cp", "/etc/hostname", "nope:/tmp"],
         &["cp", "--dry-run", "nope:/etc/hostname", "."],
     ] {

@@ -27,6 +27,8 @@ enum Verb {
     Restart,
     Remove,
     Configure { set: Vec<(String, String)>, unset: Vec<String> },
+    TakeSnapshot,
+    Undo,
     Prune,
     PullImage,
     ImportImage,
@@ -71,6 +73,17 @@ impl Change {
     /// Change settings of a container.
     pub fn configure(name: &str, set: Vec<(String, String)>, unset: Vec<String>, options: Options) -> Self {
         Self::new(Verb::Configure { set, unset }, name, options)
+    }
+
+    /// Take a snapshot of a container.
+    #[allow(dead_code, reason = "see the module `snapshot`")]
+    pub fn take_snapshot(name: &str, options: Options) -> Self {
+        Self::new(Verb::TakeSnapshot, name, options)
+    }
+
+    /// Put a container's disk back to a snapshot.
+    pub fn undo(name: &str, options: Options) -> Self {
+        Self::new(Verb::Undo, name, options)
     }
 
     /// Remove what was left over.
@@ -122,6 +135,8 @@ impl Change {
             Verb::Restart => "restarting",
             Verb::Remove | Verb::RemoveImage | Verb::Prune => "removing",
             Verb::Configure { .. } => "changing settings",
+            Verb::TakeSnapshot => "taking a snapshot",
+            Verb::Undo => "going back",
             Verb::PullImage => "fetching",
             Verb::ImportImage => "importing",
         }
@@ -143,6 +158,8 @@ impl Change {
                 let unset: Vec<&str> = unset.iter().map(String::as_str).collect();
                 manager.configure(name, set, &unset, options).await
             }
+            Verb::TakeSnapshot => manager.take_snapshot(name, options).await,
+            Verb::Undo => manager.undo(name, options).await,
             Verb::Prune => manager.prune(options).await,
             Verb::PullImage => manager.pull_image(name, options).await,
             Verb::ImportImage => manager.import_image(name, options).await,

@@ -106,6 +106,7 @@ pub fn from_daemon(name: &str, message: &str, mut hints: Vec<String>) -> Command
         "NotRunning" => (Kind::User, Some("`snug start` starts it")),
         "NotAuthorized" => return not_authorized(message, hints),
         "NotEligible" => (Kind::NotAuthorized, None),
+        "Unsupported" => (Kind::Unsupported, None),
         "NoIncus" | "IncusTooOld" => (Kind::Unavailable, Some("`snug doctor` says what is missing")),
         "ImageUnreachable" => {
             (Kind::Unavailable, Some("images that are on this machine already: `snug image list`"))

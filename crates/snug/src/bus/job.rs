@@ -33,6 +33,10 @@ pub struct Ended {
     pub notices: Vec<String>,
     /// Names of what was removed, for `prune`.
     pub removed: Vec<String>,
+    /// The snapshot that was taken, or that the disk went back to.
+    pub snapshot: Option<String>,
+    /// The snapshot of what was there before, for `undo`.
+    pub kept: Option<String>,
 }
 
 /// What the user wants, as far as signals tell.
@@ -239,6 +243,8 @@ fn conclude(
             plan: texts_of(&result, "plan"),
             notices: texts_of(&result, "notices"),
             removed: texts_of(&result, "removed"),
+            snapshot: text_of(&result, "snapshot"),
+            kept: text_of(&result, "kept"),
         }),
         "cancelled" => {
             let signal = match wish {

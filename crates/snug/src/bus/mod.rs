@@ -6,6 +6,7 @@
 //! | [`options`] | `a{sv}` |
 //! | [`change`] | what can be asked for as a job |
 //! | [`job`] | following jobs to their end |
+//! | [`snapshot`] | a snapshot before a change |
 //! | [`view`] | containers, images and checks as the daemon describes them |
 //! | [`error`] | errors of the bus and of the daemon in a person's words |
 //! | [`authentication`] | the text agent by which an administrator agrees |
@@ -16,6 +17,7 @@ pub mod error;
 pub mod job;
 pub mod options;
 pub mod proxy;
+pub mod snapshot;
 pub mod view;
 
 use std::future::Future;
@@ -31,7 +33,7 @@ use change::Change;
 use job::Ended;
 use options::Options;
 use proxy::ManagerProxy;
-use view::{Check, Container, Image, Port};
+use view::{Check, Container, Image, Port, Snapshot};
 
 /// What the executor, the bus and a job take, and some more: the executor panics when it gets none (tokio, `signal`).
 const DESCRIPTORS: usize = 16;
@@ -148,6 +150,22 @@ impl Bus {
     pub fn ports(&self, options: &Options) -> Result<(Vec<Port>, Vec<String>), CommandError> {
         let (found, notices) = self.call(|manager| async move { manager.ports(options.borrowed()).await })?;
         Ok((found.into_iter().map(Port::from).collect(), notices))
+    }
+
+    /// Snapshots that a container can go back to, the newest first.
+    pub fn snapshots(&self, name: &str) -> Result<Vec<Snapshot>, CommandError> {
+        let options = &Options::new();
+        let found = self.call(|manager| async move { manager.snapshots(name, options.borrowed()).await })?;
+        Ok(found.into_iter().map(Snapshot::from).collect())
+    }
+
+    /// The same for a shell's completion.
+    pub fn snapshots_within(&self, name: &str, deadline: Duration) -> Option<Vec<Snapshot>> {
+        let options = Options::new();
+        let listed = self.runtime.block_on(async {
+            tokio::time::timeout(deadline, self.manager.snapshots(name, options.borrowed())).await
+        });
+        listed.ok()?.ok().map(|found| found.into_iter().map(Snapshot::from).collect())
     }
 
     /// What the daemon finds on this host; with `device`, why a container has that one or has it not.

@@ -39,6 +39,12 @@ pub trait Manager {
         options: Dict<'_>,
     ) -> zbus::Result<OwnedObjectPath>;
     #[zbus(allow_interactive_auth)]
+    fn take_snapshot(&self, name: &str, options: Dict<'_>) -> zbus::Result<OwnedObjectPath>;
+    #[zbus(allow_interactive_auth)]
+    fn undo(&self, name: &str, options: Dict<'_>) -> zbus::Result<OwnedObjectPath>;
+    #[zbus(allow_interactive_auth)]
+    fn snapshots(&self, name: &str, options: Dict<'_>) -> zbus::Result<Vec<OwnedDict>>;
+    #[zbus(allow_interactive_auth)]
     fn prune(&self, options: Dict<'_>) -> zbus::Result<OwnedObjectPath>;
     #[zbus(allow_interactive_auth)]
     fn list(&self, options: Dict<'_>) -> zbus::Result<Vec<OwnedDict>>;

@@ -202,6 +202,24 @@ impl From<OwnedDict> for Port {
     }
 }
 
+/// A snapshot that a container can go back to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Snapshot {
+    /// Its name.
+    pub name: String,
+    /// When it was taken, RFC 3339.
+    pub taken: String,
+    /// What came after it; empty when not known.
+    pub before: String,
+}
+
+impl From<OwnedDict> for Snapshot {
+    fn from(all: OwnedDict) -> Self {
+        let text = |key| text_of(&all, key).unwrap_or_default();
+        Self { name: text("name"), taken: text("taken"), before: text("before") }
+    }
+}
+
 /// A text of a dictionary.
 pub fn text_of(all: &HashMap<String, OwnedVariant>, key: &str) -> Option<String> {
     let value: &Variant<'_> = all.get(key)?;

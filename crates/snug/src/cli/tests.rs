@@ -165,7 +165,7 @@ fn every_changing_verb_has_a_dry_run() {
         let found = path.iter().fold(&command, |command, name| command.find_subcommand(name).unwrap());
         found.get_arguments().any(|argument| argument.get_long() == Some("dry-run"))
     };
-    for verb in ["create", "start", "stop", "restart", "rm", "prune", "cp", "set", "unset"] {
+    for verb in ["create", "start", "stop", "restart", "rm", "prune", "cp", "set", "unset", "undo"] {
         assert!(has(&[verb]), "{verb}");
     }
     for verb in ["pull", "import", "rm"] {

@@ -27,6 +27,7 @@ pub mod set;
 pub mod several;
 pub mod start;
 pub mod stop;
+pub mod undo;
 pub mod unexport;
 pub mod unset;
 

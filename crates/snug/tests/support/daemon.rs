@@ -124,7 +124,11 @@ impl Manager {
             _ if name.starts_with("broken") => "failed",
             _ => "done",
         };
-        let mut result = HashMap::new();
+        let owned = |text: &str| OwnedVariant::try_from(Variant::from(text)).unwrap();
+        let mut result = HashMap::from([("snapshot".to_owned(), owned("snug-20200102T000000Z"))]);
+        if !name.starts_with("zfs") {
+            result.insert("kept".to_owned(), owned("snug-20200103T000000Z"));
+        }
         if options.contains_key("dry-run") {
             result.insert(
                 "plan".to_owned(),
@@ -261,6 +265,48 @@ impl Manager {
         self.note("Configure", &format!("{name} {} -{}", set.join(","), unset.join(",")), &options);
         self.must_exist(name)?;
         self.job(server, name, &options, false).await
+    }
+
+    async fn take_snapshot(
+        &mut self,
+        name: &str,
+        options: Options,
+        #[zbus(object_server)] server: &ObjectServer,
+    ) -> Result<OwnedObjectPath, Refusal> {
+        self.note("TakeSnapshot", name, &options);
+        self.must_exist(name)?;
+        self.job(server, name, &options, false).await
+    }
+
+    async fn undo(
+        &mut self,
+        name: &str,
+        options: Options,
+        #[zbus(object_server)] server: &ObjectServer,
+    ) -> Result<OwnedObjectPath, Refusal> {
+        self.note("Undo", name, &options);
+        self.must_exist(name)?;
+        self.job(server, name, &options, false).await
+    }
+
+    async fn snapshots(&mut self, name: &str, options: Options) -> Result<Vec<Options>, Refusal> {
+        self.note("Snapshots", name, &options);
+        self.must_exist(name)?;
+        if name.starts_with("new") {
+            return Ok(Vec::new());
+        }
+        let owned = |text: &str| OwnedVariant::try_from(Variant::from(text)).unwrap();
+        let snapshot = |name: &str, taken: &str, before: &str| {
+            HashMap::from([
+                ("name".to_owned(), owned(name)),
+                ("taken".to_owned(), owned(taken)),
+                ("before".to_owned(), owned(before)),
+            ])
+        };
+        Ok(vec![
+            snapshot("snug-20200102T000000Z", "2020-01-02T00:00:00Z", "install ripgrep"),
+            snapshot("snug-20200101T000000Z", "2020-01-01T00:00:00Z", "\u{1b}[2J"),
+        ])
     }
 
     async fn list(&mut self, options: Options) -> Result<Vec<Options>, Refusal> {

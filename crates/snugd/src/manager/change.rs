@@ -248,7 +248,9 @@ async fn carry_out(
     let existed = state.container.is_some();
     let plan = change.plan(&work, &state).await?;
     if dry_run {
-        return Ok(Answer::from([("plan".to_owned(), value(plan.sentences())?)]));
+        let mut answer = change.answer(&plan)?;
+        answer.insert("plan".to_owned(), value(plan.sentences())?);
+        return Ok(answer);
     }
     match change {
         Change::Undo { .. } => go_back(&work, &plan).await?,
