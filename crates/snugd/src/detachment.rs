@@ -13,6 +13,7 @@ use snug_core::spec::OWNER_KEY;
 
 use crate::configuration;
 use crate::container::lookup::{self, Found};
+use crate::container::present;
 use crate::daemon::Places;
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::mount_table::Table;
@@ -67,7 +68,8 @@ pub async fn all(places: &Places) -> Result<String> {
     let mut attached = BTreeSet::new();
     let detached = found.iter().map(|container| {
         let incus = incus.project(&container.instance.project);
-        async move { (container, detach(&incus, container).await) }
+        let paths = &places.paths;
+        async move { (container, detach(&incus, paths, container).await) }
     });
     let mut detached = futures_util::stream::iter(detached).buffered(AT_ONCE);
     while let Some((container, ended)) = detached.next().await {
@@ -133,7 +135,7 @@ fn clear(paths: &Paths, attached: &BTreeSet<(Uid, ContainerName)>) -> (String, V
     (done, failed)
 }
 
-async fn detach(incus: &Client, container: &Found) -> Result<()> {
+async fn detach(incus: &Client, paths: &Paths, container: &Found) -> Result<()> {
     let name = container.name.as_str();
     if container.instance.status_code != incus_client::StatusCode::Stopped {
         let stop =
@@ -156,8 +158,18 @@ async fn detach(incus: &Client, container: &Found) -> Result<()> {
         // It starts without Snug all the same.
         tracing::warn!(container = name, "{error}");
     }
-    incus.instances().update(name, without_snug).await?;
-    Ok(())
+    // A daemon died while the disk went back: what Incus says of it is the snapshot's, and nobody would put it right any more.
+    let (own, uid, key) = (paths.clone(), container.owner.uid, container.name.clone());
+    let kept = tokio::task::spawn_blocking(move || present::read(&own, uid, &key)).await??;
+    let put = |put: &mut InstancePut| {
+        if let Some(kept) = kept.as_ref().filter(|kept| kept.is_of(put)) {
+            *put = kept.over(put);
+        }
+        without_snug(put);
+    };
+    incus.instances().update(name, put).await?;
+    let (own, key) = (paths.clone(), container.name.clone());
+    tokio::task::spawn_blocking(move || present::forget(&own, uid, &key)).await?
 }
 
 /// Only what needs Snug's files goes; owner and spec stay, so that a later installation knows its containers again.

@@ -14,7 +14,7 @@ use crate::bus::change::Change;
 use crate::bus::options::Options;
 use crate::bus::view::{Container, Snapshot};
 use crate::context::Context;
-use crate::error::CommandError;
+use crate::error::{CommandError, Kind};
 use crate::{completion, entry, table, words};
 
 /// Take back the last change of what is installed in a container
@@ -71,7 +71,7 @@ pub fn execute(context: &Context, args: UndoArgs) -> Result<ExitCode, CommandErr
     let change = Change::undo(name.as_str(), options(to.as_deref())).uncancellable();
     let ended = bus.change(&change).map_err(|error| {
         // What is missing may be a snapshot.
-        let is_there = bus.get(name.as_str(), &Options::new()).is_ok();
+        let is_there = error.kind != Kind::NotFound || bus.get(name.as_str(), &Options::new()).is_ok();
         if is_there { error } else { entry::suggest(&bus, name.as_str(), error) }
     })?;
     if args.dry_run.dry_run {
