@@ -260,6 +260,24 @@ async fn what_cannot_be_put_right_can_be_removed() {
 }
 
 #[tokio::test]
+async fn what_incus_would_start_by_itself_is_not_gone_back_to() {
+    let rig = Rig::new(CONFIG, None);
+    changed_since_a_snapshot(&rig);
+    let autostart = |value: &'static str| {
+        rig.fake.change_instance(PROJECT, CONTAINER, |instance| {
+            instance["config"]["boot.autostart"] = json!(value);
+        });
+    };
+    autostart("true");
+    ask(&rig, "TakeSnapshot", vec![]).done();
+    autostart("false");
+    let before = configuration(&rig);
+    let refused = ask(&rig, "Undo", vec![]).failed("Failed");
+    assert!(refused.message.contains("by itself"), "{refused:?}");
+    assert_eq!((configuration(&rig), restores(&rig).len()), (before, 0));
+}
+
+#[tokio::test]
 async fn an_undo_waits_for_the_job_before_it() {
     let rig = Rig::new(CONFIG, None);
     changed_since_a_snapshot(&rig);

@@ -8,8 +8,8 @@ mod common;
 use std::path::PathBuf;
 
 use common::going_back::{
-    CONTAINER, PROJECT, ask, begin, changed_since_a_snapshot, configuration, disk, instance_route, key,
-    listed, restores, settle, snapshots,
+    CONTAINER, PROJECT, ask, begin, changed_since_a_snapshot, configuration, disk, key, listed, settle,
+    snapshots,
 };
 use common::{NOBODY, Rig, list};
 use fake_incusd::Route;
@@ -125,12 +125,14 @@ async fn one_that_somebody_started_as_the_snapshot_had_it_is_stopped() {
 #[tokio::test]
 async fn a_restore_that_reaches_incus_late_is_refused() {
     let (rig, before) = interrupted("restore-snapshot:recorded").await;
+    // As the dead daemon saw it, whose request is still on its way.
+    let instances = incus_client::Client::connect(rig.fake.socket()).project(PROJECT).instances();
+    let (_, seen) = instances.get(CONTAINER).await.unwrap();
+    let snapshot = snapshots(&rig).into_iter().find(|name| !name.starts_with("snug-1970")).unwrap();
     settle(&rig).done();
-    let instance = rig.fake.instance(PROJECT, CONTAINER).unwrap();
-    // The dead daemon would have named the instance as it was while its phase said `stopping`.
-    assert_eq!(instance["config"]["user.snug.phase"], "ready");
-    assert!(!rig.fake.requests_of(&instance_route("PUT")).is_empty(), "nothing was changed");
-    assert_eq!((configuration(&rig), restores(&rig).len()), (before, 0));
+    let late = instances.restore_snapshot(CONTAINER, &snapshot, Some(&seen)).await;
+    assert!(late.unwrap_err().is_precondition_failed());
+    assert_eq!((configuration(&rig), disk(&rig).as_str()), (before, "now"));
 }
 
 #[tokio::test]

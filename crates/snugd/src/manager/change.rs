@@ -282,9 +282,12 @@ async fn settled(work: &Work, change: &Change) -> Result<State> {
 /// Carries an undo out. One that ran and whose disk could not be put back is started again as it was; one whose disk has gone back
 /// stays so, whether it starts or not.
 async fn go_back(work: &Work, plan: &Plan) -> Result<()> {
-    let starts = |step: &Step| matches!(step, Step::SetPhase { to: Phase::Starting, .. });
-    let at = plan.steps.iter().position(starts).unwrap_or(plan.steps.len());
-    let (back, start) = plan.steps.split_at(at);
+    // The configuration is put back, the phase is ready, old snapshots go: the rest is a start.
+    let is_back = |step: &Step| matches!(step, Step::PutBackConfig { .. } | Step::DeleteSnapshot { .. });
+    let last = plan.steps.iter().rposition(is_back).map_or(0, |at| at + 1);
+    let is_marked = |step: &Step| matches!(step, Step::SetPhase { to: Phase::Ready, .. });
+    let marked = plan.steps.get(last).is_some_and(is_marked);
+    let (back, start) = plan.steps.split_at(last + usize::from(marked));
     if let Err(mut error) = work.carry_out(&Plan { steps: back.to_vec() }).await {
         if error.kind == ErrorKind::NoSpace
             && back.iter().any(|step| matches!(step, Step::TakeSnapshot { .. }))

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use incus_client::{InstancePut, Snapshot as Found, SnapshotsPost};
+use incus_client::{Config, InstancePut, Snapshot as Found, SnapshotsPost};
 use jiff::Timestamp;
 use snug_core::plan::Snapshots;
 use snug_core::snapshot::{Ability, Occasion, Snapshot, SnapshotName};
@@ -70,6 +70,13 @@ impl Work {
         self.make_directories().await?;
         let instances = self.incus().instances();
         let name = self.name.as_str();
+        let all = instances.snapshots(name).await?;
+        if all.iter().any(|found| found.name == snapshot.as_str() && starts_by_itself(&found.config)) {
+            return Err(failed(format!(
+                "as '{snapshot}' has it, Incus would start '{name}' by itself before Snug could put its configuration back"
+            ))
+            .hint(format!("it was taken while boot.autostart was set: `snug undo -c {name} --list` shows others")));
+        }
         let mut attempt = 1;
         loop {
             let (instance, seen) = instances.get(name).await?;
@@ -196,7 +203,38 @@ impl Work {
     }
 }
 
+/// Whether Incus starts an instance of this configuration when the host boots (`instancesStart`, 6.0.4).
+fn starts_by_itself(config: &Config) -> bool {
+    match config.get("boot.autostart").map(|value| value.to_lowercase()) {
+        Some(value) if !value.is_empty() => ["true", "1", "yes", "on"].contains(&value.as_str()),
+        _ => config.get("volatile.last_state.power").is_some_and(|power| power == "RUNNING"),
+    }
+}
+
 /// When Incus took it; what has no time keeps its place before the others.
 fn taken(snapshot: &Found) -> Timestamp {
     snapshot.created_at.as_str().parse().unwrap_or(Timestamp::MIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_incus_starts_at_boot_is_known() {
+        let config = |autostart: Option<&str>, power: &str| {
+            let autostart = autostart.map(|value| ("boot.autostart".to_owned(), value.to_owned()));
+            let power = ("volatile.last_state.power".to_owned(), power.to_owned());
+            autostart.into_iter().chain([power]).collect::<Config>()
+        };
+        for (autostart, power, starts) in [
+            (Some("false"), "RUNNING", false),
+            (Some("true"), "STOPPED", true),
+            (Some("1"), "STOPPED", true),
+            (None, "RUNNING", true),
+            (None, "STOPPED", false),
+        ] {
+            assert_eq!(starts_by_itself(&config(autostart, power)), starts, "{autostart:?} {power}");
+        }
+    }
 }
