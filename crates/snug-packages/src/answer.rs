@@ -1,0 +1,48 @@
+//! What the programs answer, in one shape for all of them. Texts are the guest's: names have been held against [`PackageName`]'s rule, all
+//! others are without control characters.
+
+use crate::name::PackageName;
+
+/// An installed package, or the one in a file.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Package {
+    /// Its name.
+    pub name: PackageName,
+    /// Its version, as the manager writes it: `2:1.0-1`.
+    pub version: String,
+}
+
+/// A package that a search found, installed or not.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Found {
+    /// Its name.
+    pub name: PackageName,
+    /// Its newest version, where the manager tells it.
+    pub version: Option<String>,
+    /// What it is in one line, where the manager tells it.
+    pub summary: Option<String>,
+}
+
+/// What a change would do to one package.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Change {
+    /// What it would do.
+    pub kind: ChangeKind,
+    /// The package.
+    pub name: PackageName,
+    /// Its version before, where the manager tells it.
+    pub from: Option<String>,
+    /// Its version after, where the manager tells it.
+    pub to: Option<String>,
+}
+
+/// A kind of [`Change`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ChangeKind {
+    /// It was not there.
+    Install,
+    /// It gets another version.
+    Upgrade,
+    /// It goes.
+    Remove,
+}

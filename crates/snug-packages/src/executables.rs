@@ -1,0 +1,193 @@
+//! Which files of a package are its commands, and by which name they are better known.
+
+use std::path::{Path, PathBuf};
+
+use crate::command::{Ask, Nothing, Query, SHELL};
+use crate::name::CommandName;
+use crate::read::guest;
+
+/// Where commands are. Games too: `/usr/games` is on the PATH of Debian's users (hier(7), login.defs(5) `ENV_PATH`).
+pub const DIRECTORIES: [&str; 6] = ["/usr/bin", "/bin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/games"];
+
+/// A command of a package.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Executable {
+    /// What is typed.
+    pub name: CommandName,
+    /// Where it is.
+    pub path: PathBuf,
+}
+
+/// The name of the command at a path, if it is directly in one of [`DIRECTORIES`].
+pub fn command_name(path: &Path) -> Option<&str> {
+    let directory = path.parent()?.to_str()?;
+    DIRECTORIES.contains(&directory).then(|| path.file_name()?.to_str()).flatten()
+}
+
+/// The commands among a package's files, by their paths alone: each name once, of several paths the first directory's. Whether they are
+/// programs has to be asked ([`programs`]): the list has directories and links too.
+pub fn of_files<'a>(files: impl IntoIterator<Item = &'a Path>) -> Vec<Executable> {
+    let place =
+        |path: &Path| DIRECTORIES.iter().position(|directory| path.parent() == Some(Path::new(directory)));
+    let executable = |path: &Path| {
+        let name = CommandName::new(command_name(path)?).ok()?;
+        Some(Executable { name, path: path.to_owned() })
+    };
+    let mut all: Vec<Executable> = files.into_iter().filter_map(executable).collect();
+    all.sort_by(|a, b| (a.name.as_str(), place(&a.path)).cmp(&(b.name.as_str(), place(&b.path))));
+    all.dedup_by(|later, earlier| later.name == earlier.name);
+    all
+}
+
+/// Which of these files can be run, and are no links into `/etc/alternatives`: those a package of Fedora owns (and a package of Debian
+/// never does: `update-alternatives` makes them on the system, and dpkg does not know them).
+pub fn programs<'a>(executables: impl IntoIterator<Item = &'a Executable>) -> Query<Vec<PathBuf>> {
+    let paths: Vec<&Path> = executables.into_iter().map(|executable| &*executable.path).collect();
+    PROGRAMS.about(&paths, &[("LC_ALL", "C.UTF-8")])
+}
+
+/// Words are the script's arguments, never a part of it.
+static PROGRAMS: Ask<Vec<PathBuf>> = Ask {
+    argv: &[
+        SHELL,
+        "-c",
+        r#"for f; do
+  [ -f "$f" ] && [ -x "$f" ] || continue
+  case $(readlink -- "$f") in /etc/alternatives/*) continue ;; esac
+  printf '%s\0' "$f"
+done"#,
+        "sh",
+        "{}",
+    ],
+    as_root: false,
+    nothing: Nothing::Never,
+    read: guest::paths,
+};
+
+/// The alternatives of the guest: each link of `/etc/alternatives` and where it leads (update-alternatives(1)).
+pub fn alternatives() -> Query<Vec<(PathBuf, PathBuf)>> {
+    ALTERNATIVES.about::<&str>(&[], &[("LC_ALL", "C.UTF-8")])
+}
+
+static ALTERNATIVES: Ask<Vec<(PathBuf, PathBuf)>> = Ask {
+    argv: &[
+        SHELL,
+        "-c",
+        r#"for f in /etc/alternatives/*; do [ -L "$f" ] && printf '%s\0%s\0' "$f" "$(readlink -- "$f")"; done; exit 0"#,
+    ],
+    as_root: false,
+    nothing: Nothing::Never,
+    read: guest::pairs,
+};
+
+/// Commands that a package has by an alternative of *the same name*, where the program itself is in no directory of commands: `java` of
+/// `/usr/lib/jvm/java-21/bin/java`. Not `vi`, which is `/usr/bin/vim.tiny`, nor `editor` or `awk`: names for whatever is chosen.
+pub fn by_alternatives<'a>(
+    files: impl IntoIterator<Item = &'a Path>,
+    alternatives: &[(PathBuf, PathBuf)],
+) -> Vec<Executable> {
+    let files: Vec<&Path> = files.into_iter().collect();
+    let one = |(link, target): &(PathBuf, PathBuf)| {
+        let name = link.file_name()?.to_str()?;
+        let is_same =
+            target.file_name()? == name && command_name(target).is_none() && files.contains(&&**target);
+        // Manual pages are alternatives of their commands, under other names.
+        let is_program =
+            target.parent()?.file_name().is_some_and(|directory| directory == "bin" || directory == "sbin");
+        (is_same && is_program).then(|| {
+            Some(Executable { name: CommandName::new(name).ok()?, path: Path::new("/usr/bin").join(name) })
+        })?
+    };
+    alternatives.iter().filter_map(one).collect()
+}
+
+/// Commands that a distribution calls otherwise than those who wrote them, since another package had the name first.
+const RENAMED: &[(&str, &str, &str)] = &[
+    // package, its command, the name that it is known by
+    ("bat", "batcat", "bat"),
+    ("fd-find", "fdfind", "fd"),
+    ("yarnpkg", "yarnpkg", "yarn"),
+    ("epiphany-browser", "epiphany-browser", "epiphany"),
+    ("stterm", "stterm", "st"),
+    ("helix", "helix", "hx"),
+    ("go-task", "go-task", "task"),
+    ("zed", "zeditor", "zed"),
+];
+
+/// The name by which a command of this package is better known.
+pub fn known_as(package: &str, command: &str) -> Option<&'static str> {
+    RENAMED.iter().find(|(p, c, _)| (*p, *c) == (package, command)).map(|(_, _, known)| *known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(executables: &[Executable]) -> Vec<&str> {
+        executables.iter().map(|executable| executable.name.as_str()).collect()
+    }
+
+    #[test]
+    fn commands_are_directly_in_a_directory_of_commands() {
+        let files = [
+            "/usr/bin/rg",
+            "/usr/games/sl",
+            "/usr/sbin/useradd",
+            "/sbin/ip",
+            "/bin/ip",
+            "/usr/local/bin/x",
+            "/usr/bin",
+            "/usr/bin/a/b",
+            "/usr/lib/x/bin/y",
+            "/opt/bin/z",
+            "/usr/bin/-x",
+            "/usr/bin/[",
+            "/usr/share/man/man1/rg.1.gz",
+            "/usr/bin/x y",
+            "rg",
+        ];
+        let executables = of_files(files.map(Path::new));
+        assert_eq!(names(&executables), ["ip", "rg", "sl", "useradd", "x"]);
+        assert_eq!(executables[0].path, Path::new("/bin/ip"), "the first directory's");
+    }
+
+    #[test]
+    fn what_update_alternatives_made_is_nobodys() {
+        // Debian 13, dpkg -L vim-tiny: /usr/bin/vi is not there, only what it leads to.
+        let files = ["/usr/bin/vim.tiny", "/usr/share/vim/vim91/debian.vim"];
+        assert_eq!(names(&of_files(files.map(Path::new))), ["vim.tiny"]);
+        let all = [
+            ("/etc/alternatives/vi", "/usr/bin/vim.tiny"),
+            ("/etc/alternatives/editor", "/usr/bin/vim.tiny"),
+            ("/etc/alternatives/java", "/usr/lib/jvm/java-21-openjdk-amd64/bin/java"),
+            ("/etc/alternatives/java.1.gz", "/usr/lib/jvm/java-21-openjdk-amd64/man/man1/java.1.gz"),
+            ("/etc/alternatives/javac", "/usr/lib/jvm/java-21-openjdk-amd64/bin/javac"),
+            ("/etc/alternatives/pager", "/usr/bin/less"),
+        ]
+        .map(|(link, target)| (PathBuf::from(link), PathBuf::from(target)));
+        assert!(by_alternatives(files.map(Path::new), &all).is_empty());
+        let java = [
+            "/usr/lib/jvm/java-21-openjdk-amd64/bin/java",
+            "/usr/lib/jvm/java-21-openjdk-amd64/man/man1/java.1.gz",
+        ];
+        let java = by_alternatives(java.map(Path::new), &all);
+        assert_eq!((names(&java), java[0].path.as_path()), (vec!["java"], Path::new("/usr/bin/java")));
+    }
+
+    #[test]
+    fn renamed_commands_have_their_name_back() {
+        assert_eq!(known_as("fd-find", "fdfind"), Some("fd"));
+        assert_eq!(known_as("bat", "batcat"), Some("bat"));
+        // Another package's.
+        assert_eq!(known_as("bacula-console-qt", "bat"), None);
+        assert_eq!(known_as("evil", "fdfind"), None);
+    }
+
+    #[test]
+    fn paths_are_arguments_of_the_script() {
+        let executable = Executable { name: CommandName::new("x").unwrap(), path: "/usr/bin/$(x)".into() };
+        let query = programs([&executable]);
+        assert_eq!(query.command.argv.last().unwrap(), "/usr/bin/$(x)");
+        assert!(!query.command.argv[2].to_str().unwrap().contains("$(x)"));
+    }
+}

@@ -1,0 +1,473 @@
+//! What every row of the table can be asked for, and which row a guest has.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use crate::answer::{Change, ChangeKind, Found, Package};
+use crate::command::{Action, Ask, CommandLine, Do, Environment, Nothing, Query, SHELL};
+use crate::error::{Error, Result};
+use crate::name::{Capability, CommandName, GuestPath, LocalFile, NameRule, PackageName, Request, Term};
+use crate::read::lines;
+use crate::stage::Format;
+use crate::table;
+
+/// The rows, in the order in which a guest is asked for them: `/usr/bin/dnf` is a link to dnf5 where that is there, so it comes first.
+pub const MANAGERS: [&Manager; 6] =
+    [&table::APT, &table::DNF5, &table::DNF, &table::ZYPPER, &table::PACMAN, &table::APK];
+
+/// A package manager: a row of the table.
+#[derive(Debug)]
+pub struct Manager {
+    /// What it is called, here and by people.
+    pub name: &'static str,
+    /// By which program it is known, and where that may be.
+    pub programs: &'static [&'static str],
+    /// `ID` and `ID_LIKE` of os-release(5) that hint at it.
+    pub(crate) families: &'static [&'static str],
+    /// What is said to all of its programs.
+    pub(crate) environment: Environment,
+    /// How its progress looks.
+    pub(crate) format: Format,
+    /// Which names it can be asked for.
+    pub(crate) names: NameRule,
+    /// What stands between a name and a version; `None` where there is but one version.
+    pub(crate) version_after: Option<&'static str>,
+    /// How its package files' names end. `*` stands for one word.
+    pub(crate) file_endings: &'static [&'static str],
+    pub(crate) refresh: Refresh,
+    pub(crate) refreshed: Ask<Option<u64>>,
+    pub(crate) install: Do,
+    pub(crate) install_files: Do,
+    pub(crate) preview_removal: Ask<Vec<Change>>,
+    pub(crate) removal: Removal,
+    pub(crate) upgrades: Ask<Vec<Change>>,
+    pub(crate) upgrade_all: Do,
+    /// In place of that one where the distribution has no releases.
+    pub(crate) upgrade_rolling: Option<Do>,
+    /// `None` where one package alone must not be upgraded.
+    pub(crate) upgrade_named: Option<Do>,
+    pub(crate) search: Ask<Vec<Found>>,
+    pub(crate) term: TermIs,
+    pub(crate) available: Ask<Vec<Found>>,
+    pub(crate) provides: Ask<Vec<Found>>,
+    pub(crate) index: Option<Index>,
+    pub(crate) files: Ask<Vec<PathBuf>>,
+    pub(crate) owner: Ask<Vec<PackageName>>,
+    pub(crate) paths: PathIs,
+    pub(crate) dependencies: Ask<Vec<Capability>>,
+    pub(crate) providers: Ask<Vec<PackageName>>,
+    pub(crate) installed: Ask<Vec<Package>>,
+    pub(crate) identify: Ask<Vec<Package>>,
+}
+
+/// How the metadata are renewed.
+#[derive(Debug)]
+pub(crate) enum Refresh {
+    /// By a command.
+    Alone(Do),
+    /// Only together with an upgrade of everything, since packages of new metadata may not fit old ones: this installs.
+    WithUpgrade(Do),
+}
+
+/// What is removed.
+#[derive(Debug)]
+pub(crate) enum Removal {
+    /// The program finds out itself which dependencies only these needed.
+    ByItself(Do),
+    /// It would take along what nobody had needed before: so it is told all names. First the question what that is.
+    Listed(Ask<Vec<Change>>, Do),
+}
+
+/// What a term is for the program.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum TermIs {
+    Text,
+    Regex,
+}
+
+/// What a path is for the program.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum PathIs {
+    Path,
+    DpkgPattern,
+}
+
+/// What [`Manager::provides`] needs besides the metadata.
+#[derive(Debug)]
+pub(crate) struct Index {
+    pub(crate) refresh: Do,
+    pub(crate) refreshed: Ask<Option<u64>>,
+}
+
+/// Which manager a guest has.
+#[derive(Debug, Clone, Copy)]
+pub struct Guest {
+    /// Its row.
+    pub manager: &'static Manager,
+    /// Whether its distribution has no releases: then an upgrade goes to whatever is newest (`zypper dist-upgrade`).
+    pub rolling: bool,
+}
+
+impl PartialEq for Manager {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Manager {}
+
+impl Guest {
+    /// What is to be run in a guest to learn which manager it has. The answer is `None` for a guest without one that is known.
+    pub fn detection() -> Query<Option<Self>> {
+        static DETECTION: Ask<Option<Guest>> = Ask {
+            argv: &[
+                SHELL,
+                "-c",
+                r#"for f; do [ -x "$f" ] && printf '%s\n' "$f"; done
+for f in /etc/os-release /usr/lib/os-release; do [ -r "$f" ] && cat "$f" && break; done
+exit 0"#,
+                "sh",
+                "{}",
+            ],
+            as_root: false,
+            nothing: Nothing::Never,
+            read: |output| {
+                let lines: Vec<&str> =
+                    lines(output).take(1000).filter_map(|line| std::str::from_utf8(line).ok()).collect();
+                Guest::detect(|program| lines.contains(&program), &lines.join("\n"))
+            },
+        };
+        let programs: Vec<&str> = MANAGERS.iter().flat_map(|manager| manager.programs).copied().collect();
+        DETECTION.about(&programs, &[("LC_ALL", "C.UTF-8")])
+    }
+
+    /// Which manager there is, by its programs. Where several are there (Fedora has apt, Debian has dnf as a package), that of the
+    /// distribution's family (os-release(5)); where that does not help, the first.
+    pub fn detect(exists: impl Fn(&str) -> bool, os_release: &str) -> Option<Self> {
+        let field = |key: &str| {
+            let lines = os_release.lines();
+            let value =
+                lines.filter_map(|line| line.strip_prefix(key)?.strip_prefix('=')).next().unwrap_or_default();
+            value.trim_matches(['"', '\'']).to_owned()
+        };
+        let (id, like) = (field("ID"), field("ID_LIKE"));
+        let there =
+            || MANAGERS.into_iter().filter(|manager| manager.programs.iter().any(|program| exists(program)));
+        let is_family = |name: &str| there().find(|manager| manager.families.contains(&name));
+        let manager =
+            is_family(&id).or_else(|| like.split(' ').find_map(is_family)).or_else(|| there().next())?;
+        Some(Self { manager, rolling: table::ROLLING.contains(&&*id) })
+    }
+
+    /// Upgrades these packages, or all where none is named. An upgrade installs what new versions need, and removes nothing.
+    ///
+    /// # Errors
+    /// [`Error::WholeUpgrade`], where one package alone must not be upgraded.
+    pub fn upgrade(&self, names: &[PackageName]) -> Result<Action> {
+        let manager = self.manager;
+        let change = match (names, &manager.upgrade_named, &manager.upgrade_rolling) {
+            ([], _, Some(rolling)) if self.rolling => rolling,
+            ([], ..) => &manager.upgrade_all,
+            (_, Some(named), _) => named,
+            (_, None, _) => return Err(Error::WholeUpgrade { manager: manager.name }),
+        };
+        Ok(change.with(names, (manager.environment, manager.format)))
+    }
+}
+
+impl Manager {
+    /// The row with this name.
+    pub fn by_name(name: &str) -> Option<&'static Self> {
+        MANAGERS.into_iter().find(|manager| manager.name == name)
+    }
+
+    fn row(&self) -> (Environment, Format) {
+        (self.environment, self.format)
+    }
+
+    /// Renews the metadata. `None` for pacman: there it goes with an upgrade of everything ([`Manager::install`] with `fresh`).
+    pub fn refresh(&self) -> Option<Action> {
+        match &self.refresh {
+            Refresh::Alone(refresh) => Some(refresh.with::<&str>(&[], self.row())),
+            Refresh::WithUpgrade(_) => None,
+        }
+    }
+
+    /// When the metadata were last renewed, in seconds since 1970; `None` where there are none, as in images that were stripped.
+    pub fn refreshed(&self) -> Query<Option<u64>> {
+        self.refreshed.about::<&str>(&[], self.environment)
+    }
+
+    /// Installs packages: actions that are to be carried out one after another. With `fresh` the metadata are renewed before; for pacman
+    /// everything else is upgraded too. Nothing is removed for it. None for no request.
+    ///
+    /// A package that does not exist fails the whole; [`Manager::available`] tells which one it was.
+    pub fn install(&self, requests: &[Request], fresh: bool) -> Vec<Action> {
+        if requests.is_empty() {
+            return Vec::new();
+        }
+        let word = |request: &Request| match (&request.version, self.version_after) {
+            (Some(version), Some(between)) => format!("{}{between}{version}", request.name),
+            _ => request.name.to_string(),
+        };
+        let words: Vec<String> = requests.iter().map(word).collect();
+        match &self.refresh {
+            Refresh::WithUpgrade(install) if fresh => vec![install.with(&words, self.row())],
+            _ => self
+                .refresh()
+                .filter(|_| fresh)
+                .into_iter()
+                .chain([self.install.with(&words, self.row())])
+                .collect(),
+        }
+    }
+
+    /// Installs package files, with what they need from the repositories. By itself: nobody has signed a file, and what lets it in must not
+    /// let in others (`apk --allow-untrusted` does).
+    pub fn install_files(&self, files: &[LocalFile]) -> Action {
+        self.install_files.with(files, self.row())
+    }
+
+    /// What a removal of these packages would remove: they, what needs them, and what only they needed.
+    pub fn preview_removal(&self, names: &[PackageName]) -> Query<Vec<Change>> {
+        self.preview_removal.about(names, self.environment)
+    }
+
+    /// What nobody needs already, before a removal; `None` where the program never takes that along.
+    pub fn orphans(&self) -> Option<Query<Vec<Change>>> {
+        match &self.removal {
+            Removal::ByItself(_) => None,
+            Removal::Listed(orphans, _) => Some(orphans.about::<&str>(&[], self.environment)),
+        }
+    }
+
+    /// Removes these packages, and what only they needed: of `preview` ([`Manager::preview_removal`]) all but what was among `orphans`
+    /// before ([`Manager::orphans`]), which is not this removal's. Configuration that somebody changed stays.
+    ///
+    /// Whoever asks people shows `preview` first: apt, dnf and zypper take along what needs these packages; pacman and apk then refuse.
+    /// A name that is not installed is no error for apt and dnf: ask [`Manager::installed`].
+    pub fn remove(&self, names: &[PackageName], preview: &[Change], orphans: &[Change]) -> Action {
+        let removal = match &self.removal {
+            Removal::ByItself(removal) => return removal.with(names, self.row()),
+            Removal::Listed(_, removal) => removal,
+        };
+        let mut all = names.to_vec();
+        for change in preview {
+            let was_orphan = orphans.iter().any(|orphan| orphan.name == change.name);
+            if change.kind == ChangeKind::Remove && !was_orphan && !all.contains(&change.name) {
+                all.push(change.name.clone());
+            }
+        }
+        removal.with(&all, self.row())
+    }
+
+    /// Which packages have a newer version.
+    pub fn upgrades(&self) -> Query<Vec<Change>> {
+        self.upgrades.about::<&str>(&[], self.environment)
+    }
+
+    /// Packages whose name or summary has this in it.
+    pub fn search(&self, term: &Term) -> Query<Vec<Found>> {
+        let word = match self.term {
+            TermIs::Text => term.as_str().to_owned(),
+            TermIs::Regex => term.escaped(),
+        };
+        self.search.about(&[word], self.environment)
+    }
+
+    /// Which of these names a repository has.
+    pub fn available(&self, names: &[PackageName]) -> Query<Vec<Found>> {
+        self.available.about(names, self.environment)
+    }
+
+    /// Which packages have this command, installed or not. apt and pacman need an index for it: [`Manager::refresh_index`].
+    pub fn provides(&self, command: &CommandName) -> Query<Vec<Found>> {
+        self.provides.about(&[command], self.environment)
+    }
+
+    /// Fetches what [`Manager::provides`] looks into; `None` where that is in the metadata.
+    pub fn refresh_index(&self) -> Option<Action> {
+        self.index.as_ref().map(|index| index.refresh.with::<&str>(&[], self.row()))
+    }
+
+    /// As [`Manager::refreshed`], for that index.
+    pub fn index_refreshed(&self) -> Option<Query<Option<u64>>> {
+        self.index.as_ref().map(|index| index.refreshed.about::<&str>(&[], self.environment))
+    }
+
+    /// For a program that makes an index of its own: what writes all of Debian's `Contents` to standard output ([`crate::contents`]).
+    /// Only of apt, after [`Manager::refresh_index`].
+    pub fn contents(&self) -> Option<CommandLine> {
+        let argv =
+            (self.name == table::APT.name).then(|| table::CONTENTS.iter().map(OsString::from).collect())?;
+        Some(CommandLine { argv, environment: self.environment, as_root: false })
+    }
+
+    /// The files of an installed package; empty for one that is not installed. Directories may be among them.
+    pub fn files(&self, name: &PackageName) -> Query<Vec<PathBuf>> {
+        self.files.about(&[name], self.environment)
+    }
+
+    /// Which installed packages own a path.
+    pub fn owner(&self, path: &GuestPath) -> Query<Vec<PackageName>> {
+        let words = match self.paths {
+            PathIs::Path => path.plain(),
+            PathIs::DpkgPattern => path.patterns(),
+        };
+        self.owner.about(&words, self.environment)
+    }
+
+    /// What an installed package needs; of alternatives all. [`Manager::providers`] says which packages that is.
+    pub fn dependencies(&self, name: &PackageName) -> Query<Vec<Capability>> {
+        self.dependencies.about(&[name], self.environment)
+    }
+
+    /// Which installed packages provide these; the one that needs them may be among them. `None` for no capability.
+    pub fn providers(&self, capabilities: &[Capability]) -> Option<Query<Vec<PackageName>>> {
+        (!capabilities.is_empty()).then(|| self.providers.about(capabilities, self.environment))
+    }
+
+    /// Which of these packages are installed, in which version.
+    pub fn installed(&self, names: &[PackageName]) -> Query<Vec<Package>> {
+        self.installed.about(names, self.environment)
+    }
+
+    /// Which package is in a file.
+    pub fn identify(&self, file: &LocalFile) -> Query<Vec<Package>> {
+        self.identify.about(&[file], self.environment)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::Output;
+
+    fn detect(programs: &[&str], os_release: &str) -> Option<(&'static str, bool)> {
+        Guest::detect(|program| programs.contains(&program), os_release)
+            .map(|guest| (guest.manager.name, guest.rolling))
+    }
+
+    #[test]
+    fn a_guest_has_the_manager_of_its_programs_and_a_hint_decides_between_several() {
+        let debian = "PRETTY_NAME=\"Debian\"\nID=debian\n";
+        let fedora = "ID=fedora\nVERSION_ID=42\n";
+        let tumbleweed = "ID=\"opensuse-tumbleweed\"\nID_LIKE=\"opensuse suse\"\n";
+        let rocky = "ID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\n";
+        for (programs, os_release, found) in [
+            (&["/usr/bin/apt-get"][..], debian, Some(("apt", false))),
+            (&["/usr/bin/apt-get"], "", Some(("apt", false))),
+            (&["/usr/bin/dnf", "/usr/bin/dnf5"], fedora, Some(("dnf5", false))),
+            (&["/usr/bin/dnf", "/usr/bin/dnf5", "/usr/bin/apt-get"], fedora, Some(("dnf5", false))),
+            (&["/usr/bin/dnf", "/usr/bin/apt-get"], debian, Some(("apt", false))),
+            (&["/usr/bin/dnf"], rocky, Some(("dnf", false))),
+            (&["/usr/bin/zypper"], tumbleweed, Some(("zypper", true))),
+            (
+                &["/usr/bin/zypper"],
+                "ID=\"opensuse-leap\"\nID_LIKE=\"suse opensuse\"",
+                Some(("zypper", false)),
+            ),
+            (&["/usr/bin/pacman"], "ID=arch\n", Some(("pacman", false))),
+            (&["/sbin/apk"], "ID=alpine\n", Some(("apk", false))),
+            // A hint alone is nothing.
+            (&[], debian, None),
+            (&["/usr/bin/pacman"], debian, Some(("pacman", false))),
+        ] {
+            assert_eq!(detect(programs, os_release), found, "{programs:?} {os_release}");
+        }
+    }
+
+    #[test]
+    fn what_a_guest_says_of_itself_is_only_looked_up() {
+        let query = Guest::detection();
+        let read = |stdout: &[u8]| {
+            query
+                .read(&Output { stdout: stdout.to_vec(), ..Output::default() })
+                .unwrap()
+                .map(|guest| guest.manager.name)
+        };
+        assert_eq!(read(b"/usr/bin/apt-get\nID=debian\n"), Some("apt"));
+        assert_eq!(read(b"/usr/bin/dnf\n/usr/bin/apt-get\nID=debian\n"), Some("apt"));
+        for output in crate::read::hostile() {
+            assert_eq!(read(&output), None);
+        }
+    }
+
+    #[test]
+    fn nothing_asks_a_question_and_no_word_is_an_option() {
+        let term = Term::new("x").unwrap();
+        let command = CommandName::new("x").unwrap();
+        let path = GuestPath::new("/x".as_ref()).unwrap();
+        let capability = [Capability::read(b"x").unwrap()];
+        for manager in MANAGERS {
+            let name = manager.package("x").unwrap();
+            let ending = manager.file_endings[0].replace('*', "zst");
+            let file = manager.file(format!("/x{ending}").as_ref()).unwrap();
+            let request = manager.request("x").unwrap();
+            let names = [name.clone()];
+            let mut lines = vec![
+                manager.preview_removal(&names).command,
+                manager.search(&term).command,
+                manager.available(&names).command,
+                manager.provides(&command).command,
+                manager.files(&name).command,
+                manager.owner(&path).command,
+                manager.dependencies(&name).command,
+                manager.providers(&capability).unwrap().command,
+                manager.installed(&names).command,
+                manager.install_files(&[file.clone()]).command,
+                manager.remove(&names, &[], &[]).command,
+            ];
+            lines.extend(manager.install(&[request], true).into_iter().map(|action| action.command));
+            lines.extend(Guest { manager, rolling: false }.upgrade(&names).map(|action| action.command));
+            for line in &lines {
+                let words: Vec<&str> = line.argv.iter().map(|word| word.to_str().unwrap()).collect();
+                assert!(line.environment.contains(&("LC_ALL", "C.UTF-8")), "{words:?}");
+                // Where a word of ours ends a line, options have ended before it; a shell's script has its words after its name.
+                let last = *words.last().unwrap();
+                if last == "x" && words[0] != SHELL {
+                    assert!(words.contains(&"--"), "{words:?}");
+                }
+            }
+            assert!(manager.providers(&[]).is_none());
+            assert!(manager.install(&[], true).is_empty());
+            // tar of some guests knows no `--`: the path is a full one.
+            assert!(!manager.identify(&file).command.argv.is_empty());
+        }
+    }
+
+    #[test]
+    fn what_was_an_orphan_before_stays() {
+        let apt = Manager::by_name("apt").unwrap();
+        let change =
+            |kind, name: &str| Change { kind, name: apt.package(name).unwrap(), from: None, to: None };
+        let preview = [
+            change(ChangeKind::Remove, "tool"),
+            change(ChangeKind::Remove, "tool-data"),
+            change(ChangeKind::Remove, "old-orphan"),
+            change(ChangeKind::Install, "other"),
+        ];
+        let action = apt.remove(
+            &[apt.package("tool").unwrap()],
+            &preview,
+            &[change(ChangeKind::Remove, "old-orphan")],
+        );
+        assert_eq!(action.command.argv[action.command.argv.len() - 3..], ["--", "tool", "tool-data"]);
+        assert!(apt.orphans().is_some());
+        assert!(Manager::by_name("dnf").unwrap().orphans().is_none());
+    }
+
+    #[test]
+    fn arch_upgrades_as_a_whole_and_tumbleweed_as_a_distribution() {
+        let words = |manager: &str, rolling, names: &[&str]| {
+            let manager = Manager::by_name(manager).unwrap();
+            let names: Vec<PackageName> = names.iter().map(|name| manager.package(name).unwrap()).collect();
+            Guest { manager, rolling }.upgrade(&names).map(|action| action.command.argv)
+        };
+        let refused = words("pacman", false, &["x"]).unwrap_err();
+        assert_eq!(refused, Error::WholeUpgrade { manager: "pacman" });
+        assert!(words("zypper", true, &[]).unwrap().contains(&"dist-upgrade".into()));
+        assert!(words("zypper", false, &[]).unwrap().contains(&"update".into()));
+        assert!(words("zypper", true, &["x"]).unwrap().contains(&"update".into()));
+    }
+}

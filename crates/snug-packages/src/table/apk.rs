@@ -1,0 +1,109 @@
+//! apk: Alpine and what is made of it.
+
+use super::{environment, newest_of};
+use crate::command::{Ask, Do, Nothing};
+use crate::manager::{Manager, PathIs, Refresh, Removal, TermIs};
+use crate::name::NameRule;
+use crate::read::{apk, columns};
+use crate::stage::Format;
+
+/// What is said to apk.
+macro_rules! apk {
+    ($($word:expr),+ $(,)?) => { &["apk", "--no-interactive", "--no-progress", $($word),+] };
+}
+
+/// apk, versions 2.12 and later. Facts: apk(8) and its commands' pages, apk-world(5), apk-package(5).
+///
+/// - What is installed is what `/etc/apk/world` asks for: `x=1.0-r0` there holds x at this version for good, and a local file at its
+///   checksum. A removal takes the word out, and everything goes that nothing in it needs; where others need the package, it stays and apk
+///   says 0 (measured): ask [`Manager::installed`] afterwards.
+/// - `--allow-untrusted` holds for repositories too, so files go by themselves.
+/// - A package file of version 2 is a tar archive; that is what Alpine has, also with apk 3.
+/// - *Provides*: packages provide `cmd:NAME` for their commands.
+pub static APK: Manager = Manager {
+    name: "apk",
+    programs: &["/sbin/apk", "/usr/sbin/apk", "/usr/bin/apk"],
+    families: &["alpine"],
+    environment: environment!(),
+    format: Format::Apk,
+    names: NameRule { capitals: true, first: "_", more: "+-._" },
+    version_after: Some("="),
+    file_endings: &[".apk"],
+    refresh: Refresh::Alone(Do { argv: apk!("update"), done: &[] }),
+    refreshed: newest_of!("/var/cache/apk/APKINDEX.*", "/etc/apk/cache/APKINDEX.*"),
+    install: Do { argv: apk!("add", "--", "{}"), done: &[] },
+    install_files: Do { argv: apk!("add", "--allow-untrusted", "--", "{}"), done: &[] },
+    preview_removal: Ask {
+        argv: apk!("del", "--simulate", "--", "{}"),
+        as_root: true,
+        nothing: Nothing::Never,
+        read: apk::changes,
+    },
+    removal: Removal::ByItself(Do { argv: apk!("del", "--", "{}"), done: &[] }),
+    upgrades: Ask {
+        argv: apk!("upgrade", "--simulate"),
+        as_root: true,
+        nothing: Nothing::Never,
+        read: apk::changes,
+    },
+    upgrade_all: Do { argv: apk!("upgrade"), done: &[] },
+    upgrade_rolling: None,
+    upgrade_named: Some(Do { argv: apk!("upgrade", "--", "{}"), done: &[] }),
+    search: Ask {
+        argv: apk!("search", "-v", "-d", "--", "{}"),
+        as_root: false,
+        nothing: Nothing::Counted,
+        read: apk::search,
+    },
+    term: TermIs::Text,
+    available: Ask {
+        argv: apk!("search", "-v", "-e", "--", "{}"),
+        as_root: false,
+        nothing: Nothing::Counted,
+        read: apk::search,
+    },
+    provides: Ask {
+        argv: apk!("search", "-v", "-e", "--", "cmd:{}"),
+        as_root: false,
+        nothing: Nothing::Counted,
+        read: apk::search,
+    },
+    index: None,
+    files: Ask {
+        argv: apk!("info", "-q", "-L", "--", "{}"),
+        as_root: false,
+        nothing: Nothing::Counted,
+        read: apk::files,
+    },
+    owner: Ask {
+        argv: apk!("info", "-q", "-W", "--", "{}"),
+        as_root: false,
+        nothing: Nothing::Counted,
+        read: apk::owners,
+    },
+    paths: PathIs::Path,
+    dependencies: Ask {
+        argv: apk!("info", "-q", "-R", "--", "{}"),
+        as_root: false,
+        nothing: Nothing::Counted,
+        read: columns::capabilities,
+    },
+    providers: Ask {
+        argv: apk!("info", "-e", "--", "{}"),
+        as_root: false,
+        nothing: Nothing::Counted,
+        read: columns::names,
+    },
+    installed: Ask {
+        argv: apk!("info", "-e", "-v", "--", "{}"),
+        as_root: false,
+        nothing: Nothing::Counted,
+        read: apk::installed,
+    },
+    identify: Ask {
+        argv: &["tar", "-xzOf", "{}", ".PKGINFO"],
+        as_root: false,
+        nothing: Nothing::Never,
+        read: apk::package_information,
+    },
+};

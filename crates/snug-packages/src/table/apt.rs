@@ -1,0 +1,246 @@
+//! apt: Debian, Ubuntu and what is made of them.
+
+use super::environment;
+use crate::command::{Ask, Do, Nothing, SHELL};
+use crate::manager::{Index, Manager, PathIs, Refresh, Removal, TermIs};
+use crate::name::NameRule;
+use crate::read::{debian, guest};
+use crate::stage::Format;
+
+/// `apt-get` with what goes before its verb. Facts: apt-get(8), apt.conf(5), dpkg(1), debconf(7), apt's `README.progress-reporting`.
+///
+/// - The progress goes to a third descriptor, which the shell makes of the first. With `APT::Status-Fd=1` apt closes standard output for
+///   dpkg and its scripts (measured with 2.6.1).
+/// - `Pattern-Only`: a name with a dot is no regular expression. Without it `install snug.ool` installs snugtool (measured).
+/// - The lock of another apt (unattended upgrades) is waited for.
+macro_rules! apt_get {
+    ($($word:expr),+ $(,)?) => {
+        &[
+            SHELL, "-c", "exec \"$@\" 3>&1", "sh",
+            "apt-get", "-q", "-y",
+            "-o", "APT::Status-Fd=3",
+            "-o", "Dpkg::Use-Pty=0",
+            "-o", "Dpkg::Options::=--force-confdef",
+            "-o", "Dpkg::Options::=--force-confold",
+            "-o", "DPkg::Lock::Timeout=120",
+            "-o", "APT::Cmd::Pattern-Only=true",
+            $($word),+
+        ]
+    };
+}
+
+/// What reads `Contents` files: lists of their own, so that neither an `apt-get update` of the user's removes them nor this one renews what
+/// he has. Facts: apt.conf(5) and sources.list(5), "Acquire::IndexTargets"; Ubuntu has the files beside its components (the legacy place).
+macro_rules! contents_options {
+    () => {
+        concat!(
+            "-o Dir::State::lists=/var/cache/snug/contents",
+            " -o Acquire::IndexTargets::deb::Packages::DefaultEnabled=false",
+            " -o Acquire::IndexTargets::deb::Translations::DefaultEnabled=false",
+            " -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false",
+            " -o Acquire::IndexTargets::deb::DEP-11-icons-small::DefaultEnabled=false",
+            " -o Acquire::IndexTargets::deb::DEP-11-icons::DefaultEnabled=false",
+            " -o Acquire::IndexTargets::deb::CNF::DefaultEnabled=false",
+            " -o Acquire::IndexTargets::deb::Contents-deb::MetaKey='$(COMPONENT)/Contents-$(ARCHITECTURE)'",
+            " -o Acquire::IndexTargets::deb::Contents-deb::ShortDescription='Contents-$(ARCHITECTURE)'",
+            " -o Acquire::IndexTargets::deb::Contents-deb::Description='$(RELEASE)/$(COMPONENT) $(ARCHITECTURE) Contents'",
+            " -o Acquire::IndexTargets::deb::Contents-deb::flatMetaKey='Contents-$(ARCHITECTURE)'",
+            " -o Acquire::IndexTargets::deb::Contents-deb::flatDescription='$(RELEASE) Contents'",
+            " -o Acquire::IndexTargets::deb::Contents-deb::Identifier=Contents-deb",
+            " -o Acquire::IndexTargets::deb::Contents-deb::KeepCompressed=true",
+            " -o Acquire::IndexTargets::deb::Contents-deb-legacy::MetaKey='Contents-$(ARCHITECTURE)'",
+            " -o Acquire::IndexTargets::deb::Contents-deb-legacy::ShortDescription='Contents-$(ARCHITECTURE)'",
+            " -o Acquire::IndexTargets::deb::Contents-deb-legacy::Description='$(RELEASE) $(ARCHITECTURE) Contents'",
+            " -o Acquire::IndexTargets::deb::Contents-deb-legacy::Fallback-Of=Contents-deb",
+            " -o Acquire::IndexTargets::deb::Contents-deb-legacy::Identifier=Contents-deb",
+            " -o Acquire::IndexTargets::deb::Contents-deb-legacy::KeepCompressed=true "
+        )
+    };
+}
+
+/// Writes the lines of all `Contents` files. `apt-helper` reads whatever they are compressed with.
+macro_rules! contents {
+    () => {
+        concat!(
+            "apt-get ",
+            contents_options!(),
+            "indextargets --format '$(FILENAME)' 'Identifier: Contents-deb' | while IFS= read -r f; do\n",
+            "  [ -e \"$f\" ] && /usr/lib/apt/apt-helper cat-file \"$f\"\ndone"
+        )
+    };
+}
+
+/// All of the `Contents`: see [`Manager::contents`].
+pub(crate) const CONTENTS: &[&str] = &[SHELL, "-c", concat!(contents!(), "; exit 0")];
+
+/// apt, by `apt-get` and `dpkg-query`, whose output is meant for programs (apt(8) says of `apt` that its own is not).
+///
+/// - *Removal*: `apt-get --auto-remove remove x` also removes what nobody had needed before. So a simulation says what would go, another
+///   one what already nobody needs, and the difference is removed by name. Configuration files stay (`remove`, not `purge`).
+/// - *Provides*: apt's metadata have no paths. `Contents` files of the same sources are fetched into `/var/cache/snug/contents` (of Debian 12
+///   and 13 some 45 MB compressed) and read as they are; `apt-file`, which reads the same files, is not needed.
+/// - *Upgrade*: `upgrade --with-new-pkgs`, as `apt upgrade` is: new dependencies come, nothing goes.
+/// - *A name that ends in `+`* (`g++`) which does not exist is taken for its part before the `+`; one that ends in `-` is refused.
+/// - Metadata: the directory `partial` is touched by each update, also where nothing was new (measured); in a stripped image the lists are
+///   missing.
+pub static APT: Manager = Manager {
+    name: "apt",
+    programs: &["/usr/bin/apt-get"],
+    families: &["debian", "ubuntu"],
+    environment: environment!(
+        ("DEBIAN_FRONTEND", "noninteractive"),
+        ("DEBCONF_NONINTERACTIVE_SEEN", "true"),
+        ("APT_LISTCHANGES_FRONTEND", "none"),
+        // Lists which services want a restart and restarts none (needrestart(1)).
+        ("NEEDRESTART_MODE", "l")
+    ),
+    format: Format::Apt,
+    // Debian's policy, 5.6.1; after a colon an architecture.
+    names: NameRule { capitals: false, first: "", more: "+-.:" },
+    version_after: Some("="),
+    file_endings: &[".deb"],
+    refresh: Refresh::Alone(Do { argv: apt_get!("update"), done: &[] }),
+    refreshed: Ask {
+        argv: &[
+            SHELL,
+            "-c",
+            "set -- /var/lib/apt/lists/*_Packages*; [ -e \"$1\" ] && stat -c %Y -- /var/lib/apt/lists /var/lib/apt/lists/partial; exit 0",
+        ],
+        as_root: true,
+        nothing: Nothing::Never,
+        read: guest::newest,
+    },
+    install: Do { argv: apt_get!("install", "--no-remove", "--", "{}"), done: &[] },
+    install_files: Do { argv: apt_get!("install", "--no-remove", "--", "{}"), done: &[] },
+    preview_removal: Ask {
+        argv: &[
+            "apt-get",
+            "-q",
+            "-y",
+            "-o",
+            "APT::Cmd::Pattern-Only=true",
+            "--simulate",
+            "--auto-remove",
+            "remove",
+            "--",
+            "{}",
+        ],
+        as_root: false,
+        nothing: Nothing::Never,
+        read: debian::changes,
+    },
+    removal: Removal::Listed(
+        Ask {
+            argv: &["apt-get", "-q", "-y", "--simulate", "autoremove"],
+            as_root: false,
+            nothing: Nothing::Never,
+            read: debian::changes,
+        },
+        Do { argv: apt_get!("remove", "--", "{}"), done: &[] },
+    ),
+    upgrades: Ask {
+        argv: &["apt-get", "-q", "-y", "--simulate", "upgrade", "--with-new-pkgs"],
+        as_root: false,
+        nothing: Nothing::Never,
+        read: debian::changes,
+    },
+    upgrade_all: Do { argv: apt_get!("upgrade", "--with-new-pkgs"), done: &[] },
+    upgrade_rolling: None,
+    upgrade_named: Some(Do {
+        argv: apt_get!("install", "--only-upgrade", "--no-remove", "--", "{}"),
+        done: &[],
+    }),
+    search: Ask {
+        argv: &["apt-cache", "search", "--", "{}"],
+        as_root: false,
+        nothing: Nothing::Never,
+        read: debian::search,
+    },
+    term: TermIs::Regex,
+    available: Ask {
+        argv: &["apt-cache", "policy", "--", "{}"],
+        as_root: false,
+        nothing: Nothing::Never,
+        read: debian::policy,
+    },
+    provides: Ask {
+        // All lines with the name, of which the reader takes those with the command.
+        argv: &[SHELL, "-c", concat!("{ ", contents!(), "; } | grep -F -e \"/$1\"; exit 0"), "sh", "{}"],
+        as_root: false,
+        nothing: Nothing::Never,
+        read: debian::providers,
+    },
+    index: Some(Index {
+        refresh: Do {
+            argv: &[
+                SHELL,
+                "-c",
+                concat!(
+                    "mkdir -p /var/cache/snug/contents/partial && exec apt-get -q ",
+                    contents_options!(),
+                    "update"
+                ),
+            ],
+            done: &[],
+        },
+        refreshed: Ask {
+            argv: &[
+                SHELL,
+                "-c",
+                "set -- /var/cache/snug/contents/*Contents*; [ -e \"$1\" ] && stat -c %Y -- /var/cache/snug/contents/partial; exit 0",
+            ],
+            as_root: true,
+            nothing: Nothing::Never,
+            read: guest::newest,
+        },
+    }),
+    files: Ask {
+        argv: &["dpkg-query", "--listfiles", "--", "{}"],
+        as_root: false,
+        nothing: Nothing::Statuses(&[1]),
+        read: debian::files,
+    },
+    owner: Ask {
+        argv: &["dpkg-query", "--search", "--", "{}"],
+        as_root: false,
+        nothing: Nothing::Statuses(&[1]),
+        read: debian::owners,
+    },
+    paths: PathIs::DpkgPattern,
+    dependencies: Ask {
+        argv: &["dpkg-query", "--show", "--showformat=${Pre-Depends},${Depends}\\n", "--", "{}"],
+        as_root: false,
+        nothing: Nothing::Statuses(&[1]),
+        read: debian::dependencies,
+    },
+    providers: Ask {
+        argv: &[
+            "dpkg-query",
+            "--show",
+            "--showformat=${db:Status-Abbrev}\\t${Package}\\t${Version}\\n",
+            "--",
+            "{}",
+        ],
+        as_root: false,
+        nothing: Nothing::Statuses(&[1]),
+        read: debian::installed_names,
+    },
+    installed: Ask {
+        argv: &[
+            "dpkg-query",
+            "--show",
+            "--showformat=${db:Status-Abbrev}\\t${Package}\\t${Version}\\n",
+            "--",
+            "{}",
+        ],
+        as_root: false,
+        nothing: Nothing::Statuses(&[1]),
+        read: debian::installed,
+    },
+    identify: Ask {
+        argv: &["dpkg-deb", "--showformat=${Package}\\t${Version}\\n", "--show", "--", "{}"],
+        as_root: false,
+        nothing: Nothing::Never,
+        read: crate::read::columns::packages,
+    },
+};

@@ -1,0 +1,136 @@
+//! pacman: Arch and what is made of it.
+
+use super::{environment, newest_of};
+use crate::command::{Ask, Do, Nothing, SHELL};
+use crate::manager::{Index, Manager, PathIs, Refresh, Removal, TermIs};
+use crate::name::NameRule;
+use crate::read::{columns, pacman};
+use crate::stage::Format;
+
+/// What is said to pacman when it changes something. It answers its own questions with what it would do by itself: no to a replacement of
+/// one package by another that conflicts with it.
+macro_rules! change {
+    ($($word:expr),+ $(,)?) => { &["pacman", "--noconfirm", "--noprogressbar", "--color", "never", $($word),+] };
+}
+
+/// pacman. Facts: pacman(8), pacman.conf(5), Arch's wiki, "System maintenance: Partial upgrades are unsupported".
+///
+/// - *Metadata* are not renewed without an upgrade of everything (`-Sy` and then `-S x` may install what does not fit). So there is no
+///   refresh alone, `install` with fresh metadata is `-Syu x`, and one package alone is not upgraded.
+/// - `--check` looks at metadata of its own, in a directory that goes with the shell: those of the system stay as they are.
+/// - *Removal*: `-Rs` takes along what only these needed and nobody asked for; it refuses where others need them.
+/// - *Provides* needs the lists of files (`-Fy`), which are only for that.
+/// - Their age is that of their directory: pacman gives a file the time that the server names. Metadata may look older than they are, where
+///   the last update found nothing new.
+/// - One version of each package. A local file's signature is checked as `LocalFileSigLevel` says.
+/// - `-Q` and `-F` know no `--noprogressbar`.
+pub static PACMAN: Manager = Manager {
+    name: "pacman",
+    programs: &["/usr/bin/pacman"],
+    families: &["arch", "archlinux"],
+    environment: environment!(),
+    format: Format::Pacman,
+    // PKGBUILD(5), "pkgname": no hyphen or dot at its beginning.
+    names: NameRule { capitals: true, first: "@_", more: "@._+-" },
+    version_after: None,
+    file_endings: &[".pkg.tar.*"],
+    refresh: Refresh::WithUpgrade(Do { argv: change!("-Syu", "--needed", "--", "{}"), done: &[] }),
+    refreshed: newest_of!("$(ls -d /var/lib/pacman/sync/*.db)", "/var/lib/pacman/sync/."),
+    install: Do { argv: change!("-S", "--needed", "--", "{}"), done: &[] },
+    install_files: Do { argv: change!("-U", "--", "{}"), done: &[] },
+    preview_removal: Ask {
+        argv: change!("-Rsp", "--print-format", "%n %v", "--", "{}"),
+        as_root: false,
+        nothing: Nothing::Never,
+        read: pacman::removals,
+    },
+    removal: Removal::ByItself(Do { argv: change!("-Rs", "--", "{}"), done: &[] }),
+    upgrades: Ask {
+        argv: &[
+            SHELL,
+            "-ec",
+            r#"d=$(mktemp -d /var/tmp/snug.XXXXXXXXXX)
+trap 'rm -rf -- "$d"' EXIT
+trap 'exit 130' INT TERM HUP
+chmod 755 "$d"
+ln -s /var/lib/pacman/local "$d/local"
+pacman --noconfirm --noprogressbar --color never --dbpath "$d" --logfile /dev/null -Sy >&2
+pacman --color never --dbpath "$d" -Qu || [ $? = 1 ]"#,
+        ],
+        as_root: true,
+        nothing: Nothing::Never,
+        read: pacman::upgrades,
+    },
+    upgrade_all: Do { argv: change!("-Syu"), done: &[] },
+    upgrade_rolling: None,
+    upgrade_named: None,
+    search: Ask {
+        argv: change!("-Ss", "--", "{}"),
+        as_root: false,
+        nothing: Nothing::Statuses(&[1]),
+        read: pacman::search,
+    },
+    term: TermIs::Regex,
+    available: Ask {
+        argv: change!("-Si", "--", "{}"),
+        as_root: false,
+        nothing: Nothing::Statuses(&[1]),
+        read: pacman::information,
+    },
+    provides: Ask {
+        argv: &[
+            "pacman",
+            "--color",
+            "never",
+            "-Fq",
+            "--",
+            "/usr/bin/{}",
+            "/usr/local/bin/{}",
+            "/usr/games/{}",
+        ],
+        as_root: false,
+        nothing: Nothing::Counted,
+        read: pacman::providers,
+    },
+    index: Some(Index {
+        refresh: Do { argv: &["pacman", "--color", "never", "-Fy"], done: &[] },
+        refreshed: newest_of!("$(ls -d /var/lib/pacman/sync/*.files)"),
+    }),
+    files: Ask {
+        argv: &["pacman", "--color", "never", "-Qlq", "--", "{}"],
+        as_root: false,
+        nothing: Nothing::Counted,
+        read: pacman::files,
+    },
+    owner: Ask {
+        argv: &["pacman", "--color", "never", "-Qoq", "--", "{}"],
+        as_root: false,
+        nothing: Nothing::Counted,
+        read: columns::names,
+    },
+    paths: PathIs::Path,
+    dependencies: Ask {
+        argv: &["pacman", "--color", "never", "-Qi", "--", "{}"],
+        as_root: false,
+        nothing: Nothing::Counted,
+        read: pacman::dependencies,
+    },
+    providers: Ask {
+        argv: &["pacman", "--color", "never", "-Qq", "--", "{}"],
+        as_root: false,
+        nothing: Nothing::Counted,
+        read: columns::names,
+    },
+    installed: Ask {
+        argv: &["pacman", "--color", "never", "-Q", "--", "{}"],
+        as_root: false,
+        nothing: Nothing::Counted,
+        read: pacman::packages,
+    },
+    identify: Ask {
+        argv: &["pacman", "--color", "never", "-Qp", "--", "{}"],
+        as_root: false,
+        nothing: Nothing::Never,
+        read: pacman::packages,
+    },
+};
