@@ -355,6 +355,11 @@ fn arch_repository(root: &Root, number: usize) {
         );
         fs::write(entry.join("files"), format!("%FILES%\n{}\n", files.join("\n"))).unwrap();
     }
+    // pacman fetches what is newer, by seconds.
+    tool(
+        "touch",
+        ["-d".as_ref(), ["1 hour ago", "now"][number].as_ref(), repository.join("bed.db").as_os_str()],
+    );
     let archive = repository.join("bed.files");
     tool(
         "tar",
@@ -502,7 +507,8 @@ fn whole_life(root: &Root, name: &str) {
     root.do_it(&guest.upgrade(&[]).unwrap());
     assert!(root.versions(manager, &["snugtool"])[0].1.starts_with("1.1"));
 
-    // And away.
+    // And away. Not all of rpm's packages: zypper takes an empty database for a broken one.
+    root.do_it(manager.install(&[manager.request("snugother").unwrap()], false).last().unwrap());
     let preview = manager.preview_removal(&all(manager, &["snuglib"]));
     let preview = preview.read(&root.run(&preview.command));
     if name == "pacman" {

@@ -46,8 +46,19 @@ pub(super) const INSTALLED: Ask<Vec<Package>> = Ask {
     read: columns::packages,
 };
 /// `--nomanifest`: else a file that is no package is read as a list of packages to open (measured: rpm tries each word of /etc/passwd).
+/// `--noglob`: else a path is a pattern, and of `[x] y.rpm` nothing is found, with status 0.
 pub(super) const IDENTIFY: Ask<Vec<Package>> = Ask {
-    argv: &["rpm", "-qp", "--nomanifest", "--nosignature", "--qf", "%{NAME}\\t%{EVR}\\n", "--", "{}"],
+    argv: &[
+        "rpm",
+        "-qp",
+        "--nomanifest",
+        "--noglob",
+        "--nosignature",
+        "--qf",
+        "%{NAME}\\t%{EVR}\\n",
+        "--",
+        "{}",
+    ],
     as_root: false,
     nothing: Nothing::Never,
     read: columns::packages,
