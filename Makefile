@@ -31,7 +31,7 @@ XTASK_AS_OWNER := $(AS_OWNER) $(XTASK)
 PLACE := --prefix $(PREFIX) --state-dir $(STATE_DIR) --destdir $(DESTDIR)
 
 # What compiles the tests that only root can run (xtask/src/suites.rs builds them).
-AS_ROOT := snug-testbed/real-stack,snugd/root-tests,snugd/failpoints,snug-agent/root-tests,snug-hook/root-tests,incus-client/real-incus
+AS_ROOT := snug-testbed/real-stack,snugd/root-tests,snugd/failpoints,snug-agent/root-tests,snug-hook/root-tests,incus-client/real-incus,snug-packages/root-tests
 # A suite of them: where the client's tests find the Incus that they may use.
 RUN_SUITE := $(SUDO) env INCUS_CLIENT_TEST_SOCKET=/var/lib/incus/unix.socket INCUS_CLIENT_TEST_IMAGE=minimal/busybox
 
@@ -134,7 +134,7 @@ uninstall: tools ## detach Snug from its containers, remove exactly what `instal
 lint: tools ## format, clippy, documentation, licences, the agent's contents
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --quiet --locked --workspace --all-targets -- -D warnings
-	@$(CARGO) clippy --quiet --locked -p snug-testbed -p snugd -p snug-agent -p snug-hook -p incus-client --all-targets --features $(AS_ROOT) -- -D warnings
+	@$(CARGO) clippy --quiet --locked -p snug-testbed -p snugd -p snug-agent -p snug-hook -p snug-packages -p incus-client --all-targets --features $(AS_ROOT) -- -D warnings
 	@$(AS_OWNER) env RUSTDOCFLAGS='-D warnings' cargo doc --quiet --locked --workspace --no-deps --document-private-items
 	@$(XTASK_AS_OWNER) licences
 	@$(XTASK_AS_OWNER) agent

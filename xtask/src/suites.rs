@@ -7,8 +7,9 @@ use crate::error::{Doing, Error, Result};
 use crate::program::root;
 
 /// Where they are, and what compiles them.
-const PACKAGES: [&str; 5] = ["snug-testbed", "snugd", "snug-agent", "snug-hook", "incus-client"];
-const FEATURES: &str = "snug-testbed/real-stack,snugd/root-tests,snugd/failpoints,snug-agent/root-tests,snug-hook/root-tests,incus-client/real-incus";
+const PACKAGES: [&str; 6] =
+    ["snug-testbed", "snugd", "snug-agent", "snug-hook", "snug-packages", "incus-client"];
+const FEATURES: &str = "snug-testbed/real-stack,snugd/root-tests,snugd/failpoints,snug-agent/root-tests,snug-hook/root-tests,snug-packages/root-tests,incus-client/real-incus";
 
 /// Builds them and prints one path a line, in the order of their numbers.
 pub fn print(filter: &str) -> Result<()> {

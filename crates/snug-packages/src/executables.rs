@@ -80,37 +80,45 @@ static ALTERNATIVES: Ask<Vec<(PathBuf, PathBuf)>> = Ask {
     read: guest::pairs,
 };
 
-/// Commands that a package has by an alternative of *the same name*, where the program itself is in no directory of commands: `java` of
-/// `/usr/lib/jvm/java-21/bin/java`. Not `vi`, which is `/usr/bin/vim.tiny`, nor `editor` or `awk`: names for whatever is chosen.
+/// Commands that a package has by an alternative which only gives its program the name that people know: `java` for
+/// `/usr/lib/jvm/java-21/bin/java`, `vim` for `vim.basic`, `convert` for `convert-im6.q16`. Not names for whatever is chosen: `vi` for
+/// `vim.tiny`, `editor`, `pager`, `awk`.
+///
+/// Their path is that of the link, which stays when a new version has its program elsewhere; [`programs`] would leave it out.
 pub fn by_alternatives<'a>(
     files: impl IntoIterator<Item = &'a Path>,
     alternatives: &[(PathBuf, PathBuf)],
 ) -> Vec<Executable> {
     let files: Vec<&Path> = files.into_iter().collect();
     let one = |(link, target): &(PathBuf, PathBuf)| {
-        let name = link.file_name()?.to_str()?;
-        let is_same =
-            target.file_name()? == name && command_name(target).is_none() && files.contains(&&**target);
-        // Manual pages are alternatives of their commands, under other names.
-        let is_program =
-            target.parent()?.file_name().is_some_and(|directory| directory == "bin" || directory == "sbin");
-        (is_same && is_program).then(|| {
-            Some(Executable { name: CommandName::new(name).ok()?, path: Path::new("/usr/bin").join(name) })
-        })?
+        let (name, program) = (link.file_name()?.to_str()?, target.file_name()?.to_str()?);
+        let is_named_so =
+            program.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '-']));
+        // Manual pages and other things that belong to a program are alternatives too.
+        let directory = target.parent()?.file_name()?.to_str()?;
+        let is_program = ["bin", "sbin", "games"].contains(&directory);
+        let name = CommandName::new(name)
+            .ok()
+            .filter(|_| is_named_so && is_program && files.contains(&&**target))?;
+        Some(Executable { path: Path::new("/usr/bin").join(name.as_str()), name })
     };
     alternatives.iter().filter_map(one).collect()
 }
 
-/// Commands that a distribution calls otherwise than those who wrote them, since another package had the name first.
+/// Commands that a distribution calls otherwise than those who wrote them, since another package had the name first. Of Debian's those
+/// that its `Contents` files show (Debian 12) to be the package's only name for it.
 const RENAMED: &[(&str, &str, &str)] = &[
     // package, its command, the name that it is known by
     ("bat", "batcat", "bat"),
+    ("dotenv", "dotenv-rust", "dotenv"),
     ("fd-find", "fdfind", "fd"),
+    ("gist", "gist-paste", "gist"),
+    ("ht", "hte", "ht"),
+    ("pat", "pat-winlink", "pat"),
     ("yarnpkg", "yarnpkg", "yarn"),
-    ("epiphany-browser", "epiphany-browser", "epiphany"),
-    ("stterm", "stterm", "st"),
-    ("helix", "helix", "hx"),
+    // Of Arch and Fedora.
     ("go-task", "go-task", "task"),
+    ("helix", "helix", "hx"),
     ("zed", "zeditor", "zed"),
 ];
 
@@ -163,6 +171,9 @@ mod tests {
             ("/etc/alternatives/java.1.gz", "/usr/lib/jvm/java-21-openjdk-amd64/man/man1/java.1.gz"),
             ("/etc/alternatives/javac", "/usr/lib/jvm/java-21-openjdk-amd64/bin/javac"),
             ("/etc/alternatives/pager", "/usr/bin/less"),
+            ("/etc/alternatives/vim", "/usr/bin/vim.basic"),
+            ("/etc/alternatives/convert", "/usr/bin/convert-im6.q16"),
+            ("/etc/alternatives/-x", "/usr/bin/-x.y"),
         ]
         .map(|(link, target)| (PathBuf::from(link), PathBuf::from(target)));
         assert!(by_alternatives(files.map(Path::new), &all).is_empty());
@@ -172,6 +183,8 @@ mod tests {
         ];
         let java = by_alternatives(java.map(Path::new), &all);
         assert_eq!((names(&java), java[0].path.as_path()), (vec!["java"], Path::new("/usr/bin/java")));
+        let renamed = ["/usr/bin/vim.basic", "/usr/bin/convert-im6.q16", "/usr/bin/less", "/usr/bin/-x.y"];
+        assert_eq!(names(&by_alternatives(renamed.map(Path::new), &all)), ["vim", "convert"]);
     }
 
     #[test]

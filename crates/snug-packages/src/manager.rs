@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use crate::answer::{Change, ChangeKind, Found, Package};
 use crate::command::{Action, Ask, CommandLine, Do, Environment, Nothing, Query, SHELL};
 use crate::error::{Error, Result};
-use crate::name::{Capability, CommandName, GuestPath, LocalFile, NameRule, PackageName, Request, Term};
+use crate::name::{
+    Capability, CommandName, GuestPath, LocalFile, NameRule, PackageName, Request, Term, escaped,
+};
 use crate::read::lines;
 use crate::stage::Format;
 use crate::table;
@@ -50,6 +52,7 @@ pub struct Manager {
     pub(crate) term: TermIs,
     pub(crate) available: Ask<Vec<Found>>,
     pub(crate) provides: Ask<Vec<Found>>,
+    pub(crate) command: TermIs,
     pub(crate) index: Option<Index>,
     pub(crate) files: Ask<Vec<PathBuf>>,
     pub(crate) owner: Ask<Vec<PackageName>>,
@@ -83,6 +86,15 @@ pub(crate) enum Removal {
 pub(crate) enum TermIs {
     Text,
     Regex,
+}
+
+impl TermIs {
+    fn word(self, text: &str) -> String {
+        match self {
+            Self::Text => text.to_owned(),
+            Self::Regex => escaped(text),
+        }
+    }
 }
 
 /// What a path is for the program.
@@ -268,11 +280,7 @@ impl Manager {
 
     /// Packages whose name or summary has this in it.
     pub fn search(&self, term: &Term) -> Query<Vec<Found>> {
-        let word = match self.term {
-            TermIs::Text => term.as_str().to_owned(),
-            TermIs::Regex => term.escaped(),
-        };
-        self.search.about(&[word], self.environment)
+        self.search.about(&[self.term.word(term.as_str())], self.environment)
     }
 
     /// Which of these names a repository has.
@@ -282,7 +290,7 @@ impl Manager {
 
     /// Which packages have this command, installed or not. apt and pacman need an index for it: [`Manager::refresh_index`].
     pub fn provides(&self, command: &CommandName) -> Query<Vec<Found>> {
-        self.provides.about(&[command], self.environment)
+        self.provides.about(&[self.command.word(command.as_str())], self.environment)
     }
 
     /// Fetches what [`Manager::provides`] looks into; `None` where that is in the metadata.
@@ -415,7 +423,7 @@ mod tests {
                 manager.dependencies(&name).command,
                 manager.providers(&capability).unwrap().command,
                 manager.installed(&names).command,
-                manager.install_files(&[file.clone()]).command,
+                manager.install_files(std::slice::from_ref(&file)).command,
                 manager.remove(&names, &[], &[]).command,
             ];
             lines.extend(manager.install(&[request], true).into_iter().map(|action| action.command));

@@ -1,4 +1,4 @@
-//! The rows. Each says where its facts are from, and how it was proven: tests/real_managers.rs runs the programs that Debian has.
+//! The rows. Each says where its facts are from, and how it was proven: tests/real_managers runs the programs that Debian has.
 //!
 //! | row | proven |
 //! |---|---|

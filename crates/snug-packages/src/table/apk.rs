@@ -68,6 +68,7 @@ pub static APK: Manager = Manager {
         nothing: Nothing::Counted,
         read: apk::search,
     },
+    command: TermIs::Text,
     index: None,
     files: Ask {
         argv: apk!("info", "-q", "-L", "--", "{}"),

@@ -156,6 +156,7 @@ macro_rules! row {
                 read: columns::found,
             },
             provides: provides!($program),
+            command: TermIs::Text,
             index: None,
             files: FILES,
             owner: OWNER,

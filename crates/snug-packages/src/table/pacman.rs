@@ -1,10 +1,10 @@
 //! pacman: Arch and what is made of it.
 
-use super::{environment, newest_of};
+use super::environment;
 use crate::command::{Ask, Do, Nothing, SHELL};
 use crate::manager::{Index, Manager, PathIs, Refresh, Removal, TermIs};
 use crate::name::NameRule;
-use crate::read::{columns, pacman};
+use crate::read::{columns, guest, pacman};
 use crate::stage::Format;
 
 /// What is said to pacman when it changes something. It answers its own questions with what it would do by itself: no to a replacement of
@@ -20,8 +20,8 @@ macro_rules! change {
 /// - `--check` looks at metadata of its own, in a directory that goes with the shell: those of the system stay as they are.
 /// - *Removal*: `-Rs` takes along what only these needed and nobody asked for; it refuses where others need them.
 /// - *Provides* needs the lists of files (`-Fy`), which are only for that.
-/// - Their age is that of their directory: pacman gives a file the time that the server names. Metadata may look older than they are, where
-///   the last update found nothing new.
+/// - Their age is when they were written here (the change of the inode): pacman gives a file the time that the server names. Metadata may
+///   look older than they are, where the last update found nothing new.
 /// - One version of each package. A local file's signature is checked as `LocalFileSigLevel` says.
 /// - `-Q` and `-F` know no `--noprogressbar`.
 pub static PACMAN: Manager = Manager {
@@ -35,7 +35,16 @@ pub static PACMAN: Manager = Manager {
     version_after: None,
     file_endings: &[".pkg.tar.*"],
     refresh: Refresh::WithUpgrade(Do { argv: change!("-Syu", "--needed", "--", "{}"), done: &[] }),
-    refreshed: newest_of!("$(ls -d /var/lib/pacman/sync/*.db)", "/var/lib/pacman/sync/."),
+    refreshed: Ask {
+        argv: &[
+            SHELL,
+            "-c",
+            "cd /var/lib/pacman/sync && set -- *.db && [ -e \"$1\" ] && stat -c %Z -- . \"$@\"; exit 0",
+        ],
+        as_root: true,
+        nothing: Nothing::Never,
+        read: guest::newest,
+    },
     install: Do { argv: change!("-S", "--needed", "--", "{}"), done: &[] },
     install_files: Do { argv: change!("-U", "--", "{}"), done: &[] },
     preview_removal: Ask {
@@ -92,9 +101,15 @@ pacman --color never --dbpath "$d" -Qu || [ $? = 1 ]"#,
         nothing: Nothing::Counted,
         read: pacman::providers,
     },
+    command: TermIs::Text,
     index: Some(Index {
         refresh: Do { argv: &["pacman", "--color", "never", "-Fy"], done: &[] },
-        refreshed: newest_of!("$(ls -d /var/lib/pacman/sync/*.files)"),
+        refreshed: Ask {
+            argv: &[SHELL, "-c", "stat -c %Z -- /var/lib/pacman/sync/*.files 2>/dev/null; exit 0"],
+            as_root: true,
+            nothing: Nothing::Never,
+            read: guest::newest,
+        },
     }),
     files: Ask {
         argv: &["pacman", "--color", "never", "-Qlq", "--", "{}"],

@@ -131,6 +131,7 @@ pub static ZYPPER: Manager = Manager {
         nothing: NOT_FOUND,
         read: zypper::found,
     },
+    command: TermIs::Text,
     index: None,
     files: dnf::FILES,
     owner: dnf::OWNER,

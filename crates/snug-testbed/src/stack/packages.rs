@@ -56,7 +56,17 @@ const NEEDED: &[(&[&str], &str)] = &[
     (&["/usr/lib/python3/dist-packages/gi/__init__.py"], "python3-gi"),
 ];
 
-/// All of them as Debian calls them, for a host that shall have them from the start.
+/// Package managers of other distributions, which the tests of `snug-packages` run in roots of their own: 22 MB. Not for an emulated host.
+const MANAGERS: &[(&[&str], &str)] = &[
+    (&["dnf"], "dnf"),
+    (&["zypper"], "zypper"),
+    (&["/usr/bin/pacman"], "pacman-package-manager"),
+    // What makes a repository for the first two.
+    (&["rpmbuild"], "rpm"),
+    (&["createrepo_c"], "createrepo-c"),
+];
+
+/// All that the stack needs as Debian calls it, for a host that shall have them from the start.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
     NEEDED.iter().map(|(_, package)| *package).chain(["debian-archive-keyring"])
 }
@@ -111,6 +121,7 @@ pub fn install() -> Result<()> {
 fn missing() -> Vec<&'static str> {
     let mut missing: Vec<&str> = NEEDED
         .iter()
+        .chain(MANAGERS)
         .filter(|(programs, _)| !programs.iter().any(|p| tool::exists(p)))
         .map(|(_, package)| *package)
         .collect();
