@@ -11,6 +11,7 @@ pub mod exports;
 pub mod grants;
 pub mod image;
 pub mod info;
+pub mod install;
 pub mod list;
 pub mod logs;
 pub mod man;
@@ -22,6 +23,7 @@ pub mod removal;
 pub mod restart;
 pub mod rm;
 pub mod run;
+pub mod search;
 pub mod session;
 pub mod set;
 pub mod several;
@@ -29,7 +31,9 @@ pub mod start;
 pub mod stop;
 pub mod undo;
 pub mod unexport;
+pub mod uninstall;
 pub mod unset;
+pub mod which;
 
 use std::fmt::Write;
 

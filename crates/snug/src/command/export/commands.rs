@@ -140,7 +140,7 @@ fn taken(error: Taken, wanted: &Wanted) -> CommandError {
     CommandError::user(error.to_string()).hint(another_name(wanted))
 }
 
-fn unlinked(error: LinkError) -> CommandError {
+pub fn unlinked(error: LinkError) -> CommandError {
     CommandError::failed("the link that exported commands lead to cannot be made").caused_by(error)
 }
 
@@ -172,7 +172,7 @@ fn tell(context: &Context, links: &Links, wanted: &Wanted, command: &Command) ->
 }
 
 /// What to type where the directory of commands is not on the PATH. In a container nobody knows the PATH of the host's shells.
-fn advice(links: &Links) -> Option<String> {
+pub fn advice(links: &Links) -> Option<String> {
     let path = env_vars::non_empty(env_vars::PATH).unwrap_or_default();
     if env_vars::non_empty(env_vars::SNUG_GUEST_DIRECTORY).is_some() || search::has(&path, links.bin()) {
         return None;

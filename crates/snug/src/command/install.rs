@@ -1,0 +1,232 @@
+//! `snug install`.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use clap::Args;
+use clap_complete::ArgValueCompleter;
+use snug_core::name::ContainerName;
+use snug_core::text::escape;
+use snug_packages::answer::Package;
+use snug_packages::command::Action;
+use snug_packages::name::{PackageName, Request, Term};
+
+use super::arguments::{ContainerArgs, DryRunArgs};
+use super::export::commands as exported;
+use crate::bus::options::Options;
+use crate::completion;
+use crate::context::Context;
+use crate::entry;
+use crate::error::CommandError;
+use crate::packages::commands::{self, Placed};
+use crate::packages::guest::Guest;
+use crate::packages::log::Log;
+use crate::packages::words::{Handed, Typed};
+
+/// How old what a package manager knows may be: distributions have updates several times a day, most of which nobody waits for.
+const FRESH: Duration = Duration::from_secs(24 * 60 * 60);
+/// Names that are offered in the place of one that there is not.
+const OFFERED: usize = 5;
+
+/// Install packages in a container, and have their commands on the host
+///
+/// The container's own package manager installs them, in the default container unless another one is named; that is made and started where
+/// it has to be. Their commands are then the host's, too, as `snug export --bin` makes them: those of the packages that were named, and
+/// where one has none (a package that only stands for others), those of what it needs. A command that the host has already stays the host's.
+#[derive(Debug, Args)]
+pub struct InstallArgs {
+    #[command(flatten)]
+    container: ContainerArgs,
+    /// Names of packages, perhaps with a version (NAME=VERSION), or files of packages
+    #[arg(value_name = "PKG|FILE", required = true, value_hint = clap::ValueHint::AnyPath)]
+    packages: Vec<OsString>,
+    /// Install only: the host gets no commands but those of --bin
+    #[arg(long)]
+    no_export: bool,
+    /// Let the host have this command too, under its name or NAME, whatever else has it
+    #[arg(long, value_name = "CMD|PATH[=NAME]", add = ArgValueCompleter::new(completion::exported_commands))]
+    bin: Vec<String>,
+    #[command(flatten)]
+    dry_run: DryRunArgs,
+}
+
+/// Installs them.
+pub fn execute(context: &Context, args: &InstallArgs) -> Result<ExitCode, CommandError> {
+    let container = context.container(args.container.container.as_deref())?;
+    let typed = Typed::read(&args.packages)?;
+    let bins = exported::parse(&args.bin)?;
+    if !typed.files.is_empty() {
+        context.require_host_paths()?;
+    }
+    let bus = context.bus()?;
+    let guest = Guest::reach(context, &bus, &container)?;
+    let manager = guest.manager.manager;
+    let requests = typed.requests(manager)?;
+    let files: Vec<Handed> = (0..)
+        .zip(&typed.files)
+        .map(|(number, path)| Handed::open(path, number, manager))
+        .collect::<Result<_, _>>()?;
+    if args.dry_run.dry_run {
+        return plan(context, &container, &typed);
+    }
+    let what: Vec<String> =
+        args.packages.iter().map(|word| escape(&word.to_string_lossy()).into_owned()).collect();
+    let mut log = Log::begin(context, &container, &format!("install {}", what.join(" ")));
+    let mut names: Vec<PackageName> = requests.iter().map(|request| request.name.clone()).collect();
+    let before = guest.installed(&names)?;
+    let progress = context.printer.progress();
+    {
+        let mut line = progress.line(container.as_str());
+        line.stage("looking at what there is");
+        let fresh = prepare(&guest, &requests, &mut |action| guest.carry_out(action, &mut line, &mut log))?;
+        for action in manager.install(&requests, fresh) {
+            guest.carry_out(&action, &mut line, &mut log)?;
+        }
+        names.extend(install_files(&guest, &files, &mut |action| {
+            guest.carry_out(action, &mut line, &mut log)
+        })?);
+    }
+    let after = guest.installed(&names)?;
+    let placed = if args.no_export {
+        Placed::default()
+    } else {
+        commands::export(context, &guest, &commands::of_packages(&guest, &names)?)?
+    };
+    tell(context, &container, &before, &after, &placed)?;
+    if !bins.is_empty() {
+        let found = bus
+            .get(container.as_str(), &Options::new())
+            .map_err(|error| entry::suggest(&bus, container.as_str(), error))?;
+        exported::execute(context, &bus, &container, &found, &bins)?;
+    } else if let Some(advice) = &placed.advice {
+        context.printer.notice(advice);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn plan(context: &Context, container: &ContainerName, typed: &Typed) -> Result<ExitCode, CommandError> {
+    let files = typed.files.iter().map(|file| file.display().to_string());
+    for what in typed.names.iter().cloned().chain(files) {
+        context.printer.answer_line(&format!("install {} in '{container}'", escape(&what)))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Sees to it that the manager knows of what is asked for. Whether what it knows has to be renewed together with the installation.
+fn prepare(
+    guest: &Guest<'_>,
+    requests: &[Request],
+    carry_out: &mut dyn FnMut(&Action) -> Result<(), CommandError>,
+) -> Result<bool, CommandError> {
+    let manager = guest.manager.manager;
+    let names: Vec<PackageName> = requests.iter().map(|request| request.name.clone()).collect();
+    let missing = || -> Result<Vec<PackageName>, CommandError> {
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let known = guest.ask(&manager.available(&names))?;
+        Ok(names.iter().filter(|name| !known.iter().any(|found| found.name == **name)).cloned().collect())
+    };
+    let is_fresh = guest.ask(&manager.refreshed())?.is_some_and(|then| age(then) < FRESH);
+    if is_fresh && missing()?.is_empty() {
+        return Ok(false);
+    }
+    let Some(refresh) = manager.refresh() else { return Ok(true) };
+    carry_out(&refresh)?;
+    match &missing()?[..] {
+        [] => Ok(false),
+        missing => Err(unknown(guest, missing)),
+    }
+}
+
+/// Since that second of 1970; a clock that went back makes nothing old.
+fn age(then: u64) -> Duration {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    now.saturating_sub(Duration::from_secs(then))
+}
+
+/// There is no such package: what is like it.
+fn unknown(guest: &Guest<'_>, missing: &[PackageName]) -> CommandError {
+    let manager = guest.manager.manager;
+    let shown: Vec<&str> = missing.iter().map(PackageName::as_str).collect();
+    let mut error =
+        CommandError::user(format!("{} has no package {}", guest.container, shown.join(" and no ")));
+    for name in shown {
+        let Ok(term) = Term::new(name) else { continue };
+        // What cannot be searched for is not there, which has been said.
+        let mut found = guest.ask(&manager.search(&term)).unwrap_or_default();
+        found.sort_by_key(|found| (!found.name.as_str().contains(name), found.name.as_str().len()));
+        let names: Vec<&str> = found.iter().map(|found| found.name.as_str()).take(OFFERED).collect();
+        if !names.is_empty() {
+            error = error.hint(format!("packages that are about {name}: {}", names.join(", ")));
+        }
+    }
+    error.hint("`snug search TERM` looks in names and summaries, `snug provides CMD` for a command")
+}
+
+/// Installs files; the names of their packages.
+fn install_files(
+    guest: &Guest<'_>,
+    files: &[Handed],
+    carry_out: &mut dyn FnMut(&Action) -> Result<(), CommandError>,
+) -> Result<Vec<PackageName>, CommandError> {
+    let manager = guest.manager.manager;
+    let mut names = Vec::new();
+    let mut installed = Ok(());
+    let mut places = Vec::new();
+    for handed in files {
+        let file = handed
+            .file
+            .try_clone()
+            .map_err(|error| CommandError::failed("a file cannot be handed over").caused_by(error))?;
+        installed = guest.put(file, &handed.path).and_then(|()| {
+            let packages = guest.ask(&manager.identify(&handed.place))?;
+            names.extend(packages.into_iter().map(|package| package.name));
+            Ok(())
+        });
+        places.push(handed.place.clone());
+        if installed.is_err() {
+            break;
+        }
+    }
+    if installed.is_ok() && !places.is_empty() {
+        installed = carry_out(&manager.install_files(&places));
+    }
+    // The guest's own cleaning finds what is left of them in its cache.
+    for handed in files {
+        guest.take_away(&handed.path);
+    }
+    installed.map(|()| names)
+}
+
+/// One summary: what is there, and what can be typed.
+fn tell(
+    context: &Context,
+    container: &ContainerName,
+    before: &[Package],
+    after: &[Package],
+    placed: &Placed,
+) -> Result<(), CommandError> {
+    for package in after {
+        let was = before.iter().find(|before| before.name == package.name);
+        let how = match was {
+            None => "installed".to_owned(),
+            Some(was) if was.version == package.version => "was there already".to_owned(),
+            Some(was) => format!("came in the place of {}", was.version),
+        };
+        context.printer.notice(&format!("{} {} in {container}: {how}", package.name, package.version));
+    }
+    for command in &placed.commands {
+        context.printer.answer_line(command.name.as_str())?;
+    }
+    for (name, why) in &placed.left {
+        context.printer.notice(&format!(
+            "not {name}: {why} (`snug export -c {container} --bin {name}=NAME` gives it a name)"
+        ));
+    }
+    if placed.commands.is_empty() && placed.left.is_empty() {
+        context.printer.notice("no command came with it that the host could have");
+    }
+    Ok(())
+}

@@ -1,0 +1,130 @@
+//! `snug uninstall`.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use snug_core::name::ContainerName;
+use snug_exports::Command;
+use snug_packages::answer::{Change, ChangeKind};
+use snug_packages::name::PackageName;
+
+use super::arguments::{ContainerArgs, DryRunArgs, YesArgs, show_plan};
+use super::export::{commands as exported, unwritten};
+use crate::context::Context;
+use crate::error::CommandError;
+use crate::packages::guest::{Guest, unfit};
+use crate::packages::log::Log;
+use crate::{exports, guest_commands, words};
+
+/// Uninstall packages of a container, and take back the commands that the host has of them
+///
+/// What only they needed goes with them; configuration that somebody changed stays. On a terminal you are asked first where more than the
+/// named packages would go.
+#[derive(Debug, Args)]
+pub struct UninstallArgs {
+    #[command(flatten)]
+    container: ContainerArgs,
+    /// Names of packages
+    #[arg(value_name = "PKG", required = true)]
+    packages: Vec<String>,
+    #[command(flatten)]
+    yes: YesArgs,
+    #[command(flatten)]
+    dry_run: DryRunArgs,
+}
+
+/// Uninstalls them.
+pub fn execute(context: &Context, args: &UninstallArgs) -> Result<ExitCode, CommandError> {
+    let container = context.container(args.container.container.as_deref())?;
+    let bus = context.bus()?;
+    let guest = Guest::reach(context, &bus, &container)?;
+    let manager = guest.manager.manager;
+    let names: Vec<PackageName> = args
+        .packages
+        .iter()
+        .map(|name| manager.package(name))
+        .collect::<Result<_, _>>()
+        .map_err(|error| unfit(&error))?;
+    let installed = guest.installed(&names)?;
+    let missing: Vec<&str> = names
+        .iter()
+        .filter(|name| !installed.iter().any(|package| package.name == **name))
+        .map(PackageName::as_str)
+        .collect();
+    if !missing.is_empty() {
+        return Err(CommandError::user(format!("{container} has no {}", missing.join(" and no ")))
+            .hint(format!("`snug which CMD` says which package of {container} a command is of")));
+    }
+    let orphans = match manager.orphans() {
+        Some(orphans) => guest.ask(&orphans)?,
+        None => Vec::new(),
+    };
+    let preview = guest.ask(&manager.preview_removal(&names))?;
+    let going = going(&names, &preview, &orphans);
+    if args.dry_run.dry_run {
+        let plan: Vec<String> =
+            going.iter().map(|name| format!("remove {name} from '{container}'")).collect();
+        show_plan(context.printer, &plan)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let others: Vec<&str> =
+        going.iter().filter(|name| !names.contains(name)).map(PackageName::as_str).collect();
+    if !others.is_empty() && !args.yes.yes && context.printer.can_ask() {
+        let question = format!(
+            "{} of {container} would go, too: {}. Remove them?",
+            words::count(others.len(), "other package"),
+            others.join(", ")
+        );
+        if !context.printer.confirm(&question, true)? {
+            context.printer.notice("nothing was removed");
+            return Ok(ExitCode::from(1));
+        }
+    }
+    let mut log = Log::begin(context, &container, &format!("uninstall {}", args.packages.join(" ")));
+    {
+        let progress = context.printer.progress();
+        let mut line = progress.line(container.as_str());
+        line.stage("removing");
+        guest.carry_out(&manager.remove(&names, &preview, &orphans), &mut line, &mut log)?;
+    }
+    let taken = take_back(context, &container)?;
+    let gone: Vec<&str> = going.iter().map(PackageName::as_str).collect();
+    context.printer.notice(&format!("removed from {container}: {}", gone.join(", ")));
+    if !taken.is_empty() {
+        context.printer.notice(&format!("the host has no more: {}", taken.join(", ")));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What goes: the named ones first.
+fn going(names: &[PackageName], preview: &[Change], orphans: &[Change]) -> Vec<PackageName> {
+    let was_orphan = |change: &Change| orphans.iter().any(|orphan| orphan.name == change.name);
+    let mut all = names.to_vec();
+    for change in preview {
+        if change.kind == ChangeKind::Remove && !was_orphan(change) && !all.contains(&change.name) {
+            all.push(change.name.clone());
+        }
+    }
+    all
+}
+
+/// Takes back the exported commands that the container has no more; their names.
+fn take_back(context: &Context, container: &ContainerName) -> Result<Vec<String>, CommandError> {
+    let exports = exports::of_user().map_err(unwritten)?;
+    let index = exports.read().map_err(unwritten)?;
+    let own: Vec<Command> =
+        index.commands.into_iter().filter(|command| command.container == *container).collect();
+    if own.is_empty() {
+        return Ok(Vec::new());
+    }
+    let paths: Vec<&str> = own.iter().map(|command| command.path.as_str()).collect();
+    let found = guest_commands::find(context, container, &paths)?;
+    let gone: Vec<&Command> =
+        own.iter().zip(found).filter(|(_, found)| found.is_none()).map(|(command, _)| command).collect();
+    let links = exports::links(&exports).map_err(unwritten)?;
+    let names = exports
+        .change(|index| exported::forget(index, |command| gone.contains(&command)))
+        .map_err(unwritten)?;
+    exported::unlink(context, &exports, &links, &names);
+    Ok(names.into_iter().map(String::from).collect())
+}

@@ -1,0 +1,105 @@
+//! `snug which`.
+
+use std::ffi::OsStr;
+use std::process::ExitCode;
+
+use clap::Args;
+use clap_complete::ArgValueCompleter;
+use serde::Serialize;
+use snug_core::name::ContainerName;
+use snug_core::text::escape;
+use snug_packages::name::GuestPath;
+
+use super::arguments::{ContainerArgs, JsonArgs};
+use super::export::unwritten;
+use crate::context::Context;
+use crate::error::CommandError;
+use crate::packages::guest::{Guest, unfit};
+use crate::{completion, exports, guest_commands};
+
+/// Show of which container and package a command is
+///
+/// One that the host has of a container is looked up by its name there; any other in the default container, or the one that is named.
+#[derive(Debug, Args)]
+pub struct WhichArgs {
+    #[command(flatten)]
+    container: ContainerArgs,
+    /// The command
+    #[arg(value_name = "CMD", add = ArgValueCompleter::new(completion::exported_commands))]
+    command: String,
+    #[command(flatten)]
+    json: JsonArgs,
+}
+
+/// The answer, as `docs/reference/json.md` has it.
+#[derive(Debug, Serialize)]
+struct Which {
+    command: String,
+    container: String,
+    path: String,
+    host: Option<String>,
+    package: Option<String>,
+    version: Option<String>,
+}
+
+/// Shows it.
+pub fn execute(context: &Context, args: &WhichArgs) -> Result<ExitCode, CommandError> {
+    let of_user = exports::of_user().map_err(unwritten)?;
+    let links = exports::links(&of_user).map_err(unwritten)?;
+    let named = args.container.container.as_deref().map(|name| context.container(Some(name))).transpose()?;
+    let is_meant = |command: &&snug_exports::Command| {
+        command.name.as_str() == args.command && named.as_ref().is_none_or(|name| command.container == *name)
+    };
+    let index = of_user.read().map_err(unwritten)?;
+    let found = match index.commands.iter().find(is_meant) {
+        Some(command) => Some((
+            command.container.clone(),
+            command.path.clone(),
+            Some(links.place(&command.name).display().to_string()),
+        )),
+        None => {
+            let container = match named {
+                Some(container) => container,
+                None => context.default_container()?,
+            };
+            let path = in_container(context, &container, &args.command)?;
+            path.map(|path| (container, path, None))
+        }
+    };
+    let Some((container, path, host)) = found else {
+        return Err(CommandError::user(format!("there is no command {}", escape(&args.command)))
+            .hint("`snug provides CMD` says which package has it"));
+    };
+    let bus = context.bus()?;
+    let guest = Guest::reach(context, &bus, &container)?;
+    let place = GuestPath::new(OsStr::new(&path)).map_err(|error| unfit(&error))?;
+    let owner = guest.ask(&guest.manager.manager.owner(&place))?.into_iter().next();
+    let package = guest.installed(owner.as_slice())?.into_iter().next();
+    let which = Which {
+        command: args.command.clone(),
+        container: container.to_string(),
+        path,
+        host,
+        version: package.map(|package| package.version),
+        package: owner.map(|owner| owner.to_string()),
+    };
+    if args.json.json {
+        super::print_json(context.printer, "which", &which)?;
+    } else {
+        let package = match (&which.package, &which.version) {
+            (Some(package), Some(version)) => format!(" ({package} {version})"),
+            (Some(package), None) => format!(" ({package})"),
+            _ => String::new(),
+        };
+        context.printer.answer_line(&escape(&format!("{} of {}{package}", which.path, which.container)))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn in_container(
+    context: &Context,
+    container: &ContainerName,
+    command: &str,
+) -> Result<Option<String>, CommandError> {
+    Ok(guest_commands::find(context, container, &[command])?.into_iter().next().flatten())
+}

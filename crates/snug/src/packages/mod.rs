@@ -1,0 +1,15 @@
+//! Packages of containers: the table of `snug_packages`, carried out in a guest.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`guest`] | questions to a guest's package manager, and what it is told to change |
+//! | [`running`] | a change that is under way: its progress, its log, Ctrl-C |
+//! | [`log`] | what package managers have said |
+//! | [`words`] | what was typed: names of packages, and files of them |
+//! | [`commands`] | which commands a package brings |
+
+pub mod commands;
+pub mod guest;
+pub mod log;
+pub mod running;
+pub mod words;
