@@ -1,5 +1,4 @@
 //! A snapshot before a change, for commands that change what is installed.
-#![allow(dead_code, reason = "the first of those commands comes with a change of its own")]
 
 use snug_core::snapshot::MOST_WORDS;
 use snug_core::text;
@@ -13,8 +12,8 @@ use crate::error::{CommandError, Kind};
 /// What became of a snapshot that was wanted.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Taken {
-    /// It was taken: its name.
-    Snapshot(String),
+    /// It was taken.
+    Snapshot,
     /// It cannot be had in that container, and why; a change goes on without, and tells it once.
     Unavailable(String),
 }
@@ -34,7 +33,7 @@ impl Bus {
 
 fn taken(ended: Result<Ended, CommandError>) -> Result<Taken, CommandError> {
     match ended {
-        Ok(ended) => Ok(Taken::Snapshot(ended.snapshot.unwrap_or_default())),
+        Ok(_) => Ok(Taken::Snapshot),
         Err(error) if error.kind == Kind::Unsupported => Ok(Taken::Unavailable(error.to_string())),
         Err(error) => Err(error),
     }
@@ -50,6 +49,6 @@ mod tests {
         assert_eq!(ended(Kind::Unsupported).unwrap(), Taken::Unavailable("why".into()));
         assert!(ended(Kind::Failed).is_err() && ended(Kind::NotFound).is_err());
         let one = Ended { snapshot: Some("snug-20260717T101502Z".into()), ..Ended::default() };
-        assert_eq!(taken(Ok(one)).unwrap(), Taken::Snapshot("snug-20260717T101502Z".into()));
+        assert_eq!(taken(Ok(one)).unwrap(), Taken::Snapshot);
     }
 }

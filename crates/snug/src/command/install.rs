@@ -34,6 +34,8 @@ const OFFERED: usize = 5;
 /// The container's own package manager installs them, in the default container unless another one is named; that is made and started where
 /// it has to be. Their commands are then the host's, too, as `snug export --bin` makes them: those of the packages that were named, and
 /// where one has none (a package that only stands for others), those of what it needs. A command that the host has already stays the host's.
+///
+/// Where the storage pool can, a snapshot is taken before: `snug undo` takes the installation back.
 #[derive(Debug, Args)]
 pub struct InstallArgs {
     #[command(flatten)]
@@ -72,7 +74,8 @@ pub fn execute(context: &Context, args: &InstallArgs) -> Result<ExitCode, Comman
     }
     let what: Vec<String> =
         args.packages.iter().map(|word| escape(&word.to_string_lossy()).into_owned()).collect();
-    let mut log = Log::begin(context, &container, &format!("install {}", what.join(" ")));
+    let what = format!("install {}", what.join(" "));
+    let mut log = Log::begin(context, &container, &what);
     let mut names: Vec<PackageName> = requests.iter().map(|request| request.name.clone()).collect();
     let before = guest.installed(&names)?;
     let progress = context.printer.progress();
@@ -80,6 +83,7 @@ pub fn execute(context: &Context, args: &InstallArgs) -> Result<ExitCode, Comman
         let mut line = progress.line(container.as_str());
         line.stage("looking at what there is");
         let fresh = prepare(&guest, &requests, &mut |action| guest.carry_out(action, &mut line, &mut log))?;
+        guest.remember(&bus, &what)?;
         for action in manager.install(&requests, fresh) {
             guest.carry_out(&action, &mut line, &mut log)?;
         }

@@ -15,6 +15,7 @@ use crate::bus::options::Options;
 use crate::bus::view::{Container, Snapshot};
 use crate::context::Context;
 use crate::error::{CommandError, Kind};
+use crate::packages::commands;
 use crate::{completion, entry, table, words};
 
 /// Take back the last change of what is installed in a container
@@ -80,6 +81,14 @@ pub fn execute(context: &Context, args: UndoArgs) -> Result<ExitCode, CommandErr
     }
     show_warnings(context, &ended.notices);
     context.offer_host(&name);
+    // What had been installed since is gone. One that does not run is not started for it: its links then say so themselves.
+    if bus.get(name.as_str(), &Options::new()).is_ok_and(|container| container.is_running()) {
+        match commands::forget_missing(context, &name) {
+            Ok(gone) if gone.is_empty() => {}
+            Ok(gone) => context.printer.notice(&format!("the host has no more: {}", gone.join(", "))),
+            Err(error) => context.printer.warning(&error.to_string()),
+        }
+    }
     let back =
         ended.kept.map_or(String::new(), |_| format!("; `snug undo -c {name}` brings back what was there"));
     context

@@ -3,18 +3,16 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use snug_core::name::ContainerName;
-use snug_exports::Command;
 use snug_packages::answer::{Change, ChangeKind};
 use snug_packages::name::PackageName;
 
 use super::arguments::{ContainerArgs, DryRunArgs, YesArgs, show_plan};
-use super::export::{commands as exported, unwritten};
 use crate::context::Context;
 use crate::error::CommandError;
+use crate::packages::commands;
 use crate::packages::guest::{Guest, unfit};
 use crate::packages::log::Log;
-use crate::{exports, guest_commands, words};
+use crate::words;
 
 /// Uninstall packages of a container, and take back the commands that the host has of them
 ///
@@ -80,14 +78,16 @@ pub fn execute(context: &Context, args: &UninstallArgs) -> Result<ExitCode, Comm
             return Ok(ExitCode::from(1));
         }
     }
-    let mut log = Log::begin(context, &container, &format!("uninstall {}", args.packages.join(" ")));
+    let what = format!("uninstall {}", args.packages.join(" "));
+    let mut log = Log::begin(context, &container, &what);
     {
         let progress = context.printer.progress();
         let mut line = progress.line(container.as_str());
         line.stage("removing");
+        guest.remember(&bus, &what)?;
         guest.carry_out(&manager.remove(&names, &preview, &orphans), &mut line, &mut log)?;
     }
-    let taken = take_back(context, &container)?;
+    let taken = commands::forget_missing(context, &container)?;
     let gone: Vec<&str> = going.iter().map(PackageName::as_str).collect();
     context.printer.notice(&format!("removed from {container}: {}", gone.join(", ")));
     if !taken.is_empty() {
@@ -106,25 +106,4 @@ fn going(names: &[PackageName], preview: &[Change], orphans: &[Change]) -> Vec<P
         }
     }
     all
-}
-
-/// Takes back the exported commands that the container has no more; their names.
-fn take_back(context: &Context, container: &ContainerName) -> Result<Vec<String>, CommandError> {
-    let exports = exports::of_user().map_err(unwritten)?;
-    let index = exports.read().map_err(unwritten)?;
-    let own: Vec<Command> =
-        index.commands.into_iter().filter(|command| command.container == *container).collect();
-    if own.is_empty() {
-        return Ok(Vec::new());
-    }
-    let paths: Vec<&str> = own.iter().map(|command| command.path.as_str()).collect();
-    let found = guest_commands::find(context, container, &paths)?;
-    let gone: Vec<&Command> =
-        own.iter().zip(found).filter(|(_, found)| found.is_none()).map(|(command, _)| command).collect();
-    let links = exports::links(&exports).map_err(unwritten)?;
-    let names = exports
-        .change(|index| exported::forget(index, |command| gone.contains(&command)))
-        .map_err(unwritten)?;
-    exported::unlink(context, &exports, &links, &names);
-    Ok(names.into_iter().map(String::from).collect())
 }

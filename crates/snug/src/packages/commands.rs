@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use snug_core::name::ContainerName;
 use snug_exports::command::{Taken, name_for};
 use snug_exports::link::LinkError;
 use snug_exports::{Command, CommandName, Wanted, search};
@@ -10,11 +11,11 @@ use snug_packages::executables::{self, Executable};
 use snug_packages::name::PackageName;
 
 use super::guest::Guest;
-use crate::command::export::commands::{advice, unlinked};
+use crate::command::export::commands::{advice, forget, unlink, unlinked};
 use crate::command::export::unwritten;
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::{env_vars, exports};
+use crate::{env_vars, exports, guest_commands};
 
 /// How far packages that are only names for others are followed: `default-jdk`, `default-jre`, `openjdk-21-jre`, `…-headless`.
 const DEPTH: usize = 4;
@@ -178,6 +179,29 @@ pub fn export(context: &Context, guest: &Guest<'_>, brought: &[Brought]) -> Resu
     changed.map_err(unwritten)??;
     placed.advice = if placed.commands.is_empty() { None } else { advice(&links) };
     Ok(placed)
+}
+
+/// Takes back the exported commands that the container has no more; their names.
+///
+/// # Errors
+/// The container cannot be asked; the index cannot be written.
+pub fn forget_missing(context: &Context, container: &ContainerName) -> Result<Vec<String>, CommandError> {
+    let exports = exports::of_user().map_err(unwritten)?;
+    let index = exports.read().map_err(unwritten)?;
+    let own: Vec<Command> =
+        index.commands.into_iter().filter(|command| command.container == *container).collect();
+    if own.is_empty() {
+        return Ok(Vec::new());
+    }
+    let paths: Vec<&str> = own.iter().map(|command| command.path.as_str()).collect();
+    let found = guest_commands::find(context, container, &paths)?;
+    let gone: Vec<&Command> =
+        own.iter().zip(found).filter(|(_, found)| found.is_none()).map(|(command, _)| command).collect();
+    let links = exports::links(&exports).map_err(unwritten)?;
+    let names =
+        exports.change(|index| forget(index, |command| gone.contains(&command))).map_err(unwritten)?;
+    unlink(context, &exports, &links, &names);
+    Ok(names.into_iter().map(String::from).collect())
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use snug_packages::read::MAX_OUTPUT;
 use super::log::Log;
 use super::running;
 use crate::bus::Bus;
+use crate::bus::snapshot::Taken;
 use crate::context::{Context, OWN_PROGRAM};
 use crate::entry;
 use crate::env_vars;
@@ -85,6 +86,20 @@ impl<'a> Guest<'a> {
         let mut command = command(self.context, self.container, &action.command);
         let output = running::follow(&mut command, action, line, log)?;
         action.check(&output).map_err(|error| log.explain(failed(&error)))
+    }
+
+    /// Takes a snapshot before something changes, to which `snug undo` goes back.
+    ///
+    /// # Errors
+    /// The pool is full, or something failed. That the pool cannot take any is told, and is none.
+    pub fn remember(&self, bus: &Bus, before: &str) -> Result<(), CommandError> {
+        match bus.take_snapshot(self.container.as_str(), before)? {
+            Taken::Snapshot => {}
+            Taken::Unavailable(why) => {
+                self.context.printer.detail(&format!("`snug undo` will not know of this: {why}"))
+            }
+        }
+        Ok(())
     }
 
     /// Hands a file of the host's to the guest's root, under that path there.
