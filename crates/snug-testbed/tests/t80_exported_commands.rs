@@ -276,7 +276,7 @@ fn a_container_that_was_removed_behind_snugs_back_is_said_to_be_gone() {
     let tool = Exported::new(&guest, "t80-gone", "echo here");
     let project = bed.project("tester");
     bed.incus(["delete", "--force", "--project", &project, guest.name()]).ok().unwrap();
-    explains(&tool.call([]).run().unwrap(), 125, &["exported-gone", "does not exist"]);
+    explains(&tool.call([]).run().unwrap(), 125, &["there is no container 'exported-gone'"]);
     // Its name is free for another one, and what it left can be taken back.
     let other = self::guest();
     let taken = Exported::new(other, "t80-gone", "echo there");
