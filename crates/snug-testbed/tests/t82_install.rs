@@ -12,10 +12,10 @@ use std::path::PathBuf;
 use common::{answer, eventually, explains, fresh_with, json};
 use snug_testbed::{Bed, Captured, Container};
 
-/// A repository of the guest's, below `/srv/t82`, which apt takes for trusted. `t82-meta` stands for `t82-tool`; `t82-bad` fails as it is
+/// A repository of the guest's, below `/var/lib/t82`, which apt takes for trusted. `t82-meta` stands for `t82-tool`; `t82-bad` fails as it is
 /// set up, and `t82-slow` takes long; `t82-tool` is there in two versions.
 const REPOSITORY: &str = r#"set -e
-mkdir -p /srv/t82/new && cd /srv/t82
+mkdir -p /var/lib/t82/new; cd /var/lib/t82
 pack() { # NAME VERSION DEPENDS SCRIPT COMMAND…
   root=$(mktemp -d) name=$1 version=$2
   mkdir -p "$root/DEBIAN" "$root/usr/bin" "$root/usr/share/doc/$name"
@@ -42,7 +42,7 @@ pack t82-file 2.0 t82-tool '' t82-file
 for deb in *.deb; do
   dpkg-deb -f "$deb"; printf 'Filename: ./%s\nSize: %s\nSHA256: %s\n\n' "$deb" "$(stat -c %s "$deb")" "$(sha256sum "$deb" | cut -d' ' -f1)"
 done > Packages
-echo 'deb [trusted=yes] file:/srv/t82 ./' > /etc/apt/sources.list.d/t82.list
+echo 'deb [trusted=yes] file:/var/lib/t82 ./' > /etc/apt/sources.list.d/t82.list
 "#;
 
 /// A container with the repository.
@@ -56,7 +56,7 @@ fn guest() -> &'static Container<'static> {
 fn prepare(guest: &Container<'_>) {
     root(guest, REPOSITORY).success();
     // The distribution's own have what the tests' have, and cost a minute of the network.
-    root(guest, "mkdir -p /srv/t82/off; mv /etc/apt/sources.list.d/*.sources /etc/apt/sources.list /srv/t82/off/ 2>/dev/null; apt-get -q update")
+    root(guest, "mkdir -p /var/lib/t82/off; mv /etc/apt/sources.list.d/*.sources /etc/apt/sources.list /var/lib/t82/off/ 2>/dev/null; apt-get -q update")
         .success();
 }
 
@@ -190,7 +190,7 @@ fn a_local_file_is_installed_with_what_it_needs() {
         guest.name(),
         "--",
         "cat",
-        "/srv/t82/new/t82-file_2.0_all.deb",
+        "/var/lib/t82/new/t82-file_2.0_all.deb",
     ]);
     fs::write(&file, copy.run().unwrap().success().stdout).unwrap();
     assert_eq!(install([file.to_str().unwrap()]).success().out(), "t82-file\n");
