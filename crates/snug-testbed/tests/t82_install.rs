@@ -9,7 +9,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
-use common::{answer, eventually, explains, fresh_with, json};
+use common::{Finally, answer, eventually, explains, fresh_with, json};
 use snug_testbed::{Bed, Captured, Container};
 
 /// A repository of the guest's, below `/var/lib/t82`, which apt takes for trusted. `t82-meta` stands for `t82-tool`; `t82-bad` fails as it is
@@ -150,12 +150,14 @@ fn a_known_name_comes_back_and_a_name_of_the_hosts_stays_the_hosts() {
 
 #[test]
 fn a_file_of_the_users_own_stays() {
+    guest();
     let mine = bin().join("t82-tool");
-    fs::create_dir_all(bin()).unwrap();
+    let _ = fs::remove_file(&mine);
     symlink("/usr/bin/true", &mine).unwrap();
+    let away = Finally(|| drop(fs::remove_file(&mine)));
     let installed = install(["t82-tool"]);
     let kept = fs::read_link(&mine);
-    fs::remove_file(&mine).unwrap();
+    drop(away);
     assert_eq!(
         (installed.success().out().as_str(), kept.unwrap()),
         ("t82-second\n", PathBuf::from("/usr/bin/true"))
@@ -201,7 +203,7 @@ fn a_local_file_is_installed_with_what_it_needs() {
     fs::write(&text, "no package").unwrap();
     explains(&install([text.to_str().unwrap()]), 1, &["dpkg-deb"]);
     explains(&install([place.path().join("none.deb").to_str().unwrap()]), 1, &["none.deb cannot be read"]);
-    explains(&install(["/etc/passwd"]), 2, &["/etc/passwd", "apt"]);
+    explains(&install(["/etc/passwd"]), 2, &["passwd", "apt", ".deb"]);
 }
 
 #[test]
@@ -242,12 +244,18 @@ fn a_failure_shows_what_the_package_manager_said_and_keeps_it() {
 fn a_person_who_gives_up_is_heard_and_what_follows_works() {
     let guest = guest();
     let mut pty = guest.snug(["install", "-c", guest.name(), "t82-slow"]).on_pty().unwrap();
-    eventually("it is being set up", || root(guest, "pgrep -f t82-slow.postinst").code() == 0);
+    pty.until("setting up t82-slow").unwrap();
     pty.write("\x03").unwrap();
     let shown = pty.ends_with(130);
     assert!(!shown.contains("panicked"), "{shown}");
     eventually("nothing holds the lock", || root(guest, "pgrep -x apt-get || pgrep -x dpkg").code() == 1);
     root(guest, "dpkg --configure -a; dpkg -r t82-slow").success();
+    // Before anything has begun.
+    let mut pty = guest.snug(["install", "-c", guest.name(), "t82-slow"]).on_pty().unwrap();
+    pty.until("preparing").unwrap();
+    pty.write("\x03").unwrap();
+    pty.ends_with(130);
+    assert_eq!(root(guest, "dpkg -s t82-slow").code(), 1);
     assert_eq!(install(["t82-tool"]).success().out(), "t82-second\nt82-tool\n");
     uninstalled("t82-tool");
 }

@@ -78,7 +78,7 @@ pub fn ensure(context: &Context, bus: &Bus, name: &str) -> Result<(), CommandErr
     for notice in &ended.notices {
         context.printer.notice(notice);
     }
-    Ok(())
+    ended.go_on()
 }
 
 /// Adds to "there is no such container" what may have been meant.

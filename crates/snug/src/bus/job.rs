@@ -37,6 +37,8 @@ pub struct Ended {
     pub snapshot: Option<String>,
     /// The snapshot of what was there before, for `undo`.
     pub kept: Option<String>,
+    /// The user gave up by this signal when it was done already: what was to follow is not begun.
+    pub given_up: Option<i32>,
 }
 
 /// What the user wants, as far as signals tell.
@@ -47,6 +49,31 @@ enum Wish {
     Undo(i32),
     /// Do not even wait for that.
     Leave(i32),
+}
+
+impl Wish {
+    /// By which the user has given up.
+    fn signal(self) -> Option<i32> {
+        match self {
+            Self::GoOn => None,
+            Self::Undo(signal) | Self::Leave(signal) => Some(signal),
+        }
+    }
+}
+
+impl Ended {
+    /// Goes on only where the user has not given up.
+    ///
+    /// # Errors
+    /// He has.
+    pub fn go_on(&self) -> Result<(), CommandError> {
+        match self.given_up {
+            None => Ok(()),
+            Some(signal) => {
+                Err(CommandError::new(Kind::Cancelled(signal), "given up before anything else was done"))
+            }
+        }
+    }
 }
 
 /// Signals as something the executor can wait for. They are blocked for the whole following, so that Ctrl-C between the
@@ -245,12 +272,10 @@ fn conclude(
             removed: texts_of(&result, "removed"),
             snapshot: text_of(&result, "snapshot"),
             kept: text_of(&result, "kept"),
+            given_up: wish.signal(),
         }),
         "cancelled" => {
-            let signal = match wish {
-                Wish::Undo(signal) | Wish::Leave(signal) => signal,
-                Wish::GoOn => SIGINT,
-            };
+            let signal = wish.signal().unwrap_or(SIGINT);
             let message =
                 format!("{} was given up while {}; what was done is undone", change.subject, change.doing());
             Err(CommandError::new(Kind::Cancelled(signal), message))

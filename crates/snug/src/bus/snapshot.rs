@@ -33,7 +33,7 @@ impl Bus {
 
 fn taken(ended: Result<Ended, CommandError>) -> Result<Taken, CommandError> {
     match ended {
-        Ok(_) => Ok(Taken::Snapshot),
+        Ok(ended) => ended.go_on().map(|()| Taken::Snapshot),
         Err(error) if error.kind == Kind::Unsupported => Ok(Taken::Unavailable(error.to_string())),
         Err(error) => Err(error),
     }

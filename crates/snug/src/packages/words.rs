@@ -90,6 +90,9 @@ impl Handed {
         if !file.metadata().map_err(unread)?.is_file() {
             return Err(CommandError::user(format!("{} is no file", shown())));
         }
+        // Said of the path that was typed.
+        let absolute = std::path::absolute(path).map_err(unread)?;
+        manager.file(absolute.as_os_str()).map_err(|error| unfit(&error))?;
         let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
         let place = format!("{PLACE}/{number}/{name}");
         let local = manager.file(place.as_ref()).map_err(|error| unfit(&error))?;
