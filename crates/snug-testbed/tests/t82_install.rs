@@ -33,7 +33,7 @@ pack() { # NAME VERSION DEPENDS SCRIPT COMMAND…
 place=.
 pack t82-tool 1.0 '' '' t82-tool t82-second
 pack t82-meta 1.0 t82-tool ''
-pack t82-like 1.0 '' '' ls
+pack t82-like 1.0 '' '' incus
 pack t82-bad 1.0 '' 'echo it cannot be set up >&2; exit 3' t82-bad
 pack t82-slow 1.0 '' 'sleep 15' t82-slow
 pack fd-find 1.0 '' '' fdfind
@@ -138,12 +138,12 @@ fn a_known_name_comes_back_and_a_name_of_the_hosts_stays_the_hosts() {
     uninstalled("fd-find");
     let installed = install(["t82-like"]).success();
     assert_eq!(installed.out(), "");
-    assert!(!bin().join("ls").exists());
+    assert!(!bin().join("incus").exists());
     assert_eq!(
-        install(["t82-like", "--bin", "ls=t82-ls"]).success().out(),
-        format!("{}\n", bin().join("t82-ls").display())
+        install(["t82-like", "--bin", "incus=t82-incus"]).success().out(),
+        format!("{}\n", bin().join("t82-incus").display())
     );
-    assert_eq!(answer(typed("t82-ls")), "ls 1.0");
+    assert_eq!(answer(typed("t82-incus")), "incus 1.0");
     uninstalled("t82-like");
     assert_eq!(exported(), [""; 0]);
 }
