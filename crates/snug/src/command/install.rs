@@ -224,10 +224,18 @@ fn tell(
     for command in &placed.commands {
         context.printer.answer_line(command.name.as_str())?;
     }
-    for (name, why) in &placed.left {
-        context.printer.notice(&format!(
-            "not {name}: {why} (`snug export -c {container} --bin {name}=NAME` gives it a name)"
-        ));
+    match &placed.left[..] {
+        [] => {}
+        [(name, why)] => context.printer.notice(&format!(
+            "not {name}: {why} (`snug export -c {container} --bin {name}=NAME` gives it another name)"
+        )),
+        several => {
+            let names: Vec<&str> = several.iter().map(|(name, _)| name.as_str()).collect();
+            context.printer.notice(&format!(
+                "not, since the host has others of that name: {} (`snug export -c {container} --bin CMD=NAME` gives one another name)",
+                names.join(", ")
+            ));
+        }
     }
     if placed.commands.is_empty() && placed.left.is_empty() {
         context.printer.notice("no command came with it that the host could have");
