@@ -18,6 +18,15 @@ pub struct Executable {
     pub path: PathBuf,
 }
 
+/// A name by which people know a program that is called otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Alternative {
+    /// What is typed.
+    pub name: CommandName,
+    /// The package's own file.
+    pub program: PathBuf,
+}
+
 /// The name of the command at a path, if it is directly in one of [`DIRECTORIES`].
 pub fn command_name(path: &Path) -> Option<&str> {
     let directory = path.parent()?.to_str()?;
@@ -84,11 +93,12 @@ static ALTERNATIVES: Ask<Vec<(PathBuf, PathBuf)>> = Ask {
 /// `/usr/lib/jvm/java-21/bin/java`, `vim` for `vim.basic`, `convert` for `convert-im6.q16`. Not names for whatever is chosen: `vi` for
 /// `vim.tiny`, `editor`, `pager`, `awk`.
 ///
-/// Their path is that of the link, which stays when a new version has its program elsewhere; [`programs`] would leave it out.
+/// Where the link is that people's PATH has, only the guest knows: in one of [`DIRECTORIES`]. It stays when a new version has its program
+/// elsewhere; [`programs`] would leave it out.
 pub fn by_alternatives<'a>(
     files: impl IntoIterator<Item = &'a Path>,
     alternatives: &[(PathBuf, PathBuf)],
-) -> Vec<Executable> {
+) -> Vec<Alternative> {
     let files: Vec<&Path> = files.into_iter().collect();
     let one = |(link, target): &(PathBuf, PathBuf)| {
         let (name, program) = (link.file_name()?.to_str()?, target.file_name()?.to_str()?);
@@ -100,7 +110,7 @@ pub fn by_alternatives<'a>(
         let name = CommandName::new(name)
             .ok()
             .filter(|_| is_named_so && is_program && files.contains(&&**target))?;
-        Some(Executable { path: Path::new("/usr/bin").join(name.as_str()), name })
+        Some(Alternative { name, program: target.clone() })
     };
     alternatives.iter().filter_map(one).collect()
 }
@@ -182,9 +192,12 @@ mod tests {
             "/usr/lib/jvm/java-21-openjdk-amd64/man/man1/java.1.gz",
         ];
         let java = by_alternatives(java.map(Path::new), &all);
-        assert_eq!((names(&java), java[0].path.as_path()), (vec!["java"], Path::new("/usr/bin/java")));
+        let program = Path::new("/usr/lib/jvm/java-21-openjdk-amd64/bin/java");
+        assert_eq!(java, [Alternative { name: CommandName::new("java").unwrap(), program: program.into() }]);
         let renamed = ["/usr/bin/vim.basic", "/usr/bin/convert-im6.q16", "/usr/bin/less", "/usr/bin/-x.y"];
-        assert_eq!(names(&by_alternatives(renamed.map(Path::new), &all)), ["vim", "convert"]);
+        let found = by_alternatives(renamed.map(Path::new), &all);
+        let names: Vec<&str> = found.iter().map(|alternative| alternative.name.as_str()).collect();
+        assert_eq!(names, ["vim", "convert"]);
     }
 
     #[test]

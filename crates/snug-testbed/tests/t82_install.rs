@@ -197,7 +197,7 @@ fn a_local_file_is_installed_with_what_it_needs() {
     fs::write(&file, copy.run().unwrap().success().stdout).unwrap();
     assert_eq!(install([file.to_str().unwrap()]).success().out(), "t82-file\n");
     assert_eq!(answer(typed("t82-file")), "t82-file 2.0");
-    assert_eq!(root(guest, "ls -A /var/cache/snug/files/0").success().out(), "");
+    assert_eq!(root(guest, "ls -A /var/cache/snug/files").success().out(), "");
     uninstalled("t82-file");
     let text = place.path().join("no.deb");
     fs::write(&text, "no package").unwrap();

@@ -81,6 +81,7 @@ pub fn installed(output: &[u8]) -> Vec<Package> {
 pub fn installed_names(output: &[u8]) -> Vec<PackageName> {
     let mut names: Vec<PackageName> = installed(output).into_iter().map(|package| package.name).collect();
     names.dedup();
+    names.truncate(1000);
     names
 }
 

@@ -12,14 +12,15 @@ use snug_packages::answer::Package;
 use snug_packages::command::Action;
 use snug_packages::name::{PackageName, Request, Term};
 
-use super::arguments::{ContainerArgs, DryRunArgs};
+use super::arguments::{ContainerArgs, DryRunArgs, YesArgs};
 use super::export::commands as exported;
+use crate::bus::Bus;
 use crate::bus::options::Options;
 use crate::completion;
 use crate::context::Context;
 use crate::entry;
-use crate::error::CommandError;
-use crate::packages::commands::{self, Placed};
+use crate::error::{CommandError, Kind};
+use crate::packages::commands::{self, Left, Placed};
 use crate::packages::guest::Guest;
 use crate::packages::log::Log;
 use crate::packages::words::{Handed, Typed};
@@ -33,7 +34,7 @@ const OFFERED: usize = 5;
 ///
 /// The container's own package manager installs them, in the default container unless another one is named; that is made and started where
 /// it has to be. Their commands are then the host's, too, as `snug export --bin` makes them: those of the packages that were named, and
-/// where one has none (a package that only stands for others), those of what it needs. A command that the host has already stays the host's.
+/// where one has none and only stands for others, those of what it needs. A command that the host has already stays the host's.
 ///
 /// Where the storage pool can, a snapshot is taken before: `snug undo` takes the installation back.
 #[derive(Debug, Args)]
@@ -50,6 +51,8 @@ pub struct InstallArgs {
     #[arg(long, value_name = "CMD|PATH[=NAME]", add = ArgValueCompleter::new(completion::exported_commands))]
     bin: Vec<String>,
     #[command(flatten)]
+    _yes: YesArgs,
+    #[command(flatten)]
     dry_run: DryRunArgs,
 }
 
@@ -61,43 +64,47 @@ pub fn execute(context: &Context, args: &InstallArgs) -> Result<ExitCode, Comman
     if !typed.files.is_empty() {
         context.require_host_paths()?;
     }
+    if args.dry_run.dry_run {
+        return plan(context, &container, &typed);
+    }
     let bus = context.bus()?;
-    let guest = Guest::reach(context, &bus, &container)?;
+    let guest = Guest::reach(context, &bus, &container, true)?;
     let manager = guest.manager.manager;
     let requests = typed.requests(manager)?;
     let files: Vec<Handed> = (0..)
         .zip(&typed.files)
         .map(|(number, path)| Handed::open(path, number, manager))
         .collect::<Result<_, _>>()?;
-    if args.dry_run.dry_run {
-        return plan(context, &container, &typed);
-    }
-    let what: Vec<String> =
+    let words: Vec<String> =
         args.packages.iter().map(|word| escape(&word.to_string_lossy()).into_owned()).collect();
-    let what = format!("install {}", what.join(" "));
+    let what = format!("install {}", words.join(" "));
     let mut log = Log::begin(context, &container, &what);
     let mut names: Vec<PackageName> = requests.iter().map(|request| request.name.clone()).collect();
     let before = guest.installed(&names)?;
-    let progress = context.printer.progress();
-    {
+    let is_there = |request: &Request| {
+        request.version.is_none() && before.iter().any(|package| package.name == request.name)
+    };
+    let done = if files.is_empty() && requests.iter().all(is_there) {
+        // Another time: what is to be newer is upgraded, and nothing else changes.
+        Ok(())
+    } else {
+        let progress = context.printer.progress();
         let mut line = progress.line(container.as_str());
         line.stage("looking at what there is");
-        let fresh = prepare(&guest, &requests, &mut |action| guest.carry_out(action, &mut line, &mut log))?;
-        guest.remember(&bus, &what)?;
-        for action in manager.install(&requests, fresh) {
-            guest.carry_out(&action, &mut line, &mut log)?;
-        }
-        names.extend(install_files(&guest, &files, &mut |action| {
-            guest.carry_out(action, &mut line, &mut log)
-        })?);
-    }
-    let after = guest.installed(&names)?;
-    let placed = if args.no_export {
+        let mut carry_out = |action: &Action| guest.carry_out(action, &mut line, &mut log);
+        install(&guest, &bus, &what, &requests, &files, &mut names, &mut carry_out)
+    };
+    // Also where something has failed: what is there now is there.
+    let after =
+        if done.is_ok() { guest.installed(&names)? } else { guest.installed(&names).unwrap_or_default() };
+    let there: Vec<PackageName> = after.iter().map(|package| package.name.clone()).collect();
+    let placed = if args.no_export || there.is_empty() {
         Placed::default()
     } else {
-        commands::export(context, &guest, &commands::of_packages(&guest, &names)?)?
+        commands::export(context, &guest, &commands::of_packages(&guest, &there)?)?
     };
     tell(context, &container, &before, &after, &placed)?;
+    done?;
     if !bins.is_empty() {
         let found = bus
             .get(container.as_str(), &Options::new())
@@ -107,6 +114,25 @@ pub fn execute(context: &Context, args: &InstallArgs) -> Result<ExitCode, Comman
         context.printer.notice(advice);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Installs names and files; the names of the files' packages come to the others.
+fn install(
+    guest: &Guest<'_>,
+    bus: &Bus,
+    what: &str,
+    requests: &[Request],
+    files: &[Handed],
+    names: &mut Vec<PackageName>,
+    carry_out: &mut dyn FnMut(&Action) -> Result<(), CommandError>,
+) -> Result<(), CommandError> {
+    let fresh = prepare(guest, requests, carry_out)?;
+    guest.remember(bus, what)?;
+    for action in guest.manager.manager.install(requests, fresh) {
+        carry_out(&action)?;
+    }
+    names.extend(install_files(guest, files, carry_out)?);
+    Ok(())
 }
 
 fn plan(context: &Context, container: &ContainerName, typed: &Typed) -> Result<ExitCode, CommandError> {
@@ -137,7 +163,13 @@ fn prepare(
         return Ok(false);
     }
     let Some(refresh) = manager.refresh() else { return Ok(true) };
-    carry_out(&refresh)?;
+    match carry_out(&refresh) {
+        // One source of several may be away, or the network: what is known is known.
+        Err(error) if !matches!(error.kind, Kind::Cancelled(_)) && missing()?.is_empty() => {
+            guest.context.printer.warning(&format!("what there is could not be renewed: {error}"));
+        }
+        renewed => renewed?,
+    }
     match &missing()?[..] {
         [] => Ok(false),
         missing => Err(unknown(guest, missing)),
@@ -197,7 +229,7 @@ fn install_files(
     if installed.is_ok() && !places.is_empty() {
         installed = carry_out(&manager.install_files(&places));
     }
-    // The guest's own cleaning finds what is left of them in its cache.
+    // What cannot be removed is in the guest's cache, and says there what it is.
     for handed in files {
         guest.take_away(&handed.path);
     }
@@ -224,18 +256,25 @@ fn tell(
     for command in &placed.commands {
         context.printer.answer_line(command.name.as_str())?;
     }
-    match &placed.left[..] {
-        [] => {}
-        [(name, why)] => context.printer.notice(&format!(
-            "not {name}: {why} (`snug export -c {container} --bin {name}=NAME` gives it another name)"
-        )),
-        several => {
-            let names: Vec<&str> = several.iter().map(|(name, _)| name.as_str()).collect();
-            context.printer.notice(&format!(
-                "not, since the host has others of that name: {} (`snug export -c {container} --bin CMD=NAME` gives one another name)",
-                names.join(", ")
-            ));
-        }
+    for (known, command) in &placed.renamed {
+        let text = format!("{known} is another container's: that of {container} is {}", command.name);
+        context.printer.notice(&text);
+    }
+    let (hosts, others): (Vec<&Left>, Vec<&Left>) = placed.left.iter().partition(|left| left.is_hosts);
+    if let [first, _, ..] = &hosts[..] {
+        let names: Vec<&str> = hosts.iter().map(|left| left.name.as_str()).collect();
+        context.printer.notice(&format!(
+            "not, since the host has others of that name: {} (`snug export -c {container} --bin {}=NAME` gives one another name)",
+            names.join(", "),
+            first.path
+        ));
+    }
+    let alone = if hosts.len() == 1 { &hosts[..] } else { &[] };
+    for left in alone.iter().chain(&others) {
+        context.printer.notice(&format!(
+            "not {}: {} (`snug export -c {container} --bin {}=NAME` lets the host have it)",
+            left.name, left.why, left.path
+        ));
     }
     if placed.commands.is_empty() && placed.left.is_empty() {
         context.printer.notice("no command came with it that the host could have");

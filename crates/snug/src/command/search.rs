@@ -51,7 +51,7 @@ pub fn search(context: &Context, args: &SearchArgs) -> Result<ExitCode, CommandE
     let term = Term::new(&args.term).map_err(|error| unfit(&error))?;
     let container = context.container(args.container.container.as_deref())?;
     let bus = context.bus()?;
-    let guest = Guest::reach(context, &bus, &container)?;
+    let guest = Guest::reach(context, &bus, &container, true)?;
     let manager = guest.manager.manager;
     if guest.ask(&manager.refreshed())?.is_none() {
         renew(context, &guest, manager.refresh().as_ref(), &format!("search {}", term.as_str()))?;
@@ -67,7 +67,7 @@ pub fn provides(context: &Context, args: &ProvidesArgs) -> Result<ExitCode, Comm
     let command = CommandName::new(&args.command).map_err(|error| unfit(&error))?;
     let container = context.container(args.container.container.as_deref())?;
     let bus = context.bus()?;
-    let guest = Guest::reach(context, &bus, &container)?;
+    let guest = Guest::reach(context, &bus, &container, true)?;
     let manager = guest.manager.manager;
     let (refresh, refreshed) = match (manager.refresh_index(), manager.index_refreshed()) {
         (Some(refresh), Some(refreshed)) => (Some(refresh), refreshed),

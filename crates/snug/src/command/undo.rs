@@ -16,7 +16,7 @@ use crate::bus::view::{Container, Snapshot};
 use crate::context::Context;
 use crate::error::{CommandError, Kind};
 use crate::packages::commands;
-use crate::{completion, entry, table, words};
+use crate::{completion, entry, exports, table, words};
 
 /// Take back the last change of what is installed in a container
 ///
@@ -68,6 +68,7 @@ pub fn execute(context: &Context, args: UndoArgs) -> Result<ExitCode, CommandErr
             }
         }
     }
+    let exported = if args.dry_run.dry_run { Vec::new() } else { exported(context, &bus, &name) };
     // Half an undo is no state to leave it in; and whoever types this in the container goes with its commands.
     let change = Change::undo(name.as_str(), options(to.as_deref())).uncancellable();
     let ended = bus.change(&change).map_err(|error| {
@@ -82,10 +83,13 @@ pub fn execute(context: &Context, args: UndoArgs) -> Result<ExitCode, CommandErr
     show_warnings(context, &ended.notices);
     context.offer_host(&name);
     // What had been installed since is gone. One that does not run is not started for it: its links then say so themselves.
-    if bus.get(name.as_str(), &Options::new()).is_ok_and(|container| container.is_running()) {
-        match commands::forget_missing(context, &name) {
+    if !exported.is_empty() {
+        match commands::forget_gone(context, &name, &exported) {
             Ok(gone) if gone.is_empty() => {}
-            Ok(gone) => context.printer.notice(&format!("the host has no more: {}", gone.join(", "))),
+            Ok(gone) => context.printer.notice(&format!(
+                "the host has no more: {} (`snug export -c {name} --bin CMD` lets it have one again)",
+                gone.join(", ")
+            )),
             Err(error) => context.printer.warning(&error.to_string()),
         }
     }
@@ -95,6 +99,18 @@ pub fn execute(context: &Context, args: UndoArgs) -> Result<ExitCode, CommandErr
         .printer
         .notice(&format!("container {name} is as it was at {}{back}", ended.snapshot.unwrap_or_default()));
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the host has of a container that runs, and is there.
+fn exported(context: &Context, bus: &Bus, name: &ContainerName) -> Vec<snug_exports::Command> {
+    let has_any = exports::of_user()
+        .and_then(|exports| exports.read())
+        .is_ok_and(|index| index.commands.iter().any(|command| command.container == *name));
+    if !has_any || !bus.get(name.as_str(), &Options::new()).is_ok_and(|container| container.is_running()) {
+        return Vec::new();
+    }
+    // Without an answer nothing is taken back.
+    commands::present(context, name).unwrap_or_default()
 }
 
 /// Asks whether that is what is wanted: the snapshot to go back to, if it is. `options` make the daemon say what would be done.

@@ -35,7 +35,7 @@ pub struct UninstallArgs {
 pub fn execute(context: &Context, args: &UninstallArgs) -> Result<ExitCode, CommandError> {
     let container = context.container(args.container.container.as_deref())?;
     let bus = context.bus()?;
-    let guest = Guest::reach(context, &bus, &container)?;
+    let guest = Guest::reach(context, &bus, &container, false)?;
     let manager = guest.manager.manager;
     let names: Vec<PackageName> = args
         .packages
@@ -68,10 +68,12 @@ pub fn execute(context: &Context, args: &UninstallArgs) -> Result<ExitCode, Comm
     let others: Vec<&str> =
         going.iter().filter(|name| !names.contains(name)).map(PackageName::as_str).collect();
     if !others.is_empty() && !args.yes.yes && context.printer.can_ask() {
+        const SHOWN: usize = 30;
+        let more = if others.len() > SHOWN { " and more" } else { "" };
         let question = format!(
-            "{} of {container} would go, too: {}. Remove them?",
+            "{} of {container} would go, too: {}{more}. Remove them?",
             words::count(others.len(), "other package"),
-            others.join(", ")
+            others[..others.len().min(SHOWN)].join(", ")
         );
         if !context.printer.confirm(&question, true)? {
             context.printer.notice("nothing was removed");
@@ -80,14 +82,24 @@ pub fn execute(context: &Context, args: &UninstallArgs) -> Result<ExitCode, Comm
     }
     let what = format!("uninstall {}", args.packages.join(" "));
     let mut log = Log::begin(context, &container, &what);
-    {
+    let exported = commands::present(context, &container)?;
+    let done = {
         let progress = context.printer.progress();
         let mut line = progress.line(container.as_str());
         line.stage("removing");
         guest.remember(&bus, &what)?;
-        guest.carry_out(&manager.remove(&names, &preview, &orphans), &mut line, &mut log)?;
+        guest.carry_out(&manager.remove(&names, &preview, &orphans), &mut line, &mut log)
+    };
+    // Also where it has failed: what is gone is gone.
+    let taken = commands::forget_gone(context, &container, &exported);
+    done?;
+    let taken = taken?;
+    let left = guest.installed(&names)?;
+    if !left.is_empty() {
+        // apk keeps what another package needs, and says so.
+        let left: Vec<&str> = left.iter().map(|package| package.name.as_str()).collect();
+        return Err(log.explain(CommandError::failed(format!("{container} has kept {}", left.join(", ")))));
     }
-    let taken = commands::forget_missing(context, &container)?;
     let gone: Vec<&str> = going.iter().map(PackageName::as_str).collect();
     context.printer.notice(&format!("removed from {container}: {}", gone.join(", ")));
     if !taken.is_empty() {

@@ -13,7 +13,7 @@ use snug_packages::name::GuestPath;
 use super::arguments::{ContainerArgs, JsonArgs};
 use super::export::unwritten;
 use crate::context::Context;
-use crate::error::CommandError;
+use crate::error::{CommandError, Kind};
 use crate::packages::guest::{Guest, unfit};
 use crate::{completion, exports, guest_commands};
 
@@ -71,10 +71,17 @@ pub fn execute(context: &Context, args: &WhichArgs) -> Result<ExitCode, CommandE
             .hint("`snug provides CMD` says which package has it"));
     };
     let bus = context.bus()?;
-    let guest = Guest::reach(context, &bus, &container)?;
-    let place = GuestPath::new(OsStr::new(&path)).map_err(|error| unfit(&error))?;
-    let owner = guest.ask(&guest.manager.manager.owner(&place))?.into_iter().next();
-    let package = guest.installed(owner.as_slice())?.into_iter().next();
+    let (owner, package) = match Guest::reach(context, &bus, &container, false) {
+        Ok(guest) => {
+            let place = GuestPath::new(OsStr::new(&path)).map_err(|error| unfit(&error))?;
+            let owner = guest.ask(&guest.manager.manager.owner(&place))?.into_iter().next();
+            let package = guest.installed(owner.as_slice())?.into_iter().next();
+            (owner, package)
+        }
+        // It is of no package then.
+        Err(error) if error.kind == Kind::User => (None, None),
+        Err(error) => return Err(error),
+    };
     let which = Which {
         command: args.command.clone(),
         container: container.to_string(),

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use snug_core::name::ContainerName;
-use snug_exports::command::{Taken, name_for};
+use snug_exports::command::name_for;
 use snug_exports::link::LinkError;
 use snug_exports::{Command, CommandName, Wanted, search};
-use snug_packages::executables::{self, Executable};
+use snug_packages::executables::{self, Alternative, Executable};
 use snug_packages::name::PackageName;
 
 use super::guest::Guest;
@@ -19,6 +19,33 @@ use crate::{env_vars, exports, guest_commands};
 
 /// How far packages that are only names for others are followed: `default-jdk`, `default-jre`, `openjdk-21-jre`, `…-headless`.
 const DEPTH: usize = 4;
+/// Packages that are asked for their commands: a guest may name any number.
+const MOST_PACKAGES: usize = 200;
+/// Commands of one installation: those of whole distributions of TeX are some four hundred.
+const MOST_COMMANDS: usize = 600;
+/// Files of a package that only stands for others may have so many beside its documentation (`build-essential` has lists of them).
+const FEW: usize = 20;
+/// Where the host's commands are, whatever the caller's PATH says: cron's is short, and users of Debian have no `sbin` on theirs.
+const HOSTS: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Commands that are told secrets, or that others call by these names: a guest gets them only if somebody asks for it (`--bin`).
+const TOLD_SECRETS: [&str; 16] = [
+    "doas",
+    "gpg",
+    "gpg2",
+    "login",
+    "passwd",
+    "pinentry",
+    "pkexec",
+    "run0",
+    "scp",
+    "sftp",
+    "ssh",
+    "su",
+    "sudo",
+    "sudoedit",
+    "systemd-ask-password",
+    "xdg-open",
+];
 /// What a package owns that only says what it is.
 const DOCUMENTATION: [&str; 5] =
     ["/usr/share/doc", "/usr/share/lintian", "/usr/share/bug", "/usr/share/licenses", "/usr/lib/.build-id"];
@@ -32,7 +59,7 @@ pub struct Brought {
     pub names: Vec<CommandName>,
 }
 
-/// The commands of these packages, and where one has none, those of the packages that it needs. Each name once.
+/// The commands of these packages, and where one has none and stands for others, those of the packages that it needs. Each name once.
 ///
 /// # Errors
 /// The guest cannot be asked.
@@ -40,8 +67,11 @@ pub fn of_packages(guest: &Guest<'_>, packages: &[PackageName]) -> Result<Vec<Br
     let alternatives = guest.ask(&executables::alternatives())?;
     let mut search = Search { guest, alternatives, seen: BTreeSet::new(), found: Vec::new() };
     for package in packages {
-        if search.seen.insert(package.clone()) && !search.take(package)?.0 {
-            search.follow(package, DEPTH)?;
+        if search.seen.insert(package.clone()) {
+            let (any, stands_for_others) = search.take(package)?;
+            if !any && stands_for_others {
+                search.follow(package, DEPTH)?;
+            }
         }
     }
     let mut names = BTreeSet::new();
@@ -58,7 +88,7 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Takes the commands that a package has itself: whether there were any, and whether it is only a name for others.
+    /// Takes the commands that a package has itself: whether there were any, and whether it stands for others.
     fn take(&mut self, package: &PackageName) -> Result<(bool, bool), CommandError> {
         let files = self.guest.ask(&self.guest.manager.manager.files(package))?;
         let files: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
@@ -67,12 +97,25 @@ impl Search<'_> {
             let programs = self.guest.ask(&executables::programs(&own))?;
             own.retain(|executable| programs.contains(&executable.path));
         }
-        let known = executables::by_alternatives(files.iter().copied(), &self.alternatives);
-        own.retain(|executable| !known.iter().any(|known| is_variant(executable, known)));
-        own.extend(known);
+        for known in executables::by_alternatives(files.iter().copied(), &self.alternatives) {
+            if let Some(path) = self.link(&known)? {
+                own.retain(|executable| executable.path != known.program);
+                own.push(Executable { name: known.name, path });
+            }
+        }
         let any = !own.is_empty();
         self.found.extend(own.iter().filter_map(|executable| brought(package, executable)));
-        Ok((any, is_only_a_name(&files)))
+        Ok((any, stands_for_others(&files)))
+    }
+
+    /// Where the guest has an alternative's link.
+    fn link(&self, known: &Alternative) -> Result<Option<PathBuf>, CommandError> {
+        let name = known.name.as_str();
+        let places: Vec<String> =
+            executables::DIRECTORIES.iter().map(|place| format!("{place}/{name}")).collect();
+        let words: Vec<&str> = places.iter().map(String::as_str).collect();
+        let found = guest_commands::find(self.guest.context, self.guest.container, &words)?;
+        Ok(found.into_iter().flatten().next().map(PathBuf::from))
     }
 
     /// Takes the commands of what a package needs.
@@ -81,9 +124,12 @@ impl Search<'_> {
         let needs = self.guest.ask(&manager.dependencies(package))?;
         let Some(providers) = manager.providers(&needs) else { return Ok(()) };
         for provider in self.guest.ask(&providers)? {
-            if self.seen.insert(provider.clone()) {
-                let (any, only_a_name) = self.take(&provider)?;
-                if !any && only_a_name && depth > 1 {
+            if self.seen.len() < MOST_PACKAGES
+                && self.found.len() < MOST_COMMANDS
+                && self.seen.insert(provider.clone())
+            {
+                let (any, stands_for_others) = self.take(&provider)?;
+                if !any && stands_for_others && depth > 1 {
                     self.follow(&provider, depth - 1)?;
                 }
             }
@@ -92,19 +138,25 @@ impl Search<'_> {
     }
 }
 
-/// Whether a command is the one that another name stands for: `vim.basic` for `vim`.
-fn is_variant(executable: &Executable, known: &Executable) -> bool {
-    let rest = executable.name.as_str().strip_prefix(known.name.as_str());
-    rest.is_some_and(|rest| rest.starts_with(['.', '-']))
-}
-
-/// Whether a package owns nothing but its documentation: lists of files have the directories above, too.
-fn is_only_a_name(files: &[&Path]) -> bool {
-    let says_what_it_is = |file: &&Path| {
-        let file = if **file == *"/." { Path::new("/") } else { file };
+/// Whether a package stands for others: it owns its documentation, and perhaps a few files of data. Lists of files have the directories
+/// above, too.
+fn stands_for_others(files: &[&Path]) -> bool {
+    let says_what_it_is = |file: &Path| {
+        let file = if *file == *"/." { Path::new("/") } else { file };
         DOCUMENTATION.iter().any(|place| file.starts_with(place) || Path::new(place).starts_with(file))
     };
-    files.iter().all(says_what_it_is)
+    let others: Vec<_> = files.iter().filter(|file| !says_what_it_is(file)).collect();
+    others.len() <= FEW && others.iter().all(|file| file.starts_with("/usr/share"))
+}
+
+/// Whether a command is one of those that nobody may be given by the way.
+fn is_told_secrets(name: &CommandName) -> bool {
+    let name = name.as_str();
+    TOLD_SECRETS.contains(&name)
+        || ["ssh-", "gpg-", "git-remote-", "git-credential", "pinentry-"]
+            .iter()
+            .any(|begin| name.starts_with(begin))
+        || name.contains("askpass")
 }
 
 fn brought(package: &PackageName, executable: &Executable) -> Option<Brought> {
@@ -121,82 +173,137 @@ fn brought(package: &PackageName, executable: &Executable) -> Option<Brought> {
 pub struct Placed {
     /// Commands that can be typed.
     pub commands: Vec<Command>,
-    /// Those that cannot, and why.
-    pub left: Vec<(CommandName, String)>,
+    /// Those that cannot.
+    pub left: Vec<Left>,
+    /// Those that have another name than the one they are known by, with that one.
+    pub renamed: Vec<(CommandName, Command)>,
     /// What is to be typed in this shell before.
     pub advice: Option<String>,
+}
+
+/// A command that the host has not.
+#[derive(Debug)]
+pub struct Left {
+    /// Its best name.
+    pub name: CommandName,
+    /// Where it is in the guest.
+    pub path: String,
+    /// Why.
+    pub why: String,
+    /// It is the host's own that has the name.
+    pub is_hosts: bool,
 }
 
 /// Lets the host have commands. None that it has already: what a person types means the same as before.
 ///
 /// # Errors
-/// The index or a link cannot be written.
+/// The index or a link cannot be written: there are none of them then.
 pub fn export(context: &Context, guest: &Guest<'_>, brought: &[Brought]) -> Result<Placed, CommandError> {
     let exports = exports::of_user().map_err(unwritten)?;
     let links = exports::links(&exports).map_err(unwritten)?;
-    let path = env_vars::non_empty(env_vars::PATH).unwrap_or_default();
-    let hosts = |name: &CommandName| search::find_elsewhere(&path, name.as_str(), links.bin());
-    let mut placed = Placed::default();
+    let mut path = env_vars::non_empty(env_vars::PATH).unwrap_or_default();
+    if !path.is_empty() {
+        path.push(":");
+    }
+    path.push(HOSTS);
+    let hosts =
+        |name: &CommandName| search::find_elsewhere(&path, name.as_str(), links.bin()).map(|(file, _)| file);
+    let (mut placed, mut made) = (Placed::default(), Vec::new());
     let changed = exports.change(|index| {
+        let mut there = index.commands.clone();
         links.repair(&context.paths.shim()).map_err(unlinked)?;
-        for brought in brought {
+        for brought in brought.iter().take(MOST_COMMANDS) {
             let best = &brought.names[0];
-            let Some(name) = brought.names.iter().find(|name| hosts(name).is_none()) else {
-                let (other, _) = hosts(best).unwrap_or_default();
-                placed.left.push((best.clone(), format!("the host has {}", other.display())));
+            let mut leave = |name: &CommandName, why: String, is_hosts: bool| {
+                placed.left.push(Left { name: name.clone(), path: brought.path.clone(), why, is_hosts });
+            };
+            let free = brought.names.iter().find(|name| hosts(name).is_none());
+            let Some(name) = free else {
+                let other = hosts(best).unwrap_or_default();
+                leave(best, format!("the host has {}", other.display()), true);
                 continue;
             };
+            if is_told_secrets(name) {
+                leave(
+                    name,
+                    "such a command is told secrets, or called by others, so it has to be asked for".into(),
+                    false,
+                );
+                continue;
+            }
             let wanted = Wanted { word: brought.path.clone(), name: name.clone(), named: false };
-            let taken = |error: Taken| (name.clone(), error.to_string());
-            let name = match name_for(&index.commands, &wanted, guest.container, &brought.path) {
+            let name = match name_for(&there, &wanted, guest.container, &brought.path) {
                 Ok(name) => name,
                 Err(error) => {
-                    placed.left.push(taken(error));
+                    leave(name, error.to_string(), false);
                     continue;
                 }
             };
             match links.make(&name) {
-                Ok(_) => {}
+                Ok(true) => made.push(name.clone()),
+                Ok(false) => {}
                 Err(error @ LinkError::Foreign { .. }) => {
-                    placed.left.push((name, error.to_string()));
+                    leave(&name, error.to_string(), false);
                     continue;
                 }
                 Err(error) => {
-                    return Err(
-                        CommandError::failed(format!("the link of {name} cannot be made")).caused_by(error)
-                    );
+                    let text = format!("the link of {name} cannot be made");
+                    return Err(CommandError::failed(text).caused_by(error));
                 }
             }
             let command = Command::new(name, guest.container.clone(), brought.path.clone())
                 .map_err(|error| CommandError::user(error.to_string()))?;
-            if !index.commands.contains(&command) {
-                index.commands.push(command.clone());
+            if !there.contains(&command) {
+                there.push(command.clone());
+            }
+            if command.name != wanted.name {
+                placed.renamed.push((wanted.name, command.clone()));
             }
             placed.commands.push(command);
         }
+        index.commands = there;
         Ok(())
     });
-    changed.map_err(unwritten)??;
+    if let Err(error) = changed.map_err(unwritten).and_then(|placed| placed) {
+        unlink(context, &exports, &links, &made);
+        return Err(error);
+    }
     placed.advice = if placed.commands.is_empty() { None } else { advice(&links) };
     Ok(placed)
 }
 
-/// Takes back the exported commands that the container has no more; their names.
+/// The exported commands of a container that are there now.
 ///
 /// # Errors
-/// The container cannot be asked; the index cannot be written.
-pub fn forget_missing(context: &Context, container: &ContainerName) -> Result<Vec<String>, CommandError> {
-    let exports = exports::of_user().map_err(unwritten)?;
-    let index = exports.read().map_err(unwritten)?;
+/// The container cannot be asked; the index cannot be read.
+pub fn present(context: &Context, container: &ContainerName) -> Result<Vec<Command>, CommandError> {
+    let index = exports::of_user().and_then(|exports| exports.read()).map_err(unwritten)?;
     let own: Vec<Command> =
         index.commands.into_iter().filter(|command| command.container == *container).collect();
     if own.is_empty() {
-        return Ok(Vec::new());
+        return Ok(own);
     }
     let paths: Vec<&str> = own.iter().map(|command| command.path.as_str()).collect();
     let found = guest_commands::find(context, container, &paths)?;
-    let gone: Vec<&Command> =
-        own.iter().zip(found).filter(|(_, found)| found.is_none()).map(|(command, _)| command).collect();
+    Ok(own.into_iter().zip(found).filter_map(|(command, found)| found.map(|_| command)).collect())
+}
+
+/// Takes back the exported commands of a container that were there `before` a change and are not any more; their names. One that was not
+/// there before either is on a disk that is unplugged, or about to be built again.
+///
+/// # Errors
+/// The container cannot be asked; the index cannot be written.
+pub fn forget_gone(
+    context: &Context,
+    container: &ContainerName,
+    before: &[Command],
+) -> Result<Vec<String>, CommandError> {
+    let left = present(context, container)?;
+    let gone: Vec<&Command> = before.iter().filter(|command| !left.contains(command)).collect();
+    if gone.is_empty() {
+        return Ok(Vec::new());
+    }
+    let exports = exports::of_user().map_err(unwritten)?;
     let links = exports::links(&exports).map_err(unwritten)?;
     let names =
         exports.change(|index| forget(index, |command| gone.contains(&command))).map_err(unwritten)?;
@@ -209,12 +316,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_package_of_documentation_is_only_a_name() {
+    fn a_package_of_documentation_stands_for_others() {
         let all = ["/.", "/usr", "/usr/share", "/usr/share/doc", "/usr/share/doc/default-jdk"];
-        assert!(is_only_a_name(&all.map(Path::new)));
-        assert!(is_only_a_name(&[]));
-        assert!(!is_only_a_name(&["/usr", "/usr/include", "/usr/include/stdio.h"].map(Path::new)));
-        assert!(!is_only_a_name(&[Path::new("/usr/share/docs/x")]));
+        assert!(stands_for_others(&all.map(Path::new)));
+        assert!(stands_for_others(&[]));
+        let lists = ["/usr/share/build-essential", "/usr/share/build-essential/list"];
+        assert!(stands_for_others(&lists.map(Path::new)));
+        assert!(!stands_for_others(&["/usr", "/usr/include", "/usr/include/stdio.h"].map(Path::new)));
+        let zones: Vec<String> = (0..50).map(|number| format!("/usr/share/zoneinfo/{number}")).collect();
+        let zones: Vec<&Path> = zones.iter().map(Path::new).collect();
+        assert!(!stands_for_others(&zones));
+    }
+
+    #[test]
+    fn what_is_told_secrets_is_nothing_that_comes_by_the_way() {
+        for (name, is_told) in [
+            ("sudo", true),
+            ("ssh-add", true),
+            ("ksshaskpass", true),
+            ("git-remote-https", true),
+            ("rg", false),
+            ("sshfs", false),
+            ("git", false),
+        ] {
+            assert_eq!(is_told_secrets(&name.parse().unwrap()), is_told, "{name}");
+        }
     }
 
     #[test]

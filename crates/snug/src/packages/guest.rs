@@ -1,9 +1,8 @@
 //! Questions to a guest's package manager, and what it is told to change.
 
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::thread;
 
 use snug_core::name::ContainerName;
 use snug_packages::command::{Action, CommandLine, Output, Query};
@@ -13,7 +12,9 @@ use snug_packages::read::MAX_OUTPUT;
 
 use super::log::Log;
 use super::running;
+use super::streams::{self, Piece};
 use crate::bus::Bus;
+use crate::bus::options::Options;
 use crate::bus::snapshot::Taken;
 use crate::context::{Context, OWN_PROGRAM};
 use crate::entry;
@@ -39,7 +40,8 @@ const FAILURE: i32 = 125;
 
 /// A container whose package manager is known.
 pub struct Guest<'a> {
-    context: &'a Context,
+    /// This process.
+    pub context: &'a Context,
     /// Which.
     pub container: &'a ContainerName,
     /// What its distribution has.
@@ -47,7 +49,8 @@ pub struct Guest<'a> {
 }
 
 impl<'a> Guest<'a> {
-    /// Starts the container where it does not run, makes it where it is the default one, and asks which package manager it has.
+    /// Starts the container where it does not run, and asks which package manager it has. The default one is made where it is missing, if
+    /// something is to be in it then (`makes`).
     ///
     /// # Errors
     /// It does not exist or does not start; it has none that is known.
@@ -55,7 +58,12 @@ impl<'a> Guest<'a> {
         context: &'a Context,
         bus: &Bus,
         container: &'a ContainerName,
+        makes: bool,
     ) -> Result<Self, CommandError> {
+        if !makes {
+            let found = bus.get(container.as_str(), &Options::new());
+            found.map_err(|error| entry::suggest(bus, container.as_str(), error))?;
+        }
         entry::ensure(context, bus, container.as_str())?;
         let detection = manager::Guest::detection();
         let output = ask(context, container, &detection.command)?;
@@ -91,7 +99,7 @@ impl<'a> Guest<'a> {
     /// Takes a snapshot before something changes, to which `snug undo` goes back.
     ///
     /// # Errors
-    /// The pool is full, or something failed. That the pool cannot take any is told, and is none.
+    /// The pool is full, or something failed. That the pool cannot take any is none (`--verbose` tells it).
     pub fn remember(&self, bus: &Bus, before: &str) -> Result<(), CommandError> {
         match bus.take_snapshot(self.container.as_str(), before)? {
             Taken::Snapshot => {}
@@ -108,22 +116,25 @@ impl<'a> Guest<'a> {
     /// It cannot be read here or written there.
     pub fn put(&self, file: std::fs::File, path: &str) -> Result<(), CommandError> {
         const SCRIPT: &str = r#"mkdir -p -- "${1%/*}" && cat > "$1""#;
-        let argv = ["/bin/sh", "-c", SCRIPT, "sh", path].map(Into::into).into();
-        let line = CommandLine { argv, environment: &[], as_root: true };
-        let mut command = command(self.context, self.container, &line);
+        let mut command = self.script(SCRIPT, path);
         let status = command.stdin(file).status().map_err(unstarted)?;
         let refused = || CommandError::failed(format!("{path} cannot be written in {}", self.container));
         if status.success() { Ok(()) } else { Err(refused()) }
     }
 
-    /// Removes what [`Self::put`] has put there; whether it could.
+    /// Removes what [`Self::put`] has put there, with its directory; whether it could.
     pub fn take_away(&self, path: &str) -> bool {
-        let argv = ["rm", "-f", "--", path].map(Into::into).into();
+        const SCRIPT: &str = r#"rm -f -- "$1" && rmdir -- "${1%/*}""#;
+        self.script(SCRIPT, path).stdin(Stdio::null()).status().is_ok_and(|status| status.success())
+    }
+
+    /// A script of root's with one argument, of which nothing is heard but its status.
+    fn script(&self, script: &str, argument: &str) -> Command {
+        let argv = ["/bin/sh", "-c", script, "sh", argument].map(Into::into).into();
         let line = CommandLine { argv, environment: &[], as_root: true };
-        command(self.context, self.container, &line)
-            .stdin(Stdio::null())
-            .status()
-            .is_ok_and(|it| it.success())
+        let mut command = command(self.context, self.container, &line);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        command
     }
 
     /// Which of these are installed, by name.
@@ -167,6 +178,14 @@ fn command(context: &Context, container: &ContainerName, line: &CommandLine) -> 
         command.args(["-e", &format!("{name}={value}")]);
     }
     context.printer.detail(&format!("{container}: {}", line.program()));
+    // What package managers make is for all of a container's users.
+    // SAFETY: umask(2) is async-signal-safe and always succeeds.
+    unsafe {
+        command.pre_exec(|| {
+            libc::umask(0o022);
+            Ok(())
+        });
+    }
     command.arg("--").args(&line.argv);
     command
 }
@@ -196,26 +215,20 @@ pub fn own_failure(container: &ContainerName, stderr: &[u8]) -> CommandError {
     CommandError::failed(format!("{container} cannot be asked: {first}")).with_hints(hints)
 }
 
-/// Both streams to their ends. A guest may write without one: what is too much is read and dropped.
+/// Both streams to its end. A guest may write without one: what is too much is read and dropped.
 fn gather(child: &mut Child) -> io::Result<Output> {
-    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let (stdout, stderr) = thread::scope(|scope| {
-        let complaint = scope.spawn(|| read(stderr, COMPLAINT));
-        let answer = read(stdout, MAX_OUTPUT);
-        (answer, complaint.join().unwrap_or_default())
+    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    let ended = streams::follow(child, |piece| match piece {
+        Piece::Out(bytes) => keep(&mut stdout, bytes, MAX_OUTPUT),
+        Piece::Err(bytes) => keep(&mut stderr, bytes, COMPLAINT),
+        Piece::Nothing(_) => {}
     });
-    Ok(Output { status: status(child.wait()?), stdout, stderr })
+    Ok(Output { status: status(ended?), stdout, stderr })
 }
 
-fn read(stream: Option<impl Read>, most: usize) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    if let Some(stream) = stream {
-        let mut stream = stream.take(most as u64);
-        // What was read before an error is an answer, too; the status says the rest.
-        let _ = stream.read_to_end(&mut bytes);
-        let _ = io::copy(&mut stream.into_inner(), &mut io::sink());
-    }
-    bytes
+fn keep(all: &mut Vec<u8>, bytes: &[u8], most: usize) {
+    let room = most.saturating_sub(all.len());
+    all.extend_from_slice(&bytes[..bytes.len().min(room)]);
 }
 
 /// As the shell tells it: 128 + n for signal n.

@@ -18,12 +18,15 @@ use crate::words;
 const SHOWN: usize = 20;
 /// Bytes after which a log begins anew; the one before it is kept.
 const LONGEST: u64 = 1 << 20;
+/// Bytes that one change may add: thousands of packages say less.
+const MOST: usize = 8 << 20;
 
 /// The log of one change.
 pub struct Log<'a> {
     context: &'a Context,
     file: Option<(PathBuf, File)>,
     last: VecDeque<String>,
+    written: usize,
 }
 
 impl<'a> Log<'a> {
@@ -34,7 +37,7 @@ impl<'a> Log<'a> {
             Ok((path.clone(), open(&path)?))
         });
         let file = opened.map_err(|error| context.printer.detail(&format!("no log is kept: {error}"))).ok();
-        let mut log = Self { context, file, last: VecDeque::new() };
+        let mut log = Self { context, file, last: VecDeque::new(), written: 0 };
         log.write(&format!("== {} snug {what}", words::now()));
         log
     }
@@ -53,7 +56,10 @@ impl<'a> Log<'a> {
     }
 
     fn write(&mut self, line: &str) {
-        if let Some((_, file)) = &mut self.file {
+        self.written += line.len() + 1;
+        if let Some((_, file)) = &mut self.file
+            && self.written <= MOST
+        {
             // A disk that is full is told by the package manager.
             let _ = writeln!(file, "{line}");
         }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`guest`] | questions to a guest's package manager, and what it is told to change |
 //! | [`running`] | a change that is under way: its progress, its log, Ctrl-C |
+//! | [`streams`] | both streams of a process, until it has ended |
 //! | [`log`] | what package managers have said |
 //! | [`words`] | what was typed: names of packages, and files of them |
 //! | [`commands`] | which commands a package brings |
@@ -12,4 +13,5 @@ pub mod commands;
 pub mod guest;
 pub mod log;
 pub mod running;
+mod streams;
 pub mod words;

@@ -1,9 +1,6 @@
 //! A change that is under way: its progress, its log, Ctrl-C.
 
-use std::io::Read;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{self, RecvTimeoutError, Sender};
-use std::thread;
 
 use libc::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
 use rustix::process::{Pid, Signal, kill_process};
@@ -13,13 +10,14 @@ use snug_packages::stage::{Event, Stage, Step};
 
 use super::guest::status;
 use super::log::Log;
+use super::streams::{self, Piece};
 use crate::error::{CommandError, Kind};
-use crate::progress::{Line, TICK};
+use crate::progress::Line;
 
 /// Bytes of standard error that are kept, the last ones: what failed is said at the end.
 const COMPLAINT: usize = 16 << 10;
 
-/// Runs a change to its end. A key that is typed (Ctrl-C, Ctrl-Z) reaches its process from the terminal; what comes to this one alone is
+/// Runs a change to its end. A key that is typed (Ctrl-C, Ctrl-Z) reaches its process from the terminal; SIGTERM and SIGHUP are
 /// passed on. A package manager ends where that does no harm, so it is waited for.
 ///
 /// # Errors
@@ -39,53 +37,40 @@ pub fn follow(
         .stderr(Stdio::piped())
         .spawn()
         .map_err(unstarted)?;
-    let (tell, told) = mpsc::channel();
-    if let Some(stdout) = child.stdout.take() {
-        pump(stdout, 0, tell.clone());
-    }
-    if let Some(stderr) = child.stderr.take() {
-        pump(stderr, 1, tell);
-    }
     let mut stages = [action.stages(), action.stages()];
     let mut complaint = Vec::new();
     let mut given_up = None;
-    loop {
-        given_up = given_up.or(heard(&signals, &child));
+    let ended = streams::follow(&mut child, |piece| {
         let mut take = |event: Event| match event {
             Event::Stage(stage) => line.update(&shown(&stage), stage.percent.map(f64::from)),
             Event::Line(text) => log.line(&text),
         };
-        match told.recv_timeout(TICK) {
-            Ok((stream, bytes)) => {
-                stages[stream].feed(&bytes, &mut take);
-                if stream == 1 {
-                    complaint.extend(bytes);
-                    complaint.drain(..complaint.len().saturating_sub(COMPLAINT));
-                }
+        match piece {
+            Piece::Out(bytes) => stages[0].feed(bytes, &mut take),
+            Piece::Err(bytes) => {
+                stages[1].feed(bytes, &mut take);
+                complaint.extend_from_slice(bytes);
+                complaint.drain(..complaint.len().saturating_sub(COMPLAINT));
             }
-            Err(RecvTimeoutError::Timeout) => line.tick(),
-            Err(RecvTimeoutError::Disconnected) => {
-                stages.iter_mut().for_each(|stages| stages.finish(&mut take));
-                break;
-            }
-        }
-    }
-    let status = status(child.wait().map_err(unstarted)?);
-    match given_up.or(heard(&signals, &child)) {
-        Some(signal) if status != 0 => Err(CommandError::new(Kind::Cancelled(signal), "interrupted")),
-        _ => Ok(Output { status, stdout: Vec::new(), stderr: complaint }),
-    }
-}
-
-fn pump(mut stream: impl Read + Send + 'static, number: usize, tell: Sender<(usize, Vec<u8>)>) {
-    thread::spawn(move || {
-        let mut buffer = vec![0; 16 << 10];
-        while let Ok(count @ 1..) = stream.read(&mut buffer) {
-            if tell.send((number, buffer[..count].to_vec())).is_err() {
-                break;
+            Piece::Nothing(child) => {
+                given_up = given_up.or(heard(&signals, child));
+                line.tick();
             }
         }
     });
+    let status = status(ended.map_err(unstarted)?);
+    stages.iter_mut().for_each(|stages| {
+        stages.finish(|event| {
+            if let Event::Line(text) = event {
+                log.line(&text);
+            }
+        });
+    });
+    // Also where it was done by then: what was to follow is not begun.
+    match given_up.or(heard(&signals, &child)) {
+        Some(signal) => Err(CommandError::new(Kind::Cancelled(signal), "interrupted")),
+        None => Ok(Output { status, stdout: Vec::new(), stderr: complaint }),
+    }
 }
 
 /// Passes signals on; the one by which the user has given up.

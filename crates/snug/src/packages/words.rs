@@ -94,7 +94,8 @@ impl Handed {
         let absolute = std::path::absolute(path).map_err(unread)?;
         manager.file(absolute.as_os_str()).map_err(|error| unfit(&error))?;
         let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
-        let place = format!("{PLACE}/{number}/{name}");
+        // One that no other call has.
+        let place = format!("{PLACE}/{}-{number}/{name}", std::process::id());
         let local = manager.file(place.as_ref()).map_err(|error| unfit(&error))?;
         Ok(Self { file, place: local, path: place })
     }
@@ -120,7 +121,8 @@ mod tests {
         let apt = Manager::by_name("apt").unwrap();
         assert!(Handed::open(&file, 0, apt).unwrap_err().to_string().contains("cannot be read"));
         std::fs::write(&file, "").unwrap();
-        assert_eq!(Handed::open(&file, 3, apt).unwrap().path, "/var/cache/snug/files/3/tool_1.0_amd64.deb");
+        let handed = Handed::open(&file, 3, apt).unwrap();
+        assert_eq!(handed.path, format!("/var/cache/snug/files/{}-3/tool_1.0_amd64.deb", std::process::id()));
         assert!(Handed::open(&file, 0, Manager::by_name("dnf").unwrap()).is_err());
         assert!(Handed::open(directory.path(), 0, apt).unwrap_err().to_string().ends_with("is no file"));
     }
