@@ -138,7 +138,7 @@ impl Search<'_> {
     }
 }
 
-/// Whether a package stands for others: it owns its documentation, and perhaps a few files of data. Lists of files have the directories
+/// Whether a package stands for others: it owns its documentation, and perhaps a few files of data and links. Lists of files have the directories
 /// above, too.
 fn stands_for_others(files: &[&Path]) -> bool {
     let says_what_it_is = |file: &Path| {
@@ -146,7 +146,15 @@ fn stands_for_others(files: &[&Path]) -> bool {
         DOCUMENTATION.iter().any(|place| file.starts_with(place) || Path::new(place).starts_with(file))
     };
     let others: Vec<_> = files.iter().filter(|file| !says_what_it_is(file)).collect();
-    others.len() <= FEW && others.iter().all(|file| file.starts_with("/usr/share"))
+    others.len() <= FEW && !others.iter().any(|file| is_for_programs(file))
+}
+
+/// Whether a file is one that programs are made of: libraries, headers, modules of Python.
+fn is_for_programs(file: &Path) -> bool {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let is_library =
+        name.contains(".so") || [".a", ".h", ".hpp", ".py", ".pm"].iter().any(|end| name.ends_with(end));
+    is_library || file.starts_with("/usr/include")
 }
 
 /// Whether a command is one of those that nobody may be given by the way.
@@ -320,8 +328,10 @@ mod tests {
         let all = ["/.", "/usr", "/usr/share", "/usr/share/doc", "/usr/share/doc/default-jdk"];
         assert!(stands_for_others(&all.map(Path::new)));
         assert!(stands_for_others(&[]));
-        let lists = ["/usr/share/build-essential", "/usr/share/build-essential/list"];
-        assert!(stands_for_others(&lists.map(Path::new)));
+        let few =
+            ["/usr/share/build-essential/list", "/usr/bin", "/usr/lib/jvm", "/usr/lib/jvm/default-java"];
+        assert!(stands_for_others(&few.map(Path::new)));
+        assert!(!stands_for_others(&[Path::new("/usr/lib/x86_64-linux-gnu/libz.so.1")]));
         assert!(!stands_for_others(&["/usr", "/usr/include", "/usr/include/stdio.h"].map(Path::new)));
         let zones: Vec<String> = (0..50).map(|number| format!("/usr/share/zoneinfo/{number}")).collect();
         let zones: Vec<&Path> = zones.iter().map(Path::new).collect();
