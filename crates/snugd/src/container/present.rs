@@ -119,7 +119,8 @@ pub fn write(paths: &Paths, uid: Uid, name: &ContainerName, present: &Present) -
 pub fn read(paths: &Paths, uid: Uid, name: &ContainerName) -> Result<Option<Present>> {
     let path = paths.present_file(uid, name);
     let text = file::read_or_empty(&path)?;
-    if text.is_empty() {
+    // An empty one is none that can be understood: a disk that was repaired has such.
+    if text.is_empty() && !is_there(paths, uid, name) {
         return Ok(None);
     }
     serde_json::from_str(&text).map(Some).map_err(|error| {

@@ -92,9 +92,13 @@ async fn begin_with(daemon: &Arc<Daemon>) -> Result<()> {
     keep_apart(daemon, &every).await;
     let (paths, all) = (daemon.paths().clone(), every.clone());
     let (own, restoring) = tokio::task::spawn_blocking(move || {
-        present::all(&paths).map(|restoring| (turn_strangers_away(&paths, all), restoring))
+        let restoring = present::all(&paths).unwrap_or_else(|error| {
+            tracing::warn!("whose disks were going back is not known, so each is looked at: {error}");
+            all.iter().map(|found| (found.owner.uid, found.name.clone())).collect()
+        });
+        (turn_strangers_away(&paths, all), restoring)
     })
-    .await??;
+    .await?;
     for found in &own {
         let (uid, name) = (found.owner.uid, found.name.clone());
         if is_unsettled(found, &restoring) {

@@ -119,9 +119,15 @@ impl Work {
         // The directory of a container that exists stays: Incus looks at the sources of its devices with every change
         // of the instance. That of one that does not goes below.
         let kept = |step: &&Step| !matches!(step, Step::RemoveRunDirectory { .. });
+        let mut is_foreign = false;
         for step in undo.steps.iter().filter(kept) {
+            // With a snapshot's configuration it is not ready: whoever needs it comes to the daemon, which puts its own back first.
+            if is_foreign && matches!(step, Step::SetPhase { .. }) {
+                continue;
+            }
             if let Err(error) = self.apply(step).await {
                 whole = false;
+                is_foreign |= matches!(step, Step::PutBackConfig { .. });
                 self.notice(format!("could not undo ({step}): {error}"));
             }
         }

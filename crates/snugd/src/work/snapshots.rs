@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use incus_client::{Config, InstancePut, Snapshot as Found, SnapshotsPost};
+use incus_client::{Config, InstancePut, Snapshot as Found, SnapshotsPost, StatusCode};
 use jiff::Timestamp;
 use snug_core::plan::Snapshots;
 use snug_core::snapshot::{Ability, Occasion, Snapshot, SnapshotName};
@@ -80,7 +80,8 @@ impl Work {
         let mut attempt = 1;
         loop {
             let (instance, seen) = instances.get(name).await?;
-            if instance.status_code.is_running() {
+            // Incus starts again whatever was not stopped, with the snapshot's configuration (also what was frozen).
+            if instance.status_code != StatusCode::Stopped {
                 return Err(Error::new(ErrorKind::Busy, format!("'{name}' was started meanwhile")));
             }
             self.keep_present(Present::of(instance, snapshot)).await?;
@@ -125,6 +126,10 @@ impl Work {
         self.make_directories().await?;
         self.offer_programs(&mut kept).await?;
         let (instance, _) = self.incus().instances().get(self.name.as_str()).await?;
+        // Whoever has started it meanwhile has started the snapshot's rights.
+        if !matches!(instance.status_code, StatusCode::Stopped | StatusCode::Error) {
+            self.stop_instance(true, 0).await?;
+        }
         if kept.is_of(&instance.into_put()) {
             // The disk that a restore of btrfs makes is new, and Incus bounds it when the device's size changes, not before.
             if kept.is_limited() && self.snapshots().await?.driver == "btrfs" {
@@ -179,9 +184,15 @@ impl Work {
 
     pub(super) async fn delete_snapshot(&self, snapshot: &SnapshotName, needed: bool) -> Result<()> {
         // What is not this owner's container has no snapshots that are his to delete.
-        lookup::find(self.daemon.incus(), &self.config, self.uid(), &self.name)
-            .await?
-            .ok_or_else(|| lookup::missing(&self.name))?;
+        let found = lookup::find(self.daemon.incus(), &self.config, self.uid(), &self.name).await;
+        match found.and_then(|found| found.ok_or_else(|| lookup::missing(&self.name))) {
+            Ok(_) => {}
+            Err(error) if needed => return Err(error),
+            Err(error) => {
+                self.notice(format!("the old snapshot '{snapshot}' of '{}' stays: {error}", self.name));
+                return Ok(());
+            }
+        }
         let instances = self.incus().instances();
         let deleted = patiently(|| async {
             let operation = instances.delete_snapshot(self.name.as_str(), snapshot.as_str()).await?;
