@@ -32,6 +32,9 @@ enum Verb {
         /// No users
         #[arg(long)]
         no_users: bool,
+        /// Also the package managers that tests run (22 MB)
+        #[arg(long)]
+        package_managers: bool,
     },
     /// Bring everything down; no process, mount or interface of the bed stays
     Down {
@@ -97,8 +100,8 @@ fn run(verb: Verb) -> Result<ExitCode> {
         process::keep_inherited_descriptors();
     }
     match verb {
-        Verb::Up { pool, no_images, no_users } => {
-            up::up(up::Wanted { images: !no_images, users: !no_users, pool })?;
+        Verb::Up { pool, no_images, no_users, package_managers } => {
+            up::up(up::Wanted { images: !no_images, users: !no_users, pool, package_managers })?;
         }
         Verb::Down { users, images, purge } => {
             down::down(down::Unwanted { users: users || purge, images: images || purge, data: purge })?;
@@ -111,7 +114,7 @@ fn run(verb: Verb) -> Result<ExitCode> {
             users::make()?;
         }
         Verb::Images => {
-            up::up(up::Wanted { images: true, users: false, pool: false })?;
+            up::up(up::Wanted { images: true, users: false, pool: false, package_managers: false })?;
         }
         Verb::RestartIncusd { hard } => {
             host::require_root("restarting incusd")?;

@@ -56,7 +56,7 @@ const NEEDED: &[(&[&str], &str)] = &[
     (&["/usr/lib/python3/dist-packages/gi/__init__.py"], "python3-gi"),
 ];
 
-/// Package managers of other distributions, which the tests of `snug-packages` run in roots of their own: 22 MB. Not for an emulated host.
+/// Package managers of other distributions, which the tests of `snug-packages` run in roots of their own: 22 MB.
 const MANAGERS: &[(&[&str], &str)] = &[
     (&["dnf"], "dnf"),
     (&["zypper"], "zypper"),
@@ -81,9 +81,10 @@ pub fn incusd_path() -> Result<&'static str> {
         .ok_or_else(|| Error::Unfit("incusd is not installed".to_owned()))
 }
 
-/// Installs what is missing.
-pub fn install() -> Result<()> {
-    let missing = missing();
+/// Installs what is missing of what the stack needs, and of the package managers that tests run, if they are wanted.
+pub fn install(managers: bool) -> Result<()> {
+    let managers = if managers { MANAGERS } else { &[] };
+    let missing = missing(managers);
     if missing.is_empty() {
         return Ok(());
     }
@@ -110,7 +111,7 @@ pub fn install() -> Result<()> {
         apt(&["update"])?;
         apt(&args)?;
     }
-    let still = self::missing();
+    let still = self::missing(managers);
     if still.is_empty() {
         Ok(())
     } else {
@@ -118,10 +119,10 @@ pub fn install() -> Result<()> {
     }
 }
 
-fn missing() -> Vec<&'static str> {
+fn missing(managers: &[(&[&str], &'static str)]) -> Vec<&'static str> {
     let mut missing: Vec<&str> = NEEDED
         .iter()
-        .chain(MANAGERS)
+        .chain(managers)
         .filter(|(programs, _)| !programs.iter().any(|p| tool::exists(p)))
         .map(|(_, package)| *package)
         .collect();
