@@ -187,6 +187,18 @@ exit 0"#,
     }
 }
 
+/// What a removal takes away, the named ones first: of `preview` all but what was among `orphans` before, which is not this removal's.
+pub fn going(names: &[PackageName], preview: &[Change], orphans: &[Change]) -> Vec<PackageName> {
+    let mut all = names.to_vec();
+    for change in preview {
+        let was_orphan = orphans.iter().any(|orphan| orphan.name == change.name);
+        if change.kind == ChangeKind::Remove && !was_orphan && !all.contains(&change.name) {
+            all.push(change.name.clone());
+        }
+    }
+    all
+}
+
 impl Manager {
     /// The row with this name.
     pub fn by_name(name: &str) -> Option<&'static Self> {
@@ -263,14 +275,7 @@ impl Manager {
             Removal::ByItself(removal) => return removal.with(names, self.row()),
             Removal::Listed(_, removal) => removal,
         };
-        let mut all = names.to_vec();
-        for change in preview {
-            let was_orphan = orphans.iter().any(|orphan| orphan.name == change.name);
-            if change.kind == ChangeKind::Remove && !was_orphan && !all.contains(&change.name) {
-                all.push(change.name.clone());
-            }
-        }
-        removal.with(&all, self.row())
+        removal.with(&going(names, preview, orphans), self.row())
     }
 
     /// Which packages have a newer version.

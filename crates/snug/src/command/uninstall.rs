@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use snug_packages::answer::{Change, ChangeKind};
+use snug_packages::manager::going;
 use snug_packages::name::PackageName;
 
 use super::arguments::{ContainerArgs, DryRunArgs, YesArgs, show_plan};
@@ -106,16 +106,4 @@ pub fn execute(context: &Context, args: &UninstallArgs) -> Result<ExitCode, Comm
         context.printer.notice(&format!("the host has no more: {}", taken.join(", ")));
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// What goes: the named ones first.
-fn going(names: &[PackageName], preview: &[Change], orphans: &[Change]) -> Vec<PackageName> {
-    let was_orphan = |change: &Change| orphans.iter().any(|orphan| orphan.name == change.name);
-    let mut all = names.to_vec();
-    for change in preview {
-        if change.kind == ChangeKind::Remove && !was_orphan(change) && !all.contains(&change.name) {
-            all.push(change.name.clone());
-        }
-    }
-    all
 }
