@@ -23,6 +23,7 @@ mod files;
 mod find;
 mod init;
 mod interface;
+mod memory;
 mod places;
 mod provision;
 mod server;

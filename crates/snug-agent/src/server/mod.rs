@@ -31,6 +31,7 @@ use self::probe::Probe;
 use self::settle::Settle;
 use self::socket::{LISTEN_AGAIN, listen_at, reach_again, take_lock};
 use crate::console;
+use crate::memory;
 use crate::places::{Guest, Places};
 use crate::session::{self, Context, Origin, greeting};
 use crate::session_bus;
@@ -183,6 +184,8 @@ impl Server {
             let spare = self.spare.as_ref().map(|spare| spare.pid);
             if self.sessions.forget_ended(self.context.tree.as_ref(), spare) {
                 self.make_spare();
+                // What is likely to come next is a long wait.
+                memory::forget_used_code();
             }
             if woken.spare {
                 self.hear_spare();
@@ -267,6 +270,8 @@ impl Server {
         }
         self.context.environment = Some(found);
         self.tell_all(&Order::Environment);
+        // The guest has started: what is needed for that alone is not needed again.
+        memory::forget_used_code();
     }
 
     fn tell_all(&self, order: &Order) {
