@@ -216,6 +216,16 @@ pub enum PlanError {
         /// The one that was asked for.
         snapshot: Option<SnapshotName>,
     },
+    /// Incus would start it before its configuration of today is back.
+    #[error(
+        "as '{snapshot}' has it, Incus would start '{name}' by itself before Snug could put its configuration back"
+    )]
+    StartsByItself {
+        /// Which container.
+        name: ContainerName,
+        /// Where it was to go back to.
+        snapshot: SnapshotName,
+    },
     /// The pool goes back to the latest one alone, and that is a person's.
     #[error(
         "'{name}' cannot go back to '{snapshot}': the snapshot '{}', which Snug did not take, is newer, and zfs would have to \
@@ -279,6 +289,9 @@ impl Explain for PlanError {
             Self::NoSnapshot { name, .. } => {
                 vec![format!("`snug undo -c {name} --list` shows those there are")]
             }
+            Self::StartsByItself { name, .. } => vec![format!(
+                "it was taken while boot.autostart was set: `snug undo -c {name} --list` shows others"
+            )],
             Self::NewerSnapshot { newer, .. } => {
                 vec![format!(
                     "delete it if it is not needed any more: incus snapshot delete … {}",

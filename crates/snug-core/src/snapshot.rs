@@ -16,6 +16,8 @@ pub const MOST_WORDS: usize = 120;
 
 const DAY: u64 = 86_400;
 const PREFIX: &str = "snug-";
+/// What an [`Occasion`] begins with until what it speaks of has been done.
+const UNFINISHED: &str = "unfinished ";
 
 /// A snapshot's name: `snug-20260717T101502Z`, and `-2` behind it for the second of that second. It says by itself when it
 /// was taken, in UTC, whatever Incus knows of it.
@@ -154,13 +156,32 @@ impl Occasion {
     /// What going back to a snapshot of this occasion is: the undo of an undo does the thing again.
     #[must_use]
     pub fn undone(&self) -> Self {
-        let words = match (self.0.strip_prefix("undo of "), self.0.strip_prefix("redo of ")) {
+        let Self(done) = self.finished();
+        let words = match (done.strip_prefix("undo of "), done.strip_prefix("redo of ")) {
             (Some(what), _) => format!("redo of {what}"),
             (_, Some(what)) => format!("undo of {what}"),
-            _ if self.0.is_empty() => "undo".to_owned(),
-            _ => format!("undo of {}", self.0),
+            _ if done.is_empty() => "undo".to_owned(),
+            _ => format!("undo of {done}"),
         };
         Self(text::shorten(&words, MOST_WORDS - 1).into_owned())
+    }
+
+    /// The same while it is not known whether it will be done: who wants to undo the last change does not mean this one.
+    #[must_use]
+    pub fn unfinished(&self) -> Self {
+        Self(text::shorten(&format!("{UNFINISHED}{}", self.0), MOST_WORDS - 1).into_owned())
+    }
+
+    /// Whether it was begun and not brought to its end, as far as is known.
+    #[must_use]
+    pub fn is_unfinished(&self) -> bool {
+        self.0.starts_with(UNFINISHED)
+    }
+
+    /// The same when it has been done.
+    #[must_use]
+    pub fn finished(&self) -> Self {
+        Self(self.0.strip_prefix(UNFINISHED).unwrap_or(&self.0).to_owned())
     }
 }
 
@@ -205,6 +226,8 @@ pub enum Snapshot {
         name: SnapshotName,
         /// What it was taken before, where that is known.
         before: Occasion,
+        /// With its configuration Incus would start the instance by itself, which a restore gives it for a moment.
+        starts: bool,
     },
     /// A person's, or another program's, by its name.
     Foreign(String),

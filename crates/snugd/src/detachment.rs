@@ -13,12 +13,12 @@ use snug_core::spec::OWNER_KEY;
 
 use crate::configuration;
 use crate::container::lookup::{self, Found};
-use crate::container::present;
+use crate::container::present::{self, Present};
 use crate::daemon::Places;
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::mount_table::Table;
 use crate::host::{mounts, routing_rules, rundir, service_leftovers};
-use crate::incus::{idmap, quirks};
+use crate::incus::{idmap, quirks, work_ended};
 use crate::lock;
 
 /// Where distributions put it.
@@ -161,13 +161,23 @@ async fn detach(incus: &Client, paths: &Paths, container: &Found) -> Result<()> 
     // A daemon died while the disk went back: what Incus says of it is the snapshot's, and nobody would put it right any more.
     let (own, uid, key) = (paths.clone(), container.owner.uid, container.name.clone());
     let kept = tokio::task::spawn_blocking(move || present::read(&own, uid, &key)).await??;
-    let put = |put: &mut InstancePut| {
+    let put = |put: &mut InstancePut, over: fn(&Present, &InstancePut) -> InstancePut| {
         if let Some(kept) = kept.as_ref().filter(|kept| kept.is_of(put)) {
-            *put = kept.over(put);
+            *put = over(kept, put);
         }
         without_snug(put);
     };
-    incus.instances().update(name, put).await?;
+    if kept.is_some() {
+        work_ended(incus, name).await?;
+    }
+    let updated = incus.instances().update(name, |current| put(current, Present::over)).await;
+    // Some disks do not become as small as they are to be.
+    if let Err(error) = updated
+        && (kept.is_none()
+            || incus.instances().update(name, |current| put(current, Present::over_with_its_limit)).await.is_err())
+    {
+        return Err(error.into());
+    }
     let (own, key) = (paths.clone(), container.name.clone());
     tokio::task::spawn_blocking(move || present::forget(&own, uid, &key)).await?
 }

@@ -146,6 +146,8 @@ pub enum Step {
         name: ContainerName,
         /// To which.
         snapshot: SnapshotName,
+        /// The one that was taken of what is there now, if one was: its undo is done with this step.
+        kept: Option<SnapshotName>,
     },
     /// Put back the configuration that [`Step::RestoreSnapshot`] wrote down; nothing to do where none is.
     PutBackConfig {
@@ -318,9 +320,10 @@ impl fmt::Display for Step {
             Self::SetConfig { name, .. } => write!(f, "change the configuration of '{name}'"),
             Self::TakeSnapshot { name, snapshot, before } => {
                 write!(f, "take the snapshot '{snapshot}' of '{name}'")?;
+                let before = before.finished();
                 if before.as_str().is_empty() { Ok(()) } else { write!(f, ", before: {before}") }
             }
-            Self::RestoreSnapshot { name, snapshot } => {
+            Self::RestoreSnapshot { name, snapshot, .. } => {
                 write!(f, "put the disk of '{name}' back to the snapshot '{snapshot}'")
             }
             Self::PutBackConfig { name } => {

@@ -44,7 +44,7 @@ pub struct SnapshotRequest {
 /// A way back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UndoRequest {
-    /// To which snapshot; the newest of Snug's when there is none.
+    /// To which snapshot; when there is none, the newest of Snug's that was taken before something which has been done.
     pub to: Option<SnapshotName>,
     /// How it is stopped if it runs.
     pub stop: StopRequest,
@@ -82,19 +82,23 @@ pub fn plan_snapshot(
 /// that runs is stopped and started again.
 ///
 /// # Errors
-/// [`PlanError::NoSnapshot`] when there is nothing to go back to; [`PlanError::NewerSnapshot`] where the pool would have to delete a
-/// person's; those of [`plan_snapshot`].
+/// [`PlanError::NoSnapshot`] when there is nothing to go back to; [`PlanError::StartsByItself`]; [`PlanError::NewerSnapshot`] where
+/// the pool would have to delete a person's; those of [`plan_snapshot`].
 pub fn plan_undo(state: &State, snapshots: &Snapshots, request: &UndoRequest) -> Result<Plan, PlanError> {
     let container = able(state, snapshots)?;
     let name = &state.name;
-    let at = snapshots.all.iter().rposition(|snapshot| match (&request.to, snapshot.own()) {
-        (Some(wanted), Some(own)) => wanted == own,
-        (None, Some(_)) => true,
-        (_, None) => false,
+    let at = snapshots.all.iter().rposition(|snapshot| match (&request.to, snapshot) {
+        (Some(wanted), Snapshot::Own { name, .. }) => wanted == name,
+        (None, Snapshot::Own { before, .. }) => !before.is_unfinished(),
+        (_, Snapshot::Foreign(_)) => false,
     });
-    let Some((at, Snapshot::Own { name: target, before })) = at.map(|at| (at, &snapshots.all[at])) else {
+    let Some((at, Snapshot::Own { name: target, before, starts })) = at.map(|at| (at, &snapshots.all[at]))
+    else {
         return Err(PlanError::NoSnapshot { name: name.clone(), snapshot: request.to.clone() });
     };
+    if *starts {
+        return Err(PlanError::StartsByItself { name: name.clone(), snapshot: target.clone() });
+    }
     let in_the_way =
         if snapshots.ability == Ability::Latest { &snapshots.all[at + 1..] } else { &snapshots.all[..0] };
     if let Some(Snapshot::Foreign(newer)) = in_the_way.iter().find(|newer| newer.own().is_none()) {
@@ -113,18 +117,22 @@ pub fn plan_undo(state: &State, snapshots: &Snapshots, request: &UndoRequest) ->
         steps.push(Step::UnmountAll { name: name.clone() });
     }
     let mut own = snapshots.own();
-    if request.keep_present && snapshots.ability == Ability::Each {
-        let present = snapshots.next(request.now);
-        own.push(present.clone());
+    let kept = (request.keep_present && snapshots.ability == Ability::Each).then(|| snapshots.next(request.now));
+    if let Some(kept) = &kept {
+        own.push(kept.clone());
         // Marked as ready: a person may go back to it by Incus' own means.
-        steps.push(Step::TakeSnapshot { name: name.clone(), snapshot: present, before: before.undone() });
+        steps.push(Step::TakeSnapshot {
+            name: name.clone(),
+            snapshot: kept.clone(),
+            before: before.undone().unfinished(),
+        });
     }
     for newer in in_the_way.iter().rev().filter_map(Snapshot::own) {
         steps.push(Step::DeleteSnapshot { name: name.clone(), snapshot: newer.clone(), needed: true });
     }
     // Whoever wants to use it meanwhile waits, as for one that is being stopped.
     steps.push(Step::SetPhase { name: name.clone(), from: Some(Phase::Ready), to: Phase::Stopping });
-    steps.push(Step::RestoreSnapshot { name: name.clone(), snapshot: target.clone() });
+    steps.push(Step::RestoreSnapshot { name: name.clone(), snapshot: target.clone(), kept });
     steps.push(Step::PutBackConfig { name: name.clone() });
     steps.push(Step::SetPhase { name: name.clone(), from: None, to: Phase::Ready });
     if snapshots.ability == Ability::Each {

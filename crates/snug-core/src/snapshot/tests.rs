@@ -113,8 +113,12 @@ fn the_undo_of_an_undo_does_it_again() {
     assert_eq!(undone("undo of install ripgrep"), "redo of install ripgrep");
     assert_eq!(undone("redo of install ripgrep"), "undo of install ripgrep");
     assert_eq!(undone(""), "undo");
+    assert_eq!(undone("unfinished undo of install ripgrep"), "redo of install ripgrep");
     // What comes out can be read again.
-    assert!(undone(&"x".repeat(MOST_WORDS)).parse::<Occasion>().is_ok());
+    let long = undone(&"x".repeat(MOST_WORDS)).parse::<Occasion>().unwrap();
+    let unfinished = long.unfinished();
+    assert_eq!(unfinished.as_str().parse::<Occasion>().as_ref(), Ok(&unfinished));
+    assert!(unfinished.is_unfinished() && !long.is_unfinished() && !unfinished.finished().is_unfinished());
 }
 
 proptest! {

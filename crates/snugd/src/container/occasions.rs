@@ -38,8 +38,25 @@ pub fn add(
     let mut all = read(paths, uid, name)?;
     all.retain(|known, _| existing.iter().any(|name| name == known.as_str()));
     all.insert(snapshot.clone(), before.clone());
+    write(paths, uid, name, &all)
+}
+
+/// Notes that what this one was taken before has been done. Blocks.
+///
+/// # Errors
+/// What the system says.
+pub fn finish(paths: &Paths, uid: Uid, name: &ContainerName, snapshot: &SnapshotName) -> Result<()> {
+    let mut all = read(paths, uid, name)?;
+    match all.get_mut(snapshot) {
+        Some(before) if before.is_unfinished() => *before = before.finished(),
+        _ => return Ok(()),
+    }
+    write(paths, uid, name, &all)
+}
+
+fn write(paths: &Paths, uid: Uid, name: &ContainerName, all: &Occasions) -> Result<()> {
     directory(paths, uid)?;
-    let text = serde_json::to_vec(&all)
+    let text = serde_json::to_vec(all)
         .map_err(|error| crate::error::failed(format!("write down the snapshots of '{name}': {error}")))?;
     file::replace(&paths.occasions_file(uid, name), &text, 0o600)
 }
@@ -79,6 +96,16 @@ mod tests {
         let all = read(&paths, Uid(7), &name).unwrap();
         assert_eq!(all.keys().collect::<Vec<_>>(), [&snapshot(1), &snapshot(2)]);
         assert_eq!(all[&snapshot(2)].as_str(), "install 2");
+        // One is for what will perhaps not be done.
+        let all_but_done = || read(&paths, Uid(7), &name).unwrap().values().any(Occasion::is_unfinished);
+        let unfinished = "undo of install".parse::<Occasion>().unwrap().unfinished();
+        super::add(&paths, Uid(7), &name, &snapshot(2), &unfinished, &[snapshot(1).to_string()]).unwrap();
+        finish(&paths, Uid(7), &name, &snapshot(1)).unwrap();
+        assert!(all_but_done());
+        finish(&paths, Uid(7), &name, &snapshot(2)).unwrap();
+        finish(&paths, Uid(7), &name, &snapshot(3)).unwrap();
+        assert!(!all_but_done());
+        assert_eq!(read(&paths, Uid(7), &name).unwrap()[&snapshot(2)].as_str(), "undo of install");
         // The first has been deleted, by whomever.
         add(3, &[2]);
         assert_eq!(read(&paths, Uid(7), &name).unwrap().len(), 2);

@@ -29,6 +29,9 @@ const STAYING: &str = "volatile.idmap.";
 pub struct Present {
     /// Where the disk goes back to, for whoever reads this.
     pub snapshot: SnapshotName,
+    /// The snapshot of what was there before, if one was taken.
+    #[serde(default)]
+    pub kept: Option<SnapshotName>,
     /// Of which instance; another one may have the name by now.
     #[serde(default)]
     identity: Option<String>,
@@ -39,11 +42,11 @@ impl Present {
     /// Of the instance as it is. Its phase is `ready` when it is put back: it then differs from what the instance had while the
     /// restore was asked for, so that one that comes late (`If-Match`) finds something else and is refused.
     #[must_use]
-    pub fn of(instance: Instance, snapshot: &SnapshotName) -> Self {
+    pub fn of(instance: Instance, snapshot: &SnapshotName, kept: Option<&SnapshotName>) -> Self {
         let identity = instance.config.get(IDENTITY).cloned();
         let mut put = instance.into_put();
         put.config.insert(PHASE_KEY.to_owned(), Phase::Ready.to_string());
-        Self { snapshot: snapshot.clone(), identity, put }
+        Self { snapshot: snapshot.clone(), kept: kept.cloned(), identity, put }
     }
 
     /// Whether it is this instance's.
@@ -71,6 +74,18 @@ impl Present {
             .map(|(key, value)| (key.clone(), value.clone()))
             .collect();
         put.config.extend(missing);
+        put
+    }
+
+    /// The same with the limit that the disk has in `current`, or with none where it has none there.
+    #[must_use]
+    pub fn over_with_its_limit(&self, current: &InstancePut) -> InstancePut {
+        let mut put = self.over(current);
+        let limit = |put: &InstancePut| put.devices.get("root").and_then(|root| root.get("size")).cloned();
+        unlimit(&mut put);
+        if let (Some(limit), Some(root)) = (limit(current), put.devices.get_mut("root")) {
+            root.insert("size".to_owned(), limit);
+        }
         put
     }
 
@@ -198,7 +213,7 @@ mod tests {
             json!({"root": {"type": "disk"}, "home": {"type": "disk"}}),
         )
         .into_put();
-        let present = Present::of(now, &snapshot());
+        let present = Present::of(now, &snapshot(), None);
         assert!(present.is_of(&restored) && present.is_limited());
         let put = present.over(&restored);
         let wanted = json!({"user.snug.phase": "ready", "user.snug.spec": "new", "volatile.uuid": "u", "volatile.eth0.hwaddr": "a",
@@ -210,6 +225,12 @@ mod tests {
             json!({"root": {"type": "disk", "size": "5GiB"}})
         );
         assert_eq!((put.profiles.as_slice(), put.description.as_str()), (&["p".to_owned()][..], "mine"));
+        // A disk that cannot be made smaller keeps the limit that it has, or none.
+        assert_eq!(present.over_with_its_limit(&restored).devices["root"].get("size"), None);
+        let mut larger = restored.clone();
+        larger.devices.get_mut("root").unwrap().insert("size".into(), "9GiB".into());
+        let put_larger = present.over_with_its_limit(&larger);
+        assert_eq!((&put_larger.config, put_larger.devices["root"]["size"].as_str()), (&put.config, "9GiB"));
         // It is a fixed point: put back twice is put back.
         assert_eq!(present.over(&put), put);
     }
@@ -217,7 +238,7 @@ mod tests {
     #[test]
     fn another_instance_of_the_name_is_another() {
         let of = |identity: &str| instance(json!({"volatile.uuid": identity}), json!({}));
-        assert!(!Present::of(of("a"), &snapshot()).is_of(&of("b").into_put()));
+        assert!(!Present::of(of("a"), &snapshot(), None).is_of(&of("b").into_put()));
     }
 
     #[test]
@@ -225,7 +246,7 @@ mod tests {
         let base = tempfile::tempdir().unwrap();
         let (paths, uid, name) = (Paths::below(base.path()), Uid(7), "dev".parse().unwrap());
         assert_eq!((read(&paths, uid, &name).unwrap(), is_there(&paths, uid, &name)), (None, false));
-        let present = Present::of(instance(json!({"a": "b"}), json!({})), &snapshot());
+        let present = Present::of(instance(json!({"a": "b"}), json!({})), &snapshot(), None);
         write(&paths, uid, &name, &present).unwrap();
         assert_eq!(read(&paths, uid, &name).unwrap(), Some(present));
         assert_eq!(all(&paths).unwrap(), BTreeSet::from([(uid, name.clone())]));

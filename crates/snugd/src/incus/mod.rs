@@ -29,9 +29,29 @@ pub mod viewer;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use incus_client::{ErrorKind as IncusKind, UnavailableReason};
+use incus_client::{Client, ErrorKind as IncusKind, UnavailableReason};
 
 use crate::error::{Error, ErrorKind};
+
+/// Waits until Incus has ended what it does to the instance `name` of the client's project. A command that somebody runs in it, or
+/// its console, is none of that (class `websocket`, `operationClassWebsocket` in 6.0.4) and may never end.
+///
+/// # Errors
+/// What Incus says.
+pub async fn work_ended(incus: &Client, name: &str) -> incus_client::Result<()> {
+    let suffix = format!("/instances/{name}");
+    for info in incus.operations().await? {
+        let names = |url: &String| url.split('?').next().is_some_and(|path| path.ends_with(&suffix));
+        let is_meant = info.resources.values().flatten().any(names) && info.class != "websocket";
+        if is_meant && !info.status_code.is_final() {
+            tracing::info!(container = name, operation = info.description, "waiting for Incus");
+            if let Ok(operation) = incus.operation(&info.id).await {
+                let _ = operation.wait_end().await;
+            }
+        }
+    }
+    Ok(())
+}
 
 impl From<incus_client::Error> for Error {
     fn from(error: incus_client::Error) -> Self {

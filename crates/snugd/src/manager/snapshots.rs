@@ -64,7 +64,7 @@ pub async fn list(daemon: &Arc<Daemon>, call: &Call) -> Answer {
 /// What a client sees of one; nothing of those that are not Snug's.
 fn view(snapshot: &Snapshot) -> Option<HashMap<&'static str, Variant<'_>>> {
     match snapshot {
-        Snapshot::Own { name, before } => Some(HashMap::from([
+        Snapshot::Own { name, before, .. } => Some(HashMap::from([
             ("name", Variant::from(name.as_str())),
             ("taken", Variant::from(name.timestamp())),
             ("before", Variant::from(before.as_str())),

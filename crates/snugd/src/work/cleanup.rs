@@ -17,7 +17,7 @@ use crate::daemon::Daemon;
 use crate::error::{Error, Result};
 use crate::host::mount_table::Table;
 use crate::host::{owner, rundir};
-use crate::incus::network;
+use crate::incus::{network, work_ended};
 use crate::temporary;
 
 impl Work {
@@ -36,7 +36,7 @@ impl Work {
             return Ok(state);
         }
         // Incus may still be at what the dead daemon asked for.
-        self.wait_for_operations().await?;
+        work_ended(&self.incus(), self.name.as_str()).await?;
         let state = self.discover().await?;
         let (_, plan) = plan_recovery(&state);
         let words = match recovery {
@@ -49,22 +49,6 @@ impl Work {
         tracing::info!(uid = self.uid().0, container = %self.name, ?recovery, "recovery");
         self.carry_out(&plan).await.map_err(super::executor::interrupted)?;
         self.discover().await
-    }
-
-    pub(super) async fn wait_for_operations(&self) -> Result<()> {
-        let incus = self.incus();
-        let suffix = format!("/instances/{}", self.name);
-        for info in incus.operations().await? {
-            let names = |url: &String| url.split('?').next().is_some_and(|path| path.ends_with(&suffix));
-            let ours = info.resources.values().flatten().any(names);
-            if ours && !info.status_code.is_final() {
-                tracing::info!(container = %self.name, operation = info.description, "waiting for Incus");
-                if let Ok(operation) = incus.operation(&info.id).await {
-                    let _ = operation.wait_end().await;
-                }
-            }
-        }
-        Ok(())
     }
 }
 

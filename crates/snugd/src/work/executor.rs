@@ -96,7 +96,9 @@ impl Work {
             Step::StopInstance { force, timeout, .. } => self.stop_instance(*force, *timeout).await,
             Step::SetConfig { change, .. } => self.set_config(change).await,
             Step::TakeSnapshot { snapshot, before, .. } => self.take_snapshot(snapshot, before).await,
-            Step::RestoreSnapshot { snapshot, .. } => self.restore_snapshot(snapshot).await,
+            Step::RestoreSnapshot { snapshot, kept, .. } => {
+                self.restore_snapshot(snapshot, kept.as_ref()).await
+            }
             Step::PutBackConfig { .. } => self.put_back_config().await,
             Step::DeleteSnapshot { snapshot, needed, .. } => self.delete_snapshot(snapshot, *needed).await,
             Step::SetPhase { to, .. } => self.set_phase(*to).await,

@@ -13,7 +13,7 @@ use crate::container::{lookup, occasions};
 use crate::error::{Error, ErrorKind, Result, failed};
 use crate::failpoint;
 use crate::host::guest_bin;
-use crate::incus::{patiently, quirks};
+use crate::incus::{patiently, quirks, work_ended};
 
 /// How often somebody else may change the instance between our look and Incus' restore.
 const ATTEMPTS: u32 = 5;
@@ -38,7 +38,11 @@ impl Work {
         )?;
         all.sort_by_key(taken);
         let all = all.into_iter().map(|snapshot| match snapshot.name.parse::<SnapshotName>() {
-            Ok(name) => Snapshot::Own { before: occasions.get(&name).cloned().unwrap_or_default(), name },
+            Ok(name) => Snapshot::Own {
+                before: occasions.get(&name).cloned().unwrap_or_default(),
+                name,
+                starts: starts_by_itself(&snapshot.config),
+            },
             Err(_) => Snapshot::Foreign(snapshot.name),
         });
         let ability = Ability::of(&pool.driver, &pool.config);
@@ -65,18 +69,15 @@ impl Work {
 
     /// Puts the disk back to a snapshot. What the instance is to have afterwards is written down first, once: from then on until
     /// [`Self::put_back_config`], what Incus says of it may be the snapshot's.
-    pub(super) async fn restore_snapshot(&self, snapshot: &SnapshotName) -> Result<()> {
+    pub(super) async fn restore_snapshot(
+        &self,
+        snapshot: &SnapshotName,
+        kept: Option<&SnapshotName>,
+    ) -> Result<()> {
         self.put_back_config().await?;
         self.make_directories().await?;
         let instances = self.incus().instances();
         let name = self.name.as_str();
-        let all = instances.snapshots(name).await?;
-        if all.iter().any(|found| found.name == snapshot.as_str() && starts_by_itself(&found.config)) {
-            return Err(failed(format!(
-                "as '{snapshot}' has it, Incus would start '{name}' by itself before Snug could put its configuration back"
-            ))
-            .hint(format!("it was taken while boot.autostart was set: `snug undo -c {name} --list` shows others")));
-        }
         let mut attempt = 1;
         loop {
             let (instance, seen) = instances.get(name).await?;
@@ -84,7 +85,7 @@ impl Work {
             if instance.status_code != StatusCode::Stopped {
                 return Err(Error::new(ErrorKind::Busy, format!("'{name}' was started meanwhile")));
             }
-            self.keep_present(Present::of(instance, snapshot)).await?;
+            self.keep_present(Present::of(instance, snapshot, kept)).await?;
             failpoint::reach("restore-snapshot:recorded");
             // Busy or no longer as it was seen: Incus refuses before it does anything.
             let restored = patiently(|| async {
@@ -122,7 +123,7 @@ impl Work {
             return Ok(());
         };
         // The answer of a restore may be what was lost, and not the restore.
-        self.wait_for_operations().await?;
+        work_ended(&self.incus(), self.name.as_str()).await?;
         self.make_directories().await?;
         self.offer_programs(&mut kept).await?;
         let (instance, _) = self.incus().instances().get(self.name.as_str()).await?;
@@ -133,9 +134,13 @@ impl Work {
         if kept.is_of(&instance.into_put()) {
             // The disk that a restore of btrfs makes is new, and Incus bounds it when the device's size changes, not before.
             if kept.is_limited() && self.snapshots().await?.driver == "btrfs" {
-                self.give(&kept, false).await?;
+                self.give(Limit::None, &kept).await?;
             }
-            self.give(&kept, true).await?;
+            self.give_with_limit(&kept).await?;
+            if let Some(taken) = kept.kept.clone() {
+                let (paths, uid, name) = (self.daemon.paths().clone(), self.uid(), self.name.clone());
+                self.blocking(move || occasions::finish(&paths, uid, &name, &taken)).await?;
+            }
         } else {
             tracing::warn!(container = %self.name, "what was to be put back is another instance's of that name");
         }
@@ -145,13 +150,27 @@ impl Work {
         self.blocking(move || present::forget(&paths, uid, &name)).await
     }
 
-    /// Makes the instance's configuration what was kept, with the limit of its disk or without.
-    async fn give(&self, kept: &Present, limited: bool) -> Result<()> {
+    /// The same as [`Self::give`], also where the disk that has come back is larger than its limit of today: lvm and zfs make none
+    /// smaller than what is in it.
+    async fn give_with_limit(&self, kept: &Present) -> Result<()> {
+        let Err(error) = self.give(Limit::Kept, kept).await else { return Ok(()) };
+        if !kept.is_limited() || self.give(Limit::OfTheDisk, kept).await.is_err() {
+            return Err(error);
+        }
+        self.notice(format!("the disk of '{}' has the limit of its snapshot again: {error}", self.name));
+        Ok(())
+    }
+
+    /// Makes the instance's configuration what was kept.
+    async fn give(&self, limit: Limit, kept: &Present) -> Result<()> {
         let instances = self.incus().instances();
         let name = self.name.as_str();
         let put = |put: &mut InstancePut| {
-            *put = kept.over(put);
-            if !limited {
+            *put = match limit {
+                Limit::Kept | Limit::None => kept.over(put),
+                Limit::OfTheDisk => kept.over_with_its_limit(put),
+            };
+            if limit == Limit::None {
                 present::unlimit(put);
             }
         };
@@ -212,6 +231,17 @@ impl Work {
             }
         }
     }
+}
+
+/// Which limit the disk gets with the configuration.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Limit {
+    /// The one that was kept.
+    Kept,
+    /// The one that came back with the disk.
+    OfTheDisk,
+    /// None.
+    None,
 }
 
 /// Whether Incus starts an instance of this configuration when the host boots (`instancesStart`, 6.0.4).

@@ -16,7 +16,11 @@ fn name(days_ago: u64) -> SnapshotName {
 }
 
 fn own(days_ago: u64) -> Snapshot {
-    Snapshot::Own { name: name(days_ago), before: occasion(&format!("install {days_ago}")) }
+    Snapshot::Own {
+        name: name(days_ago),
+        before: occasion(&format!("install {days_ago}")),
+        starts: false,
+    }
 }
 
 fn foreign(name: &str) -> Snapshot {
@@ -172,6 +176,46 @@ fn what_is_gone_back_to_is_not_pruned_on_the_way() {
     let all = kept("btrfs", vec![own(40), own(3), own(2)]);
     let plan = plan_undo(&stopped(), &all, &request).unwrap();
     assert_eq!(words(&plan), "unmount-all take:0 =stopping restore:40 put-back =ready delete:3");
+}
+
+#[test]
+fn what_was_taken_for_an_undo_that_was_not_done_is_passed_over() {
+    let unfinished = |days| match own(days) {
+        Snapshot::Own { name, before, starts } => {
+            Snapshot::Own { name, before: before.undone().unfinished(), starts }
+        }
+        foreign @ Snapshot::Foreign(_) => foreign,
+    };
+    let all = kept("btrfs", vec![own(3), unfinished(2), unfinished(1)]);
+    let plan = plan_undo(&stopped(), &all, &back(None)).unwrap();
+    assert_eq!(words(&plan), "unmount-all take:0 =stopping restore:3 put-back =ready");
+    // Whoever names it gets it.
+    let plan = plan_undo(&stopped(), &all, &back(Some(name(1)))).unwrap();
+    assert_eq!(words(&plan), "unmount-all take:0 =stopping restore:1 put-back =ready");
+    // It is one itself until its disk is back, and says which.
+    let taken = plan.steps.iter().find_map(|step| match step {
+        Step::TakeSnapshot { snapshot, before, .. } => Some((snapshot.clone(), before.is_unfinished())),
+        _ => None,
+    });
+    let told = plan.steps.iter().find_map(|step| match step {
+        Step::RestoreSnapshot { kept, .. } => kept.clone(),
+        _ => None,
+    });
+    assert_eq!(taken, told.map(|kept| (kept, true)));
+    let all = kept("btrfs", vec![unfinished(1)]);
+    assert!(matches!(
+        plan_undo(&stopped(), &all, &back(None)),
+        Err(PlanError::NoSnapshot { snapshot: None, .. })
+    ));
+}
+
+#[test]
+fn one_that_incus_would_start_is_refused_before_anything_is_stopped() {
+    let Snapshot::Own { name: newer, before, .. } = own(2) else { unreachable!() };
+    let all = kept("btrfs", vec![own(3), Snapshot::Own { name: newer, before, starts: true }]);
+    let error = plan_undo(&running(), &all, &back(None)).unwrap_err();
+    assert!(matches!(error, PlanError::StartsByItself { .. }), "{error}");
+    assert!(plan_undo(&running(), &all, &back(Some(name(3)))).is_ok());
 }
 
 #[test]
