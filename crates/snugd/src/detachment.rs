@@ -174,7 +174,11 @@ async fn detach(incus: &Client, paths: &Paths, container: &Found) -> Result<()> 
     // Some disks do not become as small as they are to be.
     if let Err(error) = updated
         && (kept.is_none()
-            || incus.instances().update(name, |current| put(current, Present::over_with_its_limit)).await.is_err())
+            || incus
+                .instances()
+                .update(name, |current| put(current, Present::over_with_its_limit))
+                .await
+                .is_err())
     {
         return Err(error.into());
     }

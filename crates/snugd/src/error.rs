@@ -220,6 +220,7 @@ impl From<snug_core::plan::PlanError> for Error {
                 ErrorKind::Unsupported
             }
             PlanError::NoSnapshot { .. } => ErrorKind::NotFound,
+            PlanError::StartsByItself { .. } => ErrorKind::Failed,
             _ => ErrorKind::InvalidArgument,
         };
         explained(kind, &error)

@@ -68,9 +68,10 @@ async fn whatever_a_dead_daemon_left_the_next_job_finds_the_present_configuratio
         assert_eq!(key(&rig, "user.snug.phase"), "ready", "{place}");
         assert_eq!(disk(&rig), if gone_back { "then" } else { "now" }, "{place}");
         assert!(!record(&rig).exists(), "{place}");
-        // And it goes on from there.
+        // And it goes on from there: to before the last change, which the undo is only where it was done.
         ask(&rig, "Undo", vec![]).done();
         assert_eq!(configuration(&rig), before, "{place}");
+        assert_eq!(disk(&rig), if gone_back { "now" } else { "then" }, "{place}");
     }
 }
 

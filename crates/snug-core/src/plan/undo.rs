@@ -117,7 +117,8 @@ pub fn plan_undo(state: &State, snapshots: &Snapshots, request: &UndoRequest) ->
         steps.push(Step::UnmountAll { name: name.clone() });
     }
     let mut own = snapshots.own();
-    let kept = (request.keep_present && snapshots.ability == Ability::Each).then(|| snapshots.next(request.now));
+    let kept =
+        (request.keep_present && snapshots.ability == Ability::Each).then(|| snapshots.next(request.now));
     if let Some(kept) = &kept {
         own.push(kept.clone());
         // Marked as ready: a person may go back to it by Incus' own means.

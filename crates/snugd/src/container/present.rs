@@ -55,6 +55,12 @@ impl Present {
         self.identity.as_ref() == instance.config.get(IDENTITY)
     }
 
+    /// Whether the disk has gone back since.
+    #[must_use]
+    pub fn is_older_than(&self, instance: &InstancePut) -> bool {
+        self.put.config.get(GENERATION) != instance.config.get(GENERATION)
+    }
+
     /// What the instance, which is `current` now, is to have.
     #[must_use]
     pub fn over(&self, current: &InstancePut) -> InstancePut {
@@ -214,7 +220,7 @@ mod tests {
         )
         .into_put();
         let present = Present::of(now, &snapshot(), None);
-        assert!(present.is_of(&restored) && present.is_limited());
+        assert!(present.is_of(&restored) && present.is_limited() && present.is_older_than(&restored));
         let put = present.over(&restored);
         let wanted = json!({"user.snug.phase": "ready", "user.snug.spec": "new", "volatile.uuid": "u", "volatile.eth0.hwaddr": "a",
             "volatile.last_state.idmap": "then", "volatile.uuid.generation": "g2", "volatile.idmap.next": "n1",
@@ -233,6 +239,7 @@ mod tests {
         assert_eq!((&put_larger.config, put_larger.devices["root"]["size"].as_str()), (&put.config, "9GiB"));
         // It is a fixed point: put back twice is put back.
         assert_eq!(present.over(&put), put);
+        assert!(!present.is_older_than(&present.put));
     }
 
     #[test]

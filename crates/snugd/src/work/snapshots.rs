@@ -131,13 +131,14 @@ impl Work {
         if !matches!(instance.status_code, StatusCode::Stopped | StatusCode::Error) {
             self.stop_instance(true, 0).await?;
         }
-        if kept.is_of(&instance.into_put()) {
+        let found = instance.into_put();
+        if kept.is_of(&found) {
             // The disk that a restore of btrfs makes is new, and Incus bounds it when the device's size changes, not before.
             if kept.is_limited() && self.snapshots().await?.driver == "btrfs" {
                 self.give(Limit::None, &kept).await?;
             }
             self.give_with_limit(&kept).await?;
-            if let Some(taken) = kept.kept.clone() {
+            if let Some(taken) = kept.kept.clone().filter(|_| kept.is_older_than(&found)) {
                 let (paths, uid, name) = (self.daemon.paths().clone(), self.uid(), self.name.clone());
                 self.blocking(move || occasions::finish(&paths, uid, &name, &taken)).await?;
             }

@@ -16,11 +16,7 @@ fn name(days_ago: u64) -> SnapshotName {
 }
 
 fn own(days_ago: u64) -> Snapshot {
-    Snapshot::Own {
-        name: name(days_ago),
-        before: occasion(&format!("install {days_ago}")),
-        starts: false,
-    }
+    Snapshot::Own { name: name(days_ago), before: occasion(&format!("install {days_ago}")), starts: false }
 }
 
 fn foreign(name: &str) -> Snapshot {
