@@ -73,6 +73,7 @@ pub enum Command {
     Search(command::search::SearchArgs),
     Provides(command::search::ProvidesArgs),
     Which(command::which::WhichArgs),
+    X(command::x::XArgs),
     Export(command::export::ExportArgs),
     Unexport(command::unexport::UnexportArgs),
     Exports(command::exports::ExportsArgs),
@@ -102,7 +103,7 @@ pub enum Command {
 impl Command {
     /// Status of Snug's own failure, where it is not the usual one: a command's own status must be told apart from it.
     pub fn failure_status(&self) -> Option<u8> {
-        matches!(self, Self::Run(_) | Self::Enter(_)).then_some(FAILURE)
+        matches!(self, Self::Run(_) | Self::Enter(_) | Self::X(_)).then_some(FAILURE)
     }
 
     /// Does it.
@@ -120,6 +121,7 @@ impl Command {
             Self::Search(args) => command::search::search(context, &args),
             Self::Provides(args) => command::search::provides(context, &args),
             Self::Which(args) => command::which::execute(context, &args),
+            Self::X(args) => command::x::execute(context, args),
             Self::Export(args) => command::export::execute(context, &args),
             Self::Unexport(args) => command::unexport::execute(context, &args),
             Self::Exports(args) => command::exports::execute(context, args),
@@ -144,7 +146,7 @@ impl Command {
     }
 }
 
-/// Status of `run` and `enter` when Snug itself fails, as of `env` and `nohup` (POSIX).
+/// Status of `run`, `enter` and `x` when Snug itself fails, as of `env` and `nohup` (POSIX).
 const FAILURE: u8 = 125;
 
 /// `snug run` alone: building the whole tree of commands costs more than everything else on the hot path.
@@ -228,7 +230,7 @@ fn refuse(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
     }
     let command = arguments.iter().skip(1).find(|word| !word.as_encoded_bytes().starts_with(b"-"));
     match command {
-        Some(word) if word == "run" || word == "enter" => ExitCode::from(FAILURE),
+        Some(word) if word == "run" || word == "enter" || word == "x" => ExitCode::from(FAILURE),
         _ => ExitCode::from(2),
     }
 }

@@ -45,6 +45,7 @@ mod probe;
 mod progress;
 mod service;
 mod table;
+mod throwaway;
 mod words;
 
 use std::ffi::OsString;

@@ -144,7 +144,10 @@ fn plan(context: &Context, container: &ContainerName, typed: &Typed) -> Result<E
 }
 
 /// Sees to it that the manager knows of what is asked for. Whether what it knows has to be renewed together with the installation.
-fn prepare(
+///
+/// # Errors
+/// There is no such package; the guest cannot be asked.
+pub fn prepare(
     guest: &Guest<'_>,
     requests: &[Request],
     carry_out: &mut dyn FnMut(&Action) -> Result<(), CommandError>,

@@ -34,6 +34,7 @@ pub mod unexport;
 pub mod uninstall;
 pub mod unset;
 pub mod which;
+pub mod x;
 
 use std::fmt::Write;
 

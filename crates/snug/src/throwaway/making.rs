@@ -1,0 +1,109 @@
+//! A container of `snug x`, made with its package.
+
+use snug_core::name::ContainerName;
+use snug_packages::command::Action;
+
+use super::store::{Held, Program, Record, Store};
+use crate::bus::Bus;
+use crate::bus::change::Change;
+use crate::bus::options::Options;
+use crate::command::install;
+use crate::context::Context;
+use crate::creation;
+use crate::error::{CommandError, Kind};
+use crate::packages::commands;
+use crate::packages::guest::{Guest, unfit};
+use crate::packages::log::Log;
+
+/// Makes the container, installs the package in it, and notes what that brought. Where something fails there is none.
+///
+/// # Errors
+/// The name is that of a container of the user's; there is no such package, or none with a command; whatever failed.
+pub fn make(
+    context: &Context,
+    store: &Store,
+    name: &ContainerName,
+    (package, image): (&str, Option<&str>),
+    held: &Held,
+) -> Result<Record, CommandError> {
+    let bus = context.bus()?;
+    let unwritten = |error| CommandError::failed("what `snug x` keeps cannot be written").caused_by(error);
+    let began = store.read(name).map_err(unwritten)?;
+    let there = match bus.get(name.as_str(), &Options::new()) {
+        Ok(_) => true,
+        Err(error) if error.kind == Kind::NotFound => false,
+        Err(error) => return Err(error),
+    };
+    if there && began.is_none() {
+        return Err(CommandError::user(format!("there is a container {name} which `snug x` has not made"))
+            .hint(format!("`snug rm {name}` removes it, if it is not needed any more")));
+    }
+    let mut record = Record { package: package.to_owned(), ..Record::default() };
+    // From here on the name is ours, whatever becomes of this process.
+    store.write(name, &record, held).map_err(unwritten)?;
+    if there {
+        remove(&bus, name)?;
+    }
+    match install_in(context, &bus, name, package, image) {
+        Ok(commands) => record.commands = commands,
+        Err(error) => {
+            return match remove(&bus, name) {
+                Err(left) if left.kind != Kind::NotFound => {
+                    Err(error.hint(format!("{name} is left: {left}; the next `snug x {package}` removes it")))
+                }
+                _ => Err(error),
+            };
+        }
+    }
+    record.ready = true;
+    store.write(name, &record, held).map_err(unwritten)?;
+    Ok(record)
+}
+
+/// Removes a container of `snug x`, whatever runs in it.
+///
+/// # Errors
+/// What the daemon says; that there is none.
+pub fn remove(bus: &Bus, name: &ContainerName) -> Result<(), CommandError> {
+    let remove = Change::remove(name.as_str(), Options::new().switch("force", true));
+    bus.change(&remove.uncancellable()).map(drop)
+}
+
+fn install_in(
+    context: &Context,
+    bus: &Bus,
+    name: &ContainerName,
+    package: &str,
+    image: Option<&str>,
+) -> Result<Vec<Program>, CommandError> {
+    let config = context.config()?;
+    let image =
+        crate::command::image::file::reference_of(context, bus, image.unwrap_or(&config.default_image))?;
+    let preset = config.default_preset.as_str();
+    let options = creation::options(context, preset, &[], Options::new())?.text("image", Some(&image));
+    let privileged = crate::command::create::is_privileged(context, preset, &[]);
+    bus.change(&Change::create(name.as_str(), options).with_administrator(privileged))?.go_on()?;
+    let guest = Guest::reach(context, bus, name, false)?;
+    let manager = guest.manager.manager;
+    let requests = [manager.request(package).map_err(|error| unfit(&error))?];
+    let mut log = Log::begin(context, name, &format!("x {package}"));
+    {
+        let progress = context.printer.progress();
+        let mut line = progress.line(package);
+        line.stage("looking at what there is");
+        let mut carry_out = |action: &Action| guest.carry_out(action, &mut line, &mut log);
+        let fresh = install::prepare(&guest, &requests, &mut carry_out)?;
+        for action in manager.install(&requests, fresh) {
+            carry_out(&action)?;
+        }
+    }
+    let brought = commands::of_packages(&guest, &requests.map(|request| request.name))?;
+    if brought.is_empty() {
+        return Err(CommandError::user(format!("{package} brings no command that could be run")));
+    }
+    let program = |brought: commands::Brought| Program {
+        names: brought.names.iter().map(ToString::to_string).collect(),
+        path: brought.path,
+    };
+    Ok(brought.into_iter().map(program).collect())
+}
