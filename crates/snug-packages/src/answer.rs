@@ -1,7 +1,7 @@
 //! What the programs answer, in one shape for all of them. Texts are the guest's: names have been held against [`PackageName`]'s rule, all
 //! others are without control characters.
 
-use crate::name::PackageName;
+use crate::name::{CommandName, PackageName};
 
 /// An installed package, or the one in a file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,6 +21,24 @@ pub struct Found {
     pub version: Option<String>,
     /// What it is in one line, where the manager tells it.
     pub summary: Option<String>,
+}
+
+/// A command that a package of some repository has.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Provided {
+    /// What is typed.
+    pub command: CommandName,
+    /// The package.
+    pub package: PackageName,
+    /// The version that would be installed, where the manager tells it.
+    pub version: Option<String>,
+    /// How many systems are meant to have the package: 0 for those that every one has ([`Provided::USUAL`] where the manager does not tell).
+    pub priority: u8,
+}
+
+impl Provided {
+    /// Of a package like most.
+    pub const USUAL: u8 = 3;
 }
 
 /// What a change would do to one package.

@@ -137,6 +137,22 @@ pub fn known_as(package: &str, command: &str) -> Option<&'static str> {
     RENAMED.iter().find(|(p, c, _)| (*p, *c) == (package, command)).map(|(_, _, known)| *known)
 }
 
+/// Other names by which a command of a package is typed once that is installed, as far as its name tells: the one that is better known
+/// ([`known_as`]), and that of an alternative which only strips an ending ([`by_alternatives`]): `vim` for `vim.basic` of vim, `nc` for
+/// `nc.openbsd` of netcat-openbsd, `convert` for `convert-im6.q16`.
+pub fn other_names<'a>(package: &str, command: &'a str) -> impl Iterator<Item = &'a str> {
+    let alternative = command.split_once('.').and_then(|(name, ending)| {
+        let is_packages = package == name || package.rsplit('-').next() == Some(ending);
+        (is_packages && !name.is_empty()).then_some(name)
+    });
+    let of_imagemagick = || {
+        let (name, ending) = command.rsplit_once("-im")?;
+        let is_version = ending.starts_with(|c: char| c.is_ascii_digit()) && ending.contains(".q");
+        (is_version && package.starts_with("imagemagick")).then_some(name)
+    };
+    known_as(package, command).into_iter().chain(alternative.or_else(of_imagemagick))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -207,6 +223,21 @@ mod tests {
         // Another package's.
         assert_eq!(known_as("bacula-console-qt", "bat"), None);
         assert_eq!(known_as("evil", "fdfind"), None);
+    }
+
+    #[test]
+    fn a_command_has_the_name_that_its_alternative_will_have() {
+        let names = |package, command| other_names(package, command).collect::<Vec<_>>();
+        assert_eq!(names("fd-find", "fdfind"), ["fd"]);
+        assert_eq!(names("vim", "vim.basic"), ["vim"]);
+        assert_eq!(names("vim-tiny", "vim.tiny"), ["vim"]);
+        assert_eq!(names("netcat-openbsd", "nc.openbsd"), ["nc"]);
+        assert_eq!(names("imagemagick-6.q16", "convert-im6.q16"), ["convert"]);
+        for (package, command) in
+            [("python3.13", "python3.13"), ("x", "y.z"), ("a-b", ".b"), ("ripgrep", "rg"), ("x", "a-im6.q16")]
+        {
+            assert_eq!(names(package, command), [""; 0], "{package} {command}");
+        }
     }
 
     #[test]

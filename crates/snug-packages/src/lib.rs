@@ -14,6 +14,7 @@
 //! | [`stage`] | a package manager's progress |
 //! | [`executables`] | which files of a package are its commands; names by which they are better known |
 //! | [`contents`] | Debian's `Contents` files: which package has a path |
+//! | [`distribution`] | what people call a guest's distribution |
 //! | [`error`] | what failed and what can be done |
 //!
 //! ```
@@ -31,6 +32,7 @@
 pub mod answer;
 pub mod command;
 pub mod contents;
+pub mod distribution;
 pub mod error;
 pub mod executables;
 pub mod manager;

@@ -1,10 +1,9 @@
 //! What every row of the table can be asked for, and which row a guest has.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 
-use crate::answer::{Change, ChangeKind, Found, Package};
-use crate::command::{Action, Ask, CommandLine, Do, Environment, Nothing, Query, SHELL};
+use crate::answer::{Change, ChangeKind, Found, Package, Provided};
+use crate::command::{Action, Ask, Do, Environment, Nothing, Query, SHELL};
 use crate::error::{Error, Result};
 use crate::name::{
     Capability, CommandName, GuestPath, LocalFile, NameRule, PackageName, Request, Term, escaped,
@@ -54,6 +53,7 @@ pub struct Manager {
     pub(crate) provides: Ask<Vec<Found>>,
     pub(crate) command: TermIs,
     pub(crate) index: Option<Index>,
+    pub(crate) commands: Ask<Vec<Provided>>,
     pub(crate) files: Ask<Vec<PathBuf>>,
     pub(crate) owner: Ask<Vec<PackageName>>,
     pub(crate) paths: PathIs,
@@ -308,12 +308,10 @@ impl Manager {
         self.index.as_ref().map(|index| index.refreshed.about::<&str>(&[], self.environment))
     }
 
-    /// For a program that makes an index of its own: what writes all of Debian's `Contents` to standard output ([`crate::contents`]).
-    /// Only of apt, after [`Manager::refresh_index`].
-    pub fn contents(&self) -> Option<CommandLine> {
-        let argv =
-            (self.name == table::APT.name).then(|| table::CONTENTS.iter().map(OsString::from).collect())?;
-        Some(CommandLine { argv, environment: self.environment, as_root: false })
+    /// All commands that the repositories' packages have, and those by which they are better known. What [`Manager::refresh_index`] fetches is
+    /// looked into as for [`Manager::provides`]; without it apt and pacman know none.
+    pub fn commands(&self) -> Query<Vec<Provided>> {
+        self.commands.about::<&str>(&[], self.environment)
     }
 
     /// The files of an installed package; empty for one that is not installed. Directories may be among them.

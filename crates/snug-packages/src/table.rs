@@ -19,7 +19,6 @@ mod zypper;
 
 pub use apk::APK;
 pub use apt::APT;
-pub(crate) use apt::CONTENTS;
 pub use dnf::{DNF, DNF5};
 pub use pacman::PACMAN;
 pub use zypper::ZYPPER;

@@ -4,6 +4,7 @@
 //! | module | whose output |
 //! |---|---|
 //! | [`columns`] | any program that was given a format |
+//! | [`commands`] | whatever lists all commands of all packages |
 //! | [`debian`] | apt-get, apt-cache, dpkg-query |
 //! | [`rpm`] | rpm, dnf, dnf5 |
 //! | [`zypper`] | zypper with `--xmlout` |
@@ -13,6 +14,7 @@
 
 pub mod apk;
 pub mod columns;
+pub mod commands;
 pub mod debian;
 pub mod guest;
 pub mod pacman;

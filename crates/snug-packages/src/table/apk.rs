@@ -1,10 +1,10 @@
 //! apk: Alpine and what is made of it.
 
 use super::{environment, newest_of};
-use crate::command::{Ask, Do, Nothing};
+use crate::command::{Ask, Do, Nothing, SHELL};
 use crate::manager::{Manager, PathIs, Refresh, Removal, TermIs};
 use crate::name::NameRule;
-use crate::read::{apk, columns};
+use crate::read::{apk, columns, commands};
 use crate::stage::Format;
 
 /// What is said to apk.
@@ -19,7 +19,8 @@ macro_rules! apk {
 ///   says 0 (measured): ask [`Manager::installed`] afterwards.
 /// - `--allow-untrusted` holds for repositories too, so files go by themselves.
 /// - A package file of version 2 is a tar archive; that is what Alpine has, also with apk 3.
-/// - *Provides*: packages provide `cmd:NAME` for their commands.
+/// - *Provides*: packages provide `cmd:NAME` for their commands. All of them at once only the index itself tells (apk-index(5), fields `P`,
+///   `V` and, after these, `p`).
 pub static APK: Manager = Manager {
     name: "apk",
     programs: &["/sbin/apk", "/usr/sbin/apk", "/usr/bin/apk"],
@@ -70,6 +71,22 @@ pub static APK: Manager = Manager {
     },
     command: TermIs::Text,
     index: None,
+    commands: Ask {
+        argv: &[
+            SHELL,
+            "-c",
+            r#"for f in /var/cache/apk/APKINDEX.*.tar.gz /etc/apk/cache/APKINDEX.*.tar.gz; do
+  [ -r "$f" ] && tar -xzOf "$f" APKINDEX
+done | awk '/^P:/{name=substr($0, 3)} /^V:/{version=substr($0, 3)} /^p:/{
+  n=split(substr($0, 3), all, " ")
+  for (i=1; i<=n; i++) if (all[i] ~ /^cmd:/) { split(substr(all[i], 5), word, "="); print word[1] "\t" name "\t" version }
+}'
+exit 0"#,
+        ],
+        as_root: true,
+        nothing: Nothing::Never,
+        read: commands::rows,
+    },
     files: Ask {
         argv: apk!("info", "-q", "-L", "--", "{}"),
         as_root: false,

@@ -3,10 +3,10 @@
 
 use super::{environment, newest_of};
 use crate::answer::Package;
-use crate::command::{Ask, Do, Nothing};
+use crate::command::{Ask, Do, Nothing, SHELL};
 use crate::manager::{Manager, PathIs, Refresh, Removal, TermIs};
 use crate::name::{Capability, NameRule, PackageName};
-use crate::read::{columns, rpm};
+use crate::read::{columns, commands, rpm};
 use crate::stage::Format;
 
 /// Letters, digits and these: Fedora's packaging guidelines, "Naming". After a dot an architecture.
@@ -91,8 +91,37 @@ macro_rules! provides {
     };
 }
 
+/// All commands, of which dnf 4 tells the packages by its library alone (dnf's API reference, "Package"). The paths are those of `primary`.
+const COMMANDS_4: &[&str] = &[
+    SHELL,
+    "-c",
+    r#"for p in /usr/libexec/platform-python /usr/bin/python3; do [ -x "$p" ] && exec "$p" -c "$1"; done
+echo 'there is no python of dnf' >&2; exit 127"#,
+    "sh",
+    r#"import dnf
+base = dnf.Base()
+base.conf.read()
+base.conf.substitutions.update_from_etc(base.conf.installroot)
+base.read_all_repos()
+base.fill_sack(load_system_repo=False)
+places = ("/usr/bin/", "/bin/", "/usr/sbin/", "/sbin/", "/usr/local/bin/", "/usr/games/")
+for package in base.sack.query().available().latest():
+    print("@%s %s" % (package.name, package.evr))
+    for path in package.files:
+        if path.startswith(places):
+            print(path)"#,
+];
+/// dnf5 has them in a format, and fetches all lists of files for it.
+const COMMANDS_5: &[&str] = &[
+    SHELL,
+    "-c",
+    r#"dnf5 -q -y repoquery --latest-limit=1 --qf '@%{name} %{evr}
+%{files}
+' | LC_ALL=C grep -aE '^(@|(/usr)?/s?bin/[^/]+$|/usr/(local/bin|games)/[^/]+$)'; exit 0"#,
+];
+
 macro_rules! row {
-    ($name:literal, $program:literal, $programs:expr, $format:expr, $cache:literal) => {
+    ($name:literal, $program:literal, $programs:expr, $format:expr, $cache:literal, $commands:expr) => {
         Manager {
             name: $name,
             programs: $programs,
@@ -158,6 +187,7 @@ macro_rules! row {
             provides: provides!($program),
             command: TermIs::Text,
             index: None,
+            commands: Ask { argv: $commands, as_root: true, nothing: Nothing::Never, read: commands::rpm },
             files: FILES,
             owner: OWNER,
             paths: PathIs::Path,
@@ -176,8 +206,9 @@ macro_rules! row {
 ///   and their dependencies stay. A name that is not installed is no failure.
 /// - A local file's signature is not looked at (`localpkg_gpgcheck`, dnf.conf(5)).
 /// - Fields of a row have spaces between them: `\t` is a tab to dnf 4 and two characters to dnf5 (measured).
-pub static DNF: Manager = row!("dnf", "dnf", &["/usr/bin/dnf"], Format::Dnf, "/var/cache/dnf/*/repodata/*");
+pub static DNF: Manager =
+    row!("dnf", "dnf", &["/usr/bin/dnf"], Format::Dnf, "/var/cache/dnf/*/repodata/*", COMMANDS_4);
 
 /// dnf5: Fedora 41 and later. Facts: dnf5(8) and its commands' pages. As [`DNF`]; its progress goes to standard error.
 pub static DNF5: Manager =
-    row!("dnf5", "dnf5", &["/usr/bin/dnf5"], Format::Dnf5, "/var/cache/libdnf5/*/repodata/*");
+    row!("dnf5", "dnf5", &["/usr/bin/dnf5"], Format::Dnf5, "/var/cache/libdnf5/*/repodata/*", COMMANDS_5);

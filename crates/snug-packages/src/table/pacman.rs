@@ -4,7 +4,7 @@ use super::environment;
 use crate::command::{Ask, Do, Nothing, SHELL};
 use crate::manager::{Index, Manager, PathIs, Refresh, Removal, TermIs};
 use crate::name::NameRule;
-use crate::read::{columns, guest, pacman};
+use crate::read::{columns, commands, guest, pacman};
 use crate::stage::Format;
 
 /// What is said to pacman when it changes something. It answers its own questions with what it would do by itself: no to a replacement of
@@ -111,6 +111,20 @@ pacman --color never --dbpath "$d" -Qu || [ $? = 1 ]"#,
             read: guest::newest,
         },
     }),
+    commands: Ask {
+        argv: &[
+            "pacman",
+            "--color",
+            "never",
+            "-Fx",
+            "--machinereadable",
+            "--",
+            "^usr/(bin|local/bin|games)/[^/]+$",
+        ],
+        as_root: false,
+        nothing: Nothing::Counted,
+        read: commands::pacman,
+    },
     files: Ask {
         argv: &["pacman", "--color", "never", "-Qlq", "--", "{}"],
         as_root: false,

@@ -1,9 +1,9 @@
 //! zypper: openSUSE and SUSE.
 
 use super::{dnf, environment, newest_of};
-use crate::command::{Ask, Do, Nothing};
+use crate::command::{Ask, Do, Nothing, SHELL};
 use crate::manager::{Manager, PathIs, Refresh, Removal, TermIs};
-use crate::read::zypper;
+use crate::read::{commands, zypper};
 use crate::stage::Format;
 
 /// Changed, and something is to be restarted: ZYPPER_EXIT_INF_REBOOT_NEEDED, ZYPPER_EXIT_INF_RESTART_NEEDED.
@@ -17,6 +17,7 @@ const NOT_FOUND: Nothing = Nothing::Statuses(&[104]);
 /// - Nothing is refreshed on the way (`--no-refresh`): the one who asks decides by [`Manager::refreshed`].
 /// - *Removal*: `--clean-deps` takes along what only these needed, and zypper what needs them.
 /// - A local file need not be signed (`--allow-unsigned-rpm`); what it needs from repositories must be.
+/// - zypper tells no paths of packages: all commands are in the repositories' metadata as it has fetched them (`primary`).
 /// - Distributions without releases upgrade by `dist-upgrade`, as openSUSE's documentation asks for.
 pub static ZYPPER: Manager = Manager {
     name: "zypper",
@@ -133,6 +134,24 @@ pub static ZYPPER: Manager = Manager {
     },
     command: TermIs::Text,
     index: None,
+    commands: Ask {
+        argv: &[
+            SHELL,
+            "-c",
+            r#"for f in /var/cache/zypp/raw/*/repodata/*primary.xml*; do
+  case $f in
+  *.xml) cat -- "$f" ;;
+  *.gz) gzip -dc -- "$f" ;;
+  *.zst) zstd -qdc -- "$f" ;;
+  *.xz) xz -dc -- "$f" ;;
+  esac
+done | LC_ALL=C grep -aoE '<name>[^<]*|<version [^>]*|<file>(/usr)?/(s?bin|local/bin|games)/[^</]+'
+exit 0"#,
+        ],
+        as_root: true,
+        nothing: Nothing::Never,
+        read: commands::primary,
+    },
     files: dnf::FILES,
     owner: dnf::OWNER,
     paths: PathIs::Path,

@@ -14,11 +14,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use repository::{arch, debian, rpm};
+use repository::{arch, commands_of_the_archive, debian, rpm};
 use root::{BED, Root, all};
 use snug_packages::answer::{Change, ChangeKind, Found};
 use snug_packages::command::CommandLine;
-use snug_packages::contents::Entry;
 use snug_packages::error::Error;
 use snug_packages::executables;
 use snug_packages::manager::{Guest, Manager};
@@ -100,6 +99,15 @@ fn whole_life(root: &Root, name: &str) {
         assert_eq!(root.ask(&manager.index_refreshed().unwrap()), None);
         root.do_it(&refresh);
         assert!(is_recent(root.ask(&manager.index_refreshed().unwrap())));
+    }
+    let mut all_commands: Vec<_> = root.ask(&manager.commands());
+    // A package of rpm's may own the link of its alternative, and `primary` has no games.
+    all_commands.retain(|one| !["snugalternative", "snuggame"].contains(&one.command.as_str()));
+    all_commands.sort();
+    assert_eq!(all_commands.len(), 2, "{all_commands:?}");
+    for (one, name) in all_commands.iter().zip(["snugother", "snugtool"]) {
+        assert_eq!((one.command.as_str(), one.package.as_str()), (name, name));
+        assert!(one.version.as_ref().is_some_and(|version| version.starts_with("1.0")), "{one:?}");
     }
     assert_eq!(found(&root.ask(&manager.provides(&command("snugother")))), ["snugother"]);
     assert_eq!(found(&root.ask(&manager.provides(&command("snuggame")))), ["snugtool"]);
@@ -279,11 +287,28 @@ fn the_contents_of_debians_sources_are_read_line_by_line() {
     let apt = Manager::by_name("apt").unwrap();
     root.do_it(&apt.refresh_index().unwrap());
     assert!(root.ask(&apt.refreshed()).is_none(), "the user's own lists are left alone");
-    let output = root.run(&apt.contents().unwrap());
-    assert_eq!(output.status, 0);
-    let entries = output.stdout.split(|&byte| byte == b'\n').filter_map(Entry::read);
-    let commands: Vec<String> = entries.filter_map(|entry| entry.command().map(str::to_owned)).collect();
-    assert_eq!(commands, ["snugtool", "snuggame", "snugother"]);
+    let listed = |root: &Root| -> Vec<(String, String)> {
+        let all = root.ask(&apt.commands()).into_iter();
+        all.map(|one| (one.command.as_str().to_owned(), one.package.to_string())).collect()
+    };
+    let of = |command: &str, package: &str| (command.to_owned(), package.to_owned());
+    assert_eq!(
+        listed(&root),
+        [of("snugtool", "snugtool"), of("snuggame", "snugtool"), of("snugother", "snugother")]
+    );
+    // An archive that has `Commands`, as Ubuntu's: these alone are fetched.
+    commands_of_the_archive(
+        &root,
+        "name: snugtool\nversion: 1.0\ncommands: snugtool,snuggame\n\nname: snugother\nversion: 1.0\ncommands: snugrenamed\n",
+    );
+    root.do_it(&apt.refresh_index().unwrap());
+    assert_eq!(
+        listed(&root),
+        [of("snugtool", "snugtool"), of("snuggame", "snugtool"), of("snugrenamed", "snugother")]
+    );
+    assert!(is_recent(root.ask(&apt.index_refreshed().unwrap())));
+    let renamed = apt.provides(&CommandName::new("snugrenamed").unwrap());
+    assert_eq!(found(&root.ask(&renamed)), ["snugother"]);
 }
 
 #[test]

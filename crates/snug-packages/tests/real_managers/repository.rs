@@ -90,6 +90,18 @@ fn debian_repository(root: &Root, number: usize) {
     fs::write(repository.join("dists/bed/Release"), release).unwrap();
 }
 
+/// Lets the first repository have this list of commands.
+pub fn commands_of_the_archive(root: &Root, list: &str) {
+    let dists = root.at(BED).join("0/dists/bed");
+    let file = dists.join("main/cnf/Commands-amd64");
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::write(&file, format!("suite: bed\ncomponent: main\narch: amd64\n\n{list}")).unwrap();
+    let entry =
+        format!(" {} {} main/cnf/Commands-amd64\n", sha256(&file), fs::metadata(&file).unwrap().len());
+    let release = fs::read_to_string(dists.join("Release")).unwrap();
+    fs::write(dists.join("Release"), release + &entry).unwrap();
+}
+
 fn rpm_repository(root: &Root, number: usize) {
     let (repository, work) = places(root, number);
     for (name, versions, needs, files) in PACKAGES {
