@@ -146,6 +146,8 @@ pub fn data(place: &Place, relative: &Path) -> Option<PathBuf> {
         // Shells look for it nowhere else.
         ("profile.d", "sh") => PathBuf::from("/etc/profile.d"),
         ("fish/vendor_conf.d", "fish") => system("share/fish/vendor_conf.d"),
+        // Read by nobody until a distribution, an administrator or a user says so.
+        ("shell", _) => place.prefix.join("share/snug/shell"),
         _ => return None,
     };
     Some(directory.join(name))
@@ -174,6 +176,7 @@ mod tests {
             ("config.toml", "/opt/snug/lib/snug/config.toml"),
             ("profile.d/snug.sh", "/etc/profile.d/snug.sh"),
             ("fish/vendor_conf.d/snug.fish", "/usr/share/fish/vendor_conf.d/snug.fish"),
+            ("shell/command-not-found.bash", "/opt/snug/share/snug/shell/command-not-found.bash"),
             (
                 "systemd/user-environment-generators/60-snug",
                 "/usr/lib/systemd/user-environment-generators/60-snug",

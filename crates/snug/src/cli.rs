@@ -92,6 +92,9 @@ pub enum Command {
     Doctor(command::doctor::DoctorArgs),
     Session(command::session::SessionArgs),
     Completion(command::completion::CompletionArgs),
+    ShellHook(command::shell_hook::ShellHookArgs),
+    #[command(name = "command-not-found", hide = true)]
+    NotFound(command::command_not_found::CommandNotFoundArgs),
     #[command(hide = true)]
     Man(command::man::ManArgs),
     #[command(hide = true)]
@@ -139,6 +142,8 @@ impl Command {
             Self::Doctor(args) => command::doctor::execute(context, args),
             Self::Session(args) => command::session::execute(context, &args),
             Self::Completion(args) => command::completion::execute(context, args),
+            Self::ShellHook(args) => command::shell_hook::execute(context, args),
+            Self::NotFound(args) => command::command_not_found::execute(context, &args),
             Self::Man(args) => command::man::execute(context, args),
             Self::Markdown(args) => command::markdown::execute(context, args),
             Self::Overview => command::overview::execute(context),

@@ -20,6 +20,8 @@ pub const PWD: &str = "PWD";
 pub const XDG_CONFIG_HOME: &str = "XDG_CONFIG_HOME";
 /// Where the index of exports is; `~/.local/share` without it.
 pub const XDG_DATA_HOME: &str = "XDG_DATA_HOME";
+/// Where the lists of commands are; `~/.cache` without it.
+pub const XDG_CACHE_HOME: &str = "XDG_CACHE_HOME";
 /// Where logs of package managers are; `~/.local/state` without it.
 pub const XDG_STATE_HOME: &str = "XDG_STATE_HOME";
 /// Where the host's shells look for commands.

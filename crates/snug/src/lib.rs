@@ -13,6 +13,7 @@
 //! | [`bus`] | `snugd` over the system bus |
 //! | [`exports`] | where the index of what the host has of containers is, and the links |
 //! | [`guest_commands`] | where commands of a container are |
+//! | [`not_found`] | commands that are not there |
 //! | [`packages`] | package managers of containers |
 //! | [`probe`] | a question that a command of a running container answers |
 //! | [`service`] | `snug session`: what containers ask of the host |
@@ -39,6 +40,7 @@ mod error;
 mod exports;
 mod guest_commands;
 mod image_server;
+mod not_found;
 mod packages;
 mod printer;
 mod probe;

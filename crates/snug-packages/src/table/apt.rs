@@ -29,7 +29,7 @@ macro_rules! apt_get {
     };
 }
 
-/// What reads the lists of commands: `Commands` where an archive has them (Ubuntu: a few megabytes), else `Contents`. In a place of their own,
+/// What reads the lists of commands: `Commands` where an archive has them (Ubuntu's), else `Contents`. In a place of their own,
 /// so that neither an `apt-get update` of the user's removes them nor this one renews what he has. Facts: apt.conf(5) and sources.list(5),
 /// "Acquire::IndexTargets"; old archives have `Contents` beside their components (the legacy place). One that is a fallback of another
 /// is left out where that was seen, and then counts as seen itself (apt's `acquire-item.cc`; measured with 2.6.1).

@@ -70,10 +70,15 @@ impl<'a> Guest<'a> {
 
     /// How long a program of the host takes as the owner, in the same way.
     pub fn time_owner(&self, mut command: Command) -> Result<Duration> {
+        self.as_owner(&mut command);
+        time(command)
+    }
+
+    /// Lets a program of the host be the owner's, in his home.
+    pub fn as_owner(&self, command: &mut Command) {
         command.uid(self.account.uid).gid(self.account.gid).current_dir(&self.account.home);
         command.env_clear().env("HOME", &self.account.home).env("USER", &self.account.name);
         command.env("PATH", "/usr/local/bin:/usr/bin:/bin").env("PWD", &self.account.home);
-        time(command)
     }
 
     /// A plain container of Incus'; `incus init` alone.

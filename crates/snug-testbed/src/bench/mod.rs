@@ -3,6 +3,7 @@
 mod guest;
 mod memory;
 mod network;
+mod notfound;
 mod report;
 mod shim;
 mod start;
@@ -22,9 +23,10 @@ use report::Row;
 /// A family of rows: its name and what measures it.
 type Family = (&'static str, fn(&Guest<'_>, Effort) -> Result<Vec<Row>>);
 
-const FAMILIES: [Family; 10] = [
+const FAMILIES: [Family; 11] = [
     ("run", warm::run),
     ("shim", shim::measure),
+    ("notfound", notfound::measure),
     ("clients", warm::side_by_side),
     ("pipes", throughput::pipes),
     ("terminal", throughput::terminal),

@@ -10,7 +10,7 @@ use snug_core::name::ContainerName;
 use snug_core::text::escape;
 use snug_packages::answer::Package;
 use snug_packages::command::Action;
-use snug_packages::name::{PackageName, Request, Term};
+use snug_packages::name::{CommandName, PackageName, Request, Term};
 
 use super::arguments::{ContainerArgs, DryRunArgs, YesArgs};
 use super::export::commands as exported;
@@ -20,6 +20,8 @@ use crate::completion;
 use crate::context::Context;
 use crate::entry;
 use crate::error::{CommandError, Kind};
+use crate::not_found::build;
+use crate::not_found::store::Store;
 use crate::packages::commands::{self, Left, Placed};
 use crate::packages::guest::Guest;
 use crate::packages::log::Log;
@@ -105,6 +107,7 @@ pub fn execute(context: &Context, args: &InstallArgs) -> Result<ExitCode, Comman
     };
     tell(context, &container, &before, &after, &placed)?;
     done?;
+    build::start_if_due(context, &container);
     if !bins.is_empty() {
         let found = bus
             .get(container.as_str(), &Options::new())
@@ -192,6 +195,10 @@ fn unknown(guest: &Guest<'_>, missing: &[PackageName]) -> CommandError {
     let mut error =
         CommandError::user(format!("{} has no package {}", guest.container, shown.join(" and no ")));
     for name in shown {
+        if let Some(package) = having(guest.container, name) {
+            error = error.hint(format!("{package} has the command {name}: `snug install {package}`"));
+            continue;
+        }
         let Ok(term) = Term::new(name) else { continue };
         // What cannot be searched for is not there, which has been said.
         let mut found = guest.ask(&manager.search(&term)).unwrap_or_default();
@@ -202,6 +209,13 @@ fn unknown(guest: &Guest<'_>, missing: &[PackageName]) -> CommandError {
         }
     }
     error.hint("`snug search TERM` looks in names and summaries, `snug provides CMD` for a command")
+}
+
+/// The package that has a command of this name, as far as the list knows that is there.
+fn having(container: &ContainerName, name: &str) -> Option<PackageName> {
+    let command = CommandName::new(name).ok()?;
+    let list = Store::of_user().ok()?.read(container)?;
+    list.having(&command).into_iter().next().map(|entry| entry.package)
 }
 
 /// Installs files; the names of their packages.

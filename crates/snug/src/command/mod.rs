@@ -1,6 +1,7 @@
 //! One file a command: its options, and what it does.
 
 pub mod arguments;
+pub mod command_not_found;
 pub mod completion;
 pub mod cp;
 pub mod create;
@@ -27,6 +28,7 @@ pub mod search;
 pub mod session;
 pub mod set;
 pub mod several;
+pub mod shell_hook;
 pub mod start;
 pub mod stop;
 pub mod undo;

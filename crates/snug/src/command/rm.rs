@@ -16,6 +16,7 @@ use crate::bus::options::Options;
 use crate::bus::view::Container;
 use crate::context::{Context, parse_name};
 use crate::error::CommandError;
+use crate::not_found::store::Store;
 use crate::{entry, exports};
 
 /// Remove containers, with everything that was installed in them
@@ -72,8 +73,11 @@ pub fn execute(context: &Context, args: RmArgs) -> Result<ExitCode, CommandError
     Ok(if refused.is_empty() { removed } else { ExitCode::from(1) })
 }
 
-/// Takes back what the host had of those that are gone.
+/// Takes back what the host had of those that are gone, and forgets what their packages had.
 fn forget_exports(context: &Context, bus: &Bus, names: &[String]) -> Result<(), CommandError> {
+    if let Ok(lists) = Store::of_user() {
+        names.iter().filter_map(|name| name.parse().ok()).for_each(|name| lists.forget(&name));
+    }
     let exports = exports::of_user().map_err(unwritten)?;
     let is_named = |container: &ContainerName| names.iter().any(|name| name == container.as_str());
     let index = exports.read().map_err(unwritten)?;

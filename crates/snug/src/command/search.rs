@@ -1,6 +1,7 @@
 //! `snug search` and `snug provides`.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
@@ -10,8 +11,9 @@ use snug_packages::name::{CommandName, Term};
 use super::arguments::{ContainerArgs, JsonArgs};
 use crate::context::Context;
 use crate::error::CommandError;
+use crate::not_found::build;
+use crate::not_found::store::Store;
 use crate::packages::guest::{Guest, unfit};
-use crate::packages::log::Log;
 use crate::table;
 
 /// Search for packages by name and summary
@@ -53,8 +55,10 @@ pub fn search(context: &Context, args: &SearchArgs) -> Result<ExitCode, CommandE
     let bus = context.bus()?;
     let guest = Guest::reach(context, &bus, &container, true)?;
     let manager = guest.manager.manager;
-    if guest.ask(&manager.refreshed())?.is_none() {
-        renew(context, &guest, manager.refresh().as_ref(), &format!("search {}", term.as_str()))?;
+    if guest.ask(&manager.refreshed())?.is_none()
+        && let Some(refresh) = manager.refresh()
+    {
+        build::fetch(&guest, &format!("search {}", term.as_str()), &refresh)?;
     }
     let mut found = guest.ask(&manager.search(&term))?;
     let named = |found: &Found| found.name.as_str().contains(term.as_str());
@@ -62,41 +66,24 @@ pub fn search(context: &Context, args: &SearchArgs) -> Result<ExitCode, CommandE
     show(context, args.json, &found, &format!("no package of {container} is about {}", term.as_str()))
 }
 
-/// Looks for a command.
+/// Looks for a command: in the list that is there, else in the container.
 pub fn provides(context: &Context, args: &ProvidesArgs) -> Result<ExitCode, CommandError> {
     let command = CommandName::new(&args.command).map_err(|error| unfit(&error))?;
     let container = context.container(args.container.container.as_deref())?;
+    let none = format!("no package of {container} has the command {}", command.as_str());
+    let listed = Store::of_user().ok().and_then(|store| store.read(&container));
+    let listed = listed.map(|list| list.having(&command)).unwrap_or_default();
+    if !listed.is_empty() {
+        let found = listed.into_iter();
+        let found = found.map(|entry| Found { name: entry.package, version: entry.version, summary: None });
+        return show(context, args.json, &found.collect::<Vec<_>>(), &none);
+    }
     let bus = context.bus()?;
     let guest = Guest::reach(context, &bus, &container, true)?;
-    let manager = guest.manager.manager;
-    let (refresh, refreshed) = match (manager.refresh_index(), manager.index_refreshed()) {
-        (Some(refresh), Some(refreshed)) => (Some(refresh), refreshed),
-        _ => (manager.refresh(), manager.refreshed()),
-    };
-    if guest.ask(&refreshed)?.is_none() {
-        renew(context, &guest, refresh.as_ref(), &format!("provides {}", command.as_str()))?;
-    }
-    let found = guest.ask(&manager.provides(&command))?;
-    show(
-        context,
-        args.json,
-        &found,
-        &format!("no package of {container} has the command {}", command.as_str()),
-    )
-}
-
-fn renew(
-    context: &Context,
-    guest: &Guest<'_>,
-    refresh: Option<&snug_packages::command::Action>,
-    what: &str,
-) -> Result<(), CommandError> {
-    let Some(refresh) = refresh else { return Ok(()) };
-    let mut log = Log::begin(context, guest.container, what);
-    let progress = context.printer.progress();
-    let mut line = progress.line(guest.container.as_str());
-    line.stage("reading what there is");
-    guest.carry_out(refresh, &mut line, &mut log)
+    build::renew(&guest, &format!("provides {}", command.as_str()), Duration::MAX)?;
+    let found = guest.ask(&guest.manager.manager.provides(&command))?;
+    build::start_if_due(context, &container);
+    show(context, args.json, &found, &none)
 }
 
 fn show(context: &Context, json: JsonArgs, found: &[Found], none: &str) -> Result<ExitCode, CommandError> {

@@ -65,6 +65,14 @@ impl<'a> Guest<'a> {
             found.map_err(|error| entry::suggest(bus, container.as_str(), error))?;
         }
         entry::ensure(context, bus, container.as_str())?;
+        Self::running(context, container)
+    }
+
+    /// The same of one that runs.
+    ///
+    /// # Errors
+    /// It has none that is known; it cannot be asked.
+    pub fn running(context: &'a Context, container: &'a ContainerName) -> Result<Self, CommandError> {
         let detection = manager::Guest::detection();
         let output = ask(context, container, &detection.command)?;
         let found = detection.read(&output).map_err(|error| failed(&error))?;
