@@ -75,7 +75,7 @@ macro_rules! contents {
             "indextargets --format '$(FILENAME)' \"Identifier: $1\" | while IFS= read -r f; do\n",
             "    [ -e \"$f\" ] && /usr/lib/apt/apt-helper cat-file \"$f\"\n  done\n}\n",
             "files Contents-deb; files Contents-deb-legacy\n",
-            "files Commands-deb | awk '/^name: /{name=$2} /^commands: /{",
+            "files Commands-deb | awk '/^(name|visible-pkgname): /{name=$2} /^commands: /{",
             "sub(/^commands: */, \"\"); n=split($0, all, /[, ]+/); for (i=1; i<=n; i++) print \"usr/bin/\" all[i] \" commands/\" name}'"
         )
     };

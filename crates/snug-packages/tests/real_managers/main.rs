@@ -299,7 +299,7 @@ fn the_contents_of_debians_sources_are_read_line_by_line() {
     // An archive that has `Commands`, as Ubuntu's: these alone are fetched.
     commands_of_the_archive(
         &root,
-        "name: snugtool\nversion: 1.0\ncommands: snugtool,snuggame\n\nname: snugother\nversion: 1.0\ncommands: snugrenamed\n",
+        "name: snugtool\nversion: 1.0\ncommands: snugtool,snuggame\n\nname: snugother-minimal\nvisible-pkgname: snugother\nversion: 1.0\ncommands: snugrenamed\n",
     );
     root.do_it(&apt.refresh_index().unwrap());
     assert_eq!(

@@ -82,7 +82,8 @@ fn explain(context: &Context, container: Option<&str>, command: &OsStr) -> Optio
         near,
         is_asked_for: is_told_secrets(word.as_str()),
     });
-    if build::start_if_due(context, &default) && list.is_none() && lines.is_empty() {
+    let is_begun = build::start_if_due(context, &default);
+    if list.is_none() && lines.is_empty() && (is_begun || store.is_being_made(&default)) {
         context.printer.notice(&format!(
             "snug is reading which commands the packages of {default} have: from then on unknown ones are explained"
         ));

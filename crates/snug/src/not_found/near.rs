@@ -3,11 +3,14 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::time::{Duration, Instant};
 
 use snug_exports::search;
 
 /// Entries of directories that are looked at: a few times what a large host has.
 const MOST: usize = 50_000;
+/// Directories of a PATH may be far away: what was not seen by then was not meant.
+const PATIENCE: Duration = Duration::from_millis(30);
 /// From so many letters on one may be wrong.
 const LONG: usize = 5;
 /// From so many letters on two may be swapped.
@@ -22,10 +25,11 @@ enum Slip {
 
 /// The command of this PATH that was meant; `surely` means that only swapped letters are a reason.
 pub fn on_path(path: &OsStr, word: &str, surely: bool) -> Option<String> {
+    let end = Instant::now() + PATIENCE;
     let mut best: Option<(Slip, String)> = None;
     let directories = std::env::split_paths(path).filter(|directory| directory.is_absolute());
     let entries = directories.flat_map(|directory| fs::read_dir(directory).into_iter().flatten());
-    for entry in entries.take(MOST).flatten() {
+    for entry in entries.take(MOST).take_while(|_| Instant::now() < end).flatten() {
         let Ok(name) = entry.file_name().into_string() else { continue };
         let Some(slip) = slip(word, &name).filter(|slip| !surely || *slip == Slip::Swap) else { continue };
         let is_better = best.as_ref().is_none_or(|(known, _)| slip < *known);

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use snug_core::name::ContainerName;
 use snug_wire::small_file;
 
@@ -88,6 +89,12 @@ impl Store {
         (!is_there || is_older(&self.file(container), OLD)) && is_older(&self.lock(container), AGAIN)
     }
 
+    /// Whether somebody makes the list of a container just now.
+    pub fn is_being_made(&self, container: &ContainerName) -> bool {
+        let lock = File::options().read(true).custom_flags(FLAGS).open(self.lock(container));
+        lock.is_ok_and(|lock| flock(&lock, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK))
+    }
+
     /// The right to write the list of a container. `None` where another one has it, unless it is to be waited for.
     ///
     /// # Errors
@@ -100,7 +107,7 @@ impl Store {
         let how =
             if waits { FlockOperation::LockExclusive } else { FlockOperation::NonBlockingLockExclusive };
         match flock(&lock, how) {
-            Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
+            Err(Errno::WOULDBLOCK) => return Ok(None),
             locked => locked?,
         }
         lock.set_modified(SystemTime::now())?;
@@ -156,9 +163,11 @@ mod tests {
         assert!(!store.is_wanted() && store.is_due(&tools, false));
         let turn = store.turn(&tools, false).unwrap().unwrap();
         assert!(store.is_wanted() && !store.is_due(&tools, false), "somebody is at it");
+        assert!(store.is_being_made(&tools) && !store.is_being_made(&"other".parse().unwrap()));
         assert!(store.turn(&tools, false).unwrap().is_none(), "one at a time");
         turn.write(TEXT).unwrap();
         drop(turn);
+        assert!(!store.is_being_made(&tools));
         assert!(store.read(&tools).is_some());
         let (list, lock) = (store.file(&tools), store.lock(&tools));
         age(&lock, 2 * AGAIN);
