@@ -20,8 +20,8 @@ use crate::error::{CommandError, Kind};
 use crate::packages::guest::Guest;
 use crate::packages::log::Log;
 
-/// How long an agent may take to accept a connection, for whoever only wants to know whether it runs.
-const SOON: Duration = Duration::from_millis(50);
+/// How long an agent may take to accept a connection, for whoever only wants to know whether it runs: the kernel does it.
+const SOON: Duration = Duration::from_millis(20);
 
 /// Makes the list of a container, which is made and started where it has to be.
 ///
@@ -46,12 +46,12 @@ pub fn in_background(context: &Context, container: &ContainerName) -> Result<(),
     let store = Store::of_user().map_err(unwritten)?;
     if !store.is_wanted()
         || !store.is_due(container, store.read(container).is_some())
-        || !is_running(context, container)
+        || !is_running(context, container, SOON)
     {
         return Ok(());
     }
     let Some(turn) = store.turn(container, false).map_err(unwritten)? else { return Ok(()) };
-    make(&Guest::running(context, container)?, &turn, &|| is_running(context, container)).map(drop)
+    make(&Guest::running(context, container)?, &turn, &|| is_running(context, container, SOON)).map(drop)
 }
 
 /// Starts that, if it is due; whether it was. Whoever calls has been told what he wanted to know: nothing of this is said.
@@ -59,16 +59,16 @@ pub fn start_if_due(context: &Context, container: &ContainerName) -> bool {
     let Ok(store) = Store::of_user() else { return false };
     store.is_wanted()
         && store.is_due(container, store.read(container).is_some())
-        && is_running(context, container)
+        && is_running(context, container, SOON)
         && spawn(container).is_ok()
 }
 
 /// Whether its agent answers, without starting anything; and whether it is entered without an administrator's word, for which nobody is to be
 /// asked by the way.
-pub fn is_running(context: &Context, container: &ContainerName) -> bool {
+pub fn is_running(context: &Context, container: &ContainerName, patience: Duration) -> bool {
     let target = context.target(container);
     let policy = target.policy();
-    policy.entry == Entry::Direct && !policy.stopping && target.open(false, Instant::now() + SOON).is_ok()
+    policy.entry == Entry::Direct && !policy.stopping && target.open(false, Instant::now() + patience).is_ok()
 }
 
 fn spawn(container: &ContainerName) -> std::io::Result<()> {

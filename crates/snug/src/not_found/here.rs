@@ -33,11 +33,11 @@ pub fn having(context: &Context, default: &ContainerName, command: &CommandName)
     }
     all.truncate(MOST);
     all.retain(|container| {
-        let left = end.saturating_duration_since(Instant::now());
+        let left = || end.saturating_duration_since(Instant::now());
         let argv = ["/bin/sh", "-c", SCRIPT, "sh", command.as_str()];
-        !left.is_zero()
-            && build::is_running(context, container)
-            && probe::status_within(context.target(container), &argv, left) == Some(0)
+        !left().is_zero()
+            && build::is_running(context, container, left())
+            && probe::status_within(context.target(container), &argv, left()) == Some(0)
     });
     all
 }
