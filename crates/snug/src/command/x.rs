@@ -70,8 +70,7 @@ pub fn execute(context: &Context, args: XArgs) -> Result<ExitCode, CommandError>
         // Somebody has removed it: it is made again.
         Err(error) if error.kind == Kind::NotFound => {
             drop(held.take());
-            let alone = store.take(&name).map_err(unkept)?;
-            store.forget(&name, alone).map_err(unkept)?;
+            forget(context, &store, &name)?;
             held = Some(ready(context, &store, &name, what)?.1);
             entry::run(context, &request, &ensure)
         }
@@ -112,12 +111,23 @@ fn ready(
         let made = making::make(context, store, name, what, &alone);
         if let Err(error) = made {
             // What is left of it is found by its record.
-            if context.bus()?.get(name.as_str(), &Options::new()).is_err() {
+            if is_gone(&context.bus()?, name) {
                 store.forget(name, alone).map_err(unkept)?;
             }
             return Err(error);
         }
     }
+}
+
+/// Forgets a container that is gone, unless another process has made it again by now.
+fn forget(context: &Context, store: &Store, name: &ContainerName) -> Result<(), CommandError> {
+    let alone = store.take(name).map_err(unkept)?;
+    if is_gone(&context.bus()?, name) { store.forget(name, alone).map_err(unkept) } else { Ok(()) }
+}
+
+/// Whether there is no such container, for certain.
+fn is_gone(bus: &Bus, name: &ContainerName) -> bool {
+    bus.get(name.as_str(), &Options::new()).is_err_and(|error| error.kind == Kind::NotFound)
 }
 
 /// The command that is meant: the one that was named, the package's namesake, or its only one.
