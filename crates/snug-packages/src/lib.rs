@@ -15,6 +15,7 @@
 //! | [`executables`] | which files of a package are its commands; names by which they are better known |
 //! | [`contents`] | Debian's `Contents` files: which package has a path |
 //! | [`distribution`] | what people call a guest's distribution |
+//! | [`documents`] | manual pages and completions of commands |
 //! | [`error`] | what failed and what can be done |
 //!
 //! ```
@@ -33,6 +34,7 @@ pub mod answer;
 pub mod command;
 pub mod contents;
 pub mod distribution;
+pub mod documents;
 pub mod error;
 pub mod executables;
 pub mod manager;
