@@ -6,6 +6,7 @@
 //! | [`lookup`] | one command of the index, for whoever has no time |
 //! | [`socket`] | a Unix socket |
 //! | [`command`] | a command: its name, and which it gets where that is taken |
+//! | [`documents`] | its package, manual pages, completions |
 //! | [`link`] | the links by which the host finds commands |
 //! | [`search`] | where a PATH has a command |
 //!
@@ -15,6 +16,7 @@
 //! link that says it leads nowhere, and nothing worse.
 
 pub mod command;
+pub mod documents;
 pub mod index;
 pub mod link;
 pub mod lookup;
@@ -26,6 +28,7 @@ use std::io;
 use std::path::PathBuf;
 
 pub use command::{Command, CommandName, Wanted};
+pub use documents::Documents;
 pub use index::{Exports, Index};
 pub use link::Links;
 pub use socket::Socket;

@@ -157,26 +157,35 @@ impl Links {
             && id(target.parent()).is_some_and(|found| id(self.shim.parent()) == Some(found))
     }
 
-    /// Sees to it that the link which all commands lead to leads to the `installed` program.
+    /// Whether the link which all commands lead to leads to the `installed` program.
     ///
     /// # Errors
     /// That is not installed; something else is at the link's place.
-    pub fn repair(&self, installed: &Path) -> Result<(), LinkError> {
+    pub fn leads_to(&self, installed: &Path) -> Result<bool, LinkError> {
         if !is_command(installed) {
             return Err(LinkError::NotInstalled(installed.to_owned()));
         }
-        let failed = LinkError::system(&self.shim);
         match fs::read_link(&self.shim) {
-            Ok(target) if target == installed => return Ok(()),
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Ok(target) => Ok(target == installed),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             // No link: EINVAL (readlink(2)).
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
                 let kind = if self.shim.is_dir() { Kind::Directory } else { Kind::File };
-                return Err(LinkError::Foreign { place: self.shim.clone(), kind });
+                Err(LinkError::Foreign { place: self.shim.clone(), kind })
             }
-            Err(error) => return Err(failed(error)),
+            Err(error) => Err(LinkError::system(&self.shim)(error)),
         }
+    }
+
+    /// Sees to it that it does.
+    ///
+    /// # Errors
+    /// As of [`Self::leads_to`].
+    pub fn repair(&self, installed: &Path) -> Result<(), LinkError> {
+        if self.leads_to(installed)? {
+            return Ok(());
+        }
+        let failed = LinkError::system(&self.shim);
         let directory = self.shim.parent().unwrap_or(Path::new("/"));
         fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(&failed)?;
         // Commands that are called meanwhile find the old one or the new one.
