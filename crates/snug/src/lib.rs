@@ -12,6 +12,7 @@
 //! | [`entry`] | getting into a container, starting or making it on the way |
 //! | [`bus`] | `snugd` over the system bus |
 //! | [`exports`] | where the index of what the host has of containers is, and the links |
+//! | [`documents`] | packages, manual pages and completions of exported commands |
 //! | [`guest_commands`] | where commands of a container are |
 //! | [`not_found`] | commands that are not there |
 //! | [`packages`] | package managers of containers |
@@ -34,6 +35,7 @@ mod completion;
 mod configuration;
 mod context;
 mod creation;
+mod documents;
 mod entry;
 mod env_vars;
 mod error;

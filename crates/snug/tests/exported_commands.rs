@@ -87,6 +87,7 @@ fn a_command_is_on_the_host_until_it_is_taken_back() {
         serde_json::from_str(&environment.snug(&["exports", "--json"]).stdout).unwrap();
     let first = serde_json::json!({
         "kind": "command", "container": "dev", "path": "/usr/bin/fdfind", "host": fd.to_str(), "open": true,
+        "package": null, "version": null,
     });
     assert_eq!(json["exports"][0], first);
     // Once more is no more.

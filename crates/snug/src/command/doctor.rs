@@ -1,5 +1,6 @@
 //! `snug doctor`.
 
+mod exports;
 mod guest;
 
 use std::path::{Path, PathBuf};
@@ -54,6 +55,7 @@ pub fn execute(context: &Context, args: DoctorArgs) -> Result<ExitCode, CommandE
         return show(context, args.json, &checks);
     }
     let mut checks = vec![configuration(context)];
+    let mut containers: Option<Vec<String>> = None;
     match context.bus() {
         Ok(bus) => {
             checks.push(check("bus", "ok", "the system bus answers", ""));
@@ -61,9 +63,12 @@ pub fn execute(context: &Context, args: DoctorArgs) -> Result<ExitCode, CommandE
                 Ok(found) => checks.extend(found),
                 Err(error) => checks.push(failed("daemon", &error)),
             }
+            let listed = bus.list(&Options::new()).ok();
+            containers = listed.map(|all| all.into_iter().map(|container| container.name).collect());
         }
         Err(error) => checks.push(failed("bus", &error)),
     }
+    checks.extend(exports::look(context, containers.as_deref()));
     show(context, args.json, &checks)
 }
 

@@ -5,14 +5,16 @@ use std::process::ExitCode;
 use clap::Args;
 use serde::Serialize;
 use snug_exports::link::State;
-use snug_exports::{Command, Index, Links, Socket};
+use snug_exports::{Command, Documents, Index, Links, Socket};
 
 use super::arguments::JsonArgs;
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::{exports, table};
+use crate::{documents, exports, table};
 
 /// Show what the host has of your containers
+///
+/// Of a command also its package and the version, as they were when Snug last installed or upgraded something there.
 #[derive(Debug, Args)]
 pub struct ExportsArgs {
     #[command(flatten)]
@@ -27,11 +29,19 @@ struct Export {
     path: String,
     host: Option<String>,
     open: bool,
+    package: Option<String>,
+    version: Option<String>,
 }
 
 impl Export {
-    fn of_command(command: &Command, links: &Links) -> Self {
+    fn of_command(command: &Command, links: &Links, documents: &Documents) -> Self {
+        let about = documents
+            .about(&command.name)
+            .filter(|about| about.container == command.container && about.path == command.path);
+        let (package, version) = about.map_or((None, None), |about| (about.package, about.version));
         Self {
+            package,
+            version,
             kind: "command",
             container: command.container.to_string(),
             path: command.path.clone(),
@@ -47,7 +57,16 @@ impl Export {
             path: socket.path.clone(),
             host: socket.place().ok().map(|place| place.display().to_string()),
             open: socket.is_there(),
+            package: None,
+            version: None,
         }
+    }
+
+    /// Its package and version.
+    fn of_package(&self) -> String {
+        let words: Vec<&str> =
+            [&self.package, &self.version].into_iter().flatten().map(String::as_str).collect();
+        words.join(" ")
     }
 
     /// Where the host has it, or would have it.
@@ -69,7 +88,8 @@ pub fn execute(context: &Context, args: ExportsArgs) -> Result<ExitCode, Command
     let links = exports::links(&of_user).map_err(failed)?;
     let index = of_user.read().map_err(failed)?;
     mend(context, &index, &links);
-    let commands = index.commands.iter().map(|command| Export::of_command(command, &links));
+    let documents = documents::of_user(&of_user, &links);
+    let commands = index.commands.iter().map(|command| Export::of_command(command, &links, &documents));
     let exports: Vec<Export> = commands.chain(index.sockets.iter().map(Export::of_socket)).collect();
     if args.json.json {
         super::print_json(context.printer, "exports", &exports)?;
@@ -77,9 +97,15 @@ pub fn execute(context: &Context, args: ExportsArgs) -> Result<ExitCode, Command
         context.printer.notice("nothing is exported");
     } else {
         let rows = exports.iter().map(|export| {
-            vec![export.container.clone(), format!("{} {}", export.kind, export.path), export.shown()]
+            vec![
+                export.container.clone(),
+                format!("{} {}", export.kind, export.path),
+                export.of_package(),
+                export.shown(),
+            ]
         });
-        context.printer.answer(&table::render(&["CONTAINER", "WHAT", "ON THE HOST"], rows.collect()))?;
+        let heads = ["CONTAINER", "WHAT", "PACKAGE", "ON THE HOST"];
+        context.printer.answer(&table::render(&heads, rows.collect()))?;
     }
     for name in links.stray(|name| index.commands.iter().any(|command| command.name.as_str() == name)) {
         let place = links.place(&name);

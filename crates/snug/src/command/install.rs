@@ -18,6 +18,7 @@ use crate::bus::Bus;
 use crate::bus::options::Options;
 use crate::completion;
 use crate::context::Context;
+use crate::documents;
 use crate::entry;
 use crate::error::{CommandError, Kind};
 use crate::not_found::build;
@@ -100,11 +101,13 @@ pub fn execute(context: &Context, args: &InstallArgs) -> Result<ExitCode, Comman
     let after =
         if done.is_ok() { guest.installed(&names)? } else { guest.installed(&names).unwrap_or_default() };
     let there: Vec<PackageName> = after.iter().map(|package| package.name.clone()).collect();
-    let placed = if args.no_export || there.is_empty() {
-        Placed::default()
-    } else {
-        commands::export(context, &guest, &commands::of_packages(&guest, &there)?)?
-    };
+    let (mut brought, mut placed) = (Vec::new(), Placed::default());
+    if !args.no_export && !there.is_empty() {
+        brought = commands::of_packages(&guest, &there)?;
+        placed = commands::export(context, &guest, &brought)?;
+    }
+    // Those that were there before may have a newer version by now.
+    documents::refresh(&guest, &bus, &brought);
     tell(context, &container, &before, &after, &placed)?;
     done?;
     build::start_if_due(context, &container);

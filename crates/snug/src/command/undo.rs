@@ -16,7 +16,8 @@ use crate::bus::view::{Container, Snapshot};
 use crate::context::Context;
 use crate::error::{CommandError, Kind};
 use crate::packages::commands;
-use crate::{completion, entry, exports, table, words};
+use crate::packages::guest::Guest;
+use crate::{completion, documents, entry, exports, table, words};
 
 /// Take back the last change of what is installed in a container
 ///
@@ -91,6 +92,10 @@ pub fn execute(context: &Context, args: UndoArgs) -> Result<ExitCode, CommandErr
                 gone.join(", ")
             )),
             Err(error) => context.printer.warning(&error.to_string()),
+        }
+        // Its packages have the versions of then.
+        if let Ok(Some(guest)) = Guest::detect(context, &name) {
+            documents::refresh(&guest, &bus, &[]);
         }
     }
     let back =

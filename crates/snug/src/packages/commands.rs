@@ -53,6 +53,8 @@ const DOCUMENTATION: [&str; 5] =
 /// A command of a package.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Brought {
+    /// The package that brought it.
+    pub package: PackageName,
     /// Where it is in the guest.
     pub path: String,
     /// The names that it may have on the host, the best first.
@@ -172,7 +174,7 @@ fn brought(package: &PackageName, executable: &Executable) -> Option<Brought> {
     let names: Vec<CommandName> =
         known.into_iter().chain([own]).filter_map(|name| name.parse().ok()).collect();
     let path = executable.path.to_str()?.to_owned();
-    (!names.is_empty()).then_some(Brought { path, names })
+    (!names.is_empty()).then_some(Brought { package: package.clone(), path, names })
 }
 
 /// What the host has now, and what it has not.

@@ -73,16 +73,23 @@ impl<'a> Guest<'a> {
     /// # Errors
     /// It has none that is known; it cannot be asked.
     pub fn running(context: &'a Context, container: &'a ContainerName) -> Result<Self, CommandError> {
-        let detection = manager::Guest::detection();
-        let output = ask(context, container, &detection.command)?;
-        let found = detection.read(&output).map_err(|error| failed(&error))?;
-        let manager = found.ok_or_else(|| {
+        Self::detect(context, container)?.ok_or_else(|| {
             let known: Vec<&str> = manager::MANAGERS.iter().map(|manager| manager.name).collect();
             CommandError::user(format!("{container} has no package manager that Snug knows"))
                 .hint(format!("known are {}", known.join(", ")))
                 .hint(format!("`snug run -c {container} …` installs in any other way, `snug export --bin` lets the host have it"))
-        })?;
-        Ok(Self { context, container, manager })
+        })
+    }
+
+    /// Asks one that runs which package manager it has; `None` for one that has none that is known.
+    ///
+    /// # Errors
+    /// It cannot be asked.
+    pub fn detect(context: &'a Context, container: &'a ContainerName) -> Result<Option<Self>, CommandError> {
+        let detection = manager::Guest::detection();
+        let output = ask(context, container, &detection.command)?;
+        let found = detection.read(&output).map_err(|error| failed(&error))?;
+        Ok(found.map(|manager| Self { context, container, manager }))
     }
 
     /// Its answer to a question.
@@ -145,6 +152,11 @@ impl<'a> Guest<'a> {
         command
     }
 
+    /// The files of an installed package; none where that cannot be told.
+    pub fn files(&self, package: &PackageName) -> Vec<std::path::PathBuf> {
+        self.ask(&self.manager.manager.files(package)).unwrap_or_default()
+    }
+
     /// Which of these are installed, by name.
     ///
     /// # Errors
@@ -198,7 +210,11 @@ fn command(context: &Context, container: &ContainerName, line: &CommandLine) -> 
     command
 }
 
-fn ask(context: &Context, container: &ContainerName, line: &CommandLine) -> Result<Output, CommandError> {
+/// What a line of the table says and how it ends.
+///
+/// # Errors
+/// It cannot be run.
+pub fn ask(context: &Context, container: &ContainerName, line: &CommandLine) -> Result<Output, CommandError> {
     let mut command = command(context, container, line);
     let mut child = command
         .stdin(Stdio::null())

@@ -9,6 +9,7 @@
 //! | anything else | are done at once |
 //!
 //! A container that was removed is gone. One that begins with `login` is set to start with its owner's login; one with `stopped` in its name does not run.
+//! One with `home` in its name shares its owner's home.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -176,6 +177,9 @@ fn container(name: &str) -> Options {
         ("last-start".to_owned(), owned(Variant::from("2020-01-01T00:00:00Z"))),
     ]);
     container.extend(size);
+    if name.contains("home") {
+        container.insert("grants".to_owned(), owned(Variant::from(vec!["home"])));
+    }
     container
 }
 

@@ -15,7 +15,7 @@ use crate::bus::options::Options;
 use crate::bus::view::Container;
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::{entry, env_vars, exports, guest_commands};
+use crate::{documents, entry, env_vars, exports, guest_commands};
 
 /// What was typed.
 pub fn parse(texts: &[String]) -> Result<Vec<Wanted>, CommandError> {
@@ -65,6 +65,8 @@ pub fn execute(
     for (wanted, command) in wanted.iter().zip(&placed) {
         tell(context, &links, wanted, command)?;
     }
+    let names: Vec<CommandName> = placed.into_iter().map(|command| command.name).collect();
+    documents::refresh_exported(context, found, container, &names);
     if let Some(advice) = advice(&links) {
         context.printer.notice(&advice);
     }
@@ -201,7 +203,7 @@ pub fn forget(index: &mut Index, is_meant: impl Fn(&Command) -> bool) -> Vec<Com
     meant.into_iter().map(|command| command.name).collect()
 }
 
-/// Removes links of commands that the index does not have: with it in hand, since somebody may be exporting one of them.
+/// Removes links of commands that the index does not have, and what else the host had of them: with it in hand, since somebody may be exporting one of them.
 pub fn unlink(context: &Context, exports: &Exports, links: &Links, names: &[CommandName]) {
     if names.is_empty() {
         return;
@@ -211,7 +213,9 @@ pub fn unlink(context: &Context, exports: &Exports, links: &Links, names: &[Comm
     };
     let removed = exports.change(|index| {
         let is_there = |name: &CommandName| index.commands.iter().any(|command| command.name == *name);
-        for name in names.iter().filter(|name| !is_there(name)) {
+        let gone = || names.iter().filter(|name| !is_there(name));
+        documents::forget(context, &documents::of_user(exports, links), gone());
+        for name in gone() {
             match links.remove(name) {
                 Ok(State::Foreign(kind)) => {
                     let place = links.place(name);

@@ -1,0 +1,257 @@
+//! What the host has of an exported command besides its link: its package's name and version, its manual pages, and completions for bash, zsh
+//! and fish.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`packages`] | of which package each command is |
+//! | [`layout`] | which file of a guest becomes which one of the host |
+//! | [`scripts`] | scripts for commands that have another name on the host |
+//!
+//! A completion is a program that the host's shells run. Files come from containers that share their owner's home, and from no others: who may
+//! write `~/.bashrc` gains nothing by it.
+
+mod layout;
+mod packages;
+mod scripts;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use snug_core::name::ContainerName;
+use snug_exports::documents::About;
+use snug_exports::{Command, CommandName, Documents, Exports, Links};
+use snug_packages::documents::{self, AT_ONCE, Document, SHELLS, Subject};
+use snug_packages::name::PackageName;
+
+use crate::bus::Bus;
+use crate::bus::options::Options;
+use crate::bus::view::Container;
+use crate::command::export::unwritten;
+use crate::context::Context;
+use crate::error::CommandError;
+use crate::exports;
+use crate::packages::commands::Brought;
+use crate::packages::guest::{Guest, ask};
+use packages::Known;
+
+/// Where they are on the host.
+pub fn of_user(exports: &Exports, links: &Links) -> Documents {
+    Documents::new(links.bin(), exports.directory())
+}
+
+/// Whether the host takes files of a container: it shares its owner's home.
+fn brings_files(container: &Container) -> bool {
+    container.trusted && container.grants.iter().any(|grant| grant == "home")
+}
+
+/// After packages have changed: has the host know the versions that there are now, and have the files of those. Where nothing has changed,
+/// nothing is asked but that. `brought`: of which packages commands are that came with this change. What fails is told, and is no reason
+/// to fail: commands work without it.
+pub fn refresh(guest: &Guest<'_>, bus: &Bus, brought: &[Brought]) {
+    let known = brought.iter().map(|brought| (brought.path.clone(), brought.package.clone())).collect();
+    tell(guest.context, guest.container, || {
+        let found = bus.get(guest.container.as_str(), &Options::new())?;
+        let asked =
+            Asked { guest: Some(guest), brings_files: brings_files(&found), known, meant: Meant::Changed };
+        renew(guest.context, guest.container, &asked)
+    });
+}
+
+/// The same for commands of a running container that have just been exported by their names.
+pub fn refresh_exported(
+    context: &Context,
+    found: &Container,
+    container: &ContainerName,
+    names: &[CommandName],
+) {
+    tell(context, container, || {
+        let guest = Guest::detect(context, container).unwrap_or_else(|error| {
+            context
+                .printer
+                .detail(&format!("{container} does not say which package manager it has: {error}"));
+            None
+        });
+        let brings_files = brings_files(found);
+        let asked =
+            Asked { guest: guest.as_ref(), brings_files, known: Known::new(), meant: Meant::These(names) };
+        renew(context, container, &asked)
+    });
+}
+
+fn tell(context: &Context, container: &ContainerName, renew: impl FnOnce() -> Result<(), CommandError>) {
+    if let Err(error) = renew() {
+        let text = format!("pages and completions of {container}'s commands may be missing or old");
+        context.printer.warning(&format!("{text}: {error}"));
+    }
+}
+
+/// Takes back what is there of commands that the index does not have; whoever calls has it in hand.
+pub fn forget<'a>(
+    context: &Context,
+    documents: &Documents,
+    names: impl IntoIterator<Item = &'a CommandName>,
+) {
+    for name in names {
+        match documents.remove(name) {
+            Ok(foreign) => tell_foreign(context, foreign),
+            Err(error) => {
+                let text = format!("something is left of what the host had for {name}: {error}");
+                context.printer.warning(&text);
+            }
+        }
+    }
+}
+
+fn tell_foreign(context: &Context, places: Vec<PathBuf>) {
+    for place in places {
+        context.printer.notice(&format!("{} is of your own: it stays", place.display()));
+    }
+}
+
+/// What is to be renewed, and by what is known.
+struct Asked<'a> {
+    guest: Option<&'a Guest<'a>>,
+    brings_files: bool,
+    known: Known,
+    meant: Meant<'a>,
+}
+
+/// Which commands of a container are meant.
+enum Meant<'a> {
+    /// Those whose package has another version now.
+    Changed,
+    /// These.
+    These(&'a [CommandName]),
+}
+
+/// What is asked about a command, and what is known of it by then.
+struct Work {
+    command: Command,
+    own: String,
+    package: Option<PackageName>,
+    version: Option<String>,
+}
+
+fn renew(context: &Context, container: &ContainerName, asked: &Asked<'_>) -> Result<(), CommandError> {
+    let Asked { guest, brings_files, known, meant } = asked;
+    let exports = exports::of_user().map_err(unwritten)?;
+    let store = of_user(&exports, &exports::links(&exports).map_err(unwritten)?);
+    let index = exports.read().map_err(unwritten)?;
+    let is_meant = |command: &Command| {
+        command.container == *container
+            && match meant {
+                Meant::Changed => true,
+                Meant::These(names) => names.contains(&command.name),
+            }
+    };
+    let commands: Vec<Command> = index.commands.into_iter().filter(is_meant).collect();
+    if commands.is_empty() {
+        return Ok(());
+    }
+    let of_record = |command: &Command| {
+        store.about(&command.name).filter(|about| about.container == *container && about.path == command.path)
+    };
+    let recorded: Vec<Option<About>> = commands.iter().map(of_record).collect();
+    let owners = packages::of_commands(context, *guest, &commands, &recorded, known)?;
+    let mut work = Vec::new();
+    for ((command, recorded), owner) in commands.into_iter().zip(recorded).zip(owners) {
+        let (package, version) = owner.map_or((None, None), |owner| (Some(owner.name), Some(owner.version)));
+        let is_as_before = package.is_some()
+            && recorded.is_some_and(|about| {
+                about.package.as_deref() == package.as_ref().map(PackageName::as_str)
+                    && about.version == version
+            });
+        let is_to_be_emptied = !*brings_files && store.has_files(&command.name);
+        if is_as_before && !is_to_be_emptied && matches!(meant, Meant::Changed) {
+            continue;
+        }
+        let own = command.path.rsplit('/').next().unwrap_or_default().to_owned();
+        work.push(Work { command, own, package, version });
+    }
+    let documents = if *brings_files { ask_for(context, container, *guest, &work) } else { Vec::new() };
+    let mut documents = documents.into_iter();
+    let mut foreign = Vec::new();
+    let mut failed = None;
+    exports
+        .change(|index| {
+            // What somebody who was interrupted has left.
+            let strays = store.names();
+            let is_there = |name: &CommandName| index.commands.iter().any(|command| command.name == *name);
+            forget(context, &store, strays.iter().filter(|name| !is_there(name)));
+            for Work { command, own, package, version } in work {
+                let brought = documents.next().unwrap_or_default();
+                // Somebody has taken it back meanwhile.
+                if !index.commands.contains(&command) {
+                    continue;
+                }
+                let files = layout::files(brought, &own, &command.name, container, &store);
+                let about = About {
+                    container: container.clone(),
+                    path: command.path,
+                    package: package.map(|package| package.to_string()),
+                    version,
+                };
+                match store.put(&command.name, &about, &files) {
+                    Ok(places) => foreign.extend(places),
+                    Err(error) => failed = Some((command.name, error)),
+                }
+            }
+        })
+        .map_err(unwritten)?;
+    tell_foreign(context, foreign);
+    match failed {
+        None => Ok(()),
+        Some((name, error)) => {
+            Err(CommandError::failed(format!("what belongs to {name} cannot be written")).caused_by(error))
+        }
+    }
+}
+
+/// The documents of each. A guest that does not answer (an image without a shell) has none.
+fn ask_for(
+    context: &Context,
+    container: &ContainerName,
+    guest: Option<&Guest<'_>>,
+    work: &[Work],
+) -> Vec<Vec<Document>> {
+    let mut of_packages: Vec<(PackageName, Vec<PathBuf>)> = Vec::new();
+    let mut subjects = Vec::new();
+    for Work { command, own, package, .. } in work {
+        let mut names = vec![command.name.as_str().to_owned()];
+        let mut files = Vec::new();
+        if let (Some(guest), Some(package)) = (guest, package) {
+            let better = snug_packages::executables::known_as(package.as_str(), own);
+            names.extend(better.map(str::to_owned));
+            if !of_packages.iter().any(|(name, _)| name == package) {
+                of_packages.push((package.clone(), guest.files(package)));
+            }
+            files = of_packages
+                .iter()
+                .find(|(name, _)| name == package)
+                .map(|(_, files)| files.clone())
+                .unwrap_or_default();
+        }
+        subjects.push(Subject { path: (&command.path).into(), names, files });
+    }
+    let shells_own = guest.filter(|_| !subjects.is_empty()).map(shells_own).unwrap_or_default();
+    let mut all = Vec::new();
+    for subjects in subjects.chunks(AT_ONCE) {
+        let query = documents::query(subjects);
+        let answer = ask(context, container, &query.command)
+            .and_then(|output| query.read(&output).map_err(|error| crate::packages::guest::failed(&error)));
+        let answer = answer.unwrap_or_else(|error| {
+            context.printer.detail(&format!("{container} has no pages and completions to give: {error}"));
+            Vec::new()
+        });
+        all.extend(subjects.iter().map(|subject| documents::of_subject(&answer, subject, &shells_own)));
+    }
+    all
+}
+
+/// What the guest's shells have for everybody's commands.
+fn shells_own(guest: &Guest<'_>) -> BTreeSet<PathBuf> {
+    let names: Vec<PackageName> =
+        SHELLS.iter().filter_map(|name| guest.manager.manager.package(name).ok()).collect();
+    let there = guest.installed(&names).unwrap_or_default();
+    there.iter().flat_map(|package| guest.files(&package.name)).collect()
+}
