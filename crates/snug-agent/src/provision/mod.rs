@@ -5,6 +5,7 @@
 //! | [`accounts`] | the texts of `passwd`, `group`, `shadow`, `subuid` (pure) |
 //! | [`certificates`] | certificate authorities of the host |
 //! | [`devices`] | links to the host's device nodes |
+//! | [`documentation`] | manual pages, in images that leave them out |
 //! | [`driver`] | the files of the host's graphics driver |
 //! | [`gpg`] | the host's gpg-agent, where gpg looks for it |
 //! | [`guest_program`] | a program of the guest that makes something of what is put there |
@@ -26,6 +27,7 @@
 mod accounts;
 pub mod certificates;
 mod devices;
+mod documentation;
 pub mod driver;
 pub mod gpg;
 mod guest_program;
@@ -85,6 +87,7 @@ fn steps(guest: &Guest, places: &Places, provision: &Provision, init: Kind) -> V
         ("services of the session", session::find_services(guest, provision)),
         ("gpg-agent", gpg::find_agent(guest, provision, init)),
         ("prompts of shells", shells::make(guest)),
+        ("manual pages", documentation::switch_on(guest, provision)),
     ]);
     let islands = islands::make(guest, provision);
     // Without them the owner's manager would start the units of the host's session a second time.
