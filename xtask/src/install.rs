@@ -213,17 +213,15 @@ fn files_below(dir: &Path) -> Result<Vec<PathBuf>> {
 /// Completions and man pages, as the program itself writes them.
 fn generated(place: &Place, snug: &Path) -> Result<Vec<Item>> {
     let share = place.prefix.join("share");
-    // Debian's zsh reads another directory than zsh's own default.
-    let zsh = if Path::new("/etc/debian_version").exists() { "vendor-completions" } else { "site-functions" };
     let completions = [
-        ("bash", "bash-completion/completions/snug".to_owned()),
-        ("zsh", format!("zsh/{zsh}/_snug")),
-        ("fish", "fish/vendor_completions.d/snug.fish".to_owned()),
+        ("bash", share.join("bash-completion/completions/snug")),
+        ("zsh", layout::zsh_functions(place).join("_snug")),
+        ("fish", share.join("fish/vendor_completions.d/snug.fish")),
     ];
     let mut items = Vec::new();
     for (shell, path) in completions {
         let text = output(snug, &["completion", shell])?;
-        items.push(Item { source: Source::Made(text), path: share.join(path), mode: 0o644 });
+        items.push(Item { source: Source::Made(text), path, mode: 0o644 });
     }
     // `snug man DIR` writes a page for each command.
     let dir = tempfile::tempdir().doing(|| "making a directory for the man pages".to_owned())?;

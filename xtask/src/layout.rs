@@ -119,6 +119,13 @@ pub fn mode(relative: &Path) -> u32 {
     if relative.starts_with(GENERATORS) { 0o755 } else { 0o644 }
 }
 
+/// Where zsh finds completions: Debian's reads another directory than zsh's own default.
+pub fn zsh_functions(place: &Place) -> PathBuf {
+    let name =
+        if Path::new("/etc/debian_version").exists() { "vendor-completions" } else { "site-functions" };
+    place.prefix.join("share/zsh").join(name)
+}
+
 /// Where a file of `data/` goes; `None` for what is not to be installed.
 pub fn data(place: &Place, relative: &Path) -> Option<PathBuf> {
     let name = relative.file_name()?;
@@ -145,6 +152,7 @@ pub fn data(place: &Place, relative: &Path) -> Option<PathBuf> {
         (dir, "conf") if dir.starts_with("sysusers") => system("lib/sysusers.d"),
         // Shells look for it nowhere else.
         ("profile.d", "sh") => PathBuf::from("/etc/profile.d"),
+        ("zsh", "") => zsh_functions(place),
         ("fish/vendor_conf.d", "fish") => system("share/fish/vendor_conf.d"),
         // Read by nobody until a distribution, an administrator or a user says so.
         ("shell", _) => place.prefix.join("share/snug/shell"),
@@ -185,6 +193,8 @@ mod tests {
         for (from, to) in cases {
             assert_eq!(place_of(from).as_deref(), Some(to), "{from}");
         }
+        let zsh = place_of("zsh/_snug_exports").unwrap();
+        assert!(zsh.starts_with("/opt/snug/share/zsh/") && zsh.ends_with("/_snug_exports"), "{zsh}");
         assert_eq!(place_of("README.md"), None);
     }
 
