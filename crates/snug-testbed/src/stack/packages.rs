@@ -32,7 +32,9 @@ const NEEDED: &[(&[&str], &str)] = &[
     (&["/usr/share/doc/busybox-static"], "busybox-static"),
     (&["script"], "bsdutils"),
     (&["useradd"], "passwd"),
-    // Shells whose completion is tried.
+    // What shows manual pages, and shells whose completion is tried.
+    (&["man"], "man-db"),
+    (&["/usr/share/bash-completion/bash_completion"], "bash-completion"),
     (&["zsh"], "zsh"),
     (&["fish"], "fish"),
     // A desktop without a screen.
