@@ -6,7 +6,7 @@
 //! | in `NAME/` | what | its link |
 //! |---|---|---|
 //! | `about.json` | [`About`] | |
-//! | `man/[LANGUAGE/]manN/PAGE` | a manual page | `~/.local/share/man/…`: man-db and mandoc find it by the `~/.local/bin` of the PATH |
+//! | `man/[LANGUAGE/]manN/PAGE` | a manual page | `~/.local/share/man/…`: man-db finds it by the `~/.local/bin` of the PATH (manpath(5)) |
 //! | `bash/NAME` | a completion | `DATA/bash-completion/completions/NAME` |
 //! | `fish/NAME.fish` | a completion | `DATA/fish/vendor_completions.d/NAME.fish` |
 //! | `zsh/_WORD` | a completion | none: `_snug_exports`, which Snug installs for zsh, looks here |

@@ -17,7 +17,8 @@ use crate::error::CommandError;
 /// Let the host have something of a container
 ///
 /// A command of the container is then one of the host, too: a link in `~/.local/bin`, which runs it as `snug run` would. A name that another
-/// container's command has already gets the container's name after it (`CMD-NAME`); files of your own are never touched.
+/// container's command has already gets the container's name after it (`CMD-NAME`); files of your own are never touched. Of a container that
+/// shares your home its manual pages and completions come along.
 ///
 /// A Unix socket of the container is then one of the host, too: whoever connects to it is joined to the container's, as root there.
 ///
