@@ -4,7 +4,7 @@
 //! Sources: manpath(5) and man(1) of man-db (`manN`, directories of languages, compression), `bash_completion` of bash-completion 2.11
 //! (`__load_completion`), `compinit` of zsh 5.9 (`_NAME`), "Where to put completions" of fish's documentation.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -16,8 +16,10 @@ use crate::read::{self, MAX_OUTPUT};
 pub const LONGEST: usize = 1 << 20;
 /// Files that one question brings.
 const MOST: usize = 4000;
-/// Commands that one question is about: their words must fit into one command line (execve(2)).
+/// Commands that one question is about.
 pub const AT_ONCE: usize = 50;
+/// Bytes of a question's words: a command line of a guest may have two million (execve(2)), with its environment.
+const LONGEST_QUESTION: usize = 512 << 10;
 /// Files of a command's own package that are asked for, besides those in the usual places: git has some 200 pages.
 const MOST_OF_PACKAGE: usize = 500;
 
@@ -52,15 +54,72 @@ pub struct Document {
     pub content: Vec<u8>,
 }
 
+/// A file of a package that is a document by its path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    path: PathBuf,
+    kind: Kind,
+    word: String,
+}
+
+/// The documents among the files of a package: few of them, of packages that may have a hundred thousand.
+pub fn among(files: Vec<PathBuf>) -> Vec<Listed> {
+    let listed = |path: PathBuf| what(&path).map(|(kind, word)| Listed { path, kind, word });
+    files.into_iter().filter_map(listed).collect()
+}
+
 /// A command that is asked about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subject {
-    /// Where it is in the guest.
-    pub path: PathBuf,
-    /// Other names that files of its package may call it by: the one it is better known by, the one it has on the host.
-    pub names: Vec<String>,
-    /// Files of its package.
-    pub files: Vec<PathBuf>,
+    path: PathBuf,
+    /// Of its package, those that are about it.
+    own: BTreeMap<PathBuf, (Kind, String)>,
+}
+
+impl Subject {
+    /// The command at that path of a guest. `names`: others that files of its package may call it by, the one it is better known by and the one it
+    /// has on the host. `listed`: what of its package are documents.
+    pub fn new<'a>(path: PathBuf, names: &[String], listed: impl IntoIterator<Item = &'a Listed>) -> Self {
+        let is_about = |listed: &&Listed| own_name(&path).is_some_and(|own| listed.is_about(own, names));
+        let own = listed
+            .into_iter()
+            .filter(is_about)
+            .take(MOST_OF_PACKAGE)
+            .map(|listed| (listed.path.clone(), (listed.kind.clone(), listed.word.clone())))
+            .collect();
+        Self { path, own }
+    }
+
+    /// Whether its package has that: the very file, or a page in whatever way it is compressed, since one that was a reference has the other
+    /// one's ending by now.
+    fn has(&self, path: &Path, kind: &Kind, word: &str) -> bool {
+        self.own.contains_key(path)
+            || matches!(kind, Kind::Page { .. })
+                && self.own.values().any(|(own, name)| name == word && own.is_same_page(kind))
+    }
+}
+
+impl Listed {
+    /// Pages of a command's own commands are, too: `git-commit` of `git`.
+    fn is_about(&self, own: &str, names: &[String]) -> bool {
+        let is_own_commands = || {
+            matches!(&self.kind, Kind::Page { section, .. } if section.starts_with(['1', '8']))
+                && self.word.strip_prefix(own).is_some_and(|rest| rest.starts_with('-'))
+        };
+        self.word == own || names.contains(&self.word) || is_own_commands()
+    }
+}
+
+impl Kind {
+    /// The same page may be written in several ways.
+    fn is_same_page(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Page { language, section, .. }, Self::Page { language: others, section: other, .. }) => {
+                language == others && section == other
+            }
+            _ => false,
+        }
+    }
 }
 
 /// How a page may be compressed.
@@ -80,6 +139,10 @@ const FISHS_OWN: &str = "fish/completions";
 const OLD_BASH: &str = "/etc/bash_completion.d";
 /// Packages of shells, in which there are completions for the commands of others.
 pub const SHELLS: [&str; 4] = ["bash-completion", "fish", "fish-common", "zsh-common"];
+/// How packages are called, behind another one's name, that have its documents: `git-man` (Debian), `ripgrep-doc`, `ripgrep-zsh-completion`
+/// (Alpine, openSUSE).
+pub const PARTS: [&str; 6] =
+    ["-man", "-doc", "-docs", "-bash-completion", "-zsh-completion", "-fish-completion"];
 /// What every command has, wherever it is.
 const SHARES: [&str; 2] = ["/usr/share", "/usr/local/share"];
 
@@ -88,8 +151,10 @@ const SHARES: [&str; 2] = ["/usr/share", "/usr/local/share"];
 pub fn query(subjects: &[Subject]) -> Query<Vec<(PathBuf, Vec<u8>)>> {
     let mut words: Vec<OsString> = Vec::new();
     let mut seen = BTreeSet::new();
+    let mut room = LONGEST_QUESTION;
     let mut add = |how: &str, place: PathBuf, word: &str| {
-        if seen.insert((how.to_owned(), place.clone(), word.to_owned())) {
+        room = room.saturating_sub(how.len() + place.as_os_str().len() + word.len() + 3);
+        if room > 0 && seen.insert((how.to_owned(), place.clone(), word.to_owned())) {
             words.extend([how.into(), place.into_os_string(), word.into()]);
         }
     };
@@ -106,9 +171,8 @@ pub fn query(subjects: &[Subject]) -> Query<Vec<(PathBuf, Vec<u8>)>> {
         for name in file_names(&Kind::Bash, own).take(2) {
             add("file", Path::new(OLD_BASH).join(name), "");
         }
-        let of_package = subject.files.iter().filter(|file| is_of_package(subject, file));
-        for file in of_package.take(MOST_OF_PACKAGE) {
-            let how = if matches!(what(file), Some((Kind::Page { .. }, _))) { "page" } else { "file" };
+        for (file, (kind, _)) in &subject.own {
+            let how = if matches!(kind, Kind::Page { .. }) { "page" } else { "file" };
             add(how, file.clone(), "");
         }
     }
@@ -199,7 +263,7 @@ pub fn of_subject(
     let mut seen = BTreeSet::new();
     let mut found = Vec::new();
     let mut order: Vec<&(PathBuf, Vec<u8>)> = answer.iter().collect();
-    order.sort_by_key(|(path, _)| !subject.files.contains(path));
+    order.sort_by_key(|(path, _)| !subject.own.contains_key(path));
     for (path, content) in order {
         let Some((kind, word)) = what(path) else { continue };
         let is_in_usual_place = path.starts_with(OLD_BASH)
@@ -209,8 +273,7 @@ pub fn of_subject(
             _ => true,
         };
         let usual = word == own && is_in_usual_place && is_about_commands && !shells_own.contains(path);
-        // A page that was a reference has the other one's ending by now.
-        let is_asked = usual || is_of_package(subject, path) || is_page_of(subject, &kind, &word);
+        let is_asked = usual || subject.has(path, &kind, &word);
         // Several endings are several ways to write the same page.
         let key = match &kind {
             Kind::Page { language, section, .. } => (
@@ -225,29 +288,6 @@ pub fn of_subject(
         }
     }
     found
-}
-
-/// Whether its package has a page of that name, whatever its ending.
-fn is_page_of(subject: &Subject, kind: &Kind, word: &str) -> bool {
-    let Kind::Page { language, section, .. } = kind else { return false };
-    let is_same = |file: &PathBuf| matches!(what(file), Some((Kind::Page { language: l, section: s, .. }, w)) if l == *language && s == *section && w == word);
-    is_about(subject, kind, word) && subject.files.iter().any(is_same)
-}
-
-/// Whether a file of the command's package is about the command.
-fn is_of_package(subject: &Subject, file: &Path) -> bool {
-    subject.files.iter().any(|own| own == file)
-        && what(file).is_some_and(|(kind, word)| is_about(subject, &kind, &word))
-}
-
-/// Pages of a command's own commands too: `git-commit` of `git`.
-fn is_about(subject: &Subject, kind: &Kind, word: &str) -> bool {
-    let Some(own) = own_name(&subject.path) else { return false };
-    let is_own_commands = || {
-        matches!(kind, Kind::Page { section, .. } if section.starts_with(['1', '8']))
-            && word.strip_prefix(own).is_some_and(|rest| rest.starts_with('-'))
-    };
-    word == own || subject.names.iter().any(|name| name == word) || is_own_commands()
 }
 
 /// A command's name, by its path.

@@ -6,11 +6,9 @@ use super::*;
 use crate::command::Output;
 
 fn subject(path: &Path, names: &[&str], files: &[&Path]) -> Subject {
-    Subject {
-        path: path.into(),
-        names: names.iter().map(|name| (*name).to_owned()).collect(),
-        files: files.iter().map(|file| file.to_path_buf()).collect(),
-    }
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let listed = among(files.iter().map(|file| file.to_path_buf()).collect());
+    Subject::new(path.into(), &names, &listed)
 }
 
 /// Asks this machine.

@@ -107,7 +107,7 @@ pub fn execute(context: &Context, args: &InstallArgs) -> Result<ExitCode, Comman
         placed = commands::export(context, &guest, &brought)?;
     }
     // Those that were there before may have a newer version by now.
-    documents::refresh(&guest, &bus, &brought);
+    documents::refresh(&guest, &bus, &brought, &there);
     tell(context, &container, &before, &after, &placed)?;
     done?;
     build::start_if_due(context, &container);

@@ -95,7 +95,7 @@ pub fn execute(context: &Context, args: UndoArgs) -> Result<ExitCode, CommandErr
         }
         // Its packages have the versions of then.
         if let Ok(Some(guest)) = Guest::detect(context, &name) {
-            documents::refresh(&guest, &bus, &[]);
+            documents::refresh(&guest, &bus, &[], &[]);
         }
     }
     let back =

@@ -14,13 +14,14 @@ mod layout;
 mod packages;
 mod scripts;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use snug_core::name::ContainerName;
 use snug_exports::documents::About;
 use snug_exports::{Command, CommandName, Documents, Exports, Links};
-use snug_packages::documents::{self, AT_ONCE, Document, SHELLS, Subject};
+use snug_packages::documents::{self, AT_ONCE, Document, Listed, PARTS, SHELLS, Subject};
+use snug_packages::executables;
 use snug_packages::name::PackageName;
 
 use crate::bus::Bus;
@@ -45,14 +46,18 @@ fn brings_files(container: &Container) -> bool {
 }
 
 /// After packages have changed: has the host know the versions that there are now, and have the files of those. Where nothing has changed,
-/// nothing is asked but that. `brought`: of which packages commands are that came with this change. What fails is told, and is no reason
-/// to fail: commands work without it.
-pub fn refresh(guest: &Guest<'_>, bus: &Bus, brought: &[Brought]) {
+/// nothing is asked but that. `brought`: of which packages commands are that came with this change; `installed`: packages that were asked for, which
+/// may have the pages of another one (`ripgrep-doc`). What fails is told, and is no reason to fail: commands work without it.
+pub fn refresh(guest: &Guest<'_>, bus: &Bus, brought: &[Brought], installed: &[PackageName]) {
     let known = brought.iter().map(|brought| (brought.path.clone(), brought.package.clone())).collect();
     tell(guest.context, guest.container, || {
         let found = bus.get(guest.container.as_str(), &Options::new())?;
-        let asked =
-            Asked { guest: Some(guest), brings_files: brings_files(&found), known, meant: Meant::Changed };
+        let asked = Asked {
+            guest: Some(guest),
+            brings_files: brings_files(&found),
+            known,
+            meant: Meant::Changed(installed),
+        };
         renew(guest.context, guest.container, &asked)
     });
 }
@@ -118,8 +123,8 @@ struct Asked<'a> {
 
 /// Which commands of a container are meant.
 enum Meant<'a> {
-    /// Those whose package has another version now.
-    Changed,
+    /// Those whose package has another version now, or is one that these belong to.
+    Changed(&'a [PackageName]),
     /// These.
     These(&'a [CommandName]),
 }
@@ -140,7 +145,7 @@ fn renew(context: &Context, container: &ContainerName, asked: &Asked<'_>) -> Res
     let is_meant = |command: &Command| {
         command.container == *container
             && match meant {
-                Meant::Changed => true,
+                Meant::Changed(_) => true,
                 Meant::These(names) => names.contains(&command.name),
             }
     };
@@ -162,7 +167,11 @@ fn renew(context: &Context, container: &ContainerName, asked: &Asked<'_>) -> Res
                     && about.version == version
             });
         let is_to_be_emptied = !*brings_files && store.has_files(&command.name);
-        if is_as_before && !is_to_be_emptied && matches!(meant, Meant::Changed) {
+        let is_touched = match meant {
+            Meant::These(_) => true,
+            Meant::Changed(installed) => installed.iter().any(|name| belongs_to(name, package.as_ref())),
+        };
+        if is_as_before && !is_to_be_emptied && !is_touched {
             continue;
         }
         let own = command.path.rsplit('/').next().unwrap_or_default().to_owned();
@@ -207,6 +216,12 @@ fn renew(context: &Context, container: &ContainerName, asked: &Asked<'_>) -> Res
     }
 }
 
+/// Whether a package is a part of another one by its name: `ripgrep-doc`, `ripgrep-bash-completion` (Alpine), `git-man` (Debian).
+fn belongs_to(name: &PackageName, package: Option<&PackageName>) -> bool {
+    let rest = package.and_then(|package| name.as_str().strip_prefix(package.as_str()));
+    rest.is_some_and(|rest| rest.starts_with('-'))
+}
+
 /// The documents of each. A guest that does not answer (an image without a shell) has none.
 fn ask_for(
     context: &Context,
@@ -214,25 +229,15 @@ fn ask_for(
     guest: Option<&Guest<'_>>,
     work: &[Work],
 ) -> Vec<Vec<Document>> {
-    let mut of_packages: Vec<(PackageName, Vec<PathBuf>)> = Vec::new();
-    let mut subjects = Vec::new();
-    for Work { command, own, package, .. } in work {
+    let listed = guest.map(|guest| of_packages(guest, work)).unwrap_or_default();
+    let subject = |Work { command, own, package, .. }: &Work| {
         let mut names = vec![command.name.as_str().to_owned()];
-        let mut files = Vec::new();
-        if let (Some(guest), Some(package)) = (guest, package) {
-            let better = snug_packages::executables::known_as(package.as_str(), own);
-            names.extend(better.map(str::to_owned));
-            if !of_packages.iter().any(|(name, _)| name == package) {
-                of_packages.push((package.clone(), guest.files(package)));
-            }
-            files = of_packages
-                .iter()
-                .find(|(name, _)| name == package)
-                .map(|(_, files)| files.clone())
-                .unwrap_or_default();
-        }
-        subjects.push(Subject { path: (&command.path).into(), names, files });
-    }
+        let better = package.as_ref().and_then(|package| executables::known_as(package.as_str(), own));
+        names.extend(better.map(str::to_owned));
+        let of_package = package.as_ref().and_then(|package| listed.get(package));
+        Subject::new((&command.path).into(), &names, of_package.into_iter().flatten())
+    };
+    let subjects: Vec<Subject> = work.iter().map(subject).collect();
     let shells_own = guest.filter(|_| !subjects.is_empty()).map(shells_own).unwrap_or_default();
     let mut all = Vec::new();
     for subjects in subjects.chunks(AT_ONCE) {
@@ -248,10 +253,46 @@ fn ask_for(
     all
 }
 
+/// The documents of each package, with those that are in packages of their own.
+fn of_packages(guest: &Guest<'_>, work: &[Work]) -> BTreeMap<PackageName, Vec<Listed>> {
+    let packages: BTreeSet<&PackageName> = work.iter().filter_map(|work| work.package.as_ref()).collect();
+    let parts = |package: &PackageName| {
+        let names = PARTS.map(|part| guest.manager.manager.package(&format!("{package}{part}")).ok());
+        names.into_iter().flatten().collect::<Vec<_>>()
+    };
+    let all_parts: Vec<PackageName> = packages.iter().flat_map(|package| parts(package)).collect();
+    let there = guest.installed(&all_parts).unwrap_or_default();
+    let is_there = |name: &PackageName| there.iter().any(|package| package.name == *name);
+    let documents = |package: &PackageName| {
+        let of_parts = parts(package).into_iter().filter(is_there).flat_map(|part| guest.files(&part));
+        documents::among(guest.files(package).into_iter().chain(of_parts).collect())
+    };
+    packages.into_iter().map(|package| (package.clone(), documents(package))).collect()
+}
+
 /// What the guest's shells have for everybody's commands.
 fn shells_own(guest: &Guest<'_>) -> BTreeSet<PathBuf> {
     let names: Vec<PackageName> =
         SHELLS.iter().filter_map(|name| guest.manager.manager.package(name).ok()).collect();
     let there = guest.installed(&names).unwrap_or_default();
     there.iter().flat_map(|package| guest.files(&package.name)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_a_package_are_known_by_its_name() {
+        let name = |text: &str| PackageName::read(text.as_bytes()).unwrap();
+        for (part, package, belongs) in [
+            ("ripgrep-doc", "ripgrep", true),
+            ("git-man", "git", true),
+            ("ripgrep", "ripgrep", false),
+            ("gitk", "git", false),
+        ] {
+            assert_eq!(belongs_to(&name(part), Some(&name(package))), belongs, "{part}");
+        }
+        assert!(!belongs_to(&name("x-doc"), None));
+    }
 }
