@@ -19,6 +19,7 @@ const ALONE: &str = "alone";
 /// This machine's, but that it is one with apt.
 const SHELL: &str = r#"#!/bin/sh
 case "$*" in *os-release*) echo /usr/bin/apt-get; exit 0 ;; esac
+[ ! -e PREFIX/broken ] || exit 3
 exec /bin/sh "$@"
 "#;
 /// The package `tools` has the command `tool`, and a page for it in section 5.
@@ -50,8 +51,9 @@ impl Prepared {
             fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
             file.display().to_string()
         };
-        let shell = program("sh", SHELL);
-        let dpkg = program("dpkg-query", &DPKG.replace("PREFIX", &prefix.path().display().to_string()));
+        let in_prefix = |text: &str| text.replace("PREFIX", &prefix.path().display().to_string());
+        let shell = program("sh", &in_prefix(SHELL));
+        let dpkg = program("dpkg-query", &in_prefix(DPKG));
         let commands =
             [(tool.as_str(), ""), (other.as_str(), ""), ("/bin/sh", &shell), ("dpkg-query", &dpkg)];
         let agents = [SHARES, ALONE].map(|name| environment.agent(name, &commands)).into();
@@ -177,6 +179,12 @@ fn after_a_change_of_packages_the_host_has_what_is_of_the_new_version() {
     prepared.snug(&["undo", "-y", "-c", SHARES]);
     assert_eq!(fs::read_to_string(prepared.share("man/man1/tool.1")).unwrap(), "a page");
     prepared.is_version("2.0-1");
+    // A guest that does not answer takes nothing away, and is asked again the next time.
+    let broken = prepared.prefix.path().join("broken");
+    fs::write(&broken, "").unwrap();
+    prepared.snug(&["undo", "-y", "-c", SHARES]);
+    assert_eq!(prepared.there("tool"), [true; 5]);
+    fs::remove_file(&broken).unwrap();
     prepared.snug(&["undo", "-y", "-c", SHARES]);
     assert_eq!(fs::read_to_string(prepared.share("man/man1/tool.1")).unwrap(), "a newer page");
     assert!(prepared.snug(&["exports"]).contains(" tools 2.0-1 "));

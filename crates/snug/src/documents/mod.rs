@@ -135,16 +135,16 @@ struct Work {
     own: String,
     package: Option<PackageName>,
     version: Option<String>,
+    is_new: bool,
 }
 
 fn renew(context: &Context, container: &ContainerName, asked: &Asked<'_>) -> Result<(), CommandError> {
-    let Asked { guest, brings_files, known, meant } = asked;
     let exports = exports::of_user().map_err(unwritten)?;
     let store = of_user(&exports, &exports::links(&exports).map_err(unwritten)?);
     let index = exports.read().map_err(unwritten)?;
     let is_meant = |command: &Command| {
         command.container == *container
-            && match meant {
+            && match asked.meant {
                 Meant::Changed(_) => true,
                 Meant::These(names) => names.contains(&command.name),
             }
@@ -153,67 +153,83 @@ fn renew(context: &Context, container: &ContainerName, asked: &Asked<'_>) -> Res
     if commands.is_empty() {
         return Ok(());
     }
+    let work = to_do(context, &store, commands, asked)?;
+    let documents = if asked.brings_files {
+        ask_for(context, container, asked.guest, &work)
+    } else {
+        work.iter().map(|_| Some(Vec::new())).collect()
+    };
+    let written = exports.change(|index| {
+        // What somebody who was interrupted has left.
+        let strays = store.names();
+        let is_there = |name: &CommandName| index.commands.iter().any(|command| command.name == *name);
+        forget(context, &store, strays.iter().filter(|name| !is_there(name)));
+        for (work, brought) in work.into_iter().zip(documents) {
+            // Somebody has taken it back meanwhile.
+            if index.commands.contains(&work.command) {
+                put(context, &store, work, brought)?;
+            }
+        }
+        Ok(())
+    });
+    written.map_err(unwritten)?
+}
+
+/// What has to be asked again: of commands that were looked at before only where something is another one by now.
+fn to_do(
+    context: &Context,
+    store: &Documents,
+    commands: Vec<Command>,
+    asked: &Asked<'_>,
+) -> Result<Vec<Work>, CommandError> {
     let of_record = |command: &Command| {
-        store.about(&command.name).filter(|about| about.container == *container && about.path == command.path)
+        store
+            .about(&command.name)
+            .filter(|about| about.container == command.container && about.path == command.path)
     };
     let recorded: Vec<Option<About>> = commands.iter().map(of_record).collect();
-    let owners = packages::of_commands(context, *guest, &commands, &recorded, known)?;
+    let owners = packages::of_commands(context, asked.guest, &commands, &recorded, &asked.known)?;
     let mut work = Vec::new();
     for ((command, recorded), owner) in commands.into_iter().zip(recorded).zip(owners) {
         let (package, version) = owner.map_or((None, None), |owner| (Some(owner.name), Some(owner.version)));
+        let is_new = recorded.is_none();
         let is_as_before = package.is_some()
             && recorded.is_some_and(|about| {
                 about.package.as_deref() == package.as_ref().map(PackageName::as_str)
                     && about.version == version
             });
-        let is_to_be_emptied = !*brings_files && store.has_files(&command.name);
-        let is_touched = match meant {
+        let is_to_be_emptied = !asked.brings_files && store.has_files(&command.name);
+        let is_touched = match asked.meant {
             Meant::These(_) => true,
             Meant::Changed(installed) => installed.iter().any(|name| belongs_to(name, package.as_ref())),
         };
-        if is_as_before && !is_to_be_emptied && !is_touched {
-            continue;
+        if !is_as_before || is_to_be_emptied || is_touched {
+            let own = command.path.rsplit('/').next().unwrap_or_default().to_owned();
+            work.push(Work { command, own, package, version, is_new });
         }
-        let own = command.path.rsplit('/').next().unwrap_or_default().to_owned();
-        work.push(Work { command, own, package, version });
     }
-    let documents = if *brings_files { ask_for(context, container, *guest, &work) } else { Vec::new() };
-    let mut documents = documents.into_iter();
-    let mut foreign = Vec::new();
-    let mut failed = None;
-    exports
-        .change(|index| {
-            // What somebody who was interrupted has left.
-            let strays = store.names();
-            let is_there = |name: &CommandName| index.commands.iter().any(|command| command.name == *name);
-            forget(context, &store, strays.iter().filter(|name| !is_there(name)));
-            for Work { command, own, package, version } in work {
-                let brought = documents.next().unwrap_or_default();
-                // Somebody has taken it back meanwhile.
-                if !index.commands.contains(&command) {
-                    continue;
-                }
-                let files = layout::files(brought, &own, &command.name, container, &store);
-                let about = About {
-                    container: container.clone(),
-                    path: command.path,
-                    package: package.map(|package| package.to_string()),
-                    version,
-                };
-                match store.put(&command.name, &about, &files) {
-                    Ok(places) => foreign.extend(places),
-                    Err(error) => failed = Some((command.name, error)),
-                }
-            }
-        })
-        .map_err(unwritten)?;
+    Ok(work)
+}
+
+/// Writes what a command has brought. Where the guest did not answer, what is there of another time stays.
+fn put(
+    context: &Context,
+    store: &Documents,
+    work: Work,
+    brought: Option<Vec<Document>>,
+) -> Result<(), CommandError> {
+    let Work { command: Command { name, container, path }, own, package, version, is_new } = work;
+    if brought.is_none() && !is_new {
+        return Ok(());
+    }
+    let files = layout::files(brought.unwrap_or_default(), &own, &name, &container, store);
+    let package = package.map(|package| package.to_string());
+    let foreign =
+        store.put(&name, &About { container, path, package, version }, &files).map_err(|error| {
+            CommandError::failed(format!("what belongs to {name} cannot be written")).caused_by(error)
+        })?;
     tell_foreign(context, foreign);
-    match failed {
-        None => Ok(()),
-        Some((name, error)) => {
-            Err(CommandError::failed(format!("what belongs to {name} cannot be written")).caused_by(error))
-        }
-    }
+    Ok(())
 }
 
 /// Whether a package is a part of another one by its name: `ripgrep-doc`, `ripgrep-bash-completion` (Alpine), `git-man` (Debian).
@@ -222,13 +238,13 @@ fn belongs_to(name: &PackageName, package: Option<&PackageName>) -> bool {
     rest.is_some_and(|rest| rest.starts_with('-'))
 }
 
-/// The documents of each. A guest that does not answer (an image without a shell) has none.
+/// The documents of each; `None` where the guest does not answer (an image without a shell).
 fn ask_for(
     context: &Context,
     container: &ContainerName,
     guest: Option<&Guest<'_>>,
     work: &[Work],
-) -> Vec<Vec<Document>> {
+) -> Vec<Option<Vec<Document>>> {
     let listed = guest.map(|guest| of_packages(guest, work)).unwrap_or_default();
     let subject = |Work { command, own, package, .. }: &Work| {
         let mut names = vec![command.name.as_str().to_owned()];
@@ -244,11 +260,15 @@ fn ask_for(
         let query = documents::query(subjects);
         let answer = ask(context, container, &query.command)
             .and_then(|output| query.read(&output).map_err(|error| crate::packages::guest::failed(&error)));
-        let answer = answer.unwrap_or_else(|error| {
-            context.printer.detail(&format!("{container} has no pages and completions to give: {error}"));
-            Vec::new()
-        });
-        all.extend(subjects.iter().map(|subject| documents::of_subject(&answer, subject, &shells_own)));
+        match answer {
+            Ok(answer) => all.extend(
+                subjects.iter().map(|subject| Some(documents::of_subject(&answer, subject, &shells_own))),
+            ),
+            Err(error) => {
+                context.printer.detail(&format!("{container} does not give pages and completions: {error}"));
+                all.extend(subjects.iter().map(|_| None));
+            }
+        }
     }
     all
 }
