@@ -281,7 +281,9 @@ fn of_packages(guest: &Guest<'_>, work: &[Work]) -> BTreeMap<PackageName, Vec<Li
         names.into_iter().flatten().collect::<Vec<_>>()
     };
     let all_parts: Vec<PackageName> = packages.iter().flat_map(|package| parts(package)).collect();
-    let there = guest.installed(&all_parts).unwrap_or_default();
+    // rpm says by its status how many there are not, which is a number up to 125.
+    let there: Vec<_> =
+        all_parts.chunks(100).flat_map(|names| guest.installed(names).unwrap_or_default()).collect();
     let is_there = |name: &PackageName| there.iter().any(|package| package.name == *name);
     let documents = |package: &PackageName| {
         let of_parts = parts(package).into_iter().filter(is_there).flat_map(|part| guest.files(&part));
