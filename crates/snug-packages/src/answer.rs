@@ -64,3 +64,12 @@ pub enum ChangeKind {
     /// It goes.
     Remove,
 }
+
+/// What a manager makes of a word by which no package is called: an architecture may stand behind the name, or others provide it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Meaning {
+    /// It has something to install for it, or has that already.
+    pub is_taken: bool,
+    /// Packages of which one has to be named, where it does not choose by itself.
+    pub choices: Vec<PackageName>,
+}

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use crate::command::{Ask, Nothing, Query, SHELL};
-use crate::name::CommandName;
-use crate::read::guest;
+use crate::name::{CommandName, GuestPath};
+use crate::read::{columns, guest};
 
 /// Where commands are. Games too: `/usr/games` is on the PATH of Debian's users (hier(7), login.defs(5) `ENV_PATH`).
 pub const DIRECTORIES: [&str; 6] = ["/usr/bin", "/bin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/games"];
@@ -71,6 +71,18 @@ done"#,
     as_root: false,
     nothing: Nothing::Never,
     read: guest::paths,
+};
+
+/// Where a path leads to in the end, by whatever links; `None` where there is nothing.
+pub fn behind(path: &GuestPath) -> Query<Option<PathBuf>> {
+    BEHIND.about(&path.plain(), &[("LC_ALL", "C.UTF-8")])
+}
+
+static BEHIND: Ask<Option<PathBuf>> = Ask {
+    argv: &["readlink", "-f", "--", "{}"],
+    as_root: false,
+    nothing: Nothing::Statuses(&[1]),
+    read: |output| columns::paths(output).into_iter().next(),
 };
 
 /// The alternatives of the guest: each link of `/etc/alternatives` and where it leads (update-alternatives(1)).

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::answer::{Change, ChangeKind, Found, Package, Provided};
+use crate::answer::{Change, ChangeKind, Found, Meaning, Package, Provided};
 use crate::command::{Action, Ask, Do, Environment, Nothing, Query, SHELL};
 use crate::error::{Error, Result};
 use crate::name::{
@@ -42,6 +42,8 @@ pub struct Manager {
     pub(crate) preview_removal: Ask<Vec<Change>>,
     pub(crate) removal: Removal,
     pub(crate) upgrades: Ask<Vec<Change>>,
+    /// In place of that one where the distribution has no releases.
+    pub(crate) upgrades_rolling: Option<Ask<Vec<Change>>>,
     pub(crate) upgrade_all: Do,
     /// In place of that one where the distribution has no releases.
     pub(crate) upgrade_rolling: Option<Do>,
@@ -50,6 +52,7 @@ pub struct Manager {
     pub(crate) search: Ask<Vec<Found>>,
     pub(crate) term: TermIs,
     pub(crate) available: Ask<Vec<Found>>,
+    pub(crate) meaning: Ask<Meaning>,
     pub(crate) provides: Ask<Vec<Found>>,
     pub(crate) command: TermIs,
     pub(crate) index: Option<Index>,
@@ -59,6 +62,8 @@ pub struct Manager {
     pub(crate) paths: PathIs,
     pub(crate) dependencies: Ask<Vec<Capability>>,
     pub(crate) providers: Ask<Vec<PackageName>>,
+    /// `None` where that one knows what packages provide beside their names.
+    pub(crate) provided: Option<Ask<Vec<PackageName>>>,
     pub(crate) installed: Ask<Vec<Package>>,
     pub(crate) identify: Ask<Vec<Package>>,
 }
@@ -171,6 +176,12 @@ exit 0"#,
         Some(Self { manager, rolling: table::ROLLING.contains(&&*id) })
     }
 
+    /// Which packages have a newer version: what [`Guest::upgrade`] of all of them would do.
+    pub fn upgrades(&self) -> Query<Vec<Change>> {
+        let rolling = self.manager.upgrades_rolling.as_ref().filter(|_| self.rolling);
+        rolling.unwrap_or(&self.manager.upgrades).about::<&str>(&[], self.manager.environment)
+    }
+
     /// Upgrades these packages, or all where none is named. An upgrade installs what new versions need, and removes nothing.
     ///
     /// # Errors
@@ -278,11 +289,6 @@ impl Manager {
         removal.with(&going(names, preview, orphans), self.row())
     }
 
-    /// Which packages have a newer version.
-    pub fn upgrades(&self) -> Query<Vec<Change>> {
-        self.upgrades.about::<&str>(&[], self.environment)
-    }
-
     /// Packages whose name or summary has this in it.
     pub fn search(&self, term: &Term) -> Query<Vec<Found>> {
         self.search.about(&[self.term.word(term.as_str())], self.environment)
@@ -291,6 +297,11 @@ impl Manager {
     /// Which of these names a repository has.
     pub fn available(&self, names: &[PackageName]) -> Query<Vec<Found>> {
         self.available.about(names, self.environment)
+    }
+
+    /// What it makes of a word that [`Manager::available`] does not know: `libc6:i386`, `glibc.i686`, what packages provide, a group.
+    pub fn meaning(&self, word: &PackageName) -> Query<Meaning> {
+        self.meaning.about(&[word], self.environment)
     }
 
     /// Which packages have this command, installed or not. apt and pacman need an index for it: [`Manager::refresh_index`].
@@ -338,6 +349,11 @@ impl Manager {
         (!capabilities.is_empty()).then(|| self.providers.about(capabilities, self.environment))
     }
 
+    /// Which installed packages provide this word, which is no package's name ([`Manager::installed`] has none).
+    pub fn provided(&self, word: &PackageName) -> Query<Vec<PackageName>> {
+        self.provided.as_ref().unwrap_or(&self.providers).about(&[word], self.environment)
+    }
+
     /// Which of these packages are installed, in which version.
     pub fn installed(&self, names: &[PackageName]) -> Query<Vec<Package>> {
         self.installed.about(names, self.environment)
@@ -350,135 +366,4 @@ impl Manager {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::command::Output;
-
-    fn detect(programs: &[&str], os_release: &str) -> Option<(&'static str, bool)> {
-        Guest::detect(|program| programs.contains(&program), os_release)
-            .map(|guest| (guest.manager.name, guest.rolling))
-    }
-
-    #[test]
-    fn a_guest_has_the_manager_of_its_programs_and_a_hint_decides_between_several() {
-        let debian = "PRETTY_NAME=\"Debian\"\nID=debian\n";
-        let fedora = "ID=fedora\nVERSION_ID=42\n";
-        let tumbleweed = "ID=\"opensuse-tumbleweed\"\nID_LIKE=\"opensuse suse\"\n";
-        let rocky = "ID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\n";
-        for (programs, os_release, found) in [
-            (&["/usr/bin/apt-get"][..], debian, Some(("apt", false))),
-            (&["/usr/bin/apt-get"], "", Some(("apt", false))),
-            (&["/usr/bin/dnf", "/usr/bin/dnf5"], fedora, Some(("dnf5", false))),
-            (&["/usr/bin/dnf", "/usr/bin/dnf5", "/usr/bin/apt-get"], fedora, Some(("dnf5", false))),
-            (&["/usr/bin/dnf", "/usr/bin/apt-get"], debian, Some(("apt", false))),
-            (&["/usr/bin/dnf"], rocky, Some(("dnf", false))),
-            (&["/usr/bin/zypper"], tumbleweed, Some(("zypper", true))),
-            (
-                &["/usr/bin/zypper"],
-                "ID=\"opensuse-leap\"\nID_LIKE=\"suse opensuse\"",
-                Some(("zypper", false)),
-            ),
-            (&["/usr/bin/pacman"], "ID=arch\n", Some(("pacman", false))),
-            (&["/sbin/apk"], "ID=alpine\n", Some(("apk", false))),
-            // A hint alone is nothing.
-            (&[], debian, None),
-            (&["/usr/bin/pacman"], debian, Some(("pacman", false))),
-        ] {
-            assert_eq!(detect(programs, os_release), found, "{programs:?} {os_release}");
-        }
-    }
-
-    #[test]
-    fn what_a_guest_says_of_itself_is_only_looked_up() {
-        let query = Guest::detection();
-        let read = |stdout: &[u8]| {
-            query
-                .read(&Output { stdout: stdout.to_vec(), ..Output::default() })
-                .unwrap()
-                .map(|guest| guest.manager.name)
-        };
-        assert_eq!(read(b"/usr/bin/apt-get\nID=debian\n"), Some("apt"));
-        assert_eq!(read(b"/usr/bin/dnf\n/usr/bin/apt-get\nID=debian\n"), Some("apt"));
-        for output in crate::read::hostile() {
-            assert_eq!(read(&output), None);
-        }
-    }
-
-    #[test]
-    fn nothing_asks_a_question_and_no_word_is_an_option() {
-        let term = Term::new("x").unwrap();
-        let command = CommandName::new("x").unwrap();
-        let path = GuestPath::new("/x".as_ref()).unwrap();
-        let capability = [Capability::read(b"x").unwrap()];
-        for manager in MANAGERS {
-            let name = manager.package("x").unwrap();
-            let ending = manager.file_endings[0].replace('*', "zst");
-            let file = manager.file(format!("/x{ending}").as_ref()).unwrap();
-            let request = manager.request("x").unwrap();
-            let names = [name.clone()];
-            let mut lines = vec![
-                manager.preview_removal(&names).command,
-                manager.search(&term).command,
-                manager.available(&names).command,
-                manager.provides(&command).command,
-                manager.files(&name).command,
-                manager.owner(&path).command,
-                manager.dependencies(&name).command,
-                manager.providers(&capability).unwrap().command,
-                manager.installed(&names).command,
-                manager.install_files(std::slice::from_ref(&file)).command,
-                manager.remove(&names, &[], &[]).command,
-            ];
-            lines.extend(manager.install(&[request], true).into_iter().map(|action| action.command));
-            lines.extend(Guest { manager, rolling: false }.upgrade(&names).map(|action| action.command));
-            for line in &lines {
-                let words: Vec<&str> = line.argv.iter().map(|word| word.to_str().unwrap()).collect();
-                assert!(line.environment.contains(&("LC_ALL", "C.UTF-8")), "{words:?}");
-                // Where a word of ours ends a line, options have ended before it; a shell's script has its words after its name.
-                let last = *words.last().unwrap();
-                if last == "x" && words[0] != SHELL {
-                    assert!(words.contains(&"--"), "{words:?}");
-                }
-            }
-            assert!(manager.providers(&[]).is_none());
-            assert!(manager.install(&[], true).is_empty());
-            // tar of some guests knows no `--`: the path is a full one.
-            assert!(!manager.identify(&file).command.argv.is_empty());
-        }
-    }
-
-    #[test]
-    fn what_was_an_orphan_before_stays() {
-        let apt = Manager::by_name("apt").unwrap();
-        let change =
-            |kind, name: &str| Change { kind, name: apt.package(name).unwrap(), from: None, to: None };
-        let preview = [
-            change(ChangeKind::Remove, "tool"),
-            change(ChangeKind::Remove, "tool-data"),
-            change(ChangeKind::Remove, "old-orphan"),
-            change(ChangeKind::Install, "other"),
-        ];
-        let action = apt.remove(
-            &[apt.package("tool").unwrap()],
-            &preview,
-            &[change(ChangeKind::Remove, "old-orphan")],
-        );
-        assert_eq!(action.command.argv[action.command.argv.len() - 3..], ["--", "tool", "tool-data"]);
-        assert!(apt.orphans().is_some());
-        assert!(Manager::by_name("dnf").unwrap().orphans().is_none());
-    }
-
-    #[test]
-    fn arch_upgrades_as_a_whole_and_tumbleweed_as_a_distribution() {
-        let words = |manager: &str, rolling, names: &[&str]| {
-            let manager = Manager::by_name(manager).unwrap();
-            let names: Vec<PackageName> = names.iter().map(|name| manager.package(name).unwrap()).collect();
-            Guest { manager, rolling }.upgrade(&names).map(|action| action.command.argv)
-        };
-        let refused = words("pacman", false, &["x"]).unwrap_err();
-        assert_eq!(refused, Error::WholeUpgrade { manager: "pacman" });
-        assert!(words("zypper", true, &[]).unwrap().contains(&"dist-upgrade".into()));
-        assert!(words("zypper", false, &[]).unwrap().contains(&"update".into()));
-        assert!(words("zypper", true, &["x"]).unwrap().contains(&"update".into()));
-    }
-}
+mod tests;

@@ -121,7 +121,11 @@ fn lines(manager: &'static Manager) -> String {
     }
     add("what a removal would remove", &manager.preview_removal(&names).command);
     add("remove", &manager.remove(&names, &[], &[]).command);
-    add("what has a newer version", &manager.upgrades().command);
+    add("what has a newer version", &guest.upgrades().command);
+    let of_rolling = Guest { manager, rolling: true }.upgrades().command;
+    if of_rolling != guest.upgrades().command {
+        add("the same, of a distribution without releases", &of_rolling);
+    }
     add("upgrade all", &guest.upgrade(&[]).unwrap().command);
     let rolling = Guest { manager, rolling: true }.upgrade(&[]).unwrap();
     if rolling != guest.upgrade(&[]).unwrap() {
@@ -132,6 +136,7 @@ fn lines(manager: &'static Manager) -> String {
     }
     add("search", &manager.search(&Term::new("ripgrep").unwrap()).command);
     add("is it there", &manager.available(&names).command);
+    add("is another word taken", &manager.meaning(&names[0]).command);
     if let Some(refresh) = manager.refresh_index() {
         add("fetch what commands are looked up in", &refresh.command);
         add("age of that", &manager.index_refreshed().unwrap().command);
@@ -142,6 +147,11 @@ fn lines(manager: &'static Manager) -> String {
     add("owner of a path", &manager.owner(&GuestPath::new("/usr/bin/rg".as_ref()).unwrap()).command);
     add("what it needs", &manager.dependencies(&names[0]).command);
     add("who provides that", &manager.providers(&[Capability::read(b"libc6").unwrap()]).unwrap().command);
+    if manager.provided(&names[0]).command.argv
+        != manager.providers(&[Capability::read(b"ripgrep").unwrap()]).unwrap().command.argv
+    {
+        add("what is installed that provides a word", &manager.provided(&names[0]).command);
+    }
     add("installed version", &manager.installed(&names).command);
     all
 }

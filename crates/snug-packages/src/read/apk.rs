@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{MAX_ITEMS, each_once, lines, path, text, version};
-use crate::answer::{Change, ChangeKind, Found, Package};
+use crate::answer::{Change, ChangeKind, Found, Meaning, Package};
 use crate::name::PackageName;
 
 /// `NAME-VERSION-rRELEASE`: a version begins with a digit, has no `-` and a release behind it (apk-package(5)).
@@ -26,6 +26,11 @@ pub fn search(output: &[u8]) -> Vec<Found> {
         Some(Found { name, version: Some(version), summary: line.get(end + 3..).and_then(text) })
     };
     each_once(lines(output).filter_map(one))
+}
+
+/// The same, for a word: whether there is any.
+pub fn meaning(output: &[u8]) -> Meaning {
+    Meaning { is_taken: !search(output).is_empty(), choices: Vec::new() }
 }
 
 /// `apk info -e -v`: `NAME-VERSION`.
@@ -117,6 +122,7 @@ mod tests {
         assert_eq!(found.iter().map(|f| f.name.as_str()).collect::<Vec<_>>(), ["snugtool", "py3-pip"]);
         assert_eq!(found[1].version.as_deref(), Some("25.1.1-r1"));
         assert_eq!(found[1].summary.as_deref(), Some("A tool - for Python"));
+        assert!(meaning(b"snugtool-1.0-r0 - summary of snugtool\n").is_taken && !meaning(b"").is_taken);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use super::{MAX_ITEMS, each_once, lines, text, version};
-use crate::answer::{Found, Package};
+use crate::answer::{Found, Meaning, Package};
 use crate::name::{Capability, PackageName};
 
 /// `NAME\tVERSION`.
@@ -38,6 +38,11 @@ pub fn names(output: &[u8]) -> Vec<PackageName> {
         }
     }
     names
+}
+
+/// A name a line: what would be installed for a word.
+pub fn meaning(output: &[u8]) -> Meaning {
+    Meaning { is_taken: lines(output).any(|line| PackageName::read(line).is_some()), choices: Vec::new() }
 }
 
 /// Something that packages provide a line, each once. Those of rpm's own (`rpmlib(…)`) no package provides.
@@ -76,6 +81,7 @@ mod tests {
             }
             names(&output);
             assert!(capabilities(&output).len() <= MAX_CAPABILITIES);
+            assert!(meaning(&output).choices.is_empty());
             for path in paths(&output) {
                 assert!(path.is_absolute());
             }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::columns::MAX_CAPABILITIES;
 use super::{MAX_ITEMS, each_once, lines, path, text, version};
-use crate::answer::{Change, ChangeKind, Found, Package};
+use crate::answer::{Change, ChangeKind, Found, Meaning, Package};
 use crate::contents::Entry;
 use crate::name::{Capability, PackageName};
 
@@ -36,6 +36,28 @@ fn change(line: &[u8]) -> Option<Change> {
         _ => return None,
     };
     Some(Change { kind, name, from, to })
+}
+
+/// How many packages are offered for a word: of `mail-transport-agent` Debian has twenty.
+const MAX_CHOICES: usize = 50;
+
+/// `apt-get --simulate install WORD`: one that goes well ends with `0 upgraded, 1 newly installed, …`; of a word that several packages
+/// provide, `Package WORD is a virtual package provided by:` and a line `  NAME VERSION` for each.
+pub fn meaning(output: &[u8]) -> Meaning {
+    let (mut meaning, mut are_choices) = (Meaning::default(), false);
+    for line in lines(output) {
+        if let Some(row) = line.strip_prefix(b"  ").filter(|_| are_choices) {
+            let name = row.split(|byte| b" :".contains(byte)).next().and_then(PackageName::read);
+            let new =
+                name.filter(|name| !meaning.choices.contains(name) && meaning.choices.len() < MAX_CHOICES);
+            meaning.choices.extend(new);
+            continue;
+        }
+        are_choices = line.ends_with(b" is a virtual package provided by:");
+        meaning.is_taken |=
+            line.windows(19).any(|part| part == b" newly installed, 0") && !line.starts_with(b" ");
+    }
+    meaning
 }
 
 /// `apt-cache search`: `NAME - SUMMARY`.
@@ -146,6 +168,7 @@ mod tests {
     fn nothing_that_a_guest_writes_is_too_much() {
         for output in hostile() {
             changes(&output);
+            assert!(meaning(&output).choices.len() <= MAX_CHOICES);
             search(&output);
             policy(&output);
             installed_names(&output);
@@ -178,6 +201,26 @@ mod tests {
                 change(ChangeKind::Upgrade, b"libc6", Some("2.36-9+deb12u13"), Some("2.36-9+deb12u14")),
             ]
         );
+    }
+
+    #[test]
+    fn what_apt_makes_of_a_word() {
+        // apt 2.6.1: install libc6:amd64; install awk
+        let taken = meaning(
+            b"NOTE: This is only a simulation!\nReading package lists...\nlibc6 is already the newest version (2.36-9+deb12u14).\n\
+              0 upgraded, 0 newly installed, 0 to remove and 130 not upgraded.\n",
+        );
+        assert_eq!(taken, Meaning { is_taken: true, choices: Vec::new() });
+        let several = meaning(
+            b"Reading package lists...\nPackage awk is a virtual package provided by:\n  original-awk 1:20220912-2\n  mawk 1.3.4.20200120-3.1\n\
+              \x20 mawk:i386 1.3.4.20200120-3.1\n  gawk 1:5.2.1-2\nYou should explicitly select one to install.\n\n",
+        );
+        assert!(!several.is_taken);
+        assert_eq!(
+            several.choices.iter().map(PackageName::as_str).collect::<Vec<_>>(),
+            ["original-awk", "mawk", "gawk"]
+        );
+        assert_eq!(meaning(b"Reading package lists...\nBuilding dependency tree...\n"), Meaning::default());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{MAX_ITEMS, each_once, lines, path, text, version};
-use crate::answer::{Change, ChangeKind, Found};
+use crate::answer::{Change, ChangeKind, Found, Meaning};
 use crate::name::PackageName;
 
 /// `FLAGS\tPATH` of `rpm -q --qf '[%{FILEFLAGS:fflags}\t%{FILENAMES}\n]'`. A ghost (`g`) is not in the package, but made on the system: so
@@ -72,6 +72,12 @@ pub fn transaction(output: &[u8]) -> Vec<Change> {
     changes
 }
 
+/// `dnf --assumeno install WORD`: the table of what would be done, or that it is done already.
+pub fn meaning(output: &[u8]) -> Meaning {
+    let is_done = |line: &[u8]| line.ends_with(b"is already installed.");
+    Meaning { is_taken: !transaction(output).is_empty() || lines(output).any(is_done), choices: Vec::new() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,6 +90,7 @@ mod tests {
             search(&output);
             upgrades(&output);
             transaction(&output);
+            meaning(&output);
         }
         assert!(
             transaction(

@@ -1,7 +1,7 @@
 //! zypper(8) with `--xmlout`. Of its XML the elements `solvable` and `update` are read, which have all in their attributes.
 
 use super::{MAX_ITEMS, MAX_LINE, MAX_OUTPUT, each_once, text, version};
-use crate::answer::{Change, ChangeKind, Found};
+use crate::answer::{Change, ChangeKind, Found, Meaning};
 use crate::name::PackageName;
 
 /// `zypper search`: `<solvable name="…" summary="…" kind="package"/>`, with `--details` `edition="…"` in place of the summary.
@@ -18,6 +18,17 @@ pub fn found(output: &[u8]) -> Vec<Found> {
         })
     };
     each_once(elements(output).filter_map(one))
+}
+
+/// `zypper install --dry-run`: without an error, `<message type="error">`, of which one says that nobody provides the word.
+pub fn meaning(output: &[u8]) -> Meaning {
+    let mut any = false;
+    let is_error = |element: Element<'_>| {
+        any |= element.tag == b"stream";
+        element.tag == b"message" && element.value("type").is_some_and(|kind| kind == b"error")
+    };
+    let refused = elements(output).any(is_error);
+    Meaning { is_taken: any && !refused, choices: Vec::new() }
 }
 
 /// `zypper list-updates`: `<update kind="package" name="…" edition="…" edition-old="…">`.

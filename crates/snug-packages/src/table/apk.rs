@@ -47,6 +47,7 @@ pub static APK: Manager = Manager {
         nothing: Nothing::Never,
         read: apk::changes,
     },
+    upgrades_rolling: None,
     upgrade_all: Do { argv: apk!("upgrade"), done: &[] },
     upgrade_rolling: None,
     upgrade_named: Some(Do { argv: apk!("upgrade", "--", "{}"), done: &[] }),
@@ -62,6 +63,12 @@ pub static APK: Manager = Manager {
         as_root: false,
         nothing: Nothing::Counted,
         read: apk::search,
+    },
+    meaning: Ask {
+        argv: apk!("search", "-v", "-e", "--", "{}"),
+        as_root: false,
+        nothing: Nothing::Counted,
+        read: apk::meaning,
     },
     provides: Ask {
         argv: apk!("search", "-v", "-e", "--", "cmd:{}"),
@@ -112,6 +119,7 @@ exit 0"#,
         nothing: Nothing::Counted,
         read: columns::names,
     },
+    provided: None,
     installed: Ask {
         argv: apk!("info", "-e", "-v", "--", "{}"),
         as_root: false,

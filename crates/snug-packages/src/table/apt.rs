@@ -153,6 +153,7 @@ pub static APT: Manager = Manager {
         nothing: Nothing::Never,
         read: debian::changes,
     },
+    upgrades_rolling: None,
     upgrade_all: Do { argv: apt_get!("upgrade", "--with-new-pkgs"), done: &[] },
     upgrade_rolling: None,
     upgrade_named: Some(Do {
@@ -171,6 +172,23 @@ pub static APT: Manager = Manager {
         as_root: false,
         nothing: Nothing::Never,
         read: debian::policy,
+    },
+    meaning: Ask {
+        argv: &[
+            "apt-get",
+            "-q",
+            "-y",
+            "-o",
+            "APT::Cmd::Pattern-Only=true",
+            "--simulate",
+            "install",
+            "--no-remove",
+            "--",
+            "{}",
+        ],
+        as_root: false,
+        nothing: Nothing::Statuses(&[100]),
+        read: debian::meaning,
     },
     provides: Ask {
         // Of 600 MB of lines the few with the command: the word is a regular expression of one name.
@@ -260,6 +278,21 @@ pub static APT: Manager = Manager {
         nothing: Nothing::Statuses(&[1]),
         read: debian::installed_names,
     },
+    // dpkg-query looks for names alone. The words are operands of awk(1) that it never opens; base-files needs one.
+    provided: Some(Ask {
+        argv: &[
+            SHELL,
+            "-c",
+            r#"dpkg-query --show --showformat='${db:Status-Abbrev}\t${Package}\t${Version}\t${Provides}\n' |
+awk -F '\t' 'BEGIN { for (i = 1; i < ARGC; i++) asked[ARGV[i]]; ARGC = 1 }
+{ n = split($4, all, ", *"); for (i = 1; i <= n; i++) { sub(/[ :(].*/, "", all[i]); if (all[i] in asked) { print; next } } }' "$@""#,
+            "sh",
+            "{}",
+        ],
+        as_root: false,
+        nothing: Nothing::Never,
+        read: debian::installed_names,
+    }),
     installed: Ask {
         argv: &[
             "dpkg-query",

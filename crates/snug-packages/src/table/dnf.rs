@@ -158,6 +158,7 @@ macro_rules! row {
                 nothing: Nothing::Never,
                 read: rpm::upgrades,
             },
+            upgrades_rolling: None,
             upgrade_all: Do { argv: &[$program, "-y", "upgrade"], done: &[] },
             upgrade_rolling: None,
             upgrade_named: Some(Do { argv: &[$program, "-y", "upgrade", "--", "{}"], done: &[] }),
@@ -184,6 +185,14 @@ macro_rules! row {
                 nothing: Nothing::Never,
                 read: columns::found,
             },
+            // `repoquery` of dnf 4 knows nothing of what packages provide.
+            meaning: Ask {
+                argv: &[$program, "--assumeno", "install", "--", "{}"],
+                as_root: true,
+                // "Operation aborted", as it was told to; and for what there is not.
+                nothing: Nothing::Statuses(&[1]),
+                read: rpm::meaning,
+            },
             provides: provides!($program),
             command: TermIs::Text,
             index: None,
@@ -193,6 +202,7 @@ macro_rules! row {
             paths: PathIs::Path,
             dependencies: DEPENDENCIES,
             providers: PROVIDERS,
+            provided: None,
             installed: INSTALLED,
             identify: IDENTIFY,
         }

@@ -64,6 +64,12 @@ pub static ZYPPER: Manager = Manager {
         nothing: Nothing::Never,
         read: zypper::updates,
     },
+    upgrades_rolling: Some(Ask {
+        argv: &["zypper", "--non-interactive", "--no-refresh", "--xmlout", "dist-upgrade", "--dry-run"],
+        as_root: true,
+        nothing: Nothing::Statuses(RESTART),
+        read: zypper::changes,
+    }),
     upgrade_all: Do { argv: &["zypper", "--non-interactive", "--no-refresh", "update"], done: RESTART },
     upgrade_rolling: Some(Do {
         argv: &["zypper", "--non-interactive", "--no-refresh", "dist-upgrade"],
@@ -108,6 +114,21 @@ pub static ZYPPER: Manager = Manager {
         as_root: true,
         nothing: NOT_FOUND,
         read: zypper::found,
+    },
+    meaning: Ask {
+        argv: &[
+            "zypper",
+            "--non-interactive",
+            "--no-refresh",
+            "--xmlout",
+            "install",
+            "--dry-run",
+            "--",
+            "{}",
+        ],
+        as_root: true,
+        nothing: NOT_FOUND,
+        read: zypper::meaning,
     },
     provides: Ask {
         argv: &[
@@ -157,6 +178,7 @@ exit 0"#,
     paths: PathIs::Path,
     dependencies: dnf::DEPENDENCIES,
     providers: dnf::PROVIDERS,
+    provided: None,
     installed: dnf::INSTALLED,
     identify: dnf::IDENTIFY,
 };

@@ -16,7 +16,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use repository::{arch, commands_of_the_archive, debian, rpm};
 use root::{BED, Root, all};
-use snug_packages::answer::{Change, ChangeKind, Found};
+use snug_packages::answer::{Change, ChangeKind, Found, Meaning};
 use snug_packages::command::CommandLine;
 use snug_packages::error::Error;
 use snug_packages::executables;
@@ -95,6 +95,7 @@ fn whole_life(root: &Root, name: &str) {
     let known = root.ask(&manager.available(&all(manager, &["snugtool", "nothere"])));
     assert_eq!(found(&known), ["snugtool"]);
     assert!(known[0].version.as_ref().unwrap().starts_with("1.0"), "{known:?}");
+    words(root, manager);
     if let Some(refresh) = manager.refresh_index() {
         assert_eq!(root.ask(&manager.index_refreshed().unwrap()), None);
         root.do_it(&refresh);
@@ -178,7 +179,7 @@ fn whole_life(root: &Root, name: &str) {
     if let Some(refresh) = manager.refresh() {
         root.do_it(&refresh);
     }
-    let upgrades = root.ask(&manager.upgrades());
+    let upgrades = root.ask(&guest.upgrades());
     let tool_upgrade =
         upgrades.iter().find(|change| change.name == tool_name).unwrap_or_else(|| panic!("{upgrades:?}"));
     assert!(tool_upgrade.to.as_ref().unwrap().starts_with("1.1"), "{tool_upgrade:?}");
@@ -201,6 +202,38 @@ fn whole_life(root: &Root, name: &str) {
     assert_eq!(of_kind(&preview, ChangeKind::Remove), ["snuglib", "snugmeta", "snugtool"]);
     assert!(root.versions(manager, &["snuglib", "snugmeta", "snugtool"]).is_empty());
     assert!(!root.at("/usr/bin/snugtool").exists());
+}
+
+/// What is no package's name and is taken all the same.
+fn words(root: &Root, manager: &'static Manager) {
+    let package = |word: &str| manager.package(word).unwrap();
+    let meaning = |word: &str| root.ask(&manager.meaning(&package(word)));
+    let with_architecture = match manager.name {
+        "apt" => Some("snugtool:all"),
+        "pacman" => None,
+        _ => Some("snugtool.noarch"),
+    };
+    for word in ["snugtool", "snugvirtual"].into_iter().chain(with_architecture) {
+        assert!(meaning(word).is_taken, "{word}");
+    }
+    for word in ["nothere", "snug.ther"] {
+        assert_eq!(meaning(word), Meaning::default(), "{word}");
+    }
+    let provided = |word: &str| names(&root.ask(&manager.provided(&package(word))));
+    assert_eq!(provided("snugvirtual"), ["snuglib"]);
+    assert!(provided("nothere").is_empty());
+    if let Some(word) = with_architecture {
+        let installed = root.ask(&manager.installed(&[package(word)]));
+        assert_eq!(names(installed.iter().map(|one| &one.name)), ["snugtool"]);
+    }
+    if manager.name == "apt" {
+        // What several provide it leaves to whoever asks.
+        let several = meaning("snugseveral");
+        assert_eq!(
+            (several.is_taken, names(&several.choices)),
+            (false, vec!["snugbase".to_owned(), "snugother".to_owned()])
+        );
+    }
 }
 
 /// As somebody who is careful does it. Returns what was foretold.
@@ -273,6 +306,9 @@ fn an_alternatives_link_is_no_packages() {
     assert_eq!(root.run(&line).status, 0);
     let owner = root.ask(&apt.owner(&GuestPath::new("/usr/bin/snugeditor".as_ref()).unwrap()));
     assert!(owner.is_empty(), "dpkg does not know it: {owner:?}");
+    let behind = |path: &str| root.ask(&executables::behind(&GuestPath::new(path.as_ref()).unwrap()));
+    assert_eq!(behind("/usr/bin/snugeditor"), Some("/usr/bin/snugtool".into()));
+    assert_eq!(behind("/no/such/file"), None);
     let link = executables::of_files([Path::new("/usr/bin/snugeditor"), Path::new("/usr/bin/snugtool")]);
     assert_eq!(root.ask(&executables::programs(&link)), [PathBuf::from("/usr/bin/snugtool")]);
     let all = root.ask(&executables::alternatives());
@@ -335,8 +371,12 @@ fn zypper_upgrades_a_distribution_without_releases() {
     for action in guest.manager.install(&[guest.manager.request("snugtool").unwrap()], true) {
         root.do_it(&action);
     }
+    assert!(root.ask(&guest.upgrades()).is_empty(), "nothing is newer yet");
     root.offer(1);
     root.do_it(&guest.manager.refresh().unwrap());
+    let upgrades = root.ask(&guest.upgrades());
+    let upgrade = upgrades.iter().find(|change| change.name.as_str() == "snugtool").unwrap();
+    assert_eq!((upgrade.from.as_deref(), upgrade.to.as_deref()), (Some("1.0-1"), Some("1.1-1")));
     root.do_it(&guest.upgrade(&[]).unwrap());
     assert!(root.versions(guest.manager, &["snugtool"])[0].1.starts_with("1.1"));
 }

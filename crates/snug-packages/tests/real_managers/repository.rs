@@ -17,6 +17,15 @@ const PACKAGES: [(&str, [&str; 2], &str, &[&str]); 5] = [
     ("snugbase", ["1.0", "1.0"], "", &[]),
 ];
 
+/// What a package provides beside its name: a word of its own, and one that several have.
+fn provides(name: &str) -> Option<&'static str> {
+    match name {
+        "snuglib" => Some("snugvirtual"),
+        "snugother" | "snugbase" => Some("snugseveral"),
+        _ => None,
+    }
+}
+
 /// Of a file.
 fn sha256(path: &Path) -> String {
     tool("sha256sum", [path]).split(' ').next().unwrap().to_owned()
@@ -54,6 +63,7 @@ fn debian_repository(root: &Root, number: usize) {
         } else {
             format!("Depends: {needs} (>= 1.0), base-files | nothere\n")
         };
+        let needs = needs + &provides(name).map(|word| format!("Provides: {word}\n")).unwrap_or_default();
         let control = format!(
             "Package: {name}\nVersion: {version}\nArchitecture: all\nMaintainer: bed <bed@localhost>\n{needs}Description: summary of {name}\n text\n"
         );
@@ -107,7 +117,10 @@ fn rpm_repository(root: &Root, number: usize) {
     for (name, versions, needs, files) in PACKAGES {
         let version = versions[number];
         let needs = if needs.is_empty() { String::new() } else { format!("Requires: {needs} >= 1.0\n") };
-        let provides = if name == "snugbase" { "Provides: glibc\n" } else { "" };
+        let provides = match (name, provides(name)) {
+            ("snugbase", _) => "Provides: glibc\n".to_owned(),
+            (_, provided) => provided.map(|word| format!("Provides: {word}\n")).unwrap_or_default(),
+        };
         let source = work.path().join(name);
         lay_out(&source, name, version, files);
         fs::create_dir_all(&source).unwrap();
@@ -150,6 +163,7 @@ fn arch_repository(root: &Root, number: usize) {
         fs::create_dir_all(&source).unwrap();
         lay_out(&source, name, &version, files);
         let depend = if needs.is_empty() { String::new() } else { format!("depend = {needs}>=1.0\n") };
+        let depend = depend + &provides(name).map(|word| format!("provides = {word}\n")).unwrap_or_default();
         let information = format!(
             "pkgname = {name}\npkgbase = {name}\npkgver = {version}\npkgdesc = summary of {name}\nurl = none\nbuilddate = 1\npackager = bed\nsize = 10\narch = any\n{depend}"
         );
@@ -184,6 +198,7 @@ fn arch_repository(root: &Root, number: usize) {
         if !needs.is_empty() {
             fields.push(("DEPENDS", format!("{needs}>=1.0")));
         }
+        fields.extend(provides(name).map(|word| ("PROVIDES", word.to_owned())));
         let text: String = fields.iter().map(|(key, value)| format!("%{key}%\n{value}\n\n")).collect();
         fs::write(entry.join("desc"), text).unwrap();
         pack(
