@@ -1,5 +1,7 @@
 //! What the host has of this user's containers: where his index and his links are.
 
+pub mod placing;
+
 use std::env;
 use std::io;
 

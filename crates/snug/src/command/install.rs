@@ -104,7 +104,7 @@ pub fn execute(context: &Context, args: &InstallArgs) -> Result<ExitCode, Comman
     let (mut brought, mut placed) = (Vec::new(), Placed::default());
     if !args.no_export && !there.is_empty() {
         brought = commands::of_packages(&guest, &there)?;
-        placed = commands::export(context, &guest, &brought)?;
+        placed = commands::export(context, &bus, &guest, &brought)?;
     }
     // Those that were there before may have a newer version by now.
     documents::refresh(&guest, &bus, &brought, &there);

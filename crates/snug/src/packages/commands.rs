@@ -4,17 +4,16 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use snug_core::name::ContainerName;
-use snug_exports::command::name_for;
-use snug_exports::link::LinkError;
 use snug_exports::{Command, CommandName, Wanted, search};
 use snug_packages::executables::{self, Alternative, Executable};
 use snug_packages::name::PackageName;
 
 use super::guest::Guest;
-use crate::command::export::commands::{advice, forget, unlink, unlinked};
-use crate::command::export::unwritten;
+use crate::bus::Bus;
+use crate::command::export::commands::{advice, forget, unlink};
 use crate::context::Context;
 use crate::error::CommandError;
+use crate::exports::placing::{self, Candidate, Policy, Refused, unwritten};
 use crate::{env_vars, exports, guest_commands};
 
 /// How far packages that are only names for others are followed: `default-jdk`, `default-jre`, `openjdk-21-jre`, `…-headless`.
@@ -170,7 +169,9 @@ pub fn is_told_secrets(name: &str) -> bool {
 
 fn brought(package: &PackageName, executable: &Executable) -> Option<Brought> {
     let own = executable.name.as_str();
-    let known = executables::known_as(package.as_str(), own);
+    // Without the architecture that Debian's may have behind it.
+    let plain = package.as_str().split(':').next().unwrap_or_default();
+    let known = executables::known_as(plain, own);
     let names: Vec<CommandName> =
         known.into_iter().chain([own]).filter_map(|name| name.parse().ok()).collect();
     let path = executable.path.to_str()?.to_owned();
@@ -206,8 +207,13 @@ pub struct Left {
 /// Lets the host have commands. None that it has already: what a person types means the same as before.
 ///
 /// # Errors
-/// The index or a link cannot be written: there are none of them then.
-pub fn export(context: &Context, guest: &Guest<'_>, brought: &[Brought]) -> Result<Placed, CommandError> {
+/// The daemon does not answer; the index or a link cannot be written: there are none of them then.
+pub fn export(
+    context: &Context,
+    bus: &Bus,
+    guest: &Guest<'_>,
+    brought: &[Brought],
+) -> Result<Placed, CommandError> {
     let exports = exports::of_user().map_err(unwritten)?;
     let links = exports::links(&exports).map_err(unwritten)?;
     let mut path = env_vars::non_empty(env_vars::PATH).unwrap_or_default();
@@ -217,65 +223,43 @@ pub fn export(context: &Context, guest: &Guest<'_>, brought: &[Brought]) -> Resu
     path.push(HOSTS);
     let hosts =
         |name: &CommandName| search::find_elsewhere(&path, name.as_str(), links.bin()).map(|(file, _)| file);
-    let (mut placed, mut made) = (Placed::default(), Vec::new());
-    let changed = exports.change(|index| {
-        let mut there = index.commands.clone();
-        links.repair(&context.paths.shim()).map_err(unlinked)?;
-        for brought in brought.iter().take(MOST_COMMANDS) {
-            let best = &brought.names[0];
-            let mut leave = |name: &CommandName, why: String, is_hosts: bool| {
-                placed.left.push(Left { name: name.clone(), path: brought.path.clone(), why, is_hosts });
-            };
-            let free = brought.names.iter().find(|name| hosts(name).is_none());
-            let Some(name) = free else {
+    let mut placed = Placed::default();
+    let mut candidates = Vec::new();
+    for brought in brought.iter().take(MOST_COMMANDS) {
+        let mut leave = |name: &CommandName, why: String, is_hosts: bool| {
+            placed.left.push(Left { name: name.clone(), path: brought.path.clone(), why, is_hosts });
+        };
+        let best = &brought.names[0];
+        match brought.names.iter().find(|name| hosts(name).is_none()) {
+            None => {
                 let other = hosts(best).unwrap_or_default();
                 leave(best, format!("the host has {}", other.display()), true);
-                continue;
-            };
-            if is_told_secrets(name.as_str()) {
-                leave(
-                    name,
-                    "such a command is told secrets, or called by others, so it has to be asked for".into(),
-                    false,
-                );
-                continue;
             }
-            let wanted = Wanted { word: brought.path.clone(), name: name.clone(), named: false };
-            let name = match name_for(&there, &wanted, guest.container, &brought.path) {
-                Ok(name) => name,
-                Err(error) => {
-                    leave(name, error.to_string(), false);
-                    continue;
-                }
-            };
-            match links.make(&name) {
-                Ok(true) => made.push(name.clone()),
-                Ok(false) => {}
-                Err(error @ LinkError::Foreign { .. }) => {
-                    leave(&name, error.to_string(), false);
-                    continue;
-                }
-                Err(error) => {
-                    let text = format!("the link of {name} cannot be made");
-                    return Err(CommandError::failed(text).caused_by(error));
-                }
+            Some(name) if is_told_secrets(name.as_str()) => leave(
+                name,
+                "such a command is told secrets, or called by others, so it has to be asked for".into(),
+                false,
+            ),
+            Some(name) => {
+                let wanted = Wanted { word: brought.path.clone(), name: name.clone(), named: false };
+                candidates.push(Candidate { wanted, path: brought.path.clone() });
             }
-            let command = Command::new(name, guest.container.clone(), brought.path.clone())
-                .map_err(|error| CommandError::user(error.to_string()))?;
-            if !there.contains(&command) {
-                there.push(command.clone());
-            }
-            if command.name != wanted.name {
-                placed.renamed.push((wanted.name, command.clone()));
-            }
-            placed.commands.push(command);
         }
-        index.commands = there;
-        Ok(())
-    });
-    if let Err(error) = changed.map_err(unwritten).and_then(|placed| placed) {
-        unlink(context, &exports, &links, &made);
-        return Err(error);
+    }
+    let unexplained = |why: Refused, _: &Wanted| CommandError::user(why.to_string());
+    let all = placing::place(context, bus, guest.container, &candidates, Policy::WhatIsFree, unexplained)?;
+    for (Candidate { wanted, path }, result) in candidates.into_iter().zip(all) {
+        match result {
+            Ok(command) => {
+                if command.name != wanted.name {
+                    placed.renamed.push((wanted.name, command.clone()));
+                }
+                placed.commands.push(command);
+            }
+            Err(why) => {
+                placed.left.push(Left { name: wanted.name, path, why: why.to_string(), is_hosts: false });
+            }
+        }
     }
     placed.advice = if placed.commands.is_empty() { None } else { advice(&links) };
     Ok(placed)

@@ -3,7 +3,6 @@
 pub mod commands;
 mod sockets;
 
-use std::io;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -13,6 +12,7 @@ use crate::bus::options::Options;
 use crate::context::Context;
 use crate::entry;
 use crate::error::CommandError;
+pub use crate::exports::placing::unwritten;
 
 /// Let the host have something of a container
 ///
@@ -52,9 +52,4 @@ pub fn execute(context: &Context, args: &ExportArgs) -> Result<ExitCode, Command
         sockets::execute(context, &container, &found, &sockets)?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// A failure of the index.
-pub fn unwritten(error: io::Error) -> CommandError {
-    CommandError::failed("the index of what is exported cannot be changed").caused_by(error)
 }
