@@ -38,17 +38,24 @@ pub const SHIM: &str = "shim";
 /// Snug's directory in the user's data directory.
 pub const DIRECTORY: &str = "snug";
 
-/// Snug's directory among the user's data: `XDG_DATA_HOME` where that is an absolute path, else `~/.local/share` (XDG Base
-/// Directory Specification).
+/// Snug's directory among the user's data: `XDG_DATA_HOME`, else `~/.local/share`.
 ///
 /// # Errors
 /// He has no home.
 pub fn directory(data_home: Option<OsString>, home: Option<PathBuf>) -> io::Result<PathBuf> {
+    base_directory(data_home, home, ".local/share").map(|data| data.join(DIRECTORY))
+}
+
+/// A base directory of a user: what its variable says where that is an absolute path, else its usual place in the home (XDG Base Directory
+/// Specification).
+///
+/// # Errors
+/// He has no home.
+pub fn base_directory(variable: Option<OsString>, home: Option<PathBuf>, usual: &str) -> io::Result<PathBuf> {
     let absolute = |path: PathBuf| path.is_absolute().then_some(path);
-    let data = data_home.map(PathBuf::from).and_then(absolute);
-    let data = data.or_else(|| home.and_then(absolute).map(|home| home.join(".local/share")));
-    let data = data.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no home directory"))?;
-    Ok(data.join(DIRECTORY))
+    let named = variable.map(PathBuf::from).and_then(absolute);
+    let directory = named.or_else(|| home.and_then(absolute).map(|home| home.join(usual)));
+    directory.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no home directory"))
 }
 
 #[cfg(test)]

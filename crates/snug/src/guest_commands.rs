@@ -1,57 +1,45 @@
 //! Where commands of a container are, as its agent finds them.
 
-use std::io::Read;
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
-
 use snug_core::name::ContainerName;
+use snug_packages::command::CommandLine;
 
-use crate::context::{Context, OWN_PROGRAM};
+use crate::context::Context;
 use crate::error::CommandError;
+use crate::packages::guest;
 
 /// Finds commands (`snug_agent::find`).
 const FIND: [&str; 2] = ["/.snug/bin/snug-agent", "find"];
-/// Bytes; more than any answer has.
-const LONGEST: u64 = 1 << 20;
 
 /// Where each of these commands is, which are names or absolute paths: for the container's owner, with the PATH of a login there. The
 /// container is started when it does not run.
 ///
 /// # Errors
-/// It cannot be asked; why has been told.
+/// It cannot be asked.
 pub fn find(
     context: &Context,
     container: &ContainerName,
     words: &[&str],
 ) -> Result<Vec<Option<String>>, CommandError> {
+    let argv = FIND.iter().copied().chain(words.iter().copied()).map(Into::into).collect();
+    let output =
+        guest::ask(context, container, &CommandLine { argv, environment: &[], as_root: false })?;
     let failed = || CommandError::failed(format!("{container} cannot be asked where its commands are"));
-    let quiet = context.printer.is_quiet().then_some("--quiet");
-    // In a process of its own, whose standard output is not this one's.
-    let mut asked = Command::new(OWN_PROGRAM)
-        .arg0("snug")
-        .arg("run")
-        .args(quiet)
-        .args(["--clean-env", "-T", "-w", "/", "-c", container.as_str(), "--"])
-        .args(FIND)
-        .args(words)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(|error| failed().caused_by(error))?;
-    let mut answer = Vec::new();
-    if let Some(stdout) = asked.stdout.take() {
-        stdout.take(LONGEST).read_to_end(&mut answer).map_err(|error| failed().caused_by(error))?;
-    }
-    let status = asked.wait().map_err(|error| failed().caused_by(error))?;
     let restart = || format!("`snug restart {container}` gives it the agent of this version");
-    if !status.success() {
-        return Err(match status.code() {
-            // An agent of an earlier version does not know the word.
-            Some(1) => failed().hint(restart()),
-            _ => failed(),
-        });
+    match output.status {
+        0 => {}
+        // An agent of an earlier version does not know the word.
+        1 => return Err(failed().hint(restart())),
+        _ => return Err(failed().caused_by(last_words(&output.stderr))),
     }
+    let answer = output.stdout;
     understood(&answer, words).ok_or_else(|| failed().hint(restart()))
+}
+
+/// What a guest's program said at last. Whoever prints an error makes it harmless for the terminal.
+fn last_words(stderr: &[u8]) -> String {
+    let text = String::from_utf8_lossy(stderr);
+    let last = text.lines().map(str::trim).rfind(|line| !line.is_empty());
+    snug_core::text::shown(last.unwrap_or("it does not say why"))
 }
 
 /// The agent's answer: something before a zero for each word. A path is answered with itself; whatever else a guest says of it, or what is
@@ -72,6 +60,12 @@ fn understood(answer: &[u8], words: &[&str]) -> Option<Vec<Option<String>>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_guest_says_writes_nowhere_else() {
+        assert_eq!(last_words(b"one\n\x1b[2Jtwo\n\n"), "\\e[2Jtwo");
+        assert_eq!(last_words(b""), "it does not say why");
+    }
 
     #[test]
     fn an_answer_has_a_part_for_each_word() {

@@ -12,8 +12,8 @@ use crate::error::{CommandError, Kind};
 /// What became of a snapshot that was wanted.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Taken {
-    /// It was taken.
-    Snapshot,
+    /// It was taken, and has this name.
+    Snapshot(String),
     /// It cannot be had in that container, and why; a change goes on without, and tells it once.
     Unavailable(String),
 }
@@ -33,7 +33,7 @@ impl Bus {
 
 fn taken(ended: Result<Ended, CommandError>) -> Result<Taken, CommandError> {
     match ended {
-        Ok(ended) => ended.go_on().map(|()| Taken::Snapshot),
+        Ok(ended) => ended.go_on().map(|()| Taken::Snapshot(ended.snapshot.unwrap_or_default())),
         Err(error) if error.kind == Kind::Unsupported => Ok(Taken::Unavailable(error.to_string())),
         Err(error) => Err(error),
     }
@@ -49,6 +49,6 @@ mod tests {
         assert_eq!(ended(Kind::Unsupported).unwrap(), Taken::Unavailable("why".into()));
         assert!(ended(Kind::Failed).is_err() && ended(Kind::NotFound).is_err());
         let one = Ended { snapshot: Some("snug-20260717T101502Z".into()), ..Ended::default() };
-        assert_eq!(taken(Ok(one)).unwrap(), Taken::Snapshot);
+        assert_eq!(taken(Ok(one)).unwrap(), Taken::Snapshot("snug-20260717T101502Z".into()));
     }
 }

@@ -1,6 +1,7 @@
 //! `snug run`: the hot path. Until the container turns out not to run, nothing here may touch the bus.
 
 use std::ffi::{OsStr, OsString};
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -46,6 +47,9 @@ pub struct RunArgs {
     /// Run as the login shell would: CMD through `-SHELL -c`
     #[arg(long)]
     login: bool,
+    /// A descriptor of Snug's own that is written to when Snug itself fails: CMD may end with any status
+    #[arg(long, value_name = "FD", hide = true, conflicts_with = "rm")]
+    failure_to: Option<RawFd>,
     /// The command and its arguments
     #[arg(value_name = "CMD", required = true, trailing_var_arg = true, value_hint = clap::ValueHint::CommandWithArguments, add = ArgValueCompleter::new(PathCompleter::any()))]
     command: Vec<OsString>,
@@ -62,6 +66,7 @@ impl RunArgs {
             image: None,
             preset: None,
             login: false,
+            failure_to: None,
             command,
         }
     }
@@ -197,16 +202,47 @@ pub fn execute(context: &Context, args: RunArgs) -> Result<ExitCode, CommandErro
     if args.rm {
         return execute_fresh(context, args);
     }
-    let container = context.container(args.container.container.as_deref())?;
+    // Before anything of this process's is handed over.
+    let failure = args.failure_to.map(own_descriptor).transpose()?;
     let first = args.command.first().cloned();
-    let request = args.how.request(context, &container, args.command, args.login, false)?;
-    let mut outcome = entry::run(context, &request, &|bus| entry::ensure(context, bus, container.as_str()))?;
+    let container = context.container(args.container.container.as_deref())?;
+    let run = || {
+        let request = args.how.request(context, &container, args.command, args.login, false)?;
+        entry::run(context, &request, &|bus| entry::ensure(context, bus, container.as_str()))
+    };
+    let outcome = run();
+    if let Some(failure) = failure
+        && !matches!(&outcome, Ok(outcome) if !is_own_failure(outcome))
+    {
+        // Whoever does not hear it takes the status for the command's.
+        let _ = rustix::io::write(failure, b"!");
+    }
+    let mut outcome = outcome?;
     if let Outcome::Failed { status: 127, hints, .. } = &mut outcome
         && let Some(name) = first.and_then(|first| own_container(context, &first))
     {
         hints.push(format!("{name} is a container: `snug run -c {name} …` runs a command in it"));
     }
     Ok(entry::finish(context, &outcome))
+}
+
+fn is_own_failure(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Failed { status: 125, .. })
+}
+
+/// A descriptor that whoever started this process has left to it alone, and not to the command.
+fn own_descriptor(number: RawFd) -> Result<OwnedFd, CommandError> {
+    let refused =
+        |error| CommandError::usage(format!("descriptor {number} cannot be written to")).caused_by(error);
+    if number <= 2 {
+        return Err(refused(std::io::ErrorKind::InvalidInput.into()));
+    }
+    // SAFETY: fcntl(2) looks at a number; where it is none of an open descriptor it fails.
+    if unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) } == -1 {
+        return Err(refused(std::io::Error::last_os_error()));
+    }
+    // SAFETY: it is open, and was left to this option alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 /// A word that is the name of a container of the caller's, as far as its directory tells.

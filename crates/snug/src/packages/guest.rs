@@ -1,8 +1,9 @@
 //! Questions to a guest's package manager, and what it is told to change.
 
 use std::io;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 use snug_core::name::ContainerName;
 use snug_packages::command::{Action, CommandLine, Output, Query};
@@ -10,33 +11,20 @@ use snug_packages::manager;
 use snug_packages::name::PackageName;
 use snug_packages::read::MAX_OUTPUT;
 
+use super::line::{Line, own_failure};
 use super::log::Log;
 use super::running;
 use super::streams::{self, Piece};
 use crate::bus::Bus;
 use crate::bus::options::Options;
 use crate::bus::snapshot::Taken;
-use crate::context::{Context, OWN_PROGRAM};
+use crate::context::Context;
 use crate::entry;
-use crate::env_vars;
 use crate::error::CommandError;
-use crate::progress::Line;
+use crate::progress;
 
-/// By which a network is reached that a guest's own configuration does not know of (curl(1), "ENVIRONMENT").
-const PROXIES: [&str; 8] = [
-    "http_proxy",
-    "https_proxy",
-    "ftp_proxy",
-    "no_proxy",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "FTP_PROXY",
-    "NO_PROXY",
-];
 /// Bytes of standard error that are kept: its last lines say why.
 const COMPLAINT: usize = 64 << 10;
-/// Status by which `snug run` says that it has failed itself.
-const FAILURE: i32 = 125;
 
 /// A container whose package manager is known.
 pub struct Guest<'a> {
@@ -68,10 +56,10 @@ impl<'a> Guest<'a> {
         Self::running(context, container)
     }
 
-    /// The same of one that runs.
+    /// The same for one that runs: the daemon is not asked.
     ///
     /// # Errors
-    /// It has none that is known; it cannot be asked.
+    /// It does not answer; it has no package manager that is known.
     pub fn running(context: &'a Context, container: &'a ContainerName) -> Result<Self, CommandError> {
         Self::detect(context, container)?.ok_or_else(|| {
             let known: Vec<&str> = manager::MANAGERS.iter().map(|manager| manager.name).collect();
@@ -88,6 +76,10 @@ impl<'a> Guest<'a> {
     pub fn detect(context: &'a Context, container: &'a ContainerName) -> Result<Option<Self>, CommandError> {
         let detection = manager::Guest::detection();
         let output = ask(context, container, &detection.command)?;
+        // No package manager does without a shell.
+        if [126, 127].contains(&output.status) {
+            return Ok(None);
+        }
         let found = detection.read(&output).map_err(|error| failed(&error))?;
         Ok(found.map(|manager| Self { context, container, manager }))
     }
@@ -105,9 +97,17 @@ impl<'a> Guest<'a> {
     ///
     /// # Errors
     /// The program fails: what it said last is in the error. The user has given up.
-    pub fn carry_out(&self, action: &Action, line: &mut Line, log: &mut Log) -> Result<(), CommandError> {
-        let mut command = command(self.context, self.container, &action.command);
-        let output = running::follow(&mut command, action, line, log)?;
+    pub fn carry_out(
+        &self,
+        action: &Action,
+        shown: &mut progress::Line,
+        log: &mut Log,
+    ) -> Result<(), CommandError> {
+        let mut line = Line::new(self.context, self.container, &action.command)?;
+        let output = running::follow(&mut line, action, shown, log)?;
+        if line.has_failed_itself() {
+            return Err(log.explain(own_failure(self.container, &output.stderr)));
+        }
         action.check(&output).map_err(|error| log.explain(failed(&error)))
     }
 
@@ -117,7 +117,7 @@ impl<'a> Guest<'a> {
     /// The pool is full, or something failed. That the pool cannot take any is none (`--verbose` tells it).
     pub fn remember(&self, bus: &Bus, before: &str) -> Result<(), CommandError> {
         match bus.take_snapshot(self.container.as_str(), before)? {
-            Taken::Snapshot => {}
+            Taken::Snapshot(_) => {}
             Taken::Unavailable(why) => {
                 self.context.printer.detail(&format!("`snug undo` will not know of this: {why}"))
             }
@@ -131,25 +131,25 @@ impl<'a> Guest<'a> {
     /// It cannot be read here or written there.
     pub fn put(&self, file: std::fs::File, path: &str) -> Result<(), CommandError> {
         const SCRIPT: &str = r#"mkdir -p -- "${1%/*}" && cat > "$1""#;
-        let mut command = self.script(SCRIPT, path);
-        let status = command.stdin(file).status().map_err(unstarted)?;
+        let mut line = self.script(SCRIPT, path)?;
+        line.command().stdin(file);
         let refused = || CommandError::failed(format!("{path} cannot be written in {}", self.container));
-        if status.success() { Ok(()) } else { Err(refused()) }
+        if line.succeeds()? { Ok(()) } else { Err(refused()) }
     }
 
     /// Removes what [`Self::put`] has put there, with its directory; whether it could.
     pub fn take_away(&self, path: &str) -> bool {
         const SCRIPT: &str = r#"rm -f -- "$1" && rmdir -- "${1%/*}""#;
-        self.script(SCRIPT, path).stdin(Stdio::null()).status().is_ok_and(|status| status.success())
+        self.script(SCRIPT, path).and_then(|mut line| line.succeeds()).unwrap_or(false)
     }
 
     /// A script of root's with one argument, of which nothing is heard but its status.
-    fn script(&self, script: &str, argument: &str) -> Command {
+    fn script(&self, script: &str, argument: &str) -> Result<Line, CommandError> {
         let argv = ["/bin/sh", "-c", script, "sh", argument].map(Into::into).into();
         let line = CommandLine { argv, environment: &[], as_root: true };
-        let mut command = command(self.context, self.container, &line);
-        command.stdout(Stdio::null()).stderr(Stdio::null());
-        command
+        let mut line = Line::new(self.context, self.container, &line)?;
+        line.command().stdout(Stdio::null()).stderr(Stdio::null());
+        Ok(line)
     }
 
     /// The files of an installed package; none where that cannot be told.
@@ -179,74 +179,69 @@ pub fn unfit(error: &snug_packages::Error) -> CommandError {
     CommandError::usage(error.to_string()).with_hints(error.hint())
 }
 
-fn unstarted(error: io::Error) -> CommandError {
-    CommandError::failed("`snug run` cannot be started").caused_by(error)
-}
-
-/// A process of this program that runs a line of the table: its streams and its end are its own. It has nothing of the caller's
-/// environment but the way to the network: `PYTHONPATH` and its like mislead package managers.
-fn command(context: &Context, container: &ContainerName, line: &CommandLine) -> Command {
-    let mut command = Command::new(OWN_PROGRAM);
-    command.arg0("snug").args(["run", "--quiet", "--clean-env", "-T", "-w", "/", "-c", container.as_str()]);
-    if line.as_root {
-        command.arg("--root");
-    }
-    for name in PROXIES.into_iter().filter(|name| env_vars::non_empty(name).is_some()) {
-        command.args(["-e", name]);
-    }
-    for (name, value) in line.environment {
-        command.args(["-e", &format!("{name}={value}")]);
-    }
-    context.printer.detail(&format!("{container}: {}", line.program()));
-    // What package managers make is for all of a container's users.
-    // SAFETY: umask(2) is async-signal-safe and always succeeds.
-    unsafe {
-        command.pre_exec(|| {
-            libc::umask(0o022);
-            Ok(())
-        });
-    }
-    command.arg("--").args(&line.argv);
-    command
-}
-
 /// What a line of the table says and how it ends.
 ///
 /// # Errors
 /// It cannot be run.
 pub fn ask(context: &Context, container: &ContainerName, line: &CommandLine) -> Result<Output, CommandError> {
-    let mut command = command(context, container, line);
-    let mut child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(unstarted)?;
-    let output = gather(&mut child).map_err(unstarted)?;
-    if output.status == FAILURE {
+    asked(context, container, line, None)
+}
+
+/// The same where nobody waits longer than that.
+///
+/// # Errors
+/// It cannot be run; it has not ended by then, and has been hung up.
+pub fn ask_within(
+    context: &Context,
+    container: &ContainerName,
+    line: &CommandLine,
+    patience: Duration,
+) -> Result<Output, CommandError> {
+    asked(context, container, line, Some(patience))
+}
+
+fn asked(
+    context: &Context,
+    container: &ContainerName,
+    line: &CommandLine,
+    patience: Option<Duration>,
+) -> Result<Output, CommandError> {
+    let mut line = Line::new(context, container, line)?;
+    let mut child = line.spawn()?;
+    let output = match gather(&mut child, patience) {
+        Ok(output) => output,
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+            let seconds = patience.unwrap_or_default().as_secs();
+            return Err(CommandError::failed(format!(
+                "{container} has not answered within {seconds} seconds"
+            )));
+        }
+        Err(error) => return Err(CommandError::failed("`snug run` cannot be waited for").caused_by(error)),
+    };
+    if line.has_failed_itself() {
         return Err(own_failure(container, &output.stderr));
     }
     Ok(output)
 }
 
-/// What `snug run` itself has said: in its own words.
-pub fn own_failure(container: &ContainerName, stderr: &[u8]) -> CommandError {
-    let text = String::from_utf8_lossy(stderr);
-    let mut said = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let first = said.next().unwrap_or("it does not say why");
-    let first = first.strip_prefix("error: ").unwrap_or(first);
-    let hints = said.filter_map(|line| line.strip_prefix("hint: ")).map(str::to_owned);
-    CommandError::failed(format!("{container} cannot be asked: {first}")).with_hints(hints)
-}
-
 /// Both streams to its end. A guest may write without one: what is too much is read and dropped.
-fn gather(child: &mut Child) -> io::Result<Output> {
+fn gather(child: &mut Child, patience: Option<Duration>) -> io::Result<Output> {
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    let until = patience.map(|patience| Instant::now() + patience);
+    let mut is_late = false;
     let ended = streams::follow(child, |piece| match piece {
         Piece::Out(bytes) => keep(&mut stdout, bytes, MAX_OUTPUT),
         Piece::Err(bytes) => keep(&mut stderr, bytes, COMPLAINT),
+        Piece::Nothing(child) if !is_late && until.is_some_and(|until| Instant::now() >= until) => {
+            is_late = true;
+            // Its command in the guest is hung up with it.
+            running::tell(child, libc::SIGKILL);
+        }
         Piece::Nothing(_) => {}
     });
+    if is_late {
+        return Err(io::ErrorKind::TimedOut.into());
+    }
     Ok(Output { status: status(ended?), stdout, stderr })
 }
 
@@ -262,6 +257,8 @@ pub fn status(status: ExitStatus) -> i32 {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
 
     #[test]
@@ -272,7 +269,7 @@ mod tests {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let output = gather(&mut child).unwrap();
+        let output = gather(&mut child, None).unwrap();
         assert_eq!(
             (output.status, output.stdout.as_slice(), output.stderr.len()),
             (137, &b"out\n"[..], COMPLAINT)
@@ -280,12 +277,10 @@ mod tests {
     }
 
     #[test]
-    fn what_snug_run_says_is_said_again_in_its_own_words() {
-        let error = own_failure(&"tools".parse().unwrap(), b"error: no room\nhint: make some\n");
-        assert_eq!(
-            (error.to_string().as_str(), &error.hints[..]),
-            ("tools cannot be asked: no room", &["make some".to_owned()][..])
-        );
-        assert!(own_failure(&"tools".parse().unwrap(), b"").to_string().ends_with("does not say why"));
+    fn a_guest_that_does_not_answer_is_not_waited_for() {
+        let mut child =
+            Command::new("sleep").arg("60").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let late = gather(&mut child, Some(Duration::from_millis(200))).unwrap_err();
+        assert_eq!(late.kind(), io::ErrorKind::TimedOut);
     }
 }

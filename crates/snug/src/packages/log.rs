@@ -1,16 +1,15 @@
 //! What package managers have said: a file for each container, of which the last lines are shown when one fails.
 
 use std::collections::VecDeque;
-use std::env;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use snug_core::name::ContainerName;
 
+use super::state;
 use crate::context::Context;
-use crate::env_vars;
 use crate::error::CommandError;
 use crate::words;
 
@@ -32,10 +31,7 @@ pub struct Log<'a> {
 impl<'a> Log<'a> {
     /// Begins one with what was asked for. Where it cannot be written there is none, which is no reason to install nothing.
     pub fn begin(context: &'a Context, container: &ContainerName, what: &str) -> Self {
-        let opened = directory().and_then(|directory| {
-            let path = directory.join(format!("{container}.log"));
-            Ok((path.clone(), open(&path)?))
-        });
+        let opened = state::file(container, "log").and_then(|path| Ok((path.clone(), open(&path)?)));
         let file = opened.map_err(|error| context.printer.detail(&format!("no log is kept: {error}"))).ok();
         let mut log = Self { context, file, last: VecDeque::new(), written: 0 };
         log.write(&format!("== {} snug {what}", words::now()));
@@ -65,6 +61,11 @@ impl<'a> Log<'a> {
         }
     }
 
+    /// Adds a line of Snug's own: what it made of what was said.
+    pub fn note(&mut self, line: &str) {
+        self.write(&format!("-- {}", snug_core::text::escape(line)));
+    }
+
     /// Shows its last lines, and says where the others are: something has failed.
     pub fn explain(&self, error: CommandError) -> CommandError {
         for line in &self.last {
@@ -77,22 +78,8 @@ impl<'a> Log<'a> {
     }
 }
 
-/// Of the user's state (XDG Base Directory Specification, `XDG_STATE_HOME`).
-fn directory() -> io::Result<PathBuf> {
-    let absolute = |path: PathBuf| path.is_absolute().then_some(path);
-    let state = env_vars::non_empty(env_vars::XDG_STATE_HOME).map(PathBuf::from).and_then(absolute);
-    let home = || env::home_dir().and_then(absolute).map(|home| home.join(".local/state"));
-    let state = state.or_else(home);
-    Ok(state
-        .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no home directory"))?
-        .join("snug/packages"))
-}
-
 /// For what is added to it. A long one makes room.
 fn open(path: &Path) -> io::Result<File> {
-    if let Some(directory) = path.parent() {
-        DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-    }
     if fs::symlink_metadata(path).is_ok_and(|status| status.len() > LONGEST) {
         fs::rename(path, path.with_extension("log.old"))?;
     }
@@ -108,7 +95,7 @@ mod tests {
     #[test]
     fn a_log_grows_and_a_long_one_makes_room() {
         let home = tempfile::tempdir().unwrap();
-        let path = home.path().join("snug/packages/tools.log");
+        let path = home.path().join("tools.log");
         for line in ["one\n", "two\n"] {
             open(&path).unwrap().write_all(line.as_bytes()).unwrap();
         }

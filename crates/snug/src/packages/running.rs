@@ -1,48 +1,45 @@
 //! A change that is under way: its progress, its log, Ctrl-C.
 
-use std::process::{Child, Command, Stdio};
+use std::os::unix::process::CommandExt;
+use std::process::Child;
 
-use libc::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
-use rustix::process::{Pid, Signal, kill_process};
+use libc::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
 use snug_client::signals::{self, Signals};
 use snug_packages::command::{Action, Output};
 use snug_packages::stage::{Event, Stage, Step};
 
 use super::guest::status;
+use super::line::Line;
 use super::log::Log;
 use super::streams::{self, Piece};
 use crate::error::{CommandError, Kind};
-use crate::progress::Line;
+use crate::progress;
 
 /// Bytes of standard error that are kept, the last ones: what failed is said at the end.
 const COMPLAINT: usize = 16 << 10;
 
-/// Runs a change to its end. A key that is typed (Ctrl-C, Ctrl-Z) reaches its process from the terminal; SIGTERM and SIGHUP are
-/// passed on. A package manager ends where that does no harm, so it is waited for.
+/// Runs a change to its end. Its process has a job of its own, so that what reaches this one, by a key that is typed (Ctrl-C, Ctrl-Z) or from
+/// another process, is passed on to it once. A package manager ends where that does no harm, so it is waited for.
 ///
 /// # Errors
 /// It cannot be started; it was ended by a signal of the user's.
 pub fn follow(
-    command: &mut Command,
-    action: &Action,
     line: &mut Line,
+    action: &Action,
+    progress: &mut progress::Line,
     log: &mut Log<'_>,
 ) -> Result<Output, CommandError> {
     let unstarted = |error| CommandError::failed("the package manager cannot be started").caused_by(error);
     // Blocked here, not in the child: the standard library gives that an empty mask.
     let signals = Signals::block().map_err(unstarted)?;
-    let mut child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(unstarted)?;
+    line.command().process_group(0);
+    let mut child = line.spawn()?;
     let mut stages = [action.stages(), action.stages()];
     let mut complaint = Vec::new();
     let mut given_up = None;
     let ended = streams::follow(&mut child, |piece| {
         let mut take = |event: Event| match event {
-            Event::Stage(stage) => line.update(&shown(&stage), stage.percent.map(f64::from)),
+            Event::Stage(stage) => progress.update(&shown(&stage), stage.percent.map(f64::from)),
             Event::Line(text) => log.line(&text),
         };
         match piece {
@@ -54,7 +51,7 @@ pub fn follow(
             }
             Piece::Nothing(child) => {
                 given_up = given_up.or(heard(&signals, child));
-                line.tick();
+                progress.tick();
             }
         }
     });
@@ -78,20 +75,27 @@ fn heard(signals: &Signals, child: &Child) -> Option<i32> {
     let mut given_up = None;
     while let Some(signal) = signals.next() {
         match signal {
-            // The terminal has told it too.
-            SIGINT | SIGQUIT => given_up = Some(signal),
-            SIGTERM | SIGHUP => {
+            SIGINT | SIGQUIT | SIGTERM | SIGHUP => {
                 given_up = Some(signal);
-                if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
-                    // One that has ended needs no signal; its number is not another's before it is waited for.
-                    let _ = kill_process(pid, if signal == SIGTERM { Signal::TERM } else { Signal::HUP });
-                }
+                tell(child, signal);
             }
-            SIGTSTP => signals::stop(),
+            SIGTSTP => {
+                tell(child, SIGTSTP);
+                signals::stop();
+                tell(child, SIGCONT);
+            }
             _ => {}
         }
     }
     given_up
+}
+
+/// Sends a process that has not been waited for a signal: its number is not another's before. One that has ended needs none.
+pub fn tell(child: &Child, signal: i32) {
+    if let Ok(pid) = i32::try_from(child.id()) {
+        // SAFETY: a plain system call.
+        unsafe { libc::kill(pid, signal) };
+    }
 }
 
 /// What a person is told.
