@@ -114,6 +114,8 @@ pub(crate) enum PathIs {
 pub(crate) struct Index {
     pub(crate) refresh: Do,
     pub(crate) refreshed: Ask<Option<u64>>,
+    /// It has a place and a lock of its own.
+    pub(crate) apart: bool,
 }
 
 /// Which manager a guest has.
@@ -312,6 +314,11 @@ impl Manager {
     /// Fetches what [`Manager::provides`] looks into; `None` where that is in the metadata.
     pub fn refresh_index(&self) -> Option<Action> {
         self.index.as_ref().map(|index| index.refresh.with::<&str>(&[], self.row()))
+    }
+
+    /// Whether that may be fetched while packages are changed: it has a place and a lock of its own.
+    pub fn has_index_apart(&self) -> bool {
+        self.index.as_ref().is_some_and(|index| index.apart)
     }
 
     /// As [`Manager::refreshed`], for that index.

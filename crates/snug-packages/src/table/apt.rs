@@ -231,6 +231,7 @@ pub static APT: Manager = Manager {
             nothing: Nothing::Never,
             read: guest::newest,
         },
+        apart: true,
     }),
     commands: Ask {
         argv: &[

@@ -117,6 +117,7 @@ pacman --color never --dbpath "$d" -Qu || [ $? = 1 ]"#,
             nothing: Nothing::Never,
             read: guest::newest,
         },
+        apart: false,
     }),
     commands: Ask {
         argv: &[

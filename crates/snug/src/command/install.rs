@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
-use clap_complete::ArgValueCompleter;
 use snug_core::name::ContainerName;
 use snug_core::text::escape;
 use snug_packages::answer::Package;
@@ -16,7 +15,6 @@ use super::arguments::{ContainerArgs, DryRunArgs, YesArgs};
 use super::export::commands as exported;
 use crate::bus::Bus;
 use crate::bus::options::Options;
-use crate::completion;
 use crate::context::Context;
 use crate::documents;
 use crate::entry;
@@ -25,7 +23,9 @@ use crate::not_found::build;
 use crate::not_found::store::Store;
 use crate::packages::commands::{self, Left, Placed};
 use crate::packages::guest::Guest;
+use crate::packages::held::{self, Held};
 use crate::packages::log::Log;
+use crate::packages::turn::Turn;
 use crate::packages::words::{Handed, Typed};
 
 /// How old what a package manager knows may be: distributions have updates several times a day, most of which nobody waits for.
@@ -51,7 +51,7 @@ pub struct InstallArgs {
     #[arg(long)]
     no_export: bool,
     /// Let the host have this command too, under its name or NAME, whatever else has it
-    #[arg(long, value_name = "CMD|PATH[=NAME]", add = ArgValueCompleter::new(completion::exported_commands))]
+    #[arg(long, value_name = "CMD|PATH[=NAME]", value_hint = clap::ValueHint::Other)]
     bin: Vec<String>,
     #[command(flatten)]
     _yes: YesArgs,
@@ -71,6 +71,10 @@ pub fn execute(context: &Context, args: &InstallArgs) -> Result<ExitCode, Comman
         return plan(context, &container, &typed);
     }
     let bus = context.bus()?;
+    let words: Vec<String> =
+        args.packages.iter().map(|word| escape(&word.to_string_lossy()).into_owned()).collect();
+    let what = format!("install {}", words.join(" "));
+    let _turn = Turn::wait(context, &container, &what);
     let guest = Guest::reach(context, &bus, &container, true)?;
     let manager = guest.manager.manager;
     let requests = typed.requests(manager)?;
@@ -78,16 +82,12 @@ pub fn execute(context: &Context, args: &InstallArgs) -> Result<ExitCode, Comman
         .zip(&typed.files)
         .map(|(number, path)| Handed::open(path, number, manager))
         .collect::<Result<_, _>>()?;
-    let words: Vec<String> =
-        args.packages.iter().map(|word| escape(&word.to_string_lossy()).into_owned()).collect();
-    let what = format!("install {}", words.join(" "));
     let mut log = Log::begin(context, &container, &what);
     let mut names: Vec<PackageName> = requests.iter().map(|request| request.name.clone()).collect();
-    let before = guest.installed(&names)?;
-    let is_there = |request: &Request| {
-        request.version.is_none() && before.iter().any(|package| package.name == request.name)
-    };
-    let done = if files.is_empty() && requests.iter().all(is_there) {
+    let before = guest.held(&names)?;
+    let mut asked = requests.iter().zip(&before);
+    let are_there = asked.all(|(request, held)| request.version.is_none() && !held.packages.is_empty());
+    let done = if files.is_empty() && are_there {
         // Another time: what is to be newer is upgraded, and nothing else changes.
         Ok(())
     } else {
@@ -95,12 +95,12 @@ pub fn execute(context: &Context, args: &InstallArgs) -> Result<ExitCode, Comman
         let mut line = progress.line(container.as_str());
         line.stage("looking at what there is");
         let mut carry_out = |action: &Action| guest.carry_out(action, &mut line, &mut log);
-        install(&guest, &bus, &what, &requests, &files, &mut names, &mut carry_out)
+        let wanted = Wanted { requests: &requests, before: &before, files: &files };
+        install(&guest, &bus, &what, &wanted, &mut names, &mut carry_out)
     };
     // Also where something has failed: what is there now is there.
-    let after =
-        if done.is_ok() { guest.installed(&names)? } else { guest.installed(&names).unwrap_or_default() };
-    let there: Vec<PackageName> = after.iter().map(|package| package.name.clone()).collect();
+    let after = if done.is_ok() { guest.held(&names)? } else { guest.held(&names).unwrap_or_default() };
+    let there: Vec<PackageName> = after.iter().flat_map(Held::names).collect();
     let (mut brought, mut placed) = (Vec::new(), Placed::default());
     if !args.no_export && !there.is_empty() {
         brought = commands::of_packages(&guest, &there)?;
@@ -108,7 +108,7 @@ pub fn execute(context: &Context, args: &InstallArgs) -> Result<ExitCode, Comman
     }
     // Those that were there before may have a newer version by now.
     documents::refresh(&guest, &bus, &brought, &there);
-    tell(context, &container, &before, &after, &placed)?;
+    tell(context, &container, &held::packages(&before), &held::packages(&after), &placed)?;
     done?;
     build::start_if_due(context, &container);
     if !bins.is_empty() {
@@ -122,22 +122,31 @@ pub fn execute(context: &Context, args: &InstallArgs) -> Result<ExitCode, Comman
     Ok(ExitCode::SUCCESS)
 }
 
+/// What is asked for.
+struct Wanted<'a> {
+    requests: &'a [Request],
+    /// What of it is there already.
+    before: &'a [Held],
+    files: &'a [Handed],
+}
+
 /// Installs names and files; the names of the files' packages come to the others.
 fn install(
     guest: &Guest<'_>,
     bus: &Bus,
     what: &str,
-    requests: &[Request],
-    files: &[Handed],
+    wanted: &Wanted<'_>,
     names: &mut Vec<PackageName>,
     carry_out: &mut dyn FnMut(&Action) -> Result<(), CommandError>,
 ) -> Result<(), CommandError> {
-    let fresh = prepare(guest, requests, carry_out)?;
+    let missing = wanted.before.iter().filter(|held| held.packages.is_empty());
+    let missing: Vec<PackageName> = missing.map(|held| held.word.clone()).collect();
+    let fresh = prepare(guest, &missing, carry_out)?;
     guest.remember(bus, what)?;
-    for action in guest.manager.manager.install(requests, fresh) {
+    for action in guest.manager.manager.install(wanted.requests, fresh) {
         carry_out(&action)?;
     }
-    names.extend(install_files(guest, files, carry_out)?);
+    names.extend(install_files(guest, wanted.files, carry_out)?);
     Ok(())
 }
 
@@ -155,18 +164,11 @@ fn plan(context: &Context, container: &ContainerName, typed: &Typed) -> Result<E
 /// There is no such package; the guest cannot be asked.
 pub fn prepare(
     guest: &Guest<'_>,
-    requests: &[Request],
+    names: &[PackageName],
     carry_out: &mut dyn FnMut(&Action) -> Result<(), CommandError>,
 ) -> Result<bool, CommandError> {
     let manager = guest.manager.manager;
-    let names: Vec<PackageName> = requests.iter().map(|request| request.name.clone()).collect();
-    let missing = || -> Result<Vec<PackageName>, CommandError> {
-        if names.is_empty() {
-            return Ok(Vec::new());
-        }
-        let known = guest.ask(&manager.available(&names))?;
-        Ok(names.iter().filter(|name| !known.iter().any(|found| found.name == **name)).cloned().collect())
-    };
+    let missing = || unknown_of(guest, names);
     let is_fresh = guest.ask(&manager.refreshed())?.is_some_and(|then| age(then) < FRESH);
     if is_fresh && missing()?.is_empty() {
         return Ok(false);
@@ -185,6 +187,26 @@ pub fn prepare(
     }
 }
 
+/// A word of which the manager makes nothing, and packages of which one might have been named instead.
+type Unknown = (PackageName, Vec<PackageName>);
+
+/// Which of these words the manager makes nothing of.
+fn unknown_of(guest: &Guest<'_>, names: &[PackageName]) -> Result<Vec<Unknown>, CommandError> {
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let manager = guest.manager.manager;
+    let known = guest.ask(&manager.available(names))?;
+    let mut unknown = Vec::new();
+    for name in names.iter().filter(|name| !known.iter().any(|found| found.name == **name)) {
+        let meaning = guest.ask(&manager.meaning(name))?;
+        if !meaning.is_taken {
+            unknown.push((name.clone(), meaning.choices));
+        }
+    }
+    Ok(unknown)
+}
+
 /// Since that second of 1970; a clock that went back makes nothing old.
 fn age(then: u64) -> Duration {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -192,12 +214,18 @@ fn age(then: u64) -> Duration {
 }
 
 /// There is no such package: what is like it.
-fn unknown(guest: &Guest<'_>, missing: &[PackageName]) -> CommandError {
+fn unknown(guest: &Guest<'_>, missing: &[Unknown]) -> CommandError {
     let manager = guest.manager.manager;
-    let shown: Vec<&str> = missing.iter().map(PackageName::as_str).collect();
+    let shown: Vec<&str> = missing.iter().map(|(name, _)| name.as_str()).collect();
     let mut error =
         CommandError::user(format!("{} has no package {}", guest.container, shown.join(" and no ")));
-    for name in shown {
+    for (name, choices) in missing {
+        let name = name.as_str();
+        if !choices.is_empty() {
+            let choices: Vec<&str> = choices.iter().map(PackageName::as_str).collect();
+            error = error.hint(format!("{name} is provided by several: name one of {}", choices.join(", ")));
+            continue;
+        }
         if let Some(package) = having(guest.container, name) {
             error = error.hint(format!("{package} has the command {name}: `snug install {package}`"));
             continue;

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use snug_core::name::ContainerName;
 use snug_packages::manager::going;
 use snug_packages::name::PackageName;
 
@@ -11,7 +12,9 @@ use crate::context::Context;
 use crate::error::CommandError;
 use crate::packages::commands;
 use crate::packages::guest::{Guest, unfit};
+use crate::packages::held::Held;
 use crate::packages::log::Log;
+use crate::packages::turn::Turn;
 use crate::words;
 
 /// Uninstall packages of a container, and take back the commands that the host has of them
@@ -35,24 +38,18 @@ pub struct UninstallArgs {
 pub fn execute(context: &Context, args: &UninstallArgs) -> Result<ExitCode, CommandError> {
     let container = context.container(args.container.container.as_deref())?;
     let bus = context.bus()?;
+    let what = format!("uninstall {}", args.packages.join(" "));
+    // Nobody is kept waiting for a plan.
+    let _turn = (!args.dry_run.dry_run).then(|| Turn::wait(context, &container, &what));
     let guest = Guest::reach(context, &bus, &container, false)?;
     let manager = guest.manager.manager;
-    let names: Vec<PackageName> = args
+    let words: Vec<PackageName> = args
         .packages
         .iter()
         .map(|name| manager.package(name))
         .collect::<Result<_, _>>()
         .map_err(|error| unfit(&error))?;
-    let installed = guest.installed(&names)?;
-    let missing: Vec<&str> = names
-        .iter()
-        .filter(|name| !installed.iter().any(|package| package.name == **name))
-        .map(PackageName::as_str)
-        .collect();
-    if !missing.is_empty() {
-        return Err(CommandError::user(format!("{container} has no {}", missing.join(" and no ")))
-            .hint(format!("`snug which CMD` says which package of {container} a command is of")));
-    }
+    let names = meant(&container, &guest.held(&words)?)?;
     let orphans = match manager.orphans() {
         Some(orphans) => guest.ask(&orphans)?,
         None => Vec::new(),
@@ -80,7 +77,6 @@ pub fn execute(context: &Context, args: &UninstallArgs) -> Result<ExitCode, Comm
             return Ok(ExitCode::from(1));
         }
     }
-    let what = format!("uninstall {}", args.packages.join(" "));
     let mut log = Log::begin(context, &container, &what);
     let exported = commands::present(context, &container)?;
     let done = {
@@ -106,4 +102,51 @@ pub fn execute(context: &Context, args: &UninstallArgs) -> Result<ExitCode, Comm
         context.printer.notice(&format!("the host has no more: {}", taken.join(", ")));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The packages that are meant: what is not installed is an error, and so is a word that several of them provide.
+fn meant(container: &ContainerName, held: &[Held]) -> Result<Vec<PackageName>, CommandError> {
+    let missing = held.iter().filter(|held| held.packages.is_empty());
+    let missing: Vec<&str> = missing.map(|held| held.word.as_str()).collect();
+    if !missing.is_empty() {
+        return Err(CommandError::user(format!("{container} has no {}", missing.join(" and no ")))
+            .hint(format!("`snug which CMD` says which package of {container} a command is of")));
+    }
+    let mut names: Vec<PackageName> = Vec::new();
+    for held in held {
+        let own = held.names();
+        if own.len() > 1 {
+            let own: Vec<&str> = own.iter().map(PackageName::as_str).collect();
+            return Err(CommandError::user(format!("{} of {container} is several packages", held.word))
+                .hint(format!("name one of {}", own.join(", "))));
+        }
+        names.extend(own.into_iter().filter(|name| !names.contains(name)).collect::<Vec<_>>());
+    }
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use snug_packages::answer::Package;
+
+    use super::*;
+
+    #[test]
+    fn of_what_several_provide_none_is_removed() {
+        let name = |name: &str| PackageName::read(name.as_bytes()).unwrap();
+        let package = |text: &str| Package { name: name(text), version: "1".to_owned() };
+        let held = |word: &str, packages: &[&str], is_named| Held {
+            word: name(word),
+            packages: packages.iter().map(|text| package(text)).collect(),
+            is_named,
+        };
+        let container = "tools".parse().unwrap();
+        let all = [held("vim", &["vim-enhanced"], false), held("vim-enhanced", &["vim-enhanced"], true)];
+        assert_eq!(meant(&container, &all).unwrap(), [name("vim-enhanced")]);
+        assert_eq!(meant(&container, &[held("libc6:i386", &["libc6"], true)]).unwrap(), [name("libc6:i386")]);
+        let several = meant(&container, &[held("awk", &["gawk", "mawk"], false)]).unwrap_err();
+        assert_eq!(several.hints, ["name one of gawk, mawk"]);
+        let none = meant(&container, &[held("rg", &[], false)]).unwrap_err();
+        assert_eq!(none.to_string(), "tools has no rg");
+    }
 }

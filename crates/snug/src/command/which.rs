@@ -8,14 +8,17 @@ use clap_complete::ArgValueCompleter;
 use serde::Serialize;
 use snug_core::name::ContainerName;
 use snug_core::text::escape;
-use snug_packages::name::GuestPath;
+use snug_packages::executables;
+use snug_packages::name::{GuestPath, PackageName};
 
 use super::arguments::{ContainerArgs, JsonArgs};
 use super::export::unwritten;
+use crate::bus::Bus;
+use crate::bus::options::Options;
 use crate::context::Context;
 use crate::error::{CommandError, Kind};
 use crate::packages::guest::{Guest, unfit};
-use crate::{completion, exports, guest_commands};
+use crate::{completion, entry, exports, guest_commands};
 
 /// Show of which container and package a command is
 ///
@@ -51,6 +54,7 @@ pub fn execute(context: &Context, args: &WhichArgs) -> Result<ExitCode, CommandE
         command.name.as_str() == args.command && named.as_ref().is_none_or(|name| command.container == *name)
     };
     let index = of_user.read().map_err(unwritten)?;
+    let bus = context.bus()?;
     let found = match index.commands.iter().find(is_meant) {
         Some(command) => Some((
             command.container.clone(),
@@ -62,7 +66,7 @@ pub fn execute(context: &Context, args: &WhichArgs) -> Result<ExitCode, CommandE
                 Some(container) => container,
                 None => context.default_container()?,
             };
-            let path = in_container(context, &container, &args.command)?;
+            let path = in_container(context, &bus, &container, &args.command)?;
             path.map(|path| (container, path, None))
         }
     };
@@ -70,11 +74,9 @@ pub fn execute(context: &Context, args: &WhichArgs) -> Result<ExitCode, CommandE
         return Err(CommandError::user(format!("there is no command {}", escape(&args.command)))
             .hint("`snug provides CMD` says which package has it"));
     };
-    let bus = context.bus()?;
     let (owner, package) = match Guest::reach(context, &bus, &container, false) {
         Ok(guest) => {
-            let place = GuestPath::new(OsStr::new(&path)).map_err(|error| unfit(&error))?;
-            let owner = guest.ask(&guest.manager.manager.owner(&place))?.into_iter().next();
+            let owner = owner(&guest, OsStr::new(&path))?;
             let package = guest.installed(owner.as_slice())?.into_iter().next();
             (owner, package)
         }
@@ -103,10 +105,28 @@ pub fn execute(context: &Context, args: &WhichArgs) -> Result<ExitCode, CommandE
     Ok(ExitCode::SUCCESS)
 }
 
+/// The package that has a command: of a link that no package has (update-alternatives(1)) the one that has what it leads to.
+fn owner(guest: &Guest<'_>, path: &OsStr) -> Result<Option<PackageName>, CommandError> {
+    let place = |path: &OsStr| GuestPath::new(path).map_err(|error| unfit(&error));
+    let of_path = |place: &GuestPath| Ok(guest.ask(&guest.manager.manager.owner(place))?.into_iter().next());
+    let here = place(path)?;
+    if let Some(owner) = of_path(&here)? {
+        return Ok(Some(owner));
+    }
+    match guest.ask(&executables::behind(&here))? {
+        Some(file) if file.as_os_str() != path => of_path(&place(file.as_os_str())?),
+        _ => Ok(None),
+    }
+}
+
 fn in_container(
     context: &Context,
+    bus: &Bus,
     container: &ContainerName,
     command: &str,
 ) -> Result<Option<String>, CommandError> {
+    bus.get(container.as_str(), &Options::new())
+        .map_err(|error| entry::suggest(bus, container.as_str(), error))?;
+    entry::ensure(context, bus, container.as_str())?;
     Ok(guest_commands::find(context, container, &[command])?.into_iter().next().flatten())
 }

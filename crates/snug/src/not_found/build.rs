@@ -19,6 +19,7 @@ use crate::context::{Context, OWN_PROGRAM};
 use crate::error::{CommandError, Kind};
 use crate::packages::guest::Guest;
 use crate::packages::log::Log;
+use crate::packages::turn;
 
 /// How long an agent may take to accept a connection, for whoever only wants to know whether it runs: the kernel does it.
 const SOON: Duration = Duration::from_millis(20);
@@ -145,6 +146,10 @@ pub fn renew(guest: &Guest<'_>, what: &str, oldest: Duration) -> Result<(), Comm
 /// # Errors
 /// It fails; the user has given up.
 pub fn fetch(guest: &Guest<'_>, what: &str, refresh: &Action) -> Result<(), CommandError> {
+    // What is kept beside the packages is in nobody's way: an installation does not wait for it.
+    let manager = guest.manager.manager;
+    let is_apart = manager.has_index_apart() && manager.refresh_index().as_ref() == Some(refresh);
+    let _changing = (!is_apart).then(|| turn::Turn::wait(guest.context, guest.container, what));
     let mut log = Log::begin(guest.context, guest.container, what);
     let progress = guest.context.printer.progress();
     let mut line = progress.line(guest.container.as_str());

@@ -2,6 +2,7 @@
 
 use snug_core::name::ContainerName;
 use snug_packages::command::Action;
+use snug_packages::name::PackageName;
 
 use super::store::{Held, Program, Record, Store};
 use crate::bus::Bus;
@@ -11,9 +12,9 @@ use crate::command::install;
 use crate::context::Context;
 use crate::creation;
 use crate::error::{CommandError, Kind};
-use crate::packages::commands;
 use crate::packages::guest::{Guest, unfit};
 use crate::packages::log::Log;
+use crate::packages::{self, commands};
 
 /// Makes the container, installs the package in it, and notes what that brought. Where something fails there is none.
 ///
@@ -92,12 +93,16 @@ fn install_in(
         let mut line = progress.line(package);
         line.stage("looking at what there is");
         let mut carry_out = |action: &Action| guest.carry_out(action, &mut line, &mut log);
-        let fresh = install::prepare(&guest, &requests, &mut carry_out)?;
+        let names = requests.each_ref().map(|request| request.name.clone());
+        let fresh = install::prepare(&guest, &names, &mut carry_out)?;
         for action in manager.install(&requests, fresh) {
             carry_out(&action)?;
         }
     }
-    let brought = commands::of_packages(&guest, &requests.map(|request| request.name))?;
+    // What the manager has taken the word for.
+    let held = guest.held(&requests.map(|request| request.name))?;
+    let packages: Vec<PackageName> = held.iter().flat_map(packages::held::Held::names).collect();
+    let brought = commands::of_packages(&guest, &packages)?;
     if brought.is_empty() {
         return Err(CommandError::user(format!("{package} brings no command that could be run")));
     }
