@@ -1,5 +1,6 @@
 //! `install` and `uninstall`.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -144,13 +145,25 @@ fn units<'a>(manifest: &'a Manifest, dir: &'a str) -> impl Iterator<Item = &'a P
     manifest.files.iter().filter(move |file| file.parent() == Some(Path::new(dir)))
 }
 
-/// Enables or disables the installed units that say when they want to be started; those that the bus starts do not.
+/// Units that are each user's own to enable.
+const OPTIONAL: [&str; 1] = ["snug-upgrade.timer"];
+
+/// Whether `enable` or `disable` is for a unit of this name and text: for those that say when they want to be started; those that the bus
+/// starts do not. Nothing optional is enabled; disabling is for whatever an administrator has enabled for all.
+fn is_switched(verb: &str, name: &str, text: &str) -> bool {
+    text.contains("[Install]") && (verb == "disable" || !OPTIONAL.contains(&name))
+}
+
+/// Enables or disables the installed units.
 fn switch_units(verb: &str, manifest: &Manifest) {
     if !Path::new("/run/systemd/system").is_dir() {
         return;
     }
     for (dir, scope) in [(SYSTEM_UNITS, "--system"), ("/usr/lib/systemd/user", "--global")] {
-        let wants = |file: &&PathBuf| fs::read_to_string(file).is_ok_and(|text| text.contains("[Install]"));
+        let wants = |file: &&PathBuf| {
+            let name = file.file_name().and_then(OsStr::to_str).unwrap_or_default();
+            fs::read_to_string(file).is_ok_and(|text| is_switched(verb, name, &text))
+        };
         for unit in units(manifest, dir).filter(wants) {
             let mut command = Command::new("systemctl");
             if !quiet(command.args([scope, verb]).args(unit.file_name())) {
@@ -270,6 +283,20 @@ fn put(place: &Place, item: &Item) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_that_is_optional_is_enabled() {
+        for item in data_files(&Place::default()).unwrap() {
+            let Source::Text(file) = &item.source else { continue };
+            let (name, text) =
+                (file.file_name().unwrap().to_str().unwrap(), fs::read_to_string(file).unwrap());
+            let wants = text.contains("[Install]");
+            assert_eq!(is_switched("disable", name, &text), wants, "{name}");
+            assert_eq!(is_switched("enable", name, &text), wants && name != "snug-upgrade.timer", "{name}");
+        }
+        let timer = fs::read_to_string(root().join("data/systemd/user/snug-upgrade.timer")).unwrap();
+        assert!(!is_switched("enable", OPTIONAL[0], &timer) && is_switched("disable", OPTIONAL[0], &timer));
+    }
 
     #[test]
     fn units_start_the_programs_of_the_chosen_prefix() {

@@ -180,6 +180,7 @@ mod tests {
             ("systemd/snugd.service", "/usr/lib/systemd/system/snugd.service"),
             ("systemd/system/snugd.service", "/usr/lib/systemd/system/snugd.service"),
             ("systemd/user/snug-login.service", "/usr/lib/systemd/user/snug-login.service"),
+            ("systemd/user/snug-upgrade.timer", "/usr/lib/systemd/user/snug-upgrade.timer"),
             ("sysctl/60-snug.conf", "/usr/lib/sysctl.d/60-snug.conf"),
             ("config.toml", "/opt/snug/lib/snug/config.toml"),
             ("profile.d/snug.sh", "/etc/profile.d/snug.sh"),

@@ -36,13 +36,15 @@ fn the_units_are_valid_and_only_those_that_start_by_themselves_are_enabled() {
     let host = SystemdHost::with_snug(&bed).unwrap();
     let verify = "systemd-analyze verify snugd.service snug-autostart.service snug-follow.service 2>&1
         cd /usr/lib/systemd/user
-        XDG_RUNTIME_DIR=/run systemd-analyze verify --user ./snug-login.service ./snug-session.service ./snug-session.socket 2>&1";
+        XDG_RUNTIME_DIR=/run systemd-analyze verify --user ./snug-login.service ./snug-session.service ./snug-session.socket \
+            ./snug-upgrade.service ./snug-upgrade.timer 2>&1";
     assert_eq!(answer(host.root(verify)), "");
     assert_eq!(answer(host.root("systemctl is-enabled snugd || :")), "static");
     assert_eq!(answer(host.root("systemctl is-enabled snug-follow || :")), "static");
     assert_eq!(answer(host.root("systemctl is-enabled snug-autostart")), "enabled");
     assert_eq!(answer(host.root("systemctl --global is-enabled snug-login")), "enabled");
     assert_eq!(answer(host.root("systemctl --global is-enabled snug-session.socket")), "enabled");
+    assert_eq!(answer(host.root("systemctl --global is-enabled snug-upgrade.timer || :")), "disabled");
     // Without a container there is nothing to start, and Incus is not woken for it.
     host.reboot().unwrap();
     assert_eq!(host.property("snug-autostart", "ConditionResult").unwrap(), "no");
