@@ -20,14 +20,19 @@ fn help_and_version_are_answers() {
 }
 
 #[test]
-fn the_unit_of_the_users_login_calls_what_exists() {
-    let unit = include_str!("../../../data/systemd/user/snug-login.service");
-    let lines: Vec<&str> = unit.lines().filter(|line| line.starts_with("Exec")).collect();
-    let [line] = lines[..] else { panic!("{lines:?}") };
-    let mut words: Vec<&str> = line.strip_prefix("ExecStart=/usr/bin/snug ").unwrap().split(' ').collect();
-    // An unknown word before it is an error.
-    words.push("--help");
-    assert_eq!(TestEnv::new().snug(&words).status, Some(0), "{line}");
+fn the_units_of_the_users_manager_call_what_exists() {
+    for unit in [
+        include_str!("../../../data/systemd/user/snug-login.service"),
+        include_str!("../../../data/systemd/user/snug-upgrade.service"),
+    ] {
+        let lines: Vec<&str> = unit.lines().filter(|line| line.starts_with("Exec")).collect();
+        let [line] = lines[..] else { panic!("{lines:?}") };
+        let mut words: Vec<&str> =
+            line.strip_prefix("ExecStart=/usr/bin/snug ").unwrap().split(' ').collect();
+        // An unknown word before it is an error.
+        words.push("--help");
+        assert_eq!(TestEnv::new().snug(&words).status, Some(0), "{line}");
+    }
 }
 
 #[test]

@@ -35,6 +35,7 @@ pub mod undo;
 pub mod unexport;
 pub mod uninstall;
 pub mod unset;
+pub mod upgrade;
 pub mod which;
 pub mod x;
 

@@ -10,16 +10,33 @@
 //! | [`state`] | where that is kept |
 //! | [`turn`] | one change at a time |
 //! | [`held`] | what is installed for a word that was typed |
+//! | [`check`] | whether a guest is well, and what of its owner's runs in it |
+//! | [`moved`] | exported commands after an upgrade |
+//! | [`upgrade`] | an upgrade of a container: its check, and the way back |
 //! | [`words`] | what was typed: names of packages, and files of them |
 //! | [`commands`] | which commands a package brings |
 
+pub mod check;
 pub mod commands;
 pub mod guest;
 pub mod held;
 pub mod line;
 pub mod log;
+pub mod moved;
 pub mod running;
 mod state;
 mod streams;
 pub mod turn;
+pub mod upgrade;
 pub mod words;
+
+use snug_core::name::ContainerName;
+
+use crate::progress::{Line, Progress};
+
+/// A line of progress about a container, with what is done first.
+fn progress_of(progress: &Progress, container: &ContainerName, stage: &str) -> Line {
+    let line = progress.line(container.as_str());
+    line.stage(stage);
+    line
+}

@@ -120,8 +120,9 @@ fn run(
     }
 }
 
-/// What `snug-agent find` answers for a word. The guest's PATH is `/usr/bin`.
+/// What `snug-agent find` answers for a word. The guest's PATH is `/usr/bin`. A command whose program is gone is gone, too.
 fn found(word: &[u8], commands: &BTreeMap<Vec<u8>, PathBuf>) -> Vec<u8> {
     let path = if word.contains(&b'/') { word.to_vec() } else { [b"/usr/bin/", word].concat() };
-    [if commands.contains_key(&path) { path } else { Vec::new() }, vec![0]].concat()
+    let is_there = |program: &PathBuf| program.as_os_str().is_empty() || program.exists();
+    [if commands.get(&path).is_some_and(is_there) { path } else { Vec::new() }, vec![0]].concat()
 }

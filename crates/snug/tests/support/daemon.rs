@@ -6,12 +6,14 @@
 //! | `crash` | never end: the daemon leaves the bus |
 //! | `denied` | are refused: an administrator would have to agree |
 //! | `broken` | fail with a message and hints |
+//! | `copied` | are done at once, but snapshots cannot be taken |
 //! | anything else | are done at once |
 //!
-//! A container that was removed is gone. One that begins with `login` is set to start with its owner's login; one with `stopped` in its name does not run.
+//! A container that was removed is gone. One that begins with `login` is set to start with its owner's login; one with `stopped` in its name
+//! does not run until it is asked for.
 //! One with `home` in its name shares its owner's home.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -47,6 +49,7 @@ pub fn start(address: &str, containers: &[&str]) -> Running {
     let (ready, is_ready) = std::sync::mpsc::channel();
     let manager = Manager {
         containers: containers.iter().map(|name| (*name).to_owned()).collect(),
+        started: BTreeSet::new(),
         calls: calls.clone(),
         jobs: 0,
         crash: Arc::new(Notify::new()),
@@ -86,6 +89,7 @@ enum Refusal {
 
 struct Manager {
     containers: Vec<String>,
+    started: BTreeSet<String>,
     calls: Arc<Mutex<Vec<String>>>,
     jobs: u32,
     crash: Arc<Notify>,
@@ -137,9 +141,19 @@ impl Manager {
             );
         }
         let crash = name.starts_with("crash").then(|| self.crash.clone());
-        let job = Job { state: watch::channel(end.to_owned()).0, name: name.to_owned(), result, crash };
+        let state = watch::channel(end.to_owned()).0;
+        let job = Job { state, name: name.to_owned(), result, crash, error: "NoSpace" };
         server.at(&path, job).await?;
         Ok(path)
+    }
+
+    /// A container as it is now.
+    fn container(&self, name: &str) -> Options {
+        let mut container = container(name);
+        if self.started.contains(name) {
+            container.insert("state".to_owned(), OwnedVariant::try_from(Variant::from("running")).unwrap());
+        }
+        container
     }
 }
 
@@ -205,6 +219,7 @@ impl Manager {
         if !options.contains_key("create") {
             self.must_exist(name)?;
         }
+        self.started.insert(name.to_owned());
         self.job(server, name, &options, false).await
     }
 
@@ -227,6 +242,7 @@ impl Manager {
     ) -> Result<OwnedObjectPath, Refusal> {
         self.note("Stop", name, &options);
         self.must_exist(name)?;
+        self.started.remove(name);
         self.job(server, name, &options, false).await
     }
 
@@ -279,6 +295,14 @@ impl Manager {
     ) -> Result<OwnedObjectPath, Refusal> {
         self.note("TakeSnapshot", name, &options);
         self.must_exist(name)?;
+        if name.starts_with("copied") {
+            self.jobs += 1;
+            let path = OwnedObjectPath::try_from(format!("/org/snug/Snug1/job/{}", self.jobs)).unwrap();
+            let state = watch::channel("failed".to_owned()).0;
+            let (name, result) = (name.to_owned(), HashMap::new());
+            server.at(&path, Job { state, name, result, crash: None, error: "Unsupported" }).await?;
+            return Ok(path);
+        }
         self.job(server, name, &options, false).await
     }
 
@@ -320,13 +344,13 @@ impl Manager {
                 "everybody's containers are an administrator's matter".into(),
             ));
         }
-        Ok(self.containers.iter().map(|name| container(name)).collect())
+        Ok(self.containers.iter().map(|name| self.container(name)).collect())
     }
 
     async fn get(&mut self, name: &str, options: Options) -> Result<Options, Refusal> {
         self.note("Get", name, &options);
         self.must_exist(name)?;
-        Ok(container(name))
+        Ok(self.container(name))
     }
 
     async fn log(&mut self, name: &str, options: Options) -> Result<String, Refusal> {
@@ -372,6 +396,7 @@ struct Job {
     result: HashMap<String, OwnedVariant>,
     /// Told as soon as somebody waits for the job's end.
     crash: Option<Arc<Notify>>,
+    error: &'static str,
 }
 
 #[zbus::interface(name = "org.snug.Snug1.Job")]
@@ -410,7 +435,7 @@ impl Job {
 
     #[zbus(property)]
     async fn error(&self) -> String {
-        "org.snug.Snug1.Error.NoSpace".to_owned()
+        format!("org.snug.Snug1.Error.{}", self.error)
     }
 
     #[zbus(property)]

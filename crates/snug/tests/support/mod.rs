@@ -4,6 +4,7 @@
 
 pub mod agent;
 pub mod daemon;
+pub mod packages;
 pub mod session;
 
 use std::fs;
