@@ -1,7 +1,7 @@
 //! What a shell can be offered for a half-typed word: containers, images, presets, settings. The shell asks this program
 //! for each word; an answer that takes long is none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -10,17 +10,22 @@ use clap_complete::engine::ValueCompleter;
 use clap_complete::env::{CompleteEnv, Shells};
 use clap_complete::{CompletionCandidate, PathCompleter};
 use snug_core::setting::{Autostart, Setting, SettingKey};
-use snug_exports::Index;
+use snug_exports::{CommandName, Index};
+use snug_packages::command::CommandLine;
 
 use crate::bus::Bus;
 use crate::context::Context;
 use crate::env_vars;
 use crate::error::CommandError;
 use crate::exports;
+use crate::packages::guest;
 use crate::printer::{Level, Printer};
 
 /// Longer than this nobody waits for a word. The first question also starts the daemon.
 const DEADLINE: Duration = Duration::from_millis(1500);
+
+/// Commands of a guest that are offered for one word; without any letter there are a thousand.
+const MOST_COMMANDS: usize = 200;
 
 /// zsh reads a file of its `fpath` when it is first asked for a word, as the body of that first call: clap's script alone
 /// would register itself then and offer nothing.
@@ -131,6 +136,34 @@ pub fn exported_commands(current: &OsStr) -> Vec<CompletionCandidate> {
             CompletionCandidate::new(command.name.as_str()).help(Some(help.into()))
         })
         .collect()
+}
+
+/// Names of commands that begin with a word, in the directories of the guest's PATH.
+const COMMANDS: &str = r#"IFS=:
+for place in $PATH; do
+  for file in "$place/$1"*; do [ -f "$file" ] && [ -x "$file" ] && printf '%s\n' "${file##*/}"; done
+done
+exit 0"#;
+
+/// Commands of the container that the line names so far, or of the default one. Nobody starts a container for that.
+pub fn commands_of_container(current: &OsStr) -> Vec<CompletionCandidate> {
+    let Some(current) = current.to_str().filter(|text| !text.contains(['/', '='])) else { return Vec::new() };
+    let context = Context::new(Printer::new(Level::Quiet));
+    let words: Vec<String> = std::env::args().collect();
+    let Ok(name) = context.container(named_container(&words).as_deref()) else { return Vec::new() };
+    let listed = bus().and_then(|bus| bus.list_within(DEADLINE)).unwrap_or_default();
+    if !listed.iter().any(|container| container.name == name.as_str() && container.is_running()) {
+        return Vec::new();
+    }
+    let argv = ["/bin/sh", "-c", COMMANDS, "sh", current].map(Into::into).into();
+    let line = CommandLine { argv, environment: &[], as_root: false };
+    let said =
+        guest::ask_within(&context, &name, &line, DEADLINE).map(|output| output.stdout).unwrap_or_default();
+    let said = String::from_utf8_lossy(&said);
+    // A guest may say anything; what is no name of a command is none.
+    let names: BTreeSet<CommandName> = said.lines().filter_map(|line| line.parse().ok()).collect();
+    let fitting = names.iter().map(CommandName::as_str).filter(|name| name.starts_with(current));
+    fitting.take(MOST_COMMANDS).map(CompletionCandidate::new).collect()
 }
 
 /// Sockets that are exported, by their paths in the containers.

@@ -21,8 +21,7 @@ pub fn find(
     words: &[&str],
 ) -> Result<Vec<Option<String>>, CommandError> {
     let argv = FIND.iter().copied().chain(words.iter().copied()).map(Into::into).collect();
-    let output =
-        guest::ask(context, container, &CommandLine { argv, environment: &[], as_root: false })?;
+    let output = guest::ask(context, container, &CommandLine { argv, environment: &[], as_root: false })?;
     let failed = || CommandError::failed(format!("{container} cannot be asked where its commands are"));
     let restart = || format!("`snug restart {container}` gives it the agent of this version");
     match output.status {

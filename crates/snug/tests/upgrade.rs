@@ -186,7 +186,11 @@ fn without_a_snapshot_it_says_so_before_and_after() {
 
 #[test]
 fn of_all_containers_one_that_fails_does_not_stop_the_others() {
-    let environment = TestEnv::with_daemon(&["a", "b-stopped", "c"]);
+    let environment = TestEnv::with_daemon(&["a", "b-stopped", "c", "x-tool"]);
+    // One of `snug x` is none of them.
+    let kept = environment.home().join(".local/state/snug/x");
+    fs::create_dir_all(&kept).unwrap();
+    fs::write(kept.join("x-tool.json"), "{\"package\": \"tool\"}").unwrap();
     let guests = ["a", "b-stopped", "c"].map(|name| Guest::new(&environment, name));
     guests[0].write("upgrade", "exit 100\n");
     guests[2].write("newer", "\n");
@@ -270,4 +274,23 @@ fn of_two_changes_at_once_the_second_waits_and_says_for_whom() {
     let mut rest = String::new();
     stderr.read_to_string(&mut rest).unwrap();
     assert!(ended.success(), "{rest}");
+}
+
+#[test]
+fn commands_of_the_container_are_offered_where_one_is_to_be_named() {
+    let environment = TestEnv::with_daemon(&["dev", "old-stopped"]);
+    let _guests = ["dev", "old-stopped"].map(|name| Guest::new(&environment, name));
+    let complete = |words: &[&str]| {
+        let mut command = environment.command(&["--", "snug"]);
+        command.args(words).env("SNUG_COMPLETE", "fish");
+        String::from_utf8(command.output().unwrap().stdout).unwrap()
+    };
+    for verb in ["install", "export"] {
+        assert_eq!(complete(&[verb, "-c", "dev", "--bin", "guest-s"]), "guest-sh\n", "{verb}");
+        // Nobody starts one for that, and no file of the host's is one of the guest's.
+        for word in ["guest-s", "/etc/host"] {
+            assert_eq!(complete(&[verb, "-c", "old-stopped", "--bin", word]).trim(), "", "{verb} {word}");
+        }
+    }
+    assert!(!environment.calls().iter().any(|call| call.starts_with("Ensure")), "{:?}", environment.calls());
 }

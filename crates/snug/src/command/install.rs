@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
+use clap_complete::ArgValueCompleter;
 use snug_core::name::ContainerName;
 use snug_core::text::escape;
 use snug_packages::answer::Package;
@@ -15,6 +16,7 @@ use super::arguments::{ContainerArgs, DryRunArgs, YesArgs};
 use super::export::commands as exported;
 use crate::bus::Bus;
 use crate::bus::options::Options;
+use crate::completion;
 use crate::context::Context;
 use crate::documents;
 use crate::entry;
@@ -51,7 +53,7 @@ pub struct InstallArgs {
     #[arg(long)]
     no_export: bool,
     /// Let the host have this command too, under its name or NAME, whatever else has it
-    #[arg(long, value_name = "CMD|PATH[=NAME]", value_hint = clap::ValueHint::Other)]
+    #[arg(long, value_name = "CMD|PATH[=NAME]", add = ArgValueCompleter::new(completion::commands_of_container))]
     bin: Vec<String>,
     #[command(flatten)]
     _yes: YesArgs,

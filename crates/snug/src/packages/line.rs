@@ -56,6 +56,8 @@ impl Line {
             "-c",
             container.as_str(),
         ]);
+        // A shell that asks for a word asks this process, not that one.
+        command.env_remove(env_vars::SNUG_COMPLETE);
         command.args(["--failure-to", &tell.as_raw_fd().to_string()]);
         if line.as_root {
             command.arg("--root");

@@ -6,9 +6,11 @@ mod sockets;
 use std::process::ExitCode;
 
 use clap::Args;
+use clap_complete::ArgValueCompleter;
 
 use super::arguments::ContainerArgs;
 use crate::bus::options::Options;
+use crate::completion;
 use crate::context::Context;
 use crate::entry;
 use crate::error::CommandError;
@@ -29,10 +31,10 @@ pub struct ExportArgs {
     #[command(flatten)]
     container: ContainerArgs,
     /// A command of the container, by its name or its path there; on the host it has that name, or NAME
-    #[arg(long, value_name = "CMD|PATH[=NAME]", num_args = 1.., group = "what")]
+    #[arg(long, value_name = "CMD|PATH[=NAME]", num_args = 1.., group = "what", add = ArgValueCompleter::new(completion::commands_of_container))]
     bin: Vec<String>,
     /// A Unix socket of the container, by its path there; on the host it has the name of its file, or NAME
-    #[arg(long, value_name = "PATH[=NAME]", group = "what")]
+    #[arg(long, value_name = "PATH[=NAME]", group = "what", value_hint = clap::ValueHint::Other)]
     socket: Vec<String>,
 }
 
