@@ -18,6 +18,7 @@
 //! | [`packages`] | package managers of containers |
 //! | [`probe`] | a question that a command of a running container answers |
 //! | [`service`] | `snug session`: what containers ask of the host |
+//! | [`state`] | directories of what is kept from one call to the next |
 //! | [`archive`] | tar streams to and from a guest |
 //! | **output** | |
 //! | [`printer`] | the one place that prints |
@@ -48,6 +49,7 @@ mod printer;
 mod probe;
 mod progress;
 mod service;
+mod state;
 mod table;
 mod throwaway;
 mod words;

@@ -42,11 +42,9 @@ impl Store {
     /// # Errors
     /// He has no home.
     pub fn of_user() -> io::Result<Self> {
-        let absolute = |path: PathBuf| path.is_absolute().then_some(path);
-        let cache = env_vars::non_empty(env_vars::XDG_CACHE_HOME).map(PathBuf::from).and_then(absolute);
-        let home = || env::home_dir().and_then(absolute).map(|home| home.join(".cache"));
-        let none = || io::Error::new(io::ErrorKind::NotFound, "no home directory");
-        Ok(Self { directory: cache.or_else(home).ok_or_else(none)?.join("snug/commands") })
+        let cache = env_vars::non_empty(env_vars::XDG_CACHE_HOME);
+        let cache = snug_exports::base_directory(cache, env::home_dir(), ".cache")?;
+        Ok(Self { directory: cache.join("snug/commands") })
     }
 
     /// Whether somebody has asked for lists.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use snug_core::name::ContainerName;
 
-use super::state;
+use super::state_file;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::words;
@@ -31,7 +31,7 @@ pub struct Log<'a> {
 impl<'a> Log<'a> {
     /// Begins one with what was asked for. Where it cannot be written there is none, which is no reason to install nothing.
     pub fn begin(context: &'a Context, container: &ContainerName, what: &str) -> Self {
-        let opened = state::file(container, "log").and_then(|path| Ok((path.clone(), open(&path)?)));
+        let opened = state_file(container, "log").and_then(|path| Ok((path.clone(), open(&path)?)));
         let file = opened.map_err(|error| context.printer.detail(&format!("no log is kept: {error}"))).ok();
         let mut log = Self { context, file, last: VecDeque::new(), written: 0 };
         log.write(&format!("== {} snug {what}", words::now()));

@@ -7,7 +7,6 @@
 //! | [`running`] | a change that is under way: its progress, its log, Ctrl-C |
 //! | [`streams`] | both streams of a process, until it has ended |
 //! | [`log`] | what package managers have said |
-//! | [`state`] | where that is kept |
 //! | [`turn`] | one change at a time |
 //! | [`held`] | what is installed for a word that was typed |
 //! | [`check`] | whether a guest is well, and what of its owner's runs in it |
@@ -24,15 +23,25 @@ pub mod line;
 pub mod log;
 pub mod moved;
 pub mod running;
-mod state;
 mod streams;
 pub mod turn;
 pub mod upgrade;
 pub mod words;
 
+use std::io;
+use std::path::PathBuf;
+
 use snug_core::name::ContainerName;
 
 use crate::progress::{Line, Progress};
+
+/// A file of a container's in the user's state, of this kind (`log`, `lock`).
+///
+/// # Errors
+/// Its directory cannot be made.
+fn state_file(container: &ContainerName, kind: &str) -> io::Result<PathBuf> {
+    Ok(crate::state::directory("packages")?.join(format!("{container}.{kind}")))
+}
 
 /// A line of progress about a container, with what is done first.
 fn progress_of(progress: &Progress, container: &ContainerName, stage: &str) -> Line {

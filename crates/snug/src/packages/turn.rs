@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use snug_core::name::ContainerName;
 use snug_core::text;
 
-use super::state;
+use super::state_file;
 use crate::context::Context;
 
 /// Bytes of the words that are read again: who has the turn.
@@ -38,7 +38,7 @@ impl Turn {
                 .printer
                 .warning(&format!("packages of {container} are being changed: waiting for {holder} to end"));
         };
-        let taken = state::file(container, "lock").and_then(|path| take(&path, what, waits));
+        let taken = state_file(container, "lock").and_then(|path| take(&path, what, waits));
         if let Err(error) = &taken {
             context.printer.detail(&format!("changes at the same time are not waited for: {error}"));
         }

@@ -1,10 +1,9 @@
 //! Which containers of `snug x` there are: for each `NAME.json`, what is in it, and `NAME.lock`, which says who uses it now and when it
 //! was used last, in `$XDG_STATE_HOME/snug/x`. What has no file here is somebody's own, whatever its name.
 
-use std::env;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::time::SystemTime;
 
@@ -14,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use snug_core::name::ContainerName;
 use snug_wire::small_file;
 
-use crate::env_vars;
+use crate::state;
 
 /// Bytes of a record: six hundred commands are some sixty thousand.
 const LONGEST: u64 = 1 << 20;
@@ -57,15 +56,12 @@ impl Store {
     /// # Errors
     /// He has no home, or it cannot be made.
     pub fn open() -> io::Result<Self> {
-        let absolute = |path: PathBuf| path.is_absolute().then_some(path);
-        let state = env_vars::non_empty(env_vars::XDG_STATE_HOME).map(PathBuf::from).and_then(absolute);
-        let home = || env::home_dir().and_then(absolute).map(|home| home.join(".local/state"));
-        let none = || io::Error::new(io::ErrorKind::NotFound, "no home directory");
-        Self::below(state.or_else(home).ok_or_else(none)?.join("snug/x"))
+        state::directory("x").map(|directory| Self { directory })
     }
 
+    #[cfg(test)]
     fn below(directory: PathBuf) -> io::Result<Self> {
-        DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
+        fs::create_dir_all(&directory)?;
         Ok(Self { directory })
     }
 
