@@ -7,6 +7,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 
+use snug_wire::host::{EXPORTED_COMMANDS, GUEST_PROGRAM_PATH};
 use thiserror::Error;
 
 use crate::SHIM;
@@ -94,13 +95,15 @@ impl LinkError {
 pub struct Links {
     bin: PathBuf,
     shim: PathBuf,
+    for_guests: PathBuf,
 }
 
 impl Links {
     /// Those in `bin`, by way of the data directory ([`crate::directory`]).
     #[must_use]
     pub fn new(bin: PathBuf, directory: &Path) -> Self {
-        Self { bin, shim: directory.join(SHIM) }
+        let for_guests = directory.join(Path::new(EXPORTED_COMMANDS).file_name().unwrap_or_default());
+        Self { bin, shim: directory.join(SHIM), for_guests }
     }
 
     /// The directory that they are in.
@@ -196,7 +199,7 @@ impl Links {
         made.into_temp_path().persist(&self.shim).map_err(|error| failed(error.error))
     }
 
-    /// Makes a command's link, and the directory if need be; false if it is there already.
+    /// Makes a command's link, and the directory if need be; false if it is there already. Guests get theirs, too.
     ///
     /// # Errors
     /// Something of the user's own is there; the system's refusal.
@@ -205,10 +208,11 @@ impl Links {
         let failed = LinkError::system(&place);
         fs::create_dir_all(&self.bin).map_err(LinkError::system(&self.bin))?;
         match self.state_of(&place).map_err(&failed)? {
-            State::Ours | State::Broken => return Ok(false),
+            State::Ours | State::Broken => return self.offer(name).map(|()| false),
             State::Foreign(kind) => return Err(LinkError::Foreign { place, kind }),
             State::Missing => {}
         }
+        self.offer(name)?;
         match symlink(&self.shim, &place) {
             Ok(()) => Ok(true),
             // Somebody was quicker.
@@ -222,19 +226,31 @@ impl Links {
         }
     }
 
+    /// The link that guests have a command by. What is there already is that, or the user's own doing.
+    fn offer(&self, name: &CommandName) -> Result<(), LinkError> {
+        fs::create_dir_all(&self.for_guests).map_err(LinkError::system(&self.for_guests))?;
+        let place = self.for_guests.join(name.as_str());
+        match symlink(GUEST_PROGRAM_PATH, &place) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                Err(LinkError::system(&place)(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Removes a command's link; what else is there stays. What was there.
     ///
     /// # Errors
     /// The system's refusal.
     pub fn remove(&self, name: &CommandName) -> Result<State, LinkError> {
         let place = self.place(name);
-        let failed = LinkError::system(&place);
-        let state = self.state_of(&place).map_err(&failed)?;
+        let state = self.state_of(&place).map_err(LinkError::system(&place))?;
         if state.is_ours() {
-            match fs::remove_file(&place) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-                _ => {}
-            }
+            remove_if_there(&place)?;
+        }
+        let guests = self.for_guests.join(name.as_str());
+        if fs::read_link(&guests).is_ok_and(|target| target == Path::new(GUEST_PROGRAM_PATH)) {
+            remove_if_there(&guests)?;
         }
         Ok(state)
     }
@@ -254,6 +270,13 @@ impl Links {
             .collect();
         names.sort();
         names
+    }
+}
+
+fn remove_if_there(place: &Path) -> Result<(), LinkError> {
+    match fs::remove_file(place) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(LinkError::system(place)(error)),
+        _ => Ok(()),
     }
 }
 
@@ -296,11 +319,19 @@ mod tests {
         links.repair(&home.installed()).unwrap();
         assert!(links.make(&rg).unwrap() && !links.make(&rg).unwrap());
         assert_eq!(links.state(&rg).unwrap(), State::Ours);
+        let guests = home.root.path().join(".local/share").join(EXPORTED_COMMANDS).join("rg");
+        assert_eq!(fs::read_link(&guests).unwrap(), Path::new(GUEST_PROGRAM_PATH));
         assert_eq!(fs::canonicalize(links.place(&rg)).unwrap(), home.installed().canonicalize().unwrap());
         assert_eq!(fs::read_link(links.place(&rg)).unwrap(), links.shim);
         assert_eq!(links.remove(&rg).unwrap(), State::Ours);
         assert_eq!(links.remove(&rg).unwrap(), State::Missing);
         assert_eq!(links.state(&rg).unwrap(), State::Missing);
+        assert!(!guests.is_symlink());
+        // What is there of the user's own stays, and keeps no command from the host.
+        fs::write(&guests, "mine").unwrap();
+        assert!(links.make(&rg).unwrap());
+        links.remove(&rg).unwrap();
+        assert_eq!(fs::read_to_string(&guests).unwrap(), "mine");
     }
 
     #[test]
@@ -320,7 +351,7 @@ mod tests {
         links.repair(&moved).unwrap();
         assert_eq!(links.state(&rg).unwrap(), State::Ours);
         let left: Vec<_> = fs::read_dir(links.shim.parent().unwrap()).unwrap().collect();
-        assert_eq!(left.len(), 1, "{left:?}");
+        assert_eq!(left.len(), 2, "more than the link and the guests': {left:?}");
         // Not a program that nobody may start.
         fs::set_permissions(&moved, fs::Permissions::from_mode(0o644)).unwrap();
         assert!(matches!(links.repair(&moved), Err(LinkError::NotInstalled(_))));

@@ -8,8 +8,10 @@
 //! | `snug` | the host's `snug`, for which this container is the default one |
 //! | `host-open`, `xdg-open` | opens links and files on the host ([`open`]) |
 //! | `gio` | the same for `gio open`; else the guest's own |
+//! | a name in `~/.local/share/snug/for-guests` | the command that a container has exported by that name ([`exported`]) |
 //! | any other name | that command on the host: `ln -s "$(command -v host-exec)" ~/bin/podman` |
 
+mod exported;
 mod host;
 mod names;
 mod open;
@@ -50,7 +52,7 @@ pub fn main(mut arguments: Vec<OsString>) -> ExitCode {
     } else if name == "gio" {
         open::run_gio(&arguments)
     } else {
-        arguments[0] = name.to_owned();
+        arguments[0] = exported::on_host(name).unwrap_or_else(|| name.to_owned());
         host::run(&host::Command { or_home: name == SNUG, ..host::Command::new(arguments) })
     }
 }

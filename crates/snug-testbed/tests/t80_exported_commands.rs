@@ -237,6 +237,24 @@ fn a_guest_has_its_own_tool_and_never_the_link() {
 }
 
 #[test]
+fn other_containers_have_it_behind_all_of_their_own() {
+    let tool = Exported::new(guest(), "t80-other", "echo \"in $(hostname): $*\"; exit 5");
+    let bed = guest().bed();
+    let other = fresh(bed, "tester", "exported-to", common::BUSYBOX);
+    let ran = other.run(["sh", "-c", "t80-other 'a  b'"]).run().unwrap();
+    assert_eq!((ran.code(), ran.out()), (5, format!("in {}: a  b\n", guest().name())), "{}", ran.err());
+    // Also in a login shell, which makes its PATH anew.
+    let ran = guest().run(["bash", "-lc", "echo \"$PATH\""]).run().unwrap().success();
+    assert!(ran.out().trim().ends_with(".local/share/snug/for-guests"), "{}", ran.out());
+    // Its own comes first.
+    put(&other, "t80-other", "echo its own");
+    assert_eq!(answer(other.run(["sh", "-c", "t80-other"])), "its own");
+    drop(tool);
+    let home = bed.account("tester").home.join(".local/share/snug/for-guests/t80-other");
+    assert!(!home.is_symlink());
+}
+
+#[test]
 fn in_a_container_its_own_commands_are_exported() {
     let guest = guest();
     put(guest, "t80-inside", "echo from inside");

@@ -16,6 +16,12 @@ pub const GUEST_PROGRAM: &str = "snug-guest";
 /// Where guests have it.
 pub const GUEST_PROGRAM_PATH: &str = "/.snug/bin/snug-guest";
 
+/// Where links of that name to [`GUEST_PROGRAM_PATH`] are for the commands that containers export, below the owner's
+/// `XDG_DATA_HOME`: whoever shares the home has those of the other containers by it. On the host they lead nowhere.
+pub const EXPORTED_COMMANDS: &str = "snug/for-guests";
+/// Where the host has its links to them, below the home.
+pub const EXPORTED_COMMANDS_OF_HOST: &str = ".local/bin";
+
 /// Opens links and files on the host (`xdg-open`, `$BROWSER`).
 pub const OPEN: &str = "host-open";
 /// Where guests have it, for `$BROWSER` and desktop entries.

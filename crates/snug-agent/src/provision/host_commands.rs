@@ -40,6 +40,21 @@ text/html=snug-host-open.desktop
 ",
 );
 
+/// Where the shells of a login, which forget the PATH that they were started with, read what adds to it (Debian's and Fedora's
+/// `/etc/profile`).
+const PROFILES: &str = "/etc/profile.d";
+/// Commands that other containers export come behind all that this one has. Root runs nothing that the owner has put somewhere.
+const PROFILE: (&str, &str) = (
+    "snug-exports.sh",
+    r#"snug_exports=${XDG_DATA_HOME:-$HOME/.local/share}/snug/for-guests
+case ":$PATH:$HOME:" in
+  *":$snug_exports:"* | *:/root:) ;;
+  *) PATH=$PATH:$snug_exports ;;
+esac
+unset snug_exports
+"#,
+);
+
 /// Makes the names that the grants bring, and takes those away that they do not.
 pub fn make(guest: &Guest, provision: &Provision) -> io::Result<()> {
     let directory = guest.path(GUEST_DIRECTORY);
@@ -50,6 +65,10 @@ pub fn make(guest: &Guest, provision: &Provision) -> io::Result<()> {
         .chain(OPEN_NAMES.map(|name| (name, provision.host_open)));
     for (name, wanted) in names {
         link(&directory.join(name), wanted)?;
+    }
+    let profiles = guest.path(PROFILES);
+    if profiles.is_dir() {
+        write(&profiles.join(PROFILE.0), PROFILE.1, provision.host_exec)?;
     }
     let applications = guest.path(APPLICATIONS);
     if provision.host_open {
@@ -97,13 +116,15 @@ mod tests {
 
     #[test]
     fn names_come_and_go_with_the_grants_and_the_guests_own_stay() {
-        let (_directory, guest) = guest(&["/usr/local/bin", "/usr/local/share/applications"]);
+        let (_directory, guest) =
+            guest(&["/usr/local/bin", "/usr/local/share/applications", "/etc/profile.d"]);
+        let profile = guest.path("/etc/profile.d/snug-exports.sh");
         let own = guest.path("/usr/local/bin/gio");
         fs::write(&own, "the guest's").unwrap();
         let is_there = |name: &str| guest.path("/usr/local/bin").join(name).is_symlink();
         let mut provision = provision();
         make(&guest, &provision).unwrap();
-        assert!(is_there("host-exec") && is_there("snug"));
+        assert!(is_there("host-exec") && is_there("snug") && !profile.exists());
         assert!(!is_there("xdg-open") && !is_there("flatpak-spawn"));
         provision.host_exec = true;
         provision.host_open = true;
@@ -111,6 +132,28 @@ mod tests {
             make(&guest, &provision).unwrap();
             assert!(is_there("xdg-open") && is_there("distrobox-host-exec"));
         }
+        let path = |home: &str, path: &str| {
+            let line = format!(". {}; . {}; echo \"$PATH\"", profile.display(), profile.display());
+            let ran = std::process::Command::new("/bin/sh")
+                .args(["-euc", &line])
+                .env_clear()
+                .env("HOME", home)
+                .env("PATH", path)
+                .output()
+                .unwrap();
+            assert_eq!(String::from_utf8_lossy(&ran.stderr), "");
+            String::from_utf8(ran.stdout).unwrap()
+        };
+        assert_eq!(
+            path("/home/a", "/usr/bin"),
+            "/usr/bin:/home/a/.local/share/snug/for-guests
+"
+        );
+        assert_eq!(
+            path("/root", "/usr/bin"),
+            "/usr/bin
+"
+        );
         let defaults = guest.path("/usr/local/share/applications/mimeapps.list");
         assert!(read_text(&defaults).unwrap().starts_with(MARK));
         provision.host_open = false;

@@ -4,6 +4,7 @@
 
 use snug_exec::environment::{DEFAULT_PATH, key, set, set_all, value};
 use snug_exec::system::Entry;
+use snug_wire::host::EXPORTED_COMMANDS;
 use snug_wire::session::BUS_VARIABLE;
 
 /// Where tmux has its sockets, in the place of `/tmp` (tmux(1)).
@@ -46,6 +47,8 @@ pub struct Sources<'a> {
     pub session_bus: Option<Vec<u8>>,
     /// Links are opened on the host.
     pub browser: bool,
+    /// Commands that other containers export can be called.
+    pub exports: bool,
     /// `/tmp` may be the host's.
     pub shares_tmp: bool,
     /// Value of `container`.
@@ -57,10 +60,15 @@ pub fn compose(sources: &Sources<'_>) -> Vec<Vec<u8>> {
     let mut environment = sources.caller.to_vec();
     let default = if sources.user.uid == 0 { None } else { value(sources.login, b"PATH") };
     let guest_path = default.unwrap_or(DEFAULT_PATH);
-    let path = match value(sources.caller, b"PATH") {
+    let mut path = match value(sources.caller, b"PATH") {
         Some(caller) if !sources.clean => merge_path(caller, guest_path),
         _ => guest_path.to_vec(),
     };
+    if sources.exports && !sources.clean {
+        // Last: whatever the guest has itself comes before.
+        path.push(b':');
+        path.extend(exported_commands(sources));
+    }
     set(&mut environment, b"PATH", &path);
     for variable in sources.login {
         let name = key(variable);
@@ -92,6 +100,13 @@ pub fn compose(sources: &Sources<'_>) -> Vec<Vec<u8>> {
     }
     set_all(&mut environment, sources.overrides);
     environment
+}
+
+/// Where the owner has those, in the home that the guest shares.
+fn exported_commands(sources: &Sources<'_>) -> Vec<u8> {
+    let data = value(sources.caller, b"XDG_DATA_HOME").filter(|data| data.starts_with(b"/"));
+    let data = data.map_or_else(|| [&sources.user.home[..], b"/.local/share"].concat(), <[u8]>::to_vec);
+    [&data[..], b"/", EXPORTED_COMMANDS.as_bytes()].concat()
 }
 
 /// The caller's PATH with the system directories replaced by the guest's, order kept: the guest's stand where the
@@ -145,9 +160,38 @@ mod tests {
             runtime_directory: Some(b"/run/user/1000".to_vec()),
             session_bus: Some(b"unix:path=/b".to_vec()),
             browser: true,
+            exports: false,
             shares_tmp: true,
             container: b"lxc",
         })
+    }
+
+    #[test]
+    fn what_other_containers_export_comes_last() {
+        let path = |caller: &[&str], clean: bool, exports: bool| {
+            let environment = compose(&Sources {
+                caller: &strings(caller),
+                overrides: &[],
+                login: &strings(&["PATH=/usr/bin"]),
+                clean,
+                user: &anna(),
+                shell: b"/bin/bash",
+                runtime_directory: None,
+                session_bus: None,
+                browser: false,
+                exports,
+                shares_tmp: false,
+                container: b"lxc",
+            });
+            String::from_utf8(value(&environment, b"PATH").unwrap().to_vec()).unwrap()
+        };
+        let home = ":/home/anna/.local/share/snug/for-guests";
+        assert_eq!(path(&["PATH=/x:/usr/bin"], false, true), format!("/x:/usr/bin{home}"));
+        assert_eq!(path(&[], false, true), format!("/usr/bin{home}"));
+        assert_eq!(path(&["XDG_DATA_HOME=/d"], false, true), "/usr/bin:/d/snug/for-guests");
+        assert_eq!(path(&["XDG_DATA_HOME=d"], false, true), format!("/usr/bin{home}"));
+        assert_eq!(path(&[], true, true), "/usr/bin");
+        assert_eq!(path(&[], false, false), "/usr/bin");
     }
 
     #[test]

@@ -45,6 +45,7 @@ impl System for Context {
             shares_tmp: self.provision.as_ref().is_some_and(host_places::may_share_tmp),
             session_bus: self.session_bus(exec, identity),
             browser: self.provision.as_ref().is_some_and(|provision| provision.host_open),
+            exports: is_owner && self.provision.as_ref().is_some_and(|provision| provision.host_exec),
             container: &self.container,
         });
         let name = self.provision.as_ref().map(|provision| provision.hostname.as_str());
