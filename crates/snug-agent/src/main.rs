@@ -11,11 +11,13 @@
 //! | [`archive`] | tar streams for `snug cp` |
 //! | [`connect`] | a connection to a socket of the guest |
 //! | [`find`] | where commands of the guest are |
+//! | [`applications`] | desktop entries of the guest, and their icons |
 //! | [`console`] | what the agent has to say to a person |
 //! | [`interface`] | network interfaces |
 //!
 //! How a command is carried out is in the crate `snug-exec`.
 
+mod applications;
 mod archive;
 mod connect;
 mod console;
@@ -50,10 +52,12 @@ fn main() -> ExitCode {
         Some("serve") => serve(&rest),
         Some("connect") => connect::run(&rest),
         Some("find") => find::run(&rest),
+        Some("applications") => applications::list(),
+        Some("application") => applications::pack(&rest),
         Some("ready") => server::announce(&Places::default()).map_err(|error| error.to_string()),
         Some("print-env") => server::print_environment().map_err(|error| error.to_string()),
         _ => {
-            let verbs = "init|serve|ready|print-env|connect PATH|find WORD…|pack PATH|unpack PATH NAME";
+            let verbs = "init|serve|ready|print-env|connect PATH|find WORD…|applications|application ID…|pack PATH|unpack PATH NAME";
             Err(format!("usage: snug-agent {verbs}"))
         }
     };
