@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 use snug_core::name::ContainerName;
 use snug_wire::small_file;
 
+use crate::application::Application;
 use crate::command::Command;
 use crate::socket::Socket;
 
@@ -27,6 +28,7 @@ pub(crate) const LONGEST: u64 = 1 << 20;
 
 const SOCKETS: &str = "sockets";
 const COMMANDS: &str = "commands";
+const APPLICATIONS: &str = "applications";
 
 /// What is exported.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -35,6 +37,8 @@ pub struct Index {
     pub sockets: Vec<Socket>,
     /// Commands, in the order of their names.
     pub commands: Vec<Command>,
+    /// Applications, in the order of their containers.
+    pub applications: Vec<Application>,
     /// The file as it is, with what is not known here.
     file: Map<String, Value>,
 }
@@ -47,6 +51,7 @@ impl Index {
         Ok(Self {
             sockets: entries(&file, SOCKETS, later)?,
             commands: entries(&file, COMMANDS, later)?,
+            applications: entries(&file, APPLICATIONS, later)?,
             file,
         })
     }
@@ -62,6 +67,9 @@ impl Index {
         file.insert("version".to_owned(), VERSION.into());
         file.insert(SOCKETS.to_owned(), written(&self.file, SOCKETS, &self.sockets)?);
         file.insert(COMMANDS.to_owned(), written(&self.file, COMMANDS, &self.commands)?);
+        if !self.applications.is_empty() || file.contains_key(APPLICATIONS) {
+            file.insert(APPLICATIONS.to_owned(), written(&self.file, APPLICATIONS, &self.applications)?);
+        }
         let mut text = serde_json::to_vec_pretty(&file)?;
         text.push(b'\n');
         Ok(text)
@@ -72,6 +80,7 @@ impl Index {
     pub fn has(&self, container: &ContainerName) -> bool {
         self.sockets.iter().any(|socket| socket.container == *container)
             || self.commands.iter().any(|command| command.container == *container)
+            || self.applications.iter().any(|application| application.container == *container)
     }
 }
 
@@ -172,6 +181,7 @@ impl Exports {
         if index != before {
             index.sockets.sort();
             index.commands.sort();
+            index.applications.sort();
             self.write(&index.text()?)?;
         }
         Ok(said)
@@ -306,7 +316,7 @@ mod tests {
     fn what_is_not_known_of_a_file_of_this_version_survives_a_change() {
         let rg = json!({"container": "dev", "path": "/usr/bin/rg", "name": "rg", "package": "ripgrep"});
         let fd = json!({"container": "dev", "path": "/usr/bin/fd", "name": "fd", "package": "fd-find"});
-        let text = json!({"version": 2, "commands": [rg, fd], "applications": [{"id": "x"}]}).to_string();
+        let text = json!({"version": 2, "commands": [rg, fd], "things": [{"id": "x"}]}).to_string();
         let (_directory, exports) = with(&text);
         exports
             .change(|index| {
@@ -315,9 +325,33 @@ mod tests {
             })
             .unwrap();
         let written: Value = serde_json::from_slice(&fs::read(exports.file()).unwrap()).unwrap();
-        assert_eq!(written["applications"], json!([{"id": "x"}]));
+        assert_eq!(written["things"], json!([{"id": "x"}]));
         let jq = json!({"container": "dev", "path": "/usr/bin/jq", "name": "jq"});
         assert_eq!(written["commands"], json!([jq, rg]));
+    }
+
+    #[test]
+    fn applications_are_in_it_with_their_files() {
+        let directory = tempfile::tempdir().unwrap();
+        let exports = exports(&directory);
+        let digest = "0123456789abcdef0123456789abcdef".to_owned();
+        let application = Application {
+            container: "dev".parse().unwrap(),
+            id: "tool".parse().unwrap(),
+            path: "/usr/share/applications/tool.desktop".to_owned(),
+            directory: None,
+            files: [("applications/snug.dev.tool.desktop".to_owned(), digest)].into(),
+            replaces: Default::default(),
+        };
+        exports.change(|index| index.applications.push(application.clone())).unwrap();
+        let read = exports.read().unwrap();
+        assert!(read.applications == [application] && read.has(&"dev".parse().unwrap()));
+        let (_other, strange) = with(
+            r#"{"version": 2, "applications": [{"container": "dev", "id": "x", "path": "/x", "files": {"../x": ""}}]}"#,
+        );
+        assert!(strange.read().is_err());
+        exports.change(|index| index.applications.clear()).unwrap();
+        assert!(exports.read().unwrap().applications.is_empty());
     }
 
     #[test]

@@ -7,6 +7,8 @@
 //! | [`socket`] | a Unix socket |
 //! | [`command`] | a command: its name, and which it gets where that is taken |
 //! | [`documents`] | its package, manual pages, completions |
+//! | [`application`] | an application of the host's menus: its id and its files |
+//! | [`files`] | the files of applications: what is there, written, removed |
 //! | [`link`] | the links by which the host finds commands |
 //! | [`search`] | where a PATH has a command |
 //!
@@ -14,9 +16,13 @@
 //! repair when that has moved. The program reads by which name it was called, and the index says which container and path that is.
 //! Links are made before the index names them and removed after it has forgotten them, so whoever is interrupted leaves a
 //! link that says it leads nowhere, and nothing worse.
+//!
+//! An application's entry runs a link of that kind in [`APPLICATIONS`], where no PATH leads, with the guest's command line as its arguments.
 
+pub mod application;
 pub mod command;
 pub mod documents;
+pub mod files;
 pub mod index;
 pub mod link;
 pub mod lookup;
@@ -27,14 +33,18 @@ use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 
+pub use application::{Application, ApplicationId, ApplicationName};
 pub use command::{Command, CommandName, Wanted};
 pub use documents::Documents;
+pub use files::Files;
 pub use index::{Exports, Index};
 pub use link::Links;
 pub use socket::Socket;
 
 /// The name of the link in the data directory that all commands lead to.
 pub const SHIM: &str = "shim";
+/// The directory of links of applications, in Snug's.
+pub const APPLICATIONS: &str = "applications";
 /// Snug's directory in the user's data directory.
 pub const DIRECTORY: &str = "snug";
 

@@ -1,4 +1,4 @@
-//! One command of the index, for whoever has no time: what else is there is passed over.
+//! One command or application of the index, for whoever has no time: what else is there is passed over.
 
 use std::borrow::Cow;
 use std::io;
@@ -7,6 +7,7 @@ use std::path::Path;
 use serde::Deserialize;
 use snug_wire::small_file;
 
+use crate::application::ApplicationName;
 use crate::command::Command;
 use crate::index::{FILE, LONGEST};
 
@@ -14,6 +15,31 @@ use crate::index::{FILE, LONGEST};
 struct File<'a> {
     #[serde(borrow, default)]
     commands: Vec<Entry<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Applications<'a> {
+    #[serde(borrow, default)]
+    applications: Vec<ApplicationEntry<'a>>,
+}
+
+#[derive(Deserialize)]
+struct ApplicationEntry<'a> {
+    #[serde(borrow, default)]
+    container: Cow<'a, str>,
+    #[serde(borrow, default)]
+    id: Cow<'a, str>,
+    #[serde(borrow, default)]
+    directory: Option<Cow<'a, str>>,
+}
+
+/// What is to be known of an application that is started.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Started {
+    /// Which.
+    pub name: ApplicationName,
+    /// Where it is to run in the container.
+    pub directory: Option<String>,
 }
 
 /// An entry of which a later version may have made something else.
@@ -32,13 +58,38 @@ struct Entry<'a> {
 /// # Errors
 /// The index cannot be read or understood, or is another user's.
 pub fn lookup(directory: &Path, name: &str) -> io::Result<Option<Command>> {
+    of_file(directory, |text| find(text, name))
+}
+
+/// The application whose link has that name; as of [`lookup`].
+///
+/// # Errors
+/// As of [`lookup`].
+pub fn lookup_application(directory: &Path, link: &str) -> io::Result<Option<Started>> {
+    let Some(name) = ApplicationName::parse(link) else { return Ok(None) };
+    of_file(directory, |text| find_application(text, name))
+}
+
+fn of_file<T>(directory: &Path, find: impl FnOnce(&[u8]) -> io::Result<Option<T>>) -> io::Result<Option<T>> {
     let file = directory.join(FILE);
     let read = match small_file::read_own(&file, LONGEST) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         read => read,
     };
     let about = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", file.display()));
-    read.and_then(|text| find(&text, name)).map_err(about)
+    read.and_then(|text| find(&text)).map_err(about)
+}
+
+fn find_application(text: &[u8], name: ApplicationName) -> io::Result<Option<Started>> {
+    let Applications { applications } = serde_json::from_slice(text)?;
+    let is_it = |entry: &ApplicationEntry<'_>| {
+        entry.container == name.container.as_str() && entry.id == name.id.as_str()
+    };
+    let entry = applications.into_iter().find(is_it);
+    let directory = |entry: ApplicationEntry<'_>| {
+        entry.directory.map(Cow::into_owned).filter(|path| path.starts_with('/') && !path.contains('\0'))
+    };
+    Ok(entry.map(|entry| Started { name, directory: directory(entry) }))
 }
 
 fn find(text: &[u8], name: &str) -> io::Result<Option<Command>> {
@@ -84,6 +135,21 @@ mod tests {
         assert_eq!(found("rg").unwrap(), Some(command("rg", "/usr/bin/rg")));
         assert!(found("x").is_err());
         assert_eq!(found("y").unwrap(), None);
+    }
+
+    #[test]
+    fn an_application_is_found_by_its_link() {
+        let text = json!({"version": 3, "commands": [], "applications": [{"later": 1},
+            {"container": "dev", "id": "tool", "directory": "/opt", "files": {}}, {"container": "web", "id": "tool"}]});
+        let found = |link: &str| {
+            find_application(text.to_string().as_bytes(), ApplicationName::parse(link).unwrap()).unwrap()
+        };
+        assert_eq!(found("snug.dev.tool").unwrap().directory.as_deref(), Some("/opt"));
+        assert_eq!(found("snug.web.tool").unwrap().directory, None);
+        assert_eq!(found("snug.web.other"), None);
+        let directory = tempfile::tempdir().unwrap();
+        assert_eq!(lookup_application(directory.path(), "snug.dev.tool").unwrap(), None);
+        assert_eq!(lookup_application(directory.path(), "../x").unwrap(), None);
     }
 
     #[test]

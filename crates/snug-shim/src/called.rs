@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use snug_exports::{DIRECTORY, SHIM};
+use snug_exports::{APPLICATIONS, DIRECTORY, SHIM};
 
 /// Links that are followed (`MAXSYMLINKS` of the kernel).
 const DEPTH: usize = 40;
@@ -16,8 +16,10 @@ const DEPTH: usize = 40;
 /// What the program was called for.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Called {
-    /// The name of the command.
+    /// The name of the command, or of the application's link.
     pub name: OsString,
+    /// It is an application's.
+    pub is_application: bool,
     /// The directory of the index.
     pub directory: PathBuf,
 }
@@ -40,7 +42,7 @@ pub fn called(
     let directory = snug_exports::directory(variable("XDG_DATA_HOME"), variable("HOME").map(PathBuf::from))?;
     let path = first.or(executed).unwrap_or_default();
     let name = Path::new(path).file_name().unwrap_or_default().to_owned();
-    Ok(Called { name, directory })
+    Ok(Called { name, is_application: false, directory })
 }
 
 /// Follows links to that in Snug's directory: the last one before it is the command's. Whoever makes a link of his own to a command, under
@@ -52,11 +54,19 @@ fn followed(mut path: PathBuf) -> Option<Called> {
         if target.file_name() == Some(OsStr::new(SHIM))
             && directory.file_name() == Some(OsStr::new(DIRECTORY))
         {
-            return Some(Called { name: path.file_name()?.to_owned(), directory: directory.to_owned() });
+            let name = path.file_name()?.to_owned();
+            let is_application = is_of_applications(path.parent()?);
+            return Some(Called { name, is_application, directory: directory.to_owned() });
         }
         path = target;
     }
     None
+}
+
+/// Whether links in that directory are those of applications.
+fn is_of_applications(directory: &Path) -> bool {
+    directory.file_name() == Some(OsStr::new(APPLICATIONS))
+        && directory.parent().and_then(Path::file_name) == Some(OsStr::new(DIRECTORY))
 }
 
 fn target(text: std::ffi::CString) -> PathBuf {
@@ -94,8 +104,15 @@ mod tests {
             [("bin/rg", "rg"), ("bin/relative", "relative"), ("other/search", "rg"), ("other/again", "rg")]
         {
             let found = of(&at(executed), "whatever").unwrap();
-            assert_eq!(found.name, name, "{executed}");
+            assert_eq!((found.name.to_str(), found.is_application), (Some(name), false), "{executed}");
             assert_eq!(found.directory.canonicalize().unwrap(), at("share/snug").canonicalize().unwrap());
+        }
+        fs::create_dir(at("share/snug/applications")).unwrap();
+        symlink(at("share/snug/shim"), at("share/snug/applications/snug.dev.tool")).unwrap();
+        symlink(at("share/snug/applications/snug.dev.tool"), at("bin/tool")).unwrap();
+        for executed in ["share/snug/applications/snug.dev.tool", "bin/tool"] {
+            let found = of(&at(executed), "whatever").unwrap();
+            assert_eq!((found.name.to_str(), found.is_application), (Some("snug.dev.tool"), true));
         }
         // A descriptor was executed (fexecve(3)): the first argument may be the path.
         let rg = at("bin/rg");
@@ -109,7 +126,14 @@ mod tests {
     fn without_a_link_the_environment_tells() {
         let variable = |name: &str| (name == "HOME").then(|| OsString::from("/home/u"));
         let found = called(Some("/dev/fd/5".as_ref()), Some("rg".as_ref()), variable).unwrap();
-        assert_eq!(found, Called { name: "rg".into(), directory: "/home/u/.local/share/snug".into() });
+        assert_eq!(
+            found,
+            Called {
+                name: "rg".into(),
+                is_application: false,
+                directory: "/home/u/.local/share/snug".into()
+            }
+        );
         let found = called(None, None, variable).unwrap();
         assert_eq!(found.name, "");
         assert!(called(None, Some("rg".as_ref()), nothing).is_err());

@@ -5,15 +5,16 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use snug_client::startup;
+use snug_core::name::ContainerName;
 use snug_core::paths::Paths;
 use snug_exports::Command;
+use snug_exports::lookup::Started;
 use snug_exports::search::is_command;
 
 use crate::{FAILURE, fail};
 
-/// Becomes `snug run`; returns where that is not installed.
-pub fn run(paths: &Paths, command: &Command, arguments: Vec<OsString>) -> ExitCode {
-    let words = words(command, arguments);
+/// Becomes `snug` with these words; returns where that is not installed.
+pub fn run(paths: &Paths, container: &ContainerName, words: Vec<OsString>) -> ExitCode {
     let why = match program(paths.command_line(), &std::env::var_os("PATH").unwrap_or_default()) {
         Some(program) => {
             let error = startup::become_program(&program, &words);
@@ -21,12 +22,25 @@ pub fn run(paths: &Paths, command: &Command, arguments: Vec<OsString>) -> ExitCo
         }
         None => "snug, which starts it, is not installed".to_owned(),
     };
-    fail(FAILURE, &format!("container {} is not running, and {why}", command.container), &[])
+    fail(FAILURE, &format!("container {container} is not running, and {why}"), &[])
 }
 
-fn words(command: &Command, arguments: Vec<OsString>) -> Vec<OsString> {
-    let first = ["snug", "run", "-c", command.container.as_str(), "--", &command.path];
-    first.map(OsString::from).into_iter().chain(arguments).collect()
+/// The words for a command.
+pub fn command(command: &Command, arguments: Vec<OsString>) -> Vec<OsString> {
+    words(&["run", "-c", command.container.as_str(), "--", &command.path], arguments)
+}
+
+/// The words for an application: where the container has not the directory that it is called in, it is at home. `snug enter` knows that.
+pub fn application(started: &Started, argv: Vec<OsString>) -> Vec<OsString> {
+    let container = started.name.container.as_str();
+    match &started.directory {
+        Some(directory) => words(&["run", "-w", directory, "-c", container, "--"], argv),
+        None => words(&["enter", container, "--"], argv),
+    }
+}
+
+fn words(first: &[&str], arguments: Vec<OsString>) -> Vec<OsString> {
+    ["snug"].iter().chain(first).map(OsString::from).chain(arguments).collect()
 }
 
 /// The installed one, else the first on the PATH.

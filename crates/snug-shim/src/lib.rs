@@ -22,7 +22,7 @@ use called::Called;
 use snug_client::startup;
 use snug_client::words::harmless;
 use snug_core::paths::Paths;
-use snug_exports::lookup::lookup;
+use snug_exports::lookup::{lookup, lookup_application};
 
 /// Status of a failure that is not the command's own.
 const FAILURE: u8 = 125;
@@ -45,8 +45,11 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
             return fail(FAILURE, &format!("the index of what is exported is not found: {error}"), &[]);
         }
     };
-    let Called { name, directory } = called;
+    let Called { name, is_application, directory } = called;
     let shown = harmless(name.as_bytes());
+    if is_application {
+        return application(&name, &directory, arguments.into_iter().skip(1).collect());
+    }
     match name.to_str().map_or(Ok(None), |name| lookup(&directory, name)) {
         Ok(Some(command)) => direct::run(&paths(), &command, arguments.into_iter().skip(1).collect()),
         Ok(None) if name == PROGRAM => {
@@ -59,6 +62,23 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
                 format!("`snug unexport --bin {shown}` removes the link"),
             ];
             fail(NOT_FOUND, &format!("{shown} is a command of no container any more"), &hints)
+        }
+        Err(error) => fail(FAILURE, &format!("the index of what is exported cannot be read: {error}"), &[]),
+    }
+}
+
+/// Runs what the entry of an application has as the arguments of its link.
+fn application(link: &OsStr, directory: &Path, argv: Vec<OsString>) -> ExitCode {
+    match link.to_str().map_or(Ok(None), |link| lookup_application(directory, link)) {
+        Ok(Some(_)) if argv.is_empty() => fail(FAILURE, "the application's entry says nothing to run", &[]),
+        Ok(Some(started)) => direct::application(&paths(), &started, argv),
+        Ok(None) => {
+            let hint = "`snug export --app ID` lets the host have an application".to_owned();
+            fail(
+                NOT_FOUND,
+                &format!("{} is no application of a container any more", harmless(link.as_bytes())),
+                &[hint],
+            )
         }
         Err(error) => fail(FAILURE, &format!("the index of what is exported cannot be read: {error}"), &[]),
     }
