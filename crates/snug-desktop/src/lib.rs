@@ -6,7 +6,7 @@
 //! | [`value`] | the escapes of values and lists |
 //! | [`exec`] | the command line of `Exec`: words and field codes, out of one and into another |
 //! | [`entry`] | what of an entry is taken over |
-//! | [`write`] | the entry that the host gets |
+//! | [`write`](mod@write) | the entry that the host gets |
 //! | [`vocabulary`] | the words that menus know: categories, desktops, kinds of media |
 //! | [`icon`] | which images are taken over, and where they go |
 //!

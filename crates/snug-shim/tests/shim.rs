@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use agent::Agent;
-use snug_exports::{Exports, Links};
+use snug_exports::{APPLICATIONS, Application, Exports, Links};
 
 /// A home with exported commands, and an installation.
 struct Home {
@@ -298,4 +298,71 @@ fn nobody_who_listens_is_no_reason_to_end_otherwise() {
     drop(reader);
     let mut command = home.command(home.link("tool"));
     assert_eq!(command.stderr(writer).status().unwrap().code(), Some(127));
+}
+
+/// An application of `dev`; where its entry's link is.
+fn application(home: &Home, directory: Option<&str>) -> PathBuf {
+    let application = Application {
+        container: "dev".parse().unwrap(),
+        id: "org.x.Tool".parse().unwrap(),
+        path: "/usr/share/applications/org.x.Tool.desktop".into(),
+        directory: directory.map(str::to_owned),
+        files: Default::default(),
+        replaces: Default::default(),
+    };
+    let links = Links::new(home.data().join(APPLICATIONS), &home.data());
+    let link = application.name().link().unwrap();
+    links.make(&link).unwrap();
+    Exports::new(home.data()).change(|index| index.applications.push(application)).unwrap();
+    links.place(&link)
+}
+
+#[test]
+fn the_link_of_an_application_runs_its_arguments_in_the_container() {
+    let home = Home::new();
+    let agent = home.running(r#"printf '<%s>' "$@"; pwd"#);
+    let link = application(&home, None);
+    let output = home.command(&link).args(["/opt/tool", "--new", "a  b", "$(id)"]).output().unwrap();
+    assert_eq!(
+        said(&output),
+        format!("<--new><a  b><$(id)>{}\n", home.root.path().canonicalize().unwrap().display())
+    );
+    // Launchers start it anywhere.
+    let asked = agent.asked.lock().unwrap().pop().unwrap();
+    assert!(matches!(asked.directory, snug_wire::message::Directory::Same { or_home: true, .. }));
+    let output = home.command(&link).arg("nope").output().unwrap();
+    assert_eq!(output.status.code(), Some(127), "{}", errors(&output));
+    let output = home.command(&link).output().unwrap();
+    assert_eq!(
+        (output.status.code(), errors(&output).as_str()),
+        (Some(125), "error: the application's entry says nothing to run\n")
+    );
+    Exports::new(home.data()).change(|index| index.applications.clear()).unwrap();
+    let output = home.command(&link).arg("/opt/tool").output().unwrap();
+    assert_eq!(output.status.code(), Some(127));
+    assert!(
+        errors(&output)
+            .starts_with("error: snug.dev.org.x.Tool is no application of a container any more\nhint: ")
+    );
+}
+
+#[test]
+fn an_application_whose_entry_names_a_directory_runs_there() {
+    let home = Home::new();
+    let agent = home.running("pwd");
+    let link = application(&home, Some("/"));
+    assert_eq!(said(&home.command(&link).arg("/opt/tool").output().unwrap()), "/\n");
+    drop(agent);
+}
+
+#[test]
+fn an_application_of_a_container_that_does_not_run_is_left_to_snug() {
+    let home = Home::new();
+    home.snug(r#"printf '<%s>' "$@""#);
+    let link = application(&home, None);
+    let output = home.command(&link).args(["tool", "-x", "a b"]).output().unwrap();
+    assert_eq!(said(&output), "<enter><dev><--><tool><-x><a b>");
+    Exports::new(home.data()).change(|index| index.applications[0].directory = Some("/opt".into())).unwrap();
+    let output = home.command(&link).arg("tool").output().unwrap();
+    assert_eq!(said(&output), "<run><-w></opt><-c><dev><--><tool>");
 }

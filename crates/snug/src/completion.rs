@@ -13,6 +13,7 @@ use snug_core::setting::{Autostart, Setting, SettingKey};
 use snug_exports::{CommandName, Index};
 use snug_packages::command::CommandLine;
 
+use crate::applications;
 use crate::bus::Bus;
 use crate::context::Context;
 use crate::env_vars;
@@ -164,6 +165,32 @@ pub fn commands_of_container(current: &OsStr) -> Vec<CompletionCandidate> {
     let names: BTreeSet<CommandName> = said.lines().filter_map(|line| line.parse().ok()).collect();
     let fitting = names.iter().map(CommandName::as_str).filter(|name| name.starts_with(current));
     fitting.take(MOST_COMMANDS).map(CompletionCandidate::new).collect()
+}
+
+/// Applications that are exported, by their ids.
+pub fn exported_applications(current: &OsStr) -> Vec<CompletionCandidate> {
+    let Some(current) = current.to_str() else { return Vec::new() };
+    let fitting = index().applications.into_iter().filter(|one| one.id.as_str().starts_with(current));
+    fitting
+        .map(|one| {
+            CompletionCandidate::new(one.id.as_str()).help(Some(format!("of {}", one.container).into()))
+        })
+        .collect()
+}
+
+/// Applications of the container that the line names so far, or of the default one, where that runs.
+pub fn applications(current: &OsStr) -> Vec<CompletionCandidate> {
+    let Some(current) = current.to_str() else { return Vec::new() };
+    let words: Vec<String> = std::env::args().collect();
+    let context = Context::new(Printer::new(Level::Quiet));
+    let Ok(container) = context.container(named_container(&words).as_deref()) else { return Vec::new() };
+    let listed = bus().and_then(|bus| bus.list_within(DEADLINE)).unwrap_or_default();
+    if !listed.iter().any(|there| there.name == container.as_str() && there.is_running()) {
+        return Vec::new();
+    }
+    let ids = applications::guest::list(&context, &container, DEADLINE).unwrap_or_default();
+    let fitting = ids.into_iter().filter(|id| id.as_str().starts_with(current));
+    fitting.map(|id| CompletionCandidate::new(id.as_str())).collect()
 }
 
 /// Sockets that are exported, by their paths in the containers.

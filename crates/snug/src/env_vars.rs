@@ -22,6 +22,12 @@ pub const XDG_CONFIG_HOME: &str = "XDG_CONFIG_HOME";
 pub const XDG_DATA_HOME: &str = "XDG_DATA_HOME";
 /// Where the lists of commands are; `~/.cache` without it.
 pub const XDG_CACHE_HOME: &str = "XDG_CACHE_HOME";
+/// Where the host's applications are, besides the user's own; `/usr/local/share:/usr/share` without it.
+pub const XDG_DATA_DIRS: &str = "XDG_DATA_DIRS";
+/// Where the host says which application opens what, besides the user; `/etc/xdg` without it.
+pub const XDG_CONFIG_DIRS: &str = "XDG_CONFIG_DIRS";
+/// The desktops that this session is of.
+pub const XDG_CURRENT_DESKTOP: &str = "XDG_CURRENT_DESKTOP";
 /// Where logs of package managers are; `~/.local/state` without it.
 pub const XDG_STATE_HOME: &str = "XDG_STATE_HOME";
 /// Where the host's shells look for commands.

@@ -15,6 +15,7 @@
 //! | [`documents`] | packages, manual pages and completions of exported commands |
 //! | [`guest_commands`] | where commands of a container are |
 //! | [`not_found`] | commands that are not there |
+//! | [`applications`] | applications of containers among the host's |
 //! | [`packages`] | package managers of containers |
 //! | [`probe`] | a question that a command of a running container answers |
 //! | [`service`] | `snug session`: what containers ask of the host |
@@ -28,6 +29,7 @@
 //! | [`error`] | errors with kinds and hints |
 //! | [`env_vars`] | every environment variable that is read |
 
+mod applications;
 mod archive;
 mod bus;
 mod cli;

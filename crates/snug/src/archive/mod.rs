@@ -9,7 +9,7 @@
 
 pub mod pack;
 mod place;
-mod stream;
+pub mod stream;
 pub mod unpack;
 
 use std::ffi::OsStr;

@@ -1,11 +1,13 @@
 //! `snug exports`.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Args;
 use serde::Serialize;
+use snug_core::text::escape;
 use snug_exports::link::State;
-use snug_exports::{Command, Documents, Index, Links, Socket};
+use snug_exports::{APPLICATIONS, Application, Command, Documents, Files, Index, Links, Socket};
 
 use super::arguments::JsonArgs;
 use crate::context::Context;
@@ -31,6 +33,8 @@ struct Export {
     open: bool,
     package: Option<String>,
     version: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
 }
 
 impl Export {
@@ -47,6 +51,7 @@ impl Export {
             path: command.path.clone(),
             host: Some(links.place(&command.name).display().to_string()),
             open: links.state(&command.name).is_ok_and(|state| state == State::Ours),
+            id: None,
         }
     }
 
@@ -59,6 +64,7 @@ impl Export {
             open: socket.is_there(),
             package: None,
             version: None,
+            id: None,
         }
     }
 
@@ -69,12 +75,34 @@ impl Export {
         words.join(" ")
     }
 
+    /// `links` are those of applications.
+    fn of_application(application: &Application, files: &Files, links: &Links) -> Self {
+        let name = application.name();
+        let entry = files.place(&name.entry());
+        let runs = name.link().is_ok_and(|link| links.state(&link).is_ok_and(|state| state == State::Ours));
+        Self {
+            kind: "application",
+            container: application.container.to_string(),
+            path: application.path.clone(),
+            open: runs && entry.is_file(),
+            package: None,
+            version: None,
+            host: Some(entry.display().to_string()),
+            id: Some(application.id.to_string()),
+        }
+    }
+
+    /// What it is in the container: an application by its id, all else by its path.
+    fn what(&self) -> String {
+        format!("{} {}", self.kind, self.id.as_deref().unwrap_or(&self.path))
+    }
+
     /// Where the host has it, or would have it.
     fn shown(&self) -> String {
         let host = self.host.as_deref().unwrap_or_default();
         match self.kind {
             _ if self.open => host.to_owned(),
-            "command" => format!("not there: {host}"),
+            "command" | "application" => format!("not there: {host}"),
             _ => format!("not open: {host}"),
         }
     }
@@ -90,7 +118,10 @@ pub fn execute(context: &Context, args: ExportsArgs) -> Result<ExitCode, Command
     mend(context, &index, &links);
     let documents = documents::of_user(&of_user, &links);
     let commands = index.commands.iter().map(|command| Export::of_command(command, &links, &documents));
-    let exports: Vec<Export> = commands.chain(index.sockets.iter().map(Export::of_socket)).collect();
+    let (files, applied) = (Files::new(of_user.directory()), applied(of_user.directory()));
+    let applications = index.applications.iter().map(|one| Export::of_application(one, &files, &applied));
+    let exports: Vec<Export> =
+        commands.chain(applications).chain(index.sockets.iter().map(Export::of_socket)).collect();
     if args.json.json {
         super::print_json(context.printer, "exports", &exports)?;
     } else if exports.is_empty() {
@@ -99,7 +130,7 @@ pub fn execute(context: &Context, args: ExportsArgs) -> Result<ExitCode, Command
         let rows = exports.iter().map(|export| {
             vec![
                 export.container.clone(),
-                format!("{} {}", export.kind, export.path),
+                escape(&export.what()).into_owned(),
                 export.of_package(),
                 export.shown(),
             ]
@@ -117,9 +148,14 @@ pub fn execute(context: &Context, args: ExportsArgs) -> Result<ExitCode, Command
     Ok(ExitCode::SUCCESS)
 }
 
+/// The links that applications' entries run.
+fn applied(directory: &Path) -> Links {
+    Links::new(directory.join(APPLICATIONS), directory)
+}
+
 /// Has all of it where it belongs, as far as that needs nobody's leave. What is there can be seen without it, too.
 fn mend(context: &Context, index: &Index, links: &Links) {
-    if !index.commands.is_empty()
+    if !(index.commands.is_empty() && index.applications.is_empty())
         && let Err(error) = links.repair(&context.paths.shim())
     {
         context.printer.warning(&format!("exported commands do not work: {error}"));

@@ -8,12 +8,14 @@ use clap::Args;
 use clap_complete::ArgValueCompleter;
 use snug_core::name::ContainerName;
 use snug_core::text::escape;
+use snug_exports::ApplicationId;
 use snug_packages::answer::Package;
 use snug_packages::command::Action;
 use snug_packages::name::{CommandName, PackageName, Request, Term};
 
 use super::arguments::{ContainerArgs, DryRunArgs, YesArgs};
 use super::export::commands as exported;
+use crate::applications::export::{Wish, export};
 use crate::bus::Bus;
 use crate::bus::options::Options;
 use crate::completion;
@@ -23,7 +25,7 @@ use crate::entry;
 use crate::error::{CommandError, Kind};
 use crate::not_found::build;
 use crate::not_found::store::Store;
-use crate::packages::commands::{self, Left, Placed};
+use crate::packages::commands::{self, Contents, Left, Placed};
 use crate::packages::guest::Guest;
 use crate::packages::held::{self, Held};
 use crate::packages::log::Log;
@@ -39,7 +41,8 @@ const OFFERED: usize = 5;
 ///
 /// The container's own package manager installs them, in the default container unless another one is named; that is made and started where
 /// it has to be. Their commands are then the host's, too, as `snug export --bin` makes them: those of the packages that were named, and
-/// where one has none and only stands for others, those of what it needs. A command that the host has already stays the host's.
+/// where one has none and only stands for others, those of what it needs. A command that the host has already stays the host's. Applications
+/// with windows come into the host's menus, as `snug export --app` lets them.
 ///
 /// Where the storage pool can, a snapshot is taken before: `snug undo` takes the installation back.
 #[derive(Debug, Args)]
@@ -49,9 +52,12 @@ pub struct InstallArgs {
     /// Names of packages, perhaps with a version (NAME=VERSION), or files of packages
     #[arg(value_name = "PKG|FILE", required = true, value_hint = clap::ValueHint::AnyPath)]
     packages: Vec<OsString>,
-    /// Install only: the host gets no commands but those of --bin
+    /// Install only: the host gets no commands but those of --bin, and no applications
     #[arg(long)]
     no_export: bool,
+    /// The host gets their commands, and none of their applications
+    #[arg(long)]
+    no_apps: bool,
     /// Let the host have this command too, under its name or NAME, whatever else has it
     #[arg(long, value_name = "CMD|PATH[=NAME]", add = ArgValueCompleter::new(completion::commands_of_container))]
     bin: Vec<String>,
@@ -103,14 +109,17 @@ pub fn execute(context: &Context, args: &InstallArgs) -> Result<ExitCode, Comman
     // Also where something has failed: what is there now is there.
     let after = if done.is_ok() { guest.held(&names)? } else { guest.held(&names).unwrap_or_default() };
     let there: Vec<PackageName> = after.iter().flat_map(Held::names).collect();
-    let (mut brought, mut placed) = (Vec::new(), Placed::default());
+    let (mut brought, mut placed) = (Contents::default(), Placed::default());
     if !args.no_export && !there.is_empty() {
         brought = commands::of_packages(&guest, &there)?;
-        placed = commands::export(context, &bus, &guest, &brought)?;
+        placed = commands::export(context, &bus, &guest, &brought.commands)?;
     }
     // Those that were there before may have a newer version by now.
-    documents::refresh(&guest, &bus, &brought, &there);
+    documents::refresh(&guest, &bus, &brought.commands, &there);
     tell(context, &container, &held::packages(&before), &held::packages(&after), &placed)?;
+    if !args.no_apps {
+        applications(context, &container, &brought.applications);
+    }
     done?;
     build::start_if_due(context, &container);
     if !bins.is_empty() {
@@ -122,6 +131,21 @@ pub fn execute(context: &Context, args: &InstallArgs) -> Result<ExitCode, Comman
         context.printer.notice(advice);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Lets the host have the applications of packages. What is installed is installed: what cannot be had of them is told.
+fn applications(context: &Context, container: &ContainerName, ids: &[ApplicationId]) {
+    match export(context, container, ids, Wish::OfPackages) {
+        Ok(outcome) => {
+            for exported in &outcome.exported {
+                context.printer.notice(&format!("in the menus: {}", exported.shown));
+            }
+            for (id, why) in &outcome.left {
+                context.printer.notice(&format!("not in the menus: {id}: {why}"));
+            }
+        }
+        Err(error) => context.printer.warning(&format!("not in the menus: {error}")),
+    }
 }
 
 /// What is asked for.

@@ -17,7 +17,7 @@ use crate::bus::view::Container;
 use crate::context::{Context, parse_name};
 use crate::error::CommandError;
 use crate::not_found::store::Store;
-use crate::{entry, exports};
+use crate::{applications, entry, exports};
 
 /// Remove containers, with everything that was installed in them
 ///
@@ -82,7 +82,9 @@ fn forget_exports(context: &Context, bus: &Bus, names: &[String]) -> Result<(), 
     let is_named = |container: &ContainerName| names.iter().any(|name| name == container.as_str());
     let index = exports.read().map_err(unwritten)?;
     let served = index.sockets.into_iter().map(|socket| socket.container).find(is_named);
-    if served.is_none() && !index.commands.iter().any(|command| is_named(&command.container)) {
+    let is_any = index.commands.iter().any(|command| is_named(&command.container))
+        || index.applications.iter().any(|application| is_named(&application.container));
+    if served.is_none() && !is_any {
         return Ok(());
     }
     let left: Vec<String> = bus.list(&Options::new())?.into_iter().map(|container| container.name).collect();
@@ -95,6 +97,7 @@ fn forget_exports(context: &Context, bus: &Bus, names: &[String]) -> Result<(), 
         commands::forget(index, |command| is_gone(&command.container))
     });
     commands::unlink(context, &exports, &links, &forgotten.map_err(unwritten)?);
+    applications::take_back(context, |application| is_gone(&application.container))?;
     served.map_or(Ok(()), |container| context.serve_exports(&container))
 }
 

@@ -9,6 +9,7 @@ use snug_core::name::ContainerName;
 use snug_core::snapshot::SnapshotName;
 
 use super::arguments::{ContainerArgs, DryRunArgs, JsonArgs, YesArgs, show_plan, show_warnings};
+use crate::applications::export;
 use crate::bus::Bus;
 use crate::bus::change::Change;
 use crate::bus::options::Options;
@@ -98,12 +99,31 @@ pub fn execute(context: &Context, args: UndoArgs) -> Result<ExitCode, CommandErr
             documents::refresh(&guest, &bus, &[], &[]);
         }
     }
+    renew_applications(context, &bus, &name);
     let back =
         ended.kept.map_or(String::new(), |_| format!("; `snug undo -c {name}` brings back what was there"));
     context
         .printer
         .notice(&format!("container {name} is as it was at {}{back}", ended.snapshot.unwrap_or_default()));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Has the host's applications be what the container has now. One that does not run is not started for it.
+fn renew_applications(context: &Context, bus: &Bus, name: &ContainerName) {
+    let has_any = exports::of_user()
+        .and_then(|exports| exports.read())
+        .is_ok_and(|index| index.applications.iter().any(|one| one.container == *name));
+    if !has_any || !bus.get(name.as_str(), &Options::new()).is_ok_and(|container| container.is_running()) {
+        return;
+    }
+    match export::refresh(context, name) {
+        Ok(gone) => {
+            for id in gone {
+                context.printer.notice(&format!("not in the menus any more: {id}"));
+            }
+        }
+        Err(error) => context.printer.warning(&error.to_string()),
+    }
 }
 
 /// What the host has of a container that runs, and is there.

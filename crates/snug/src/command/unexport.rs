@@ -6,13 +6,13 @@ use clap::Args;
 use clap_complete::ArgValueCompleter;
 use snug_core::name::ContainerName;
 use snug_core::text::escape;
-use snug_exports::{Command, CommandName, Exports, Index, Links, Socket};
+use snug_exports::{ApplicationId, Command, CommandName, Exports, Index, Links, Socket};
 
 use super::arguments::ContainerArgs;
 use super::export::{commands, unwritten};
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::{completion, exports};
+use crate::{applications, completion, exports};
 
 /// Take back what the host has of a container
 #[derive(Debug, Args)]
@@ -23,6 +23,9 @@ pub struct UnexportArgs {
     /// A command that was exported, by its name on the host
     #[arg(long, value_name = "NAME", num_args = 1.., group = "what", add = ArgValueCompleter::new(completion::exported_commands))]
     bin: Vec<String>,
+    /// An application that was exported, by its id
+    #[arg(long, value_name = "ID", num_args = 1.., group = "what", add = ArgValueCompleter::new(completion::exported_applications))]
+    app: Vec<String>,
     /// A socket that was exported, by its path in the container
     #[arg(long, value_name = "PATH", group = "what", add = ArgValueCompleter::new(completion::exported_sockets))]
     socket: Vec<String>,
@@ -34,6 +37,7 @@ pub fn execute(context: &Context, args: &UnexportArgs) -> Result<ExitCode, Comma
     let exports = exports::of_user().map_err(unwritten)?;
     let links = exports::links(&exports).map_err(unwritten)?;
     let (commands, strays) = meant(&exports, &links, &container, &args.bin)?;
+    let ids = meant_applications(&exports, &container, &args.app)?;
     let taken = exports.change(|index| {
         if let Some(missing) = missing(index, &container, &args.socket) {
             return Err(missing);
@@ -43,6 +47,9 @@ pub fn execute(context: &Context, args: &UnexportArgs) -> Result<ExitCode, Comma
     });
     let names = taken.map_err(unwritten)??;
     commands::unlink(context, &exports, &links, &[names, strays].concat());
+    if !ids.is_empty() {
+        applications::take_back(context, |one| one.container == container && ids.contains(&one.id))?;
+    }
     if !args.socket.is_empty() {
         context.serve_exports(&container)?;
     }
@@ -79,6 +86,28 @@ fn meant(
         strays.push(name);
     }
     Ok((commands, strays))
+}
+
+/// The applications that are meant.
+fn meant_applications(
+    exports: &Exports,
+    container: &ContainerName,
+    ids: &[String],
+) -> Result<Vec<ApplicationId>, CommandError> {
+    let there = if ids.is_empty() { Index::default() } else { exports.read().map_err(unwritten)? };
+    let one = |text: &String| {
+        let id: ApplicationId = text.parse().map_err(|_| not_exported(text, container))?;
+        let mut same = there.applications.iter().filter(|one| one.id == id);
+        if there.applications.iter().any(|one| one.id == id && one.container == *container) {
+            return Ok(id);
+        }
+        Err(match same.next() {
+            Some(other) => CommandError::user(format!("{id} is an application of {}", other.container))
+                .hint(format!("`snug unexport -c {} --app {id}` takes it back", other.container)),
+            None => not_exported(text, container),
+        })
+    };
+    ids.iter().map(one).collect()
 }
 
 /// A socket that is not exported.

@@ -8,6 +8,7 @@ use snug_packages::manager::going;
 use snug_packages::name::PackageName;
 
 use super::arguments::{ContainerArgs, DryRunArgs, YesArgs, show_plan};
+use crate::applications::export;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::packages::commands;
@@ -17,7 +18,7 @@ use crate::packages::log::Log;
 use crate::packages::turn::Turn;
 use crate::words;
 
-/// Uninstall packages of a container, and take back the commands that the host has of them
+/// Uninstall packages of a container, and take back the commands and applications that the host has of them
 ///
 /// What only they needed goes with them; configuration that somebody changed stays. On a terminal you are asked first where more than the
 /// named packages would go.
@@ -79,6 +80,7 @@ pub fn execute(context: &Context, args: &UninstallArgs) -> Result<ExitCode, Comm
     }
     let mut log = Log::begin(context, &container, &what);
     let exported = commands::present(context, &container)?;
+    let applications = export::present(context, &container)?;
     let done = {
         let progress = context.printer.progress();
         let mut line = progress.line(container.as_str());
@@ -88,8 +90,10 @@ pub fn execute(context: &Context, args: &UninstallArgs) -> Result<ExitCode, Comm
     };
     // Also where it has failed: what is gone is gone.
     let taken = commands::forget_gone(context, &container, &exported);
+    let applications = export::forget_gone(context, &container, &applications);
     done?;
-    let taken = taken?;
+    let mut taken = taken?;
+    taken.extend(applications?.into_iter().map(String::from));
     let left = guest.installed(&names)?;
     if !left.is_empty() {
         // apk keeps what another package needs, and says so.

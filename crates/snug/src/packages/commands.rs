@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use snug_core::name::ContainerName;
-use snug_exports::{Command, CommandName, Wanted, search};
+use snug_exports::{ApplicationId, Command, CommandName, Wanted, search};
 use snug_packages::executables::{self, Alternative, Executable};
 use snug_packages::name::PackageName;
 
@@ -25,7 +25,7 @@ const MOST_COMMANDS: usize = 600;
 /// Files of a package that only stands for others may have so many beside its documentation (`build-essential` has lists of them).
 const FEW: usize = 20;
 /// Where the host's commands are, whatever the caller's PATH says: cron's is short, and users of Debian have no `sbin` on theirs.
-const HOSTS: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub const HOSTS: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// Commands that are told secrets, or that others call by these names: a guest gets them only if somebody asks for it (`--bin`).
 const TOLD_SECRETS: [&str; 16] = [
     "doas",
@@ -60,13 +60,23 @@ pub struct Brought {
     pub names: Vec<CommandName>,
 }
 
-/// The commands of these packages, and where one has none and stands for others, those of the packages that it needs. Each name once.
+/// What packages bring.
+#[derive(Debug, Default)]
+pub struct Contents {
+    /// Commands, each name once.
+    pub commands: Vec<Brought>,
+    /// Applications.
+    pub applications: Vec<ApplicationId>,
+}
+
+/// The commands and applications of these packages, and where one has none and stands for others, those of the packages that it needs.
 ///
 /// # Errors
 /// The guest cannot be asked.
-pub fn of_packages(guest: &Guest<'_>, packages: &[PackageName]) -> Result<Vec<Brought>, CommandError> {
+pub fn of_packages(guest: &Guest<'_>, packages: &[PackageName]) -> Result<Contents, CommandError> {
     let alternatives = guest.ask(&executables::alternatives())?;
-    let mut search = Search { guest, alternatives, seen: BTreeSet::new(), found: Vec::new() };
+    let mut search =
+        Search { guest, alternatives, seen: BTreeSet::new(), found: Vec::new(), applications: Vec::new() };
     for package in packages {
         if search.seen.insert(package.clone()) {
             let (any, stands_for_others) = search.take(package)?;
@@ -78,7 +88,14 @@ pub fn of_packages(guest: &Guest<'_>, packages: &[PackageName]) -> Result<Vec<Br
     let mut names = BTreeSet::new();
     search.found.retain(|brought| brought.names.first().is_some_and(|name| names.insert(name.clone())));
     search.found.sort_by(|a, b| a.names.cmp(&b.names));
-    Ok(search.found)
+    Ok(Contents { commands: search.found, applications: search.applications })
+}
+
+/// The id of the application that a file is the entry of (Desktop Entry Specification, "Desktop File ID").
+fn application(file: &Path) -> Option<ApplicationId> {
+    let places = ["/usr/share/applications", "/usr/local/share/applications"];
+    let below = places.iter().find_map(|place| file.strip_prefix(place).ok())?.to_str()?;
+    below.strip_suffix(".desktop")?.replace('/', "-").parse().ok()
 }
 
 struct Search<'a> {
@@ -86,6 +103,7 @@ struct Search<'a> {
     alternatives: Vec<(PathBuf, PathBuf)>,
     seen: BTreeSet<PackageName>,
     found: Vec<Brought>,
+    applications: Vec<ApplicationId>,
 }
 
 impl Search<'_> {
@@ -104,7 +122,9 @@ impl Search<'_> {
                 own.push(Executable { name: known.name, path });
             }
         }
-        let any = !own.is_empty();
+        let applications: Vec<ApplicationId> = files.iter().filter_map(|file| application(file)).collect();
+        let any = !own.is_empty() || !applications.is_empty();
+        self.applications.extend(applications);
         self.found.extend(own.iter().filter_map(|executable| brought(package, executable)));
         Ok((any, stands_for_others(&files)))
     }
@@ -321,6 +341,21 @@ mod tests {
         let zones: Vec<String> = (0..50).map(|number| format!("/usr/share/zoneinfo/{number}")).collect();
         let zones: Vec<&Path> = zones.iter().map(Path::new).collect();
         assert!(!stands_for_others(&zones));
+    }
+
+    #[test]
+    fn an_entry_of_a_package_is_an_application() {
+        let id = |file: &str| application(Path::new(file)).map(String::from);
+        assert_eq!(id("/usr/share/applications/org.x.Tool.desktop").as_deref(), Some("org.x.Tool"));
+        assert_eq!(id("/usr/share/applications/kde4/kate.desktop").as_deref(), Some("kde4-kate"));
+        for none in [
+            "/usr/share/applications",
+            "/usr/share/applications/mimeinfo.cache",
+            "/etc/xdg/autostart/tool.desktop",
+            "/usr/share/applications/a b.desktop",
+        ] {
+            assert_eq!(id(none), None, "{none}");
+        }
     }
 
     #[test]

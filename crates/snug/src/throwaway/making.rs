@@ -102,7 +102,7 @@ fn install_in(
     // What the manager has taken the word for.
     let held = guest.held(&requests.map(|request| request.name))?;
     let packages: Vec<PackageName> = held.iter().flat_map(packages::held::Held::names).collect();
-    let brought = commands::of_packages(&guest, &packages)?;
+    let brought = commands::of_packages(&guest, &packages)?.commands;
     if brought.is_empty() {
         return Err(CommandError::user(format!("{package} brings no command that could be run")));
     }
