@@ -196,10 +196,7 @@ fn what_is_not_there_is_said_with_what_is() {
     );
     host.guest_has("dev", &[("entry/tool/x", b"[Desktop Entry]\nType=Link\n")]);
     host.refused(&EXPORT, &["tool of dev cannot be exported: ", "not that of an application"]);
-    host.guest_has(
-        "dev",
-        &[("entry/tool/x", format!("{ENTRY}").replace("Exec=tool --x %U", "Exec=\"tool").as_bytes())],
-    );
+    host.guest_has("dev", &[("entry/tool/x", ENTRY.replace("Exec=tool --x %U", "Exec=\"tool").as_bytes())]);
     host.refused(&EXPORT, &["a quote in its command line does not end"]);
     for id in ["", "../x", "a/b", "a b", "-x"] {
         let ran = host.snug(&["export", "-c", "dev", &format!("--app={id}")]);

@@ -41,6 +41,8 @@ const NEEDED: &[(&[&str], &str)] = &[
     (&["weston"], "weston"),
     (&["Xvfb"], "xvfb"),
     (&["xauth"], "xauth"),
+    (&["xwininfo"], "x11-utils"),
+    (&["desktop-file-validate"], "desktop-file-utils"),
     (&["pipewire"], "pipewire"),
     (&["pipewire-pulse"], "pipewire-pulse"),
     (&["wireplumber"], "wireplumber"),

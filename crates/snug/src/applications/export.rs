@@ -195,7 +195,9 @@ fn check_all(
     };
     let error = CommandError::user(format!("{container} has no application {missing}"));
     // What cannot be listed cannot be offered.
-    let there = guest::list(context, container, PATIENCE).unwrap_or_default();
+    let mut there = guest::list(context, container, PATIENCE).unwrap_or_default();
+    // One that is no file, or longer than any.
+    there.retain(|id| id != missing);
     let word = missing.as_str().to_ascii_lowercase();
     let (near, others): (Vec<&ApplicationId>, Vec<&ApplicationId>) =
         there.iter().partition(|id| id.as_str().to_ascii_lowercase().contains(&word));
