@@ -132,9 +132,10 @@ impl Entry {
         let name = text(group, "Name", LONGEST_NAME).ok_or(Unfit::Name)?;
         let icon = icon(group);
         let exec = exec(group, &name, icon.as_ref(), path)?;
-        let comment = text(group, "Comment", LONGEST_TEXT).filter(|comment| comment.plain != name.plain);
+        let generic_name = text(group, "GenericName", LONGEST_NAME);
+        let comment = comment(group, [Some(&name), generic_name.as_ref()]);
         Ok(Self {
-            generic_name: text(group, "GenericName", LONGEST_NAME),
+            generic_name,
             comment,
             keywords: words(group, "Keywords"),
             directory: string(group, "Path").filter(|path| path.starts_with('/') && path.len() < 4096),
@@ -191,6 +192,16 @@ fn text(group: &Group, key: &str, longest: usize) -> Option<Text> {
     let translated =
         translated.iter().filter_map(|(locale, value)| Some((locale.clone(), shown(value)?))).collect();
     Some(Text { plain, translated })
+}
+
+/// What the other texts do not say already.
+fn comment(group: &Group, others: [Option<&Text>; 2]) -> Option<Text> {
+    let others = || others.into_iter().flatten();
+    let mut comment = text(group, "Comment", LONGEST_TEXT)?;
+    comment
+        .translated
+        .retain(|locale, text| !others().any(|other| other.translated.get(locale) == Some(text)));
+    (!others().any(|other| other.plain == comment.plain)).then_some(comment)
 }
 
 fn words(group: &Group, key: &str) -> Option<Words> {
@@ -301,6 +312,9 @@ mod tests {
         let entry = read("Name[de]=a\\nb\nName[fr]=\u{202e}x\nName[fa]=\u{645}\u{6cc}\u{200c}\u{62e}\nName[it]=  \nComment=Tool\n").unwrap();
         assert_eq!(entry.name.translated.keys().collect::<Vec<_>>(), ["fa"]);
         assert_eq!(entry.comment, None, "it says nothing more");
+        let entry =
+            read("Name[de]=Werkzeug\nComment=More\nComment[de]=Werkzeug\nComment[fr]=Plus\n").unwrap();
+        assert_eq!(entry.comment.unwrap().translated.keys().collect::<Vec<_>>(), ["fr"]);
     }
 
     #[test]

@@ -83,6 +83,44 @@ fn validators_have_nothing_to_say() {
     }
 }
 
+/// What a program is given that GLib starts by an entry with this command line and these files; without GLib's launcher there is nobody to
+/// ask.
+fn launched(exec: &str, files: &[&str]) -> Option<Vec<String>> {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    let program = at("a program");
+    // What it says is its launcher's output.
+    fs::write(&program, "#!/bin/sh\nprintf '%s\\0' \"$@\"\n").unwrap();
+    fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let guests = format!("[Desktop Entry]\nType=Application\nName=Tool\nExec={exec}\n");
+    let placing = Placing { program: program.to_str().unwrap(), ..PLACING };
+    fs::write(at("x.desktop"), text(&read(&guests).unwrap(), &placing, &host_icon)).unwrap();
+    let output = Command::new("gio").arg("launch").arg(at("x.desktop")).args(files).output().ok()?;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let told = String::from_utf8(output.stdout).unwrap();
+    Some(told.split_terminator('\0').map(str::to_owned).collect())
+}
+
+#[test]
+fn a_launcher_gives_the_program_the_guests_words() {
+    for (exec, files, wanted) in [
+        ("tool --new", &[][..], &["tool", "--new"][..]),
+        (
+            r#"sh -c "echo \\$HOME \\`id\\` \\"x\\" 'y' \\\\ %%" ; rm -rf ~ $(id) `id`"#,
+            &[],
+            &["sh", "-c", r#"echo $HOME `id` "x" 'y' \ %"#, ";", "rm", "-rf", "~", "$(id)", "`id`"],
+        ),
+        ("tool %F", &["/tmp/a b", "/tmp/$c"], &["tool", "/tmp/a b", "/tmp/$c"]),
+        ("tool --file=%f \"\" 'ü ß'", &["/tmp/a b"], &["tool", "--file=/tmp/a b", "", "ü ß"]),
+        ("tool %u", &["http://x/?a=%20&b"], &["tool", "http://x/?a=%20&b"]),
+        ("tool %c", &[], &["tool", "Tool"]),
+        ("tool \"%f x\" %%f", &[], &["tool", " x", "%f"]),
+    ] {
+        let Some(told) = launched(exec, files) else { return };
+        assert_eq!(told, wanted, "{exec}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 

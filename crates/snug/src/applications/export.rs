@@ -206,7 +206,8 @@ fn check_all(
     Err(if offered.is_empty() {
         error.hint(format!("{container} has no applications with entries for menus"))
     } else {
-        error.hint(format!("it has {}", offered.join(", ")))
+        let more = if there.len() > offered.len() { ", …" } else { "" };
+        error.hint(format!("it has {}{more}", offered.join(", ")))
     })
 }
 

@@ -116,10 +116,12 @@ pub fn execute(context: &Context, args: &InstallArgs) -> Result<ExitCode, Comman
     }
     // Those that were there before may have a newer version by now.
     documents::refresh(&guest, &bus, &brought.commands, &there);
-    tell(context, &container, &held::packages(&before), &held::packages(&after), &placed)?;
-    if !args.no_apps {
-        applications(context, &container, &brought.applications);
+    if args.no_apps {
+        brought.applications.clear();
     }
+    let (before, after) = (held::packages(&before), held::packages(&after));
+    tell(context, &container, &before, &after, &placed, !brought.applications.is_empty())?;
+    applications(context, &container, &brought.applications);
     done?;
     build::start_if_due(context, &container);
     if !bins.is_empty() {
@@ -317,6 +319,7 @@ fn tell(
     before: &[Package],
     after: &[Package],
     placed: &Placed,
+    has_applications: bool,
 ) -> Result<(), CommandError> {
     for package in after {
         let was = before.iter().find(|before| before.name == package.name);
@@ -350,7 +353,7 @@ fn tell(
             left.name, left.why, left.path
         ));
     }
-    if placed.commands.is_empty() && placed.left.is_empty() {
+    if placed.commands.is_empty() && placed.left.is_empty() && !has_applications {
         context.printer.notice("no command came with it that the host could have");
     }
     Ok(())
