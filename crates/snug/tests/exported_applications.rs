@@ -233,6 +233,21 @@ fn a_second_container_with_the_same_application_says_whose_it_is() {
 }
 
 #[test]
+fn of_two_that_come_together_one_opens_a_type() {
+    let host = Host::new();
+    let other = ENTRY.replace("The Tool", "Other");
+    host.guest_has("dev", &[("entry/other/x", other.as_bytes()), ("entry/tool/x", ENTRY.as_bytes())]);
+    let types = || {
+        ["other", "tool"]
+            .map(|id| value(&host.data(&format!("applications/snug.dev.{id}.desktop")), "MimeType"))
+    };
+    for again in [&["other", "tool"][..], &["other"], &["tool"]] {
+        host.done(&[&["export", "-c", "dev", "--app"], again].concat());
+        assert_eq!(types(), [Some("image/png;".to_owned()), None], "{again:?}");
+    }
+}
+
+#[test]
 fn what_the_host_has_stays_what_it_is() {
     let host = Host::new();
     let hosts = host.environment.system().join("usr/share/applications/tool.desktop");
@@ -325,6 +340,33 @@ fn what_has_changed_in_the_guest_is_brought_up_to_date() {
     fs::remove_file(host.data("snug/exports.json")).unwrap();
     host.done(&EXPORT);
     assert_eq!(fs::read_to_string(host.data("snug/exports.json")).unwrap(), index);
+}
+
+#[test]
+fn whoever_was_interrupted_while_files_changed_leaves_nothing_that_is_not_known() {
+    let host = Host::new();
+    host.guest_has_tool("dev", ENTRY);
+    // As it is between the index and the files: that says what will be there, and what was.
+    let interrupt = || {
+        host.done(&EXPORT);
+        let file = host.data("snug/exports.json");
+        let mut index: serde_json::Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+        let application = &mut index["applications"][0];
+        application["replaces"] = application["files"].clone();
+        let files = application["files"].as_object_mut().unwrap();
+        files.values_mut().for_each(|digest| *digest = "0123456789abcdef0123456789abcdef".into());
+        fs::write(&file, index.to_string()).unwrap();
+    };
+    interrupt();
+    host.done(&UNEXPORT);
+    assert_eq!(host.home(), LEFT);
+    interrupt();
+    host.guest_has_tool("dev", &ENTRY.replace("The Tool", "The New Tool"));
+    host.done(&EXPORT);
+    assert_eq!(value(&host.entry("dev"), "Name").as_deref(), Some("The New Tool"));
+    assert!(!fs::read_to_string(host.data("snug/exports.json")).unwrap().contains("replaces"));
+    host.done(&UNEXPORT);
+    assert_eq!(host.home(), LEFT);
 }
 
 #[test]

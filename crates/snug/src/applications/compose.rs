@@ -28,6 +28,8 @@ pub struct Composed {
     pub directory: Option<String>,
     /// No menu shows it.
     pub is_hidden: bool,
+    /// What it opens.
+    pub types: Vec<String>,
     /// What it opens, but not on the host: something there does.
     pub left_to_host: Vec<String>,
     /// By their places in the user's data directory.
@@ -100,6 +102,7 @@ pub fn compose(
         path: found.path.clone(),
         directory: entry.directory.clone(),
         is_hidden: entry.no_display || entry.only_show_in.as_ref().is_some_and(Vec::is_empty),
+        types,
         left_to_host,
         files,
         name,

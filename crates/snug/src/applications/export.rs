@@ -73,18 +73,21 @@ pub fn export(
         check_all(context, container, ids, &found)?;
     }
     let names: Vec<ApplicationName> = found.iter().map(|found| named(container, &found.id)).collect();
-    let survey = Survey::take(&Places::of_environment(host.files.data()), &names);
+    let mut survey = Survey::take(&Places::of_environment(host.files.data()), &names);
     let is_trusted = context.target(container).policy().trusted;
-    let surroundings = Surroundings { container, is_trusted, survey: &survey };
     let mut composed = Vec::new();
     let mut outcome = Outcome::default();
     for (found, name) in found.iter().zip(names) {
         let program = program(&host, &name)?;
+        let surroundings = Surroundings { container, is_trusted, survey: &survey };
         match compose(found, &surroundings, name, &program) {
             Ok(one) if wish == Wish::OfPackages && one.is_hidden => {
                 context.printer.detail(&format!("{} of {container} is in no menu", found.id));
             }
-            Ok(one) => composed.push(one),
+            Ok(one) => {
+                survey.open(&one.types);
+                composed.push(one);
+            }
             Err(error) => outcome.left.push((found.id.clone(), error.to_string())),
         }
     }

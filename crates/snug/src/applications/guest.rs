@@ -28,8 +28,9 @@ const REST: Duration = Duration::from_millis(500);
 const FILLING: u64 = 64 << 10;
 /// Bytes of a stream.
 const LONGEST_STREAM: u64 = 512 << 20;
-/// Bytes of the images of one application.
+/// Bytes of the images of one application, and of all that one call is about.
 const MOST_BYTES: usize = 24 << 20;
+const MOST_BYTES_OF_ALL: usize = 128 << 20;
 /// Images of one application.
 const MOST_IMAGES: usize = 100;
 
@@ -167,7 +168,7 @@ fn read(stream: impl Read, ids: &[ApplicationId]) -> Result<Vec<Found>, ArchiveE
     let mut entries = Entries::new(stream);
     let mut all: Vec<Found> = Vec::new();
     let mut is_wanted = false;
-    let mut bytes = 0;
+    let (mut bytes, mut bytes_of_all) = (0, 0);
     while let Some(entry) = entries.next()? {
         let Some(path) = plain_path(&entry) else { continue };
         if let Some((id, path)) = path.strip_prefix("entry/").and_then(|rest| rest.split_once('/')) {
@@ -187,9 +188,11 @@ fn read(stream: impl Read, ids: &[ApplicationId]) -> Result<Vec<Found>, ArchiveE
         };
         if let Some(source) = source(&path)
             && bytes < MOST_BYTES
+            && bytes_of_all < MOST_BYTES_OF_ALL
             && let Some(content) = content(&mut entries, icon::LONGEST)?
         {
             bytes += content.len();
+            bytes_of_all += content.len();
             found.images.push(Image { source, content });
         }
     }

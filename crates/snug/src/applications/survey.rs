@@ -95,6 +95,11 @@ impl Survey {
         !self.opened.contains(kind) || self.chosen.contains(kind)
     }
 
+    /// Another one will open these types.
+    pub fn open(&mut self, types: &[String]) {
+        self.opened.extend(types.iter().cloned());
+    }
+
     fn walk(
         &mut self,
         directory: &Path,
