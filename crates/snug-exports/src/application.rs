@@ -165,6 +165,12 @@ pub struct Application {
     /// Where it is to run in the container; without one where it is called, or at home.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub directory: Option<String>,
+    /// The package that it is of; without one none has it, or nobody knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub package: Option<String>,
+    /// That package's version when the entry was written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
     /// Its files in the user's data directory, and the digests of what Snug has written there.
     pub files: BTreeMap<String, String>,
     /// Digests of what they had before, while they are being written.
@@ -179,6 +185,8 @@ struct Written {
     id: ApplicationId,
     path: String,
     directory: Option<String>,
+    package: Option<String>,
+    version: Option<String>,
     files: BTreeMap<String, String>,
     #[serde(default)]
     replaces: BTreeMap<String, String>,
@@ -188,7 +196,7 @@ impl TryFrom<Written> for Application {
     type Error = Unfit;
 
     fn try_from(written: Written) -> Result<Self, Unfit> {
-        let Written { container, id, path, directory, files, replaces } = written;
+        let Written { container, id, path, directory, package, version, files, replaces } = written;
         let name = ApplicationName { container, id };
         let is_digest =
             |digest: &str| digest.len() == DIGITS && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -196,7 +204,16 @@ impl TryFrom<Written> for Application {
             files.iter().chain(&replaces).find(|(place, digest)| !name.is_own(place) || !is_digest(digest));
         match strange {
             Some((place, _)) => Err(Unfit::File(escape(place).into_owned())),
-            None => Ok(Self { container: name.container, id: name.id, path, directory, files, replaces }),
+            None => Ok(Self {
+                container: name.container,
+                id: name.id,
+                path,
+                directory,
+                package,
+                version,
+                files,
+                replaces,
+            }),
         }
     }
 }

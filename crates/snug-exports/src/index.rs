@@ -340,6 +340,8 @@ mod tests {
             id: "tool".parse().unwrap(),
             path: "/usr/share/applications/tool.desktop".to_owned(),
             directory: None,
+            package: Some("tools".to_owned()),
+            version: None,
             files: [("applications/snug.dev.tool.desktop".to_owned(), digest)].into(),
             replaces: Default::default(),
         };

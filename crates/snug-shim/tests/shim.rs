@@ -307,6 +307,8 @@ fn application(home: &Home, directory: Option<&str>) -> PathBuf {
         id: "org.x.Tool".parse().unwrap(),
         path: "/usr/share/applications/org.x.Tool.desktop".into(),
         directory: directory.map(str::to_owned),
+        package: None,
+        version: None,
         files: Default::default(),
         replaces: Default::default(),
     };

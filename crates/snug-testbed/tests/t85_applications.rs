@@ -112,7 +112,7 @@ fn an_application_that_was_installed_draws_its_window_and_is_gone_after_it_was_u
     let own: Vec<_> = exports["exports"].as_array().unwrap().iter().filter(is_own).collect();
     assert!(own.iter().any(|export| export["id"] == "debian-xterm"), "{exports}");
     for export in own {
-        assert_eq!(export["open"], true, "{export}");
+        assert_eq!((&export["open"], &export["package"]), (&true.into(), &"xterm".into()), "{export}");
         is_valid(Path::new(export["host"].as_str().unwrap()));
         runs_the_shim_alone(guest, export["id"].as_str().unwrap());
     }

@@ -8,6 +8,7 @@ use snug_desktop::icon::{self, Icon, Kind};
 use snug_desktop::{Entry, Placing, write};
 use snug_exports::ApplicationName;
 use snug_exports::application::THEME;
+use snug_packages::answer::Package;
 
 use super::guest::{Found, Image, Source};
 use super::survey::Survey;
@@ -24,6 +25,8 @@ pub struct Composed {
     pub shown: String,
     /// Where its entry is in the guest.
     pub path: String,
+    /// Of which package it is.
+    pub package: Option<Package>,
     /// Where it is to run in the guest.
     pub directory: Option<String>,
     /// No menu shows it.
@@ -100,6 +103,7 @@ pub fn compose(
     Ok(Composed {
         shown,
         path: found.path.clone(),
+        package: None,
         directory: entry.directory.clone(),
         is_hidden: entry.no_display || entry.only_show_in.as_ref().is_some_and(Vec::is_empty),
         types,

@@ -9,6 +9,7 @@ use snug_exports::{ApplicationId, ApplicationName};
 use super::caches;
 use super::compose::{Composed, Surroundings, compose};
 use super::guest::{self, Found};
+use super::packages;
 use super::place::{self, Host, take_back};
 use super::survey::{Places, Survey};
 use crate::command::export::unwritten;
@@ -77,7 +78,8 @@ pub fn export(
     let is_trusted = context.target(container).policy().trusted;
     let mut composed = Vec::new();
     let mut outcome = Outcome::default();
-    for (found, name) in found.iter().zip(names) {
+    let packages = packages::of(context, container, &found);
+    for ((found, name), package) in found.iter().zip(names).zip(packages) {
         let program = program(&host, &name)?;
         let surroundings = Surroundings { container, is_trusted, survey: &survey };
         match compose(found, &surroundings, name, &program) {
@@ -86,7 +88,7 @@ pub fn export(
             }
             Ok(one) => {
                 survey.open(&one.types);
-                composed.push(one);
+                composed.push(Composed { package, ..one });
             }
             Err(error) => outcome.left.push((found.id.clone(), error.to_string())),
         }

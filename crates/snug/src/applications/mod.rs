@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`guest`] | what applications a container has, as its agent reads them |
 //! | [`survey`] | what applications the host has |
+//! | [`packages`] | of which package each is |
 //! | [`compose`] | the files that the host gets for one |
 //! | [`place`] | writing them, and taking them back |
 //! | [`caches`] | telling the desktop |
@@ -13,6 +14,7 @@ mod caches;
 mod compose;
 pub mod export;
 pub mod guest;
+mod packages;
 mod place;
 mod survey;
 

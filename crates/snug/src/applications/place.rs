@@ -88,6 +88,8 @@ fn announce(
         id: name.id.clone(),
         path: composed.path.clone(),
         directory: composed.directory.clone(),
+        package: composed.package.as_ref().map(|package| package.name.to_string()),
+        version: composed.package.as_ref().map(|package| package.version.clone()),
         files: before.as_ref().map(|before| before.files.clone()).unwrap_or_default(),
         replaces: before.as_ref().map(|before| before.replaces.clone()).unwrap_or_default(),
     };

@@ -16,7 +16,7 @@ use crate::{documents, exports, table};
 
 /// Show what the host has of your containers
 ///
-/// Of a command also its package and the version, as they were when Snug last installed or upgraded something there.
+/// Of commands and applications also the package and the version, as they were when Snug last installed or upgraded something there.
 #[derive(Debug, Args)]
 pub struct ExportsArgs {
     #[command(flatten)]
@@ -85,8 +85,8 @@ impl Export {
             container: application.container.to_string(),
             path: application.path.clone(),
             open: runs && entry.is_file(),
-            package: None,
-            version: None,
+            package: application.package.clone(),
+            version: application.version.clone(),
             host: Some(entry.display().to_string()),
             id: Some(application.id.to_string()),
         }
@@ -131,7 +131,7 @@ pub fn execute(context: &Context, args: ExportsArgs) -> Result<ExitCode, Command
             vec![
                 export.container.clone(),
                 escape(&export.what()).into_owned(),
-                export.of_package(),
+                escape(&export.of_package()).into_owned(),
                 export.shown(),
             ]
         });
