@@ -114,15 +114,26 @@ pub fn export(
     Ok(outcome)
 }
 
+/// Has the host's applications be what the container has now, and tells what there is no more. What fails is told, and is no reason to fail.
+pub fn renew(context: &Context, container: &ContainerName) {
+    match refresh(context, container) {
+        Ok(gone) => {
+            for id in gone {
+                context.printer.notice(&format!("not in the menus any more: {id}"));
+            }
+        }
+        Err(error) => {
+            context.printer.warning(&format!("applications of {container} in the menus may be old: {error}"))
+        }
+    }
+}
+
 /// Brings the applications that the host has of a container up to date: those that have changed there, and takes back what is not there any
 /// more. The ids of the latter.
 ///
 /// # Errors
 /// As of [`export`].
-pub(crate) fn refresh(
-    context: &Context,
-    container: &ContainerName,
-) -> Result<Vec<ApplicationId>, CommandError> {
+fn refresh(context: &Context, container: &ContainerName) -> Result<Vec<ApplicationId>, CommandError> {
     let ids = exported_ids(container)?;
     if ids.is_empty() {
         return Ok(ids);

@@ -116,14 +116,7 @@ fn renew_applications(context: &Context, bus: &Bus, name: &ContainerName) {
     if !has_any || !bus.get(name.as_str(), &Options::new()).is_ok_and(|container| container.is_running()) {
         return;
     }
-    match export::refresh(context, name) {
-        Ok(gone) => {
-            for id in gone {
-                context.printer.notice(&format!("not in the menus any more: {id}"));
-            }
-        }
-        Err(error) => context.printer.warning(&error.to_string()),
-    }
+    export::renew(context, name);
 }
 
 /// What the host has of a container that runs, and is there.

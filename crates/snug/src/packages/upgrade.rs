@@ -12,6 +12,7 @@ use super::log::Log;
 use super::moved;
 use super::turn::Turn;
 use super::{commands, progress_of};
+use crate::applications;
 use crate::bus::Bus;
 use crate::bus::change::Change;
 use crate::bus::options::Options;
@@ -263,6 +264,7 @@ impl Visit<'_> {
             })?;
             let versions = self.versions(&names)?;
             documents::refresh(&self.guest, self.bus, &[], &names);
+            applications::export::renew(self.context(), container);
             Ok(Outcome::Upgraded { changes: changed(&before.versions, &versions), checked })
         });
         let cancelled = match &looked {
