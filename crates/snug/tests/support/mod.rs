@@ -3,6 +3,7 @@
 #![allow(missing_docs, clippy::unwrap_used, reason = "only tests see it")]
 
 pub mod agent;
+pub mod applications;
 pub mod daemon;
 pub mod packages;
 pub mod session;
