@@ -12,7 +12,9 @@ use snug_wire::host::{EXPORTED_COMMANDS, EXPORTED_COMMANDS_OF_HOST};
 pub fn on_host(name: &OsStr) -> Option<OsString> {
     // Shells tell the word that was typed (`arguments[0]`), the kernel the file (getauxval(3), AT_EXECFN).
     let file = Path::new(OsStr::from_bytes(rustix::param::linux_execfn().to_bytes())).to_owned();
-    place(&file, env::home_dir().as_deref()).filter(|_| file.file_name() == Some(name))
+    // Not `home_dir`, which asks the name service where the variable is missing.
+    let home = env::var_os("HOME").map(PathBuf::from);
+    place(&file, home.as_deref()).filter(|_| file.file_name() == Some(name))
 }
 
 fn place(file: &Path, home: Option<&Path>) -> Option<OsString> {

@@ -2,7 +2,7 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`line`] | a command line of the table as a process |
+//! | [`line`](mod@line) | a command line of the table as a process |
 //! | [`guest`] | questions to a guest's package manager, and what it is told to change |
 //! | [`running`] | a change that is under way: its progress, its log, Ctrl-C |
 //! | [`streams`] | both streams of a process, until it has ended |
