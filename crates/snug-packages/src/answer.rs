@@ -12,6 +12,15 @@ pub struct Package {
     pub version: String,
 }
 
+/// A package that somebody has asked for, as the manager knows it: none that came for another's sake.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Asked {
+    /// Its name.
+    pub name: PackageName,
+    /// When this version of it was installed, in seconds since 1970; `None` where the manager does not keep that.
+    pub since: Option<u64>,
+}
+
 /// A package that a search found, installed or not.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Found {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::answer::{Change, ChangeKind, Found, Meaning, Package, Provided};
+use crate::answer::{Asked, Change, ChangeKind, Found, Meaning, Package, Provided};
 use crate::command::{Action, Ask, Do, Environment, Nothing, Query, SHELL};
 use crate::error::{Error, Result};
 use crate::name::{
@@ -66,6 +66,7 @@ pub struct Manager {
     pub(crate) provided: Option<Ask<Vec<PackageName>>>,
     pub(crate) installed: Ask<Vec<Package>>,
     pub(crate) identify: Ask<Vec<Package>>,
+    pub(crate) asked_for: Ask<Vec<Asked>>,
 }
 
 /// How the metadata are renewed.
@@ -364,6 +365,12 @@ impl Manager {
     /// Which of these packages are installed, in which version.
     pub fn installed(&self, names: &[PackageName]) -> Query<Vec<Package>> {
         self.installed.about(names, self.environment)
+    }
+
+    /// The packages that somebody has asked for, and those of the image, which are as if somebody had: when each was installed tells them
+    /// apart, where the manager keeps that.
+    pub fn asked_for(&self) -> Query<Vec<Asked>> {
+        self.asked_for.about::<&str>(&[], self.environment)
     }
 
     /// Which package is in a file.

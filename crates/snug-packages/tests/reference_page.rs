@@ -57,6 +57,7 @@ real distributions' repositories and their signatures, and questions about keys;
 | upgrade | nothing is removed by it with apt; openSUSE without releases by `dist-upgrade`; one package alone not with pacman |
 | command to package | apt has it in `Commands` files (Ubuntu) or `Contents` files (Debian: 46 MB to fetch for 12, 77 MB of the guest's disk, 0.8 s to look through), pacman in its lists of files; these are fetched for that alone, and so are dnf5's. `apt-file`, which reads the same files, is not needed |
 | all commands | what `snug` explains unknown commands by ([install a tool](../guides/install-a-tool.md#a-command-that-is-not-there)): read at once, in the guest reduced to the lines that matter (Debian 12: 46,600 commands of 14,500 packages, 2 s, 6 MB to the host). With names that only an alternative or people's habit gives (`java`, `vim`, `fd`) |
+| what was asked for | each keeps what came for another's sake, in its own way; what an image brought counts as asked for. apk does not keep when a package was installed |
 | local files | their signatures are not looked at, pacman's as `LocalFileSigLevel` says. A file is installed by itself, never together with names |
 
 ## Names
@@ -153,6 +154,7 @@ fn lines(manager: &'static Manager) -> String {
         add("what is installed that provides a word", &manager.provided(&names[0]).command);
     }
     add("installed version", &manager.installed(&names).command);
+    add("what was asked for, and when it came", &manager.asked_for().command);
     all
 }
 

@@ -71,6 +71,7 @@ fn nothing_asks_a_question_and_no_word_is_an_option() {
             manager.dependencies(&name).command,
             manager.providers(&capability).unwrap().command,
             manager.installed(&names).command,
+            manager.asked_for().command,
             manager.install_files(std::slice::from_ref(&file)).command,
             manager.remove(&names, &[], &[]).command,
         ];

@@ -1,9 +1,10 @@
 //! apk(8), versions 2 and 3.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::{MAX_ITEMS, each_once, lines, path, text, version};
-use crate::answer::{Change, ChangeKind, Found, Meaning, Package};
+use crate::answer::{Asked, Change, ChangeKind, Found, Meaning, Package};
 use crate::name::PackageName;
 
 /// `NAME-VERSION-rRELEASE`: a version begins with a digit, has no `-` and a release behind it (apk-package(5)).
@@ -92,6 +93,17 @@ pub fn owners(output: &[u8]) -> Vec<PackageName> {
     owners
 }
 
+/// `/etc/apk/world` (apk-world(5)): words `NAME`, perhaps with a version, a checksum or the name of a repository behind it; `!NAME` is not wanted.
+pub fn world(output: &[u8]) -> Vec<Asked> {
+    let words = lines(output).flat_map(|line| line.split(|&byte| byte == b' '));
+    let name = |word: &[u8]| {
+        let end = word.iter().position(|byte| b"=<>~@".contains(byte)).unwrap_or(word.len());
+        PackageName::read(&word[..end])
+    };
+    let names: BTreeSet<PackageName> = words.filter_map(name).take(MAX_ITEMS).collect();
+    names.into_iter().map(|name| Asked { name, since: None }).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,6 +117,7 @@ mod tests {
             files(&output);
             changes(&output);
             package_information(&output);
+            assert!(world(&output).iter().all(|asked| !asked.name.as_str().starts_with('-')));
             assert!(owners(&output).len() <= 1000);
         }
         for word in
@@ -143,6 +156,15 @@ mod tests {
             b"# Generated\npkgname = snugtool\npkgver = 1.1-r0\npkgdesc = pkgname = x\narch = noarch\n",
         );
         assert_eq!((file[0].name.as_str(), &*file[0].version), ("snugtool", "1.1-r0"));
+    }
+
+    #[test]
+    fn what_the_world_asks_for() {
+        let output =
+            b"alpine-base\nripgrep=14.1-r0\nlocal><Q1abc=\n!busybox-suid\nedge@testing fd~10\n.build-deps\n";
+        let read = world(output);
+        let names: Vec<&str> = read.iter().map(|asked| asked.name.as_str()).collect();
+        assert_eq!(names, ["alpine-base", "edge", "fd", "local", "ripgrep"]);
     }
 
     #[test]

@@ -132,4 +132,10 @@ exit 0"#,
         nothing: Nothing::Never,
         read: apk::package_information,
     },
+    asked_for: Ask {
+        argv: &["cat", "/etc/apk/world"],
+        as_root: false,
+        nothing: Nothing::Never,
+        read: apk::world,
+    },
 };

@@ -312,4 +312,15 @@ awk -F '\t' 'BEGIN { for (i = 1; i < ARGC; i++) asked[ARGV[i]]; ARGC = 1 }
         nothing: Nothing::Never,
         read: crate::read::columns::packages,
     },
+    asked_for: Ask {
+        // dpkg writes a package's list when it unpacks it. Without an architecture in its name as apt-mark has it.
+        argv: &[
+            SHELL,
+            "-c",
+            r"apt-mark showmanual || exit; cd /var/lib/dpkg/info && stat -c '%Y %n' -- *.list | sed 's/\.list$//; s/:[^ ]*$//'; exit 0",
+        ],
+        as_root: false,
+        nothing: Nothing::Never,
+        read: guest::asked_for,
+    },
 };

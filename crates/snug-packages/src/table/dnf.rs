@@ -6,7 +6,7 @@ use crate::answer::Package;
 use crate::command::{Ask, Do, Nothing, SHELL};
 use crate::manager::{Manager, PathIs, Refresh, Removal, TermIs};
 use crate::name::{Capability, NameRule, PackageName};
-use crate::read::{columns, commands, rpm};
+use crate::read::{columns, commands, guest, rpm};
 use crate::stage::Format;
 
 /// Letters, digits and these: Fedora's packaging guidelines, "Naming". After a dot an architecture.
@@ -121,7 +121,7 @@ const COMMANDS_5: &[&str] = &[
 ];
 
 macro_rules! row {
-    ($name:literal, $program:literal, $programs:expr, $format:expr, $cache:literal, $commands:expr) => {
+    ($name:literal, $program:literal, $programs:expr, $format:expr, $cache:literal, $commands:expr, $no_repository:literal) => {
         Manager {
             name: $name,
             programs: $programs,
@@ -205,6 +205,22 @@ macro_rules! row {
             provided: None,
             installed: INSTALLED,
             identify: IDENTIFY,
+            asked_for: Ask {
+                // Without repositories: what is installed is known here.
+                argv: &[
+                    SHELL,
+                    "-c",
+                    concat!(
+                        $program,
+                        " -q -y ",
+                        $no_repository,
+                        " repoquery --userinstalled --qf '%{name}\n' || exit; exec rpm -qa --qf '%{INSTALLTIME} %{NAME}\\n'"
+                    ),
+                ],
+                as_root: true,
+                nothing: Nothing::Never,
+                read: guest::asked_for,
+            },
         }
     };
 }
@@ -216,9 +232,23 @@ macro_rules! row {
 ///   and their dependencies stay. A name that is not installed is no failure.
 /// - A local file's signature is not looked at (`localpkg_gpgcheck`, dnf.conf(5)).
 /// - Fields of a row have spaces between them: `\t` is a tab to dnf 4 and two characters to dnf5 (measured).
-pub static DNF: Manager =
-    row!("dnf", "dnf", &["/usr/bin/dnf"], Format::Dnf, "/var/cache/dnf/*/repodata/*", COMMANDS_4);
+pub static DNF: Manager = row!(
+    "dnf",
+    "dnf",
+    &["/usr/bin/dnf"],
+    Format::Dnf,
+    "/var/cache/dnf/*/repodata/*",
+    COMMANDS_4,
+    "--disablerepo='*'"
+);
 
 /// dnf5: Fedora 41 and later. Facts: dnf5(8) and its commands' pages. As [`DNF`]; its progress goes to standard error.
-pub static DNF5: Manager =
-    row!("dnf5", "dnf5", &["/usr/bin/dnf5"], Format::Dnf5, "/var/cache/libdnf5/*/repodata/*", COMMANDS_5);
+pub static DNF5: Manager = row!(
+    "dnf5",
+    "dnf5",
+    &["/usr/bin/dnf5"],
+    Format::Dnf5,
+    "/var/cache/libdnf5/*/repodata/*",
+    COMMANDS_5,
+    "--disable-repo='*'"
+);

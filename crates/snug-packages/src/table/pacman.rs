@@ -171,4 +171,14 @@ pacman --color never --dbpath "$d" -Qu || [ $? = 1 ]"#,
         nothing: Nothing::Never,
         read: pacman::packages,
     },
+    asked_for: Ask {
+        argv: &[
+            SHELL,
+            "-c",
+            r"pacman --color never -Qqe || [ $? = 1 ] || exit; cd /var/lib/pacman/local && stat -c '%Y %n' -- */desc | sed 's/-[^-]*-[^-]*$//'; exit 0",
+        ],
+        as_root: false,
+        nothing: Nothing::Never,
+        read: guest::asked_for,
+    },
 };

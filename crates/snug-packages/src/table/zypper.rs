@@ -3,7 +3,7 @@
 use super::{dnf, environment, newest_of};
 use crate::command::{Ask, Do, Nothing, SHELL};
 use crate::manager::{Manager, PathIs, Refresh, Removal, TermIs};
-use crate::read::{commands, zypper};
+use crate::read::{commands, guest, zypper};
 use crate::stage::Format;
 
 /// Changed, and something is to be restarted: ZYPPER_EXIT_INF_REBOOT_NEEDED, ZYPPER_EXIT_INF_RESTART_NEEDED.
@@ -181,4 +181,17 @@ exit 0"#,
     provided: None,
     installed: dnf::INSTALLED,
     identify: dnf::IDENTIFY,
+    asked_for: Ask {
+        // libzypp keeps the names of what came for another's sake; all others were asked for.
+        argv: &[
+            SHELL,
+            "-c",
+            r"a=/var/lib/zypp/AutoInstalled; [ -r $a ] || a=/dev/null
+rpm -qa --qf '%{NAME}\n' | grep -vxF -e gpg-pubkey -f $a
+exec rpm -qa --qf '%{INSTALLTIME} %{NAME}\n'",
+        ],
+        as_root: false,
+        nothing: Nothing::Never,
+        read: guest::asked_for,
+    },
 };

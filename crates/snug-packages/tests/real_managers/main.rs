@@ -85,6 +85,12 @@ fn whole_life(root: &Root, name: &str) {
     );
     assert!(installed[2].1.starts_with("1.0"), "{installed:?}");
 
+    // What somebody wanted, and what came for its sake.
+    let asked = root.ask(&manager.asked_for());
+    let of = |name: &str| asked.iter().find(|asked| asked.name.as_str() == name);
+    assert!(of("snugmeta").is_some_and(|asked| is_recent(asked.since)), "{asked:?}");
+    assert!(of("snuglib").is_none() && of("snugtool").is_none(), "{asked:?}");
+
     // Looking for packages.
     let search = |word: &str| root.ask(&manager.search(&Term::new(word).unwrap()));
     let tools = search("snugto");
