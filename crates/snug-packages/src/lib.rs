@@ -13,6 +13,7 @@
 //! | [`read`] | the readers of the programs' outputs, bounded: a guest's root decides what they see |
 //! | [`stage`] | a package manager's progress |
 //! | [`executables`] | which files of a package are its commands; names by which they are better known |
+//! | [`record`] | what a list of a container leaves out: the image's packages, and those from files |
 //! | [`contents`] | Debian's `Contents` files: which package has a path |
 //! | [`distribution`] | what people call a guest's distribution |
 //! | [`documents`] | manual pages and completions of commands |
@@ -40,6 +41,7 @@ pub mod executables;
 pub mod manager;
 pub mod name;
 pub mod read;
+pub mod record;
 pub mod stage;
 pub mod table;
 

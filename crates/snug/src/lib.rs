@@ -17,6 +17,7 @@
 //! | [`not_found`] | commands that are not there |
 //! | [`applications`] | applications of containers among the host's |
 //! | [`packages`] | package managers of containers |
+//! | [`list`] | what containers are to be, as a file |
 //! | [`probe`] | a question that a command of a running container answers |
 //! | [`service`] | `snug session`: what containers ask of the host |
 //! | [`state`] | directories of what is kept from one call to the next |
@@ -45,6 +46,7 @@ mod error;
 mod exports;
 mod guest_commands;
 mod image_server;
+mod list;
 mod not_found;
 mod packages;
 mod printer;

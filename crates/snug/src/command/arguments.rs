@@ -11,7 +11,7 @@ use crate::error::CommandError;
 use crate::printer::Printer;
 
 /// `--dry-run`.
-#[derive(Debug, Clone, Copy, Args)]
+#[derive(Debug, Clone, Copy, Default, Args)]
 pub struct DryRunArgs {
     /// Show what would be done, and do nothing
     #[arg(long)]
@@ -52,7 +52,7 @@ pub struct JsonArgs {
 }
 
 /// `-y`.
-#[derive(Debug, Clone, Copy, Args)]
+#[derive(Debug, Clone, Copy, Default, Args)]
 pub struct YesArgs {
     /// Answer every question with yes
     #[arg(short, long)]
@@ -60,7 +60,7 @@ pub struct YesArgs {
 }
 
 /// `-c`.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct ContainerArgs {
     /// The container; without it, the default container
     #[arg(short, long, value_name = "NAME", add = ArgValueCompleter::new(completion::containers))]
@@ -68,7 +68,7 @@ pub struct ContainerArgs {
 }
 
 /// `NAME… | -a`.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 #[group(id = "targets", required = true, multiple = true)]
 pub struct TargetArgs {
     /// The containers

@@ -26,7 +26,7 @@ use crate::image_server;
 /// Create a container
 ///
 /// Prints its name when none was given.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct CreateArgs {
     /// Name of the container; without it, the image's
     #[arg(value_name = "NAME")]
@@ -56,6 +56,28 @@ pub struct CreateArgs {
     yes: YesArgs,
     #[command(flatten)]
     dry_run: DryRunArgs,
+}
+
+impl CreateArgs {
+    /// For a container of a list.
+    pub fn of(
+        name: &ContainerName,
+        image: &str,
+        preset: &str,
+        grants: Vec<String>,
+        no_grants: Vec<String>,
+        settings: Vec<String>,
+    ) -> Self {
+        Self {
+            name: Some(name.to_string()),
+            image: Some(image.to_owned()),
+            preset: Some(preset.to_owned()),
+            grants,
+            no_grants,
+            settings,
+            ..Self::default()
+        }
+    }
 }
 
 /// Creates it.

@@ -1,6 +1,7 @@
 //! `snug install`.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -23,12 +24,14 @@ use crate::context::Context;
 use crate::documents;
 use crate::entry;
 use crate::error::{CommandError, Kind};
+use crate::list::save::Save;
 use crate::not_found::build;
 use crate::not_found::store::Store;
 use crate::packages::commands::{self, Contents, Left, Placed};
 use crate::packages::guest::Guest;
 use crate::packages::held::{self, Held};
 use crate::packages::log::Log;
+use crate::packages::record;
 use crate::packages::turn::Turn;
 use crate::packages::words::{Handed, Typed};
 
@@ -45,7 +48,7 @@ const OFFERED: usize = 5;
 /// with windows come into the host's menus, as `snug export --app` lets them.
 ///
 /// Where the storage pool can, a snapshot is taken before: `snug undo` takes the installation back.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct InstallArgs {
     #[command(flatten)]
     container: ContainerArgs,
@@ -61,10 +64,25 @@ pub struct InstallArgs {
     /// Let the host have this command too, under its name or NAME, whatever else has it
     #[arg(long, value_name = "CMD|PATH[=NAME]", add = ArgValueCompleter::new(completion::commands_of_container))]
     bin: Vec<String>,
+    /// Add the packages to this list, as `snug apply` takes it, when they are installed; made where it is missing
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    save: Option<PathBuf>,
     #[command(flatten)]
     _yes: YesArgs,
     #[command(flatten)]
     dry_run: DryRunArgs,
+}
+
+impl InstallArgs {
+    /// For packages of a list.
+    pub fn of(container: &ContainerName, packages: &[String], no_export: bool) -> Self {
+        Self {
+            container: ContainerArgs { container: Some(container.to_string()) },
+            packages: packages.iter().map(OsString::from).collect(),
+            no_export,
+            ..Self::default()
+        }
+    }
 }
 
 /// Installs them.
@@ -72,6 +90,7 @@ pub fn execute(context: &Context, args: &InstallArgs) -> Result<ExitCode, Comman
     let container = context.container(args.container.container.as_deref())?;
     let typed = Typed::read(&args.packages)?;
     let bins = exported::parse(&args.bin)?;
+    let save = args.save.as_deref().map(|file| Save::open(context, file, &container)).transpose()?;
     if !typed.files.is_empty() {
         context.require_host_paths()?;
     }
@@ -120,9 +139,10 @@ pub fn execute(context: &Context, args: &InstallArgs) -> Result<ExitCode, Comman
         brought.applications.clear();
     }
     let (before, after) = (held::packages(&before), held::packages(&after));
-    tell(context, &container, &before, &after, &placed, !brought.applications.is_empty())?;
+    tell(context, &container, &before, &after, &placed, args.no_export || !brought.applications.is_empty())?;
     applications(context, &container, &brought.applications);
     done?;
+    record::installed(&guest, &names[requests.len()..]);
     build::start_if_due(context, &container);
     if !bins.is_empty() {
         let found = bus
@@ -131,6 +151,13 @@ pub fn execute(context: &Context, args: &InstallArgs) -> Result<ExitCode, Comman
         exported::execute(context, &bus, &container, &found, &bins)?;
     } else if let Some(advice) = &placed.advice {
         context.printer.notice(advice);
+    }
+    if let Some(save) = save {
+        save.installed(&bus, &typed.names, args.no_export || !bins.is_empty())?;
+        for file in &typed.files {
+            let file = escape(&file.display().to_string()).into_owned();
+            context.printer.warning(&format!("{file} is not in the list: no repository has it"));
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -319,7 +346,7 @@ fn tell(
     before: &[Package],
     after: &[Package],
     placed: &Placed,
-    has_applications: bool,
+    may_be_none: bool,
 ) -> Result<(), CommandError> {
     for package in after {
         let was = before.iter().find(|before| before.name == package.name);
@@ -353,7 +380,7 @@ fn tell(
             left.name, left.why, left.path
         ));
     }
-    if placed.commands.is_empty() && placed.left.is_empty() && !has_applications {
+    if placed.commands.is_empty() && placed.left.is_empty() && !may_be_none {
         context.printer.notice("no command came with it that the host could have");
     }
     Ok(())

@@ -1,11 +1,13 @@
 //! One file a command: its options, and what it does.
 
+pub mod apply;
 pub mod arguments;
 pub mod command_not_found;
 pub mod completion;
 pub mod cp;
 pub mod create;
 pub mod doctor;
+pub mod dump;
 pub mod enter;
 pub mod export;
 pub mod exports;

@@ -22,7 +22,7 @@ use crate::{applications, entry, exports};
 /// Remove containers, with everything that was installed in them
 ///
 /// Your home on the host is never touched. On a terminal you are asked first.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct RmArgs {
     #[command(flatten)]
     targets: TargetArgs,
@@ -33,6 +33,17 @@ pub struct RmArgs {
     yes: YesArgs,
     #[command(flatten)]
     dry_run: DryRunArgs,
+}
+
+impl RmArgs {
+    /// For a container that a list does not name, and that whoever was asked gives up.
+    pub fn of(container: &ContainerName) -> Self {
+        Self {
+            targets: TargetArgs { names: vec![container.to_string()], all: false },
+            force: true,
+            ..Self::default()
+        }
+    }
 }
 
 /// Removes them, side by side.

@@ -12,6 +12,7 @@ use super::arguments::ContainerArgs;
 use super::export::{commands, unwritten};
 use crate::context::Context;
 use crate::error::CommandError;
+use crate::list::step::Exported;
 use crate::{applications, completion, exports};
 
 /// Take back what the host has of a container
@@ -29,6 +30,18 @@ pub struct UnexportArgs {
     /// A socket that was exported, by its path in the container
     #[arg(long, value_name = "PATH", group = "what", add = ArgValueCompleter::new(completion::exported_sockets))]
     socket: Vec<String>,
+}
+
+impl UnexportArgs {
+    /// For what a list does not name.
+    pub fn of(container: &ContainerName, what: &Exported) -> Self {
+        Self {
+            container: ContainerArgs { container: Some(container.to_string()) },
+            bin: what.commands.clone(),
+            app: what.applications.clone(),
+            socket: what.sockets.clone(),
+        }
+    }
 }
 
 /// Takes them back: all of them, or none.

@@ -1,5 +1,6 @@
 //! `snug uninstall`.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -11,10 +12,12 @@ use super::arguments::{ContainerArgs, DryRunArgs, YesArgs, show_plan};
 use crate::applications::export;
 use crate::context::Context;
 use crate::error::CommandError;
+use crate::list::save::Save;
 use crate::packages::commands;
 use crate::packages::guest::{Guest, unfit};
 use crate::packages::held::Held;
 use crate::packages::log::Log;
+use crate::packages::record;
 use crate::packages::turn::Turn;
 use crate::words;
 
@@ -22,22 +25,38 @@ use crate::words;
 ///
 /// What only they needed goes with them; configuration that somebody changed stays. On a terminal you are asked first where more than the
 /// named packages would go.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct UninstallArgs {
     #[command(flatten)]
     container: ContainerArgs,
     /// Names of packages
     #[arg(value_name = "PKG", required = true)]
     packages: Vec<String>,
+    /// Take the packages out of this list, as `snug apply` takes it, when they are gone
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    save: Option<PathBuf>,
     #[command(flatten)]
     yes: YesArgs,
     #[command(flatten)]
     dry_run: DryRunArgs,
 }
 
+impl UninstallArgs {
+    /// For packages that a list does not name.
+    pub fn of(container: &ContainerName, packages: &[String], yes: bool) -> Self {
+        Self {
+            container: ContainerArgs { container: Some(container.to_string()) },
+            packages: packages.to_vec(),
+            yes: YesArgs { yes },
+            ..Self::default()
+        }
+    }
+}
+
 /// Uninstalls them.
 pub fn execute(context: &Context, args: &UninstallArgs) -> Result<ExitCode, CommandError> {
     let container = context.container(args.container.container.as_deref())?;
+    let save = args.save.as_deref().map(|file| Save::open(context, file, &container)).transpose()?;
     let bus = context.bus()?;
     let what = format!("uninstall {}", args.packages.join(" "));
     // Nobody is kept waiting for a plan.
@@ -104,6 +123,10 @@ pub fn execute(context: &Context, args: &UninstallArgs) -> Result<ExitCode, Comm
     context.printer.notice(&format!("removed from {container}: {}", gone.join(", ")));
     if !taken.is_empty() {
         context.printer.notice(&format!("the host has no more: {}", taken.join(", ")));
+    }
+    record::uninstalled(&guest, &going);
+    if let Some(save) = save {
+        save.uninstalled(&going.iter().map(PackageName::to_string).collect::<Vec<_>>())?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -111,11 +111,12 @@ impl<'a> Guest<'a> {
         action.check(&output).map_err(|error| log.explain(failed(&error)))
     }
 
-    /// Takes a snapshot before something changes, to which `snug undo` goes back.
+    /// Takes a snapshot before something changes, to which `snug undo` goes back; before the first change what the image brought is recorded.
     ///
     /// # Errors
     /// The pool is full, or something failed. That the pool cannot take any is none (`--verbose` tells it).
     pub fn remember(&self, bus: &Bus, before: &str) -> Result<(), CommandError> {
+        super::record::begin(self, bus);
         match bus.take_snapshot(self.container.as_str(), before)? {
             Taken::Snapshot(_) => {}
             Taken::Unavailable(why) => {

@@ -14,6 +14,7 @@
 //! | [`upgrade`] | an upgrade of a container: its check, and the way back |
 //! | [`words`] | what was typed: names of packages, and files of them |
 //! | [`commands`] | which commands a package brings |
+//! | [`record`] | what the image brought, and what came from files |
 
 pub mod check;
 pub mod commands;
@@ -22,6 +23,7 @@ pub mod held;
 pub mod line;
 pub mod log;
 pub mod moved;
+pub mod record;
 pub mod running;
 mod streams;
 pub mod turn;

@@ -10,6 +10,7 @@ use super::guest::{Guest, failed, unfit};
 use super::held;
 use super::log::Log;
 use super::moved;
+use super::record;
 use super::turn::Turn;
 use super::{commands, progress_of};
 use crate::applications;
@@ -231,6 +232,8 @@ impl Visit<'_> {
     ) -> Result<Outcome, CommandError> {
         let action = self.guest.manager.upgrade(&plan.names).map_err(|error| unfit_for_some(&error))?;
         let names: Vec<PackageName> = plan.all.iter().map(|change| change.name.clone()).collect();
+        // What the image brought looks new afterwards.
+        record::begin(&self.guest, self.bus);
         let before = Before {
             versions: self.versions(&names)?,
             exported: commands::present(self.context(), self.container())?,

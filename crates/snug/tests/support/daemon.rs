@@ -7,6 +7,7 @@
 //! | `denied` | are refused: an administrator would have to agree |
 //! | `broken` | fail with a message and hints |
 //! | `copied` | are done at once, but snapshots cannot be taken |
+//! | `made` | make it as they are told, and change it |
 //! | anything else | are done at once |
 //!
 //! A container that was removed is gone. One that begins with `login` is set to start with its owner's login; one with `stopped` in its name
@@ -50,6 +51,7 @@ pub fn start(address: &str, containers: &[&str]) -> Running {
     let manager = Manager {
         containers: containers.iter().map(|name| (*name).to_owned()).collect(),
         started: BTreeSet::new(),
+        made: HashMap::new(),
         calls: calls.clone(),
         jobs: 0,
         crash: Arc::new(Notify::new()),
@@ -90,6 +92,8 @@ enum Refusal {
 struct Manager {
     containers: Vec<String>,
     started: BTreeSet<String>,
+    /// What those are that were made here.
+    made: HashMap<String, Made>,
     calls: Arc<Mutex<Vec<String>>>,
     jobs: u32,
     crash: Arc<Notify>,
@@ -150,6 +154,9 @@ impl Manager {
     /// A container as it is now.
     fn container(&self, name: &str) -> Options {
         let mut container = container(name);
+        if let Some(made) = self.made.get(name) {
+            made.add_to(&mut container);
+        }
         if self.started.contains(name) {
             container.insert("state".to_owned(), OwnedVariant::try_from(Variant::from("running")).unwrap());
         }
@@ -169,6 +176,46 @@ fn shown(value: &Variant<'_>) -> String {
             .collect::<Vec<_>>()
             .join(","),
         other => format!("{other:?}"),
+    }
+}
+
+/// A container as it was asked for.
+struct Made {
+    image: String,
+    preset: String,
+    grants: Vec<String>,
+    settings: HashMap<String, String>,
+}
+
+impl Made {
+    fn of(options: &Options) -> Self {
+        let text = |key: &str| options.get(key).map(|value| shown(value)).unwrap_or_default();
+        let list = |key: &str| match options.get(key).map(|value| &**value) {
+            Some(Variant::Array(array)) => array.inner().iter().map(shown).collect(),
+            _ => Vec::new(),
+        };
+        let settings = match options.get("settings").map(|value| &**value) {
+            Some(Variant::Dict(dict)) => dict.iter().map(|(key, value)| (shown(key), shown(value))).collect(),
+            _ => HashMap::new(),
+        };
+        let config = snug_core::config::Config::built_in();
+        let request = snug_core::preset::GrantRequest {
+            preset: text("preset"),
+            grants: snug_core::grant::GrantSet::parse(list("grants")).unwrap(),
+            without: list("no-grants"),
+            islands: config.private.clone(),
+        };
+        let grants = config.presets.resolve(&request).unwrap().grants.words();
+        Self { image: text("image"), preset: text("preset"), grants, settings }
+    }
+
+    fn add_to(&self, container: &mut Options) {
+        let owned = |value: Variant<'_>| OwnedVariant::try_from(value).unwrap();
+        container.insert("image".to_owned(), owned(Variant::from(self.image.as_str())));
+        container.insert("preset".to_owned(), owned(Variant::from(self.preset.as_str())));
+        container.insert("grants".to_owned(), owned(Variant::from(self.grants.clone())));
+        container.insert("settings".to_owned(), owned(Variant::from(self.settings.clone())));
+        container.insert("created".to_owned(), owned(Variant::from("2020-01-01T00:00:00Z")));
     }
 }
 
@@ -206,7 +253,12 @@ impl Manager {
         #[zbus(object_server)] server: &ObjectServer,
     ) -> Result<OwnedObjectPath, Refusal> {
         self.note("Create", name, &options);
-        self.job(server, name, &options, false).await
+        let job = self.job(server, name, &options, false).await?;
+        if name.starts_with("made") && !options.contains_key("dry-run") {
+            self.containers.push(name.to_owned());
+            self.made.insert(name.to_owned(), Made::of(&options));
+        }
+        Ok(job)
     }
 
     async fn ensure(
@@ -280,6 +332,10 @@ impl Manager {
         options: Options,
         #[zbus(object_server)] server: &ObjectServer,
     ) -> Result<OwnedObjectPath, Refusal> {
+        if let Some(made) = self.made.get_mut(name) {
+            made.settings.extend(set.clone());
+            made.settings.retain(|key, _| !unset.contains(key));
+        }
         let mut set: Vec<String> = set.into_iter().map(|(key, value)| format!("{key}={value}")).collect();
         set.sort();
         self.note("Configure", &format!("{name} {} -{}", set.join(","), unset.join(",")), &options);

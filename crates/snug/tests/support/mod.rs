@@ -5,6 +5,7 @@
 pub mod agent;
 pub mod applications;
 pub mod daemon;
+pub mod debian;
 pub mod packages;
 pub mod session;
 

@@ -18,6 +18,7 @@ use super::agent::Agent;
 /// | `processes` | the control group of whoever asks, then `UID GROUP NAME`, a line each |
 /// | `state` | what systemd says of itself |
 /// | `log` | the words of each call of apt-get |
+/// | `packages` | what Snug has recorded |
 /// | `bin/NAME` | stands for `/usr/bin/NAME` |
 /// | `opt/NAME` | stands for `/opt/NAME` |
 pub struct Guest {
@@ -28,8 +29,12 @@ pub struct Guest {
 /// The guest's shell: what it is asked about the machine it says of the guest, and its programs come first.
 const SHELL: &str = r#"#!/bin/sh
 case $2 in
+*showmanual*) cut -d' ' -f1 PLACE/installed; exit ;;
 */etc/os-release*) printf '/usr/bin/apt-get\nID=debian\n'; exit ;;
 *'/proc/[0-9]'*) cat PLACE/processes; exit ;;
+esac
+case $4 in
+/var/lib/snug/*) set -- "$1" "$2" "$3" "PLACE/${4##*/}" ;;
 esac
 PATH=PLACE/programs:/usr/bin:/bin
 export PATH
@@ -59,6 +64,9 @@ done
 exit 0
 "#;
 
+/// What is moved is what Snug has recorded.
+const MV: &str = "#!/bin/sh\nexec mv -f -- PLACE/packages.new PLACE/packages\n";
+
 const SYSTEMCTL: &str = "#!/bin/sh\ncat PLACE/state\n";
 
 impl Guest {
@@ -76,12 +84,14 @@ impl Guest {
         let shell = program("guest-sh", SHELL);
         let apt = program("apt-get", APT_GET);
         let dpkg = program("dpkg-query", DPKG_QUERY);
+        let mv = program("guest-mv", MV);
         program("systemctl", SYSTEMCTL);
         let at = |file: &str| place.join(file).to_str().unwrap().to_owned();
         let commands = [
             ("/bin/sh", shell),
             ("apt-get", apt),
             ("dpkg-query", dpkg),
+            ("mv", mv),
             ("/usr/bin/tool", at("bin/tool")),
             ("/opt/tool", at("opt/tool")),
         ];

@@ -1,8 +1,8 @@
 //! `snug export`: what of a container it may be has a module each.
 
-mod applications;
+pub mod applications;
 pub mod commands;
-mod sockets;
+pub mod sockets;
 
 use std::process::ExitCode;
 

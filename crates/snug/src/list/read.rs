@@ -1,0 +1,472 @@
+//! A list's text, checked before anything is done: all that is wrong with it, each with its line.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use snug_core::Explain;
+use snug_core::config::Config;
+use snug_core::image::ImageRef;
+use snug_core::name::ContainerName;
+use snug_core::setting::Setting;
+use snug_core::text::{nearest, shown};
+use snug_exports::{ApplicationId, Socket, Wanted};
+use snug_packages::manager::MANAGERS;
+use toml_edit::{Document, Item, Key, TableLike, Value};
+
+use super::grants::{self, Differences};
+use super::{
+    APPS, CONTAINER, EXPORTS, Entry, GRANTS, IMAGE, KEYS, List, PACKAGES, PRESET, SETTINGS, SOCKETS, name_of,
+};
+
+/// Words of one list: thousands of packages are more than anybody asks for.
+const MOST_WORDS: usize = 10_000;
+/// Mistakes that are told.
+const MOST_MISTAKES: usize = 20;
+
+/// Something that is wrong with a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake {
+    /// Where, counted from 1.
+    pub line: usize,
+    /// What.
+    pub text: String,
+    /// What to do.
+    pub hints: Vec<String>,
+}
+
+/// Reads a list.
+///
+/// # Errors
+/// All that is wrong with it, in the order of the lines; one at least.
+pub fn read(text: &str, config: &Config) -> Result<List, Vec<Mistake>> {
+    let mut reader = Reader { text, config, mistakes: Vec::new() };
+    let list = match Document::parse(text) {
+        Ok(document) => reader.list(&document),
+        Err(error) => {
+            reader.mistake(error.span(), error.message().to_owned(), Vec::new());
+            List::default()
+        }
+    };
+    let mut mistakes = reader.mistakes;
+    if mistakes.is_empty() {
+        return Ok(list);
+    }
+    mistakes.sort_by_key(|mistake| mistake.line);
+    mistakes.truncate(MOST_MISTAKES);
+    Err(mistakes)
+}
+
+struct Reader<'a> {
+    text: &'a str,
+    config: &'a Config,
+    mistakes: Vec<Mistake>,
+}
+
+impl Reader<'_> {
+    fn mistake(&mut self, at: Option<Range<usize>>, text: String, hints: Vec<String>) {
+        let start = at.map_or(0, |span| span.start.min(self.text.len()));
+        let line = 1 + self.text.as_bytes()[..start].iter().filter(|&&byte| byte == b'\n').count();
+        self.mistakes.push(Mistake { line, text, hints });
+    }
+
+    fn explained(&mut self, at: Option<Range<usize>>, error: &(impl Explain + std::fmt::Display)) {
+        self.mistake(at, error.to_string(), error.hints());
+    }
+
+    fn unknown_key(&mut self, key: &Key, known: &[&'static str]) {
+        let near = nearest(key.get(), known.iter().copied());
+        let hint = near.map_or_else(
+            || format!("there are: {}", known.join(", ")),
+            |near| format!("did you mean '{near}'?"),
+        );
+        self.mistake(key.span(), format!("there is no key '{}' here", shown(key.get())), vec![hint]);
+    }
+
+    fn list(&mut self, document: &Document<&str>) -> List {
+        let mut list = List::default();
+        for (key, item) in entries(document.as_table()) {
+            if key.get() != CONTAINER {
+                self.unknown_key(key, &[CONTAINER]);
+                continue;
+            }
+            let Some(containers) = item.as_table_like() else {
+                let text = "what containers are to be is said in tables: [container.NAME]".to_owned();
+                self.mistake(key.span(), text, Vec::new());
+                continue;
+            };
+            for (name, item) in entries(containers) {
+                match (name.get().parse::<ContainerName>(), item.as_table_like()) {
+                    (Err(error), _) => self.explained(name.span(), &error),
+                    (Ok(container), None) => {
+                        let text = format!(
+                            "what '{container}' is to be is said in a table: [container.{container}]"
+                        );
+                        self.mistake(name.span(), text, Vec::new());
+                    }
+                    (Ok(container), Some(table)) => {
+                        let entry = self.entry(&container, name, table);
+                        list.containers.insert(container, entry);
+                    }
+                }
+            }
+        }
+        list
+    }
+
+    fn entry(&mut self, container: &ContainerName, name: &Key, table: &dyn TableLike) -> Entry {
+        let mut entry = Entry { preset: self.config.default_preset.clone(), ..Entry::default() };
+        let mut differences = Differences::default();
+        let (mut image, mut at_grants) = (None, name.span());
+        for (key, item) in entries(table) {
+            match key.get() {
+                IMAGE => {
+                    entry.has_image = true;
+                    image = self.word(key, item).and_then(|(span, word)| self.image(span, &word));
+                }
+                PRESET => {
+                    entry.has_grants = true;
+                    at_grants = key.span();
+                    if let Some((_, word)) = self.word(key, item) {
+                        entry.preset = word;
+                    }
+                }
+                GRANTS => {
+                    entry.has_grants = true;
+                    at_grants = key.span();
+                    differences = self.differences(key, item);
+                }
+                PACKAGES => entry.packages = Some(self.packages(key, item)),
+                EXPORTS => entry.exports = Some(self.exports(key, item)),
+                APPS => entry.apps = Some(self.apps(key, item)),
+                SOCKETS => entry.sockets = Some(self.sockets(key, item, container)),
+                SETTINGS => entry.settings = Some(self.settings(key, item)),
+                _ => self.unknown_key(key, &KEYS),
+            }
+        }
+        match grants::resolve(self.config, &entry.preset, &differences) {
+            Ok(grants) => entry.grants = grants,
+            Err(error) => self.explained(at_grants, &error),
+        }
+        entry.image = match image {
+            Some(image) => image,
+            None if entry.has_image => String::new(),
+            None => match self.config.images.parse(&self.config.default_image) {
+                Ok(image) => image.to_string(),
+                Err(error) => {
+                    self.explained(name.span(), &error);
+                    String::new()
+                }
+            },
+        };
+        (entry.added, entry.left_out) = (differences.added, differences.left_out);
+        entry
+    }
+
+    fn image(&mut self, at: Option<Range<usize>>, word: &str) -> Option<String> {
+        match self.config.images.parse(word) {
+            Ok(ImageRef::File(_)) => {
+                let text = "a file is no image of a list: it is another one on another machine".to_owned();
+                let hint =
+                    "`snug image import` makes an image of it, which is named by `local:ALIAS`".to_owned();
+                self.mistake(at, text, vec![hint]);
+                None
+            }
+            Ok(image) => Some(image.to_string()),
+            Err(error) => {
+                self.explained(at, &error);
+                None
+            }
+        }
+    }
+
+    /// Each by its sign; whether they can be together is found with the preset.
+    fn differences(&mut self, key: &Key, item: &Item) -> Differences {
+        let mut differences = Differences::default();
+        for (span, word) in self.words(key, item) {
+            let (into, grant) = match (word.strip_prefix('+'), word.strip_prefix('-')) {
+                (Some(grant), _) => (&mut differences.added, grant),
+                (_, Some(grant)) => (&mut differences.left_out, grant),
+                _ => {
+                    let text = format!("'{}' does not say whether it is added or left out", shown(&word));
+                    let hint = format!("'+{0}' adds it to the preset's, '-{0}' leaves it out", shown(&word));
+                    self.mistake(span, text, vec![hint]);
+                    continue;
+                }
+            };
+            let checked = match word.starts_with('+') {
+                true => snug_core::grant::GrantSet::parse([grant]).map(drop),
+                false => snug_core::grant::GrantSet::new().remove(grant).map(drop),
+            };
+            match checked {
+                Ok(()) => into.push(grant.to_owned()),
+                Err(error) => self.explained(span, &error),
+            }
+        }
+        differences
+    }
+
+    /// Which package manager it will be is not known: what one of them could be told may go on.
+    fn packages(&mut self, key: &Key, item: &Item) -> Vec<String> {
+        let mut packages: Vec<String> = Vec::new();
+        for (span, word) in self.words(key, item) {
+            let mut refused = None;
+            let fits = MANAGERS.iter().any(|manager| match manager.request(&word) {
+                Ok(_) => true,
+                Err(error) => {
+                    refused.get_or_insert(error);
+                    false
+                }
+            });
+            let is_file =
+                word.contains('/') || [".deb", ".rpm", ".apk"].iter().any(|end| word.ends_with(end));
+            if is_file {
+                let hint = "`snug install FILE` installs it; a list is of what repositories have".to_owned();
+                self.mistake(
+                    span,
+                    format!("'{}' is a file, and no package's name", shown(&word)),
+                    vec![hint],
+                );
+            } else if fits {
+                if !packages.iter().any(|there| name_of(there) == name_of(&word)) {
+                    packages.push(word);
+                }
+            } else if let Some(error) = refused {
+                self.mistake(span, error.to_string(), error.hint().into_iter().collect());
+            }
+        }
+        packages
+    }
+
+    fn exports(&mut self, key: &Key, item: &Item) -> Vec<Wanted> {
+        let mut exports: Vec<Wanted> = Vec::new();
+        for (span, word) in self.words(key, item) {
+            match Wanted::parse(&word) {
+                Ok(wanted) if exports.iter().any(|other| other.name == wanted.name && *other != wanted) => {
+                    let text = format!("{} would be two commands of this container on the host", wanted.name);
+                    let hint = format!("'{}=NAME' gives one another name", shown(&wanted.word));
+                    self.mistake(span, text, vec![hint]);
+                }
+                Ok(wanted) if exports.contains(&wanted) => {}
+                Ok(wanted) => exports.push(wanted),
+                Err(error) => {
+                    let hint = "for example 'rg', 'fdfind=fd', '/opt/x/bin/tool=t'".to_owned();
+                    self.mistake(span, error.to_string(), vec![hint]);
+                }
+            }
+        }
+        exports
+    }
+
+    fn apps(&mut self, key: &Key, item: &Item) -> Vec<ApplicationId> {
+        let mut apps: Vec<ApplicationId> = Vec::new();
+        for (span, word) in self.words(key, item) {
+            match word.parse::<ApplicationId>() {
+                Ok(id) if apps.contains(&id) => {}
+                Ok(id) => apps.push(id),
+                Err(error) => {
+                    self.mistake(
+                        span,
+                        error.to_string(),
+                        vec!["for example 'org.gnome.Calculator'".to_owned()],
+                    );
+                }
+            }
+        }
+        apps
+    }
+
+    fn sockets(&mut self, key: &Key, item: &Item, container: &ContainerName) -> Vec<Socket> {
+        let mut sockets: Vec<Socket> = Vec::new();
+        for (span, word) in self.words(key, item) {
+            match Socket::parse(container.clone(), &word) {
+                Ok(socket)
+                    if sockets
+                        .iter()
+                        .any(|other| (other.path == socket.path) != (other.name == socket.name)) =>
+                {
+                    let text = format!("'{}' is there a second time, otherwise", shown(&word));
+                    self.mistake(
+                        span,
+                        text,
+                        vec!["a socket has one name on the host, and a name one socket".to_owned()],
+                    );
+                }
+                Ok(socket) if sockets.contains(&socket) => {}
+                Ok(socket) => sockets.push(socket),
+                Err(error) => {
+                    self.mistake(span, error.to_string(), vec!["for example '/run/docker.sock'".to_owned()]);
+                }
+            }
+        }
+        sockets
+    }
+
+    fn settings(&mut self, key: &Key, item: &Item) -> BTreeMap<String, String> {
+        let mut settings = BTreeMap::new();
+        let Some(table) = item.as_table_like() else {
+            let text = "settings are a table: [container.NAME.settings]".to_owned();
+            self.mistake(key.span(), text, Vec::new());
+            return settings;
+        };
+        for (key, item) in entries(table) {
+            let value = match item.as_value() {
+                Some(Value::String(text)) => Some(text.value().clone()),
+                Some(Value::Integer(number)) => Some(number.value().to_string()),
+                _ => None,
+            };
+            let Some(value) = value else {
+                let text = format!("the value of '{}' is neither text nor a number", shown(key.get()));
+                self.mistake(key.span(), text, Vec::new());
+                continue;
+            };
+            match Setting::from_pair(key.get(), &value) {
+                Ok(setting) => {
+                    settings.insert(setting.key().to_string(), setting.value());
+                }
+                Err(error) => self.explained(key.span(), &error),
+            }
+        }
+        settings
+    }
+
+    fn word(&mut self, key: &Key, item: &Item) -> Option<(Option<Range<usize>>, String)> {
+        match item.as_value() {
+            Some(Value::String(text)) => Some((text.span(), text.value().clone())),
+            _ => {
+                self.mistake(key.span(), format!("the value of '{}' is no text", key.get()), Vec::new());
+                None
+            }
+        }
+    }
+
+    fn words(&mut self, key: &Key, item: &Item) -> Vec<(Option<Range<usize>>, String)> {
+        let Some(array) = item.as_array() else {
+            let text = format!("the value of '{0}' is no list: {0} = [\"…\"]", key.get());
+            self.mistake(key.span(), text, Vec::new());
+            return Vec::new();
+        };
+        if array.len() > MOST_WORDS {
+            self.mistake(key.span(), format!("'{}' has more than {MOST_WORDS} words", key.get()), Vec::new());
+            return Vec::new();
+        }
+        let mut words = Vec::new();
+        for value in array {
+            match value {
+                Value::String(text) => words.push((text.span(), text.value().clone())),
+                other => {
+                    self.mistake(other.span(), format!("something in '{}' is no text", key.get()), Vec::new())
+                }
+            }
+        }
+        words
+    }
+}
+
+/// The keys of a table with their places.
+fn entries(table: &dyn TableLike) -> impl Iterator<Item = (&Key, &Item)> {
+    let names: Vec<&str> = table.iter().map(|(name, _)| name).collect();
+    names.into_iter().filter_map(|name| table.get_key_value(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mistakes(text: &str) -> Vec<(usize, String, String)> {
+        let told = |mistake: Mistake| (mistake.line, mistake.text, mistake.hints.join("; "));
+        read(text, &Config::built_in())
+            .map_or_else(|mistakes| mistakes.into_iter().map(told).collect(), |_| Vec::new())
+    }
+
+    #[test]
+    fn a_list_is_read_with_what_it_does_not_say() {
+        let text = r#"
+# mine
+[container.tools]
+image = "debian:13"
+grants = ["+kvm", "-gpu"]
+packages = ["ripgrep", "fd-find=10.1", "ripgrep"] # twice
+exports = ["rg", 'fdfind=fd', "/opt/x/bin/y=z"]
+apps = ["org.gnome.Calculator", "org.gnome.Calculator"]
+sockets = ["/run/docker.sock"]
+settings = { memory = "4g", cpu = 2 }
+[container.other]
+"#;
+        let list = read(text, &Config::built_in()).unwrap();
+        let [(other, second), (tools, first)] = &list.containers.iter().collect::<Vec<_>>()[..] else {
+            panic!()
+        };
+        assert_eq!((tools.as_str(), other.as_str()), ("tools", "other"));
+        assert_eq!((first.image.as_str(), first.preset.as_str()), ("images:debian/13", "integrated"));
+        assert_eq!(first.packages, Some(vec!["ripgrep".to_owned(), "fd-find=10.1".to_owned()]));
+        let settings = first.settings.as_ref().unwrap();
+        assert_eq!((settings["memory"].as_str(), settings["cpu"].as_str()), ("4GiB", "2"));
+        assert_eq!(first.exports.as_ref().unwrap()[1].name.as_str(), "fd");
+        assert_eq!(first.apps, Some(vec!["org.gnome.Calculator".parse().unwrap()]));
+        assert!(
+            first.grants.words().contains(&"kvm".to_owned())
+                && !first.grants.words().contains(&"gpu".to_owned())
+        );
+        assert!(
+            !second.has_image && !second.has_grants && second.packages.is_none() && second.exports.is_none()
+        );
+        assert_eq!(second.image, "images:debian/13");
+        assert!(read("", &Config::built_in()).unwrap().containers.is_empty());
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_line_and_what_was_meant() {
+        for (text, line, what, hint) in [
+            ("[container.tools]\npackage = []", 2, "no key 'package'", "did you mean 'packages'?"),
+            ("[containers.tools]", 1, "no key 'containers'", "did you mean 'container'?"),
+            ("container = 1", 1, "[container.NAME]", ""),
+            ("\n\n[container.My_Tools]", 3, "My_Tools", "my-tools"),
+            ("[container]\ntools = 'x'", 2, "[container.tools]", ""),
+            ("[container.a]\nimage = 'debain'", 2, "debain", "debian"),
+            ("[container.a]\nimage = 'file:/x.tar'", 2, "a file is no image", "snug image import"),
+            ("[container.a]\nimage = 1", 2, "is no text", ""),
+            ("[container.a]\npreset = 'isolatd'", 2, "no preset 'isolatd'", "did you mean 'isolated'?"),
+            ("[container.a]\ngrants = [\n'+kvm',\n'+gppu']", 4, "gppu", "gpu"),
+            ("[container.a]\ngrants = ['-gppu']", 2, "gppu", "gpu"),
+            ("[container.a]\ngrants = ['kvm']", 2, "added or left out", "'+kvm'"),
+            ("[container.a]\ngrants = ['+network=nat', '+network=host']", 2, "network", ""),
+            ("[container.a]\npackages = 'x'", 2, "no list", ""),
+            ("[container.a]\npackages = [1]", 2, "no text", ""),
+            ("[container.a]\npackages = ['-x']", 2, "-x", ""),
+            ("[container.a]\npackages = ['./x.deb']", 2, "is a file", "snug install FILE"),
+            ("[container.a]\nexports = ['x y/z']", 2, "x y/z", "fdfind=fd"),
+            ("[container.a]\nexports = ['a=x', 'b=x']", 2, "two commands", "=NAME"),
+            ("[container.a]\napps = ['../x']", 2, "../x", "org.gnome.Calculator"),
+            ("[container.a]\nsockets = ['run/x']", 2, "run/x", "docker.sock"),
+            ("[container.a]\nsockets = ['/run/x', '/run/x=y']", 2, "a second time", ""),
+            ("[container.a.settings]\nmemroy = '1GiB'", 2, "memroy", "did you mean 'memory'?"),
+            ("[container.a.settings]\nmemory = 'much'", 2, "much", "a size"),
+            ("[container.a.settings]\nmemory = [1]", 2, "neither text nor a number", ""),
+            ("[container.a]\nsettings = 1", 2, "are a table", ""),
+            ("[container.a\n", 1, "", ""),
+            ("[container.a]\n[container.a]\n", 2, "", ""),
+            ("[container.a]\nimage = \"\\u{1b}[2J\"", 2, "", ""),
+        ] {
+            let told = mistakes(text);
+            assert!(!told.is_empty(), "{text}");
+            let (at, said, hints) = &told[0];
+            assert_eq!(*at, line, "{text}: {told:?}");
+            assert!(said.contains(what) && hints.contains(hint), "{text}: {told:?}");
+            assert!(!said.contains('\u{1b}'), "{said:?}");
+        }
+        let all = mistakes("[container.a]\npackage = []\n[container.b]\nimag = 'x'\n");
+        assert_eq!(all.iter().map(|mistake| mistake.0).collect::<Vec<_>>(), [2, 4]);
+        assert_eq!(mistakes(&"x = 1\n".replace('x', "[container.a]\nx")).len(), 1);
+    }
+
+    #[test]
+    fn nothing_panics() {
+        for text in [
+            "[".repeat(10_000),
+            "a = ".to_owned() + &"[".repeat(10_000),
+            "[container.a]\npackages = ['".to_owned() + &"x".repeat(1 << 20) + "']",
+        ] {
+            assert!(!mistakes(&text).is_empty());
+        }
+    }
+}
