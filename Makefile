@@ -95,7 +95,7 @@ test-real: tools ## what needs root and the real stack, one test after another (
 
 # What calls make again has a line of its own: such a line runs under `make -n` too.
 suites: install-tests
-	@$(BED) up --package-managers
+	@$(BED) up --for-tests
 	@echo 'make: tests on the real stack' >&2
 	@rm -f $(FAILED); suites=$$($(XTASK_AS_OWNER) real-stack-suites --filter '$(SUITE)'); \
 	  for suite in $$suites; do \

@@ -32,9 +32,9 @@ enum Verb {
         /// No users
         #[arg(long)]
         no_users: bool,
-        /// Also the package managers that tests run (22 MB)
+        /// Also the programs that tests alone need: a desktop without a screen, package managers
         #[arg(long)]
-        package_managers: bool,
+        for_tests: bool,
     },
     /// Bring everything down; no process, mount or interface of the bed stays
     Down {
@@ -100,8 +100,8 @@ fn run(verb: Verb) -> Result<ExitCode> {
         process::keep_inherited_descriptors();
     }
     match verb {
-        Verb::Up { pool, no_images, no_users, package_managers } => {
-            up::up(up::Wanted { images: !no_images, users: !no_users, pool, package_managers })?;
+        Verb::Up { pool, no_images, no_users, for_tests } => {
+            up::up(up::Wanted { images: !no_images, users: !no_users, pool, for_tests })?;
         }
         Verb::Down { users, images, purge } => {
             down::down(down::Unwanted { users: users || purge, images: images || purge, data: purge })?;
@@ -114,7 +114,7 @@ fn run(verb: Verb) -> Result<ExitCode> {
             users::make()?;
         }
         Verb::Images => {
-            up::up(up::Wanted { images: true, users: false, pool: false, package_managers: false })?;
+            up::up(up::Wanted { images: true, users: false, pool: false, for_tests: false })?;
         }
         Verb::RestartIncusd { hard } => {
             host::require_root("restarting incusd")?;

@@ -32,6 +32,10 @@ const NEEDED: &[(&[&str], &str)] = &[
     (&["/usr/share/doc/busybox-static"], "busybox-static"),
     (&["script"], "bsdutils"),
     (&["useradd"], "passwd"),
+];
+
+/// What tests alone need.
+const FOR_TESTS: &[(&[&str], &str)] = &[
     // What shows manual pages, and shells whose completion is tried.
     (&["man"], "man-db"),
     (&["/usr/share/bash-completion/bash_completion"], "bash-completion"),
@@ -58,10 +62,7 @@ const NEEDED: &[(&[&str], &str)] = &[
     // A client of the D-Bus interface that is not ours.
     (&["/usr/lib/python3/dist-packages/dbus/__init__.py"], "python3-dbus"),
     (&["/usr/lib/python3/dist-packages/gi/__init__.py"], "python3-gi"),
-];
-
-/// Package managers of other distributions, which the tests of `snug-packages` run in roots of their own: 22 MB.
-const MANAGERS: &[(&[&str], &str)] = &[
+    // Package managers of other distributions, in roots of their own.
     (&["dnf"], "dnf"),
     (&["zypper"], "zypper"),
     (&["/usr/bin/pacman"], "pacman-package-manager"),
@@ -70,9 +71,9 @@ const MANAGERS: &[(&[&str], &str)] = &[
     (&["createrepo_c"], "createrepo-c"),
 ];
 
-/// All that the stack needs as Debian calls it, for a host that shall have them from the start.
+/// All that the stack needs as Debian calls it, and what tests do there, for a host that shall have them from the start.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
-    NEEDED.iter().map(|(_, package)| *package).chain(["debian-archive-keyring"])
+    NEEDED.iter().map(|(_, package)| *package).chain(["debian-archive-keyring", "python3-dbus"])
 }
 
 /// The daemon's program; where it lies differs between distributions.
@@ -85,10 +86,10 @@ pub fn incusd_path() -> Result<&'static str> {
         .ok_or_else(|| Error::Unfit("incusd is not installed".to_owned()))
 }
 
-/// Installs what is missing of what the stack needs, and of the package managers that tests run, if they are wanted.
-pub fn install(managers: bool) -> Result<()> {
-    let managers = if managers { MANAGERS } else { &[] };
-    let missing = missing(managers);
+/// Installs what is missing of what the stack needs, and of what tests need, if that is wanted.
+pub fn install(for_tests: bool) -> Result<()> {
+    let more = if for_tests { FOR_TESTS } else { &[] };
+    let missing = missing(more);
     if missing.is_empty() {
         return Ok(());
     }
@@ -115,7 +116,7 @@ pub fn install(managers: bool) -> Result<()> {
         apt(&["update"])?;
         apt(&args)?;
     }
-    let still = self::missing(managers);
+    let still = self::missing(more);
     if still.is_empty() {
         Ok(())
     } else {
@@ -123,10 +124,10 @@ pub fn install(managers: bool) -> Result<()> {
     }
 }
 
-fn missing(managers: &[(&[&str], &'static str)]) -> Vec<&'static str> {
+fn missing(more: &[(&[&str], &'static str)]) -> Vec<&'static str> {
     let mut missing: Vec<&str> = NEEDED
         .iter()
-        .chain(managers)
+        .chain(more)
         .filter(|(programs, _)| !programs.iter().any(|p| tool::exists(p)))
         .map(|(_, package)| *package)
         .collect();

@@ -19,8 +19,8 @@ pub struct Wanted {
     pub users: bool,
     /// A pool and a bridge of the bed, where Incus has no pool (else snugd makes its own on first use).
     pub pool: bool,
-    /// The package managers that tests run.
-    pub package_managers: bool,
+    /// The programs that tests alone need.
+    pub for_tests: bool,
 }
 
 /// Brings the stack up.
@@ -28,7 +28,7 @@ pub fn up(wanted: Wanted) -> Result<()> {
     host::require_root("snug-testbed up")?;
     let started = Instant::now();
     let _lock = Lock::take()?;
-    packages::install(wanted.package_managers)?;
+    packages::install(wanted.for_tests)?;
     let undone = host_file::undo_all()?;
     let mut state = State::load();
     mounts::share(&mut state)?;
