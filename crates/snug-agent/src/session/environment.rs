@@ -65,9 +65,10 @@ pub fn compose(sources: &Sources<'_>) -> Vec<Vec<u8>> {
         _ => guest_path.to_vec(),
     };
     if sources.exports && !sources.clean {
-        // Last: whatever the guest has itself comes before.
-        path.push(b':');
-        path.extend(exported_commands(sources));
+        // Last, whatever a login has made of it: what the guest has itself comes before.
+        let exported = exported_commands(sources);
+        let others = path.split(|byte| *byte == b':').filter(|directory| *directory != exported);
+        path = others.chain([&exported[..]]).collect::<Vec<_>>().join(&b':');
     }
     set(&mut environment, b"PATH", &path);
     for variable in sources.login {
@@ -188,6 +189,8 @@ mod tests {
         let home = ":/home/anna/.local/share/snug/for-guests";
         assert_eq!(path(&["PATH=/x:/usr/bin"], false, true), format!("/x:/usr/bin{home}"));
         assert_eq!(path(&[], false, true), format!("/usr/bin{home}"));
+        let inside = format!("PATH=/x{home}:/usr/bin{home}:/y");
+        assert_eq!(path(&[&inside], false, true), format!("/x:/usr/bin:/y{home}"));
         assert_eq!(path(&["XDG_DATA_HOME=/d"], false, true), "/usr/bin:/d/snug/for-guests");
         assert_eq!(path(&["XDG_DATA_HOME=d"], false, true), format!("/usr/bin{home}"));
         assert_eq!(path(&[], true, true), "/usr/bin");
