@@ -10,8 +10,9 @@ use clap_complete::engine::ValueCompleter;
 use clap_complete::env::{CompleteEnv, Shells};
 use clap_complete::{CompletionCandidate, PathCompleter};
 use snug_core::setting::{Autostart, Setting, SettingKey};
-use snug_exports::{CommandName, Index};
+use snug_exports::Index;
 use snug_packages::command::CommandLine;
+use snug_packages::name::CommandName;
 
 use crate::applications;
 use crate::bus::Bus;
@@ -130,11 +131,13 @@ fn index() -> Index {
 /// Commands that are exported, by their names on the host.
 pub fn exported_commands(current: &OsStr) -> Vec<CompletionCandidate> {
     let Some(current) = current.to_str() else { return Vec::new() };
-    let fitting = index().commands.into_iter().filter(|command| command.name.as_str().starts_with(current));
-    fitting
-        .map(|command| {
-            let help = format!("{} of {}", command.path, command.container);
-            CompletionCandidate::new(command.name.as_str()).help(Some(help.into()))
+    let commands = index().commands;
+    let names = typable(commands.iter().map(|command| command.name.as_str()), current);
+    let of_name = |name: &str| commands.iter().find(|command| command.name.as_str() == name);
+    names
+        .map(|name| {
+            let help = of_name(name).map(|command| format!("{} of {}", command.path, command.container));
+            CompletionCandidate::new(name).help(help.map(Into::into))
         })
         .collect()
 }
@@ -161,10 +164,14 @@ pub fn commands_of_container(current: &OsStr) -> Vec<CompletionCandidate> {
     let said =
         guest::ask_within(&context, &name, &line, DEADLINE).map(|output| output.stdout).unwrap_or_default();
     let said = String::from_utf8_lossy(&said);
-    // A guest may say anything; what is no name of a command is none.
-    let names: BTreeSet<CommandName> = said.lines().filter_map(|line| line.parse().ok()).collect();
-    let fitting = names.iter().map(CommandName::as_str).filter(|name| name.starts_with(current));
-    fitting.take(MOST_COMMANDS).map(CompletionCandidate::new).collect()
+    typable(said.lines(), current).take(MOST_COMMANDS).map(CompletionCandidate::new).collect()
+}
+
+/// Names of commands that begin with a word, of those that somebody says there are: each once, and none that a shell would take for more than
+/// a word. bash puts what it is offered into the line as it stands: of a guest with `x$(reboot)` on its PATH the host's shell would run that.
+fn typable<'a>(names: impl Iterator<Item = &'a str>, current: &str) -> impl Iterator<Item = &'a str> {
+    let fitting = names.filter(|name| name.starts_with(current) && CommandName::new(name).is_ok());
+    fitting.collect::<BTreeSet<&str>>().into_iter()
 }
 
 /// Applications that are exported, by their ids.
@@ -264,4 +271,16 @@ fn keys(current: &OsStr, after: &str) -> Vec<CompletionCandidate> {
         .filter(|key| key.word().starts_with(current))
         .map(|key| CompletionCandidate::new(format!("{key}{after}")).help(Some(key.values().into())))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_offered_that_a_shell_takes_apart() {
+        let said = "rg\nrgrep\nrg\nrg$(reboot)\nrg`x`\nrg;x\nrg x\nrg'x\nrg\\x\nrg|x\nrg>x\nrg&\nrg*\nrg\x1b[2J\nrg\u{202e}\n-rg\nfd\ng++\n";
+        assert_eq!(typable(said.lines(), "rg").collect::<Vec<_>>(), ["rg", "rgrep"]);
+        assert_eq!(typable(said.lines(), "").collect::<Vec<_>>(), ["fd", "g++", "rg", "rgrep"]);
+    }
 }
