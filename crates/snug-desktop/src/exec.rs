@@ -74,6 +74,15 @@ enum Piece {
     Field(Field),
 }
 
+impl Piece {
+    fn len(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Field(field) => field.code().len(),
+        }
+    }
+}
+
 /// What field codes stand for that mean the same each time.
 #[derive(Debug, Clone, Copy)]
 pub struct About<'a> {
@@ -104,11 +113,15 @@ impl CommandLine {
             return Err(ExecError::Control);
         }
         let mut reader = Reader { about, takes_files: false, words: Vec::new() };
+        let mut bytes = 0;
         for word in split(text)? {
+            let before = reader.words.len();
             reader.take(&word)?;
-        }
-        if reader.words.len() > MOST_WORDS {
-            return Err(ExecError::TooLong);
+            // What codes stand for counts as well: thousands of `%k` with a path of thousands of bytes would be a file of many millions.
+            bytes += reader.words[before..].iter().flatten().map(Piece::len).sum::<usize>();
+            if bytes > LONGEST || reader.words.len() > MOST_WORDS {
+                return Err(ExecError::TooLong);
+            }
         }
         match reader.words.first().map(Vec::as_slice) {
             None => Err(ExecError::Empty),

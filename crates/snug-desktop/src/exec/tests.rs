@@ -78,6 +78,21 @@ fn what_no_program_can_be_started_by_is_refused() {
 }
 
 #[test]
+fn what_codes_stand_for_makes_no_line_longer_than_any() {
+    let path = format!("/{}", "x".repeat(2000));
+    let icon = "y".repeat(2000);
+    let about = About { icon: Some(&icon), path: &path, ..ABOUT };
+    for long in [
+        format!("tool {}", "%k".repeat(4000)),
+        "tool".to_owned() + &" %k".repeat(99),
+        "tool".to_owned() + &" %i".repeat(99),
+    ] {
+        assert_eq!(CommandLine::read(&long, &about), Err(ExecError::TooLong), "{}", &long[..20]);
+    }
+    assert!(CommandLine::read("tool %i %k", &about).is_ok());
+}
+
+#[test]
 fn a_program_is_named_as_it_is_looked_for() {
     for (path, good) in [
         ("/home/u/.local/share/snug/applications/x", true),
