@@ -69,7 +69,7 @@ pub fn export(
         return Ok(Outcome::default());
     }
     let host = Host::of_user()?;
-    let found = guest::fetch(context, container, ids)?;
+    let found = guest::fetch(context, container, ids, PATIENCE)?;
     if wish == Wish::Named {
         check_all(context, container, ids, &found)?;
     }

@@ -2,9 +2,10 @@
 //! nothing of it has been looked at.
 
 use std::io::{self, Read};
+use std::process::{Child, ExitStatus};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use snug_core::name::ContainerName;
 use snug_core::paths::GUEST_AGENT;
@@ -17,8 +18,9 @@ use crate::archive::ArchiveError;
 use crate::archive::stream::{self, Entries};
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::packages::guest::{ask_within, status};
+use crate::packages::guest::{ask_within, status, unanswered};
 use crate::packages::line::{Line, own_failure};
+use crate::packages::streams::{self, Patient};
 
 /// Bytes of standard error that are kept: why there is no answer.
 const COMPLAINT: u64 = 16 << 10;
@@ -90,11 +92,12 @@ pub fn list(
 /// The applications among these that a container has.
 ///
 /// # Errors
-/// It cannot be asked; what answers is no agent.
+/// It cannot be asked, or does not answer within that time; what answers is no agent.
 pub fn fetch(
     context: &Context,
     container: &ContainerName,
     ids: &[ApplicationId],
+    patience: Duration,
 ) -> Result<Vec<Found>, CommandError> {
     if ids.is_empty() {
         return Ok(Vec::new());
@@ -102,31 +105,54 @@ pub fn fetch(
     let words: Vec<&str> = ids.iter().map(ApplicationId::as_str).collect();
     let mut line = Line::new(context, container, &line("application", &words))?;
     let mut asked = line.spawn()?;
-    let complaint = asked.stderr.take().map(complaint);
-    let read = match asked.stdout.take() {
-        Some(stdout) => {
-            let mut stdout = stdout.take(LONGEST_STREAM);
-            let read = read(&mut stdout, ids);
-            if read.is_ok() {
-                // What fills the stream's last block: whoever writes it is not to fail.
-                let _ = io::copy(&mut stdout.take(FILLING), &mut io::sink());
-            }
-            read
-        }
-        None => Ok(Vec::new()),
-    };
-    if read.is_err() {
-        // A guest that sends nonsense may do so for ever.
-        let _ = asked.kill();
-    }
-    let ended = asked.wait().map_err(|error| failed(container).caused_by(error))?;
+    let answer = gather(&mut asked, ids, patience);
     if line.has_failed_itself() {
-        let said = complaint.and_then(|told| told.recv_timeout(REST).ok()).unwrap_or_default();
-        return Err(own_failure(container, &said));
+        return Err(own_failure(container, &answer.complaint));
     }
-    let found = read.map_err(|error| failed(container).caused_by(error))?;
+    let (found, ended) = answer.found.map_err(|error| {
+        if is_late(&error) { unanswered(container, patience) } else { failed(container).caused_by(error) }
+    })?;
     check(container, status(ended))?;
     Ok(found)
+}
+
+/// What a process has said by its end.
+struct Answer {
+    found: Result<(Vec<Found>, ExitStatus), ArchiveError>,
+    complaint: Vec<u8>,
+}
+
+/// Reads its answer, and sees to it that it has ended when that time is over: a guest may go on for ever, with what it says or without a word.
+fn gather(asked: &mut Child, ids: &[ApplicationId], patience: Duration) -> Answer {
+    let until = Instant::now() + patience;
+    let told = asked.stderr.take().map(complaint);
+    let found = follow(asked, ids, until);
+    if found.is_err() {
+        let _ = asked.kill().and_then(|()| asked.wait());
+    }
+    let complaint = told.and_then(|told| told.recv_timeout(REST).ok()).unwrap_or_default();
+    Answer { found, complaint }
+}
+
+fn follow(
+    asked: &mut Child,
+    ids: &[ApplicationId],
+    until: Instant,
+) -> Result<(Vec<Found>, ExitStatus), ArchiveError> {
+    let mut found = Vec::new();
+    if let Some(stream) = asked.stdout.take() {
+        let mut stream = Patient { stream, until }.take(LONGEST_STREAM);
+        found = read(&mut stream, ids)?;
+        // What fills the stream's last block: whoever writes it is not to fail. Whoever it has left behind may never close it.
+        let mut filling = stream.into_inner().stream.take(FILLING);
+        thread::spawn(move || io::copy(&mut filling, &mut io::sink()));
+    }
+    let ended = streams::wait(asked, until).map_err(ArchiveError::Stream)?;
+    Ok((found, ended.ok_or_else(|| ArchiveError::Stream(io::ErrorKind::TimedOut.into()))?))
+}
+
+fn is_late(error: &ArchiveError) -> bool {
+    matches!(error, ArchiveError::Stream(error) if error.kind() == io::ErrorKind::TimedOut)
 }
 
 fn failed(container: &ContainerName) -> CommandError {
@@ -237,6 +263,8 @@ fn source(path: &str) -> Option<Source> {
 
 #[cfg(test)]
 mod tests {
+    use std::process::{Command, Stdio};
+
     use proptest::prelude::*;
     use tar::{Builder, Header};
 
@@ -322,6 +350,42 @@ mod tests {
             read(self::stream(&files).as_slice(), &ids(&["tool"])).unwrap()[0].images.len(),
             MOST_IMAGES
         );
+    }
+
+    /// What comes of a process that writes a whole answer, with this behind it.
+    fn answer(then: &str, patience: Duration) -> (Result<usize, ArchiveError>, bool) {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), stream(&[("entry/tool/x", b"text")])).unwrap();
+        let mut asked = Command::new("sh")
+            .args(["-c", &format!("cat \"$1\"; {then}"), "sh"])
+            .arg(file.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let answer = gather(&mut asked, &ids(&["tool"]), patience);
+        let has_ended = asked.try_wait().unwrap().is_some();
+        (answer.found.map(|(found, _)| found.len()), has_ended)
+    }
+
+    #[test]
+    fn a_guest_that_does_not_come_to_an_end_is_given_up() {
+        let soon = Duration::from_millis(300);
+        for then in ["exec sleep 60", "exec >&- 2>&-; exec sleep 60"] {
+            let (found, has_ended) = answer(then, soon);
+            assert!(is_late(&found.unwrap_err()) && has_ended, "{then}");
+        }
+        let mut silent =
+            Command::new("sleep").arg("60").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        assert!(is_late(&gather(&mut silent, &ids(&["tool"]), soon).found.unwrap_err()));
+        assert!(silent.try_wait().unwrap().is_some());
+    }
+
+    #[test]
+    fn whom_it_has_left_behind_is_not_waited_for() {
+        let begin = Instant::now();
+        let (found, _) = answer("sleep 20 & exit 0", Duration::from_secs(60));
+        assert!(found.unwrap() == 1 && begin.elapsed() < Duration::from_secs(15));
     }
 
     #[test]

@@ -212,10 +212,7 @@ fn asked(
     let output = match gather(&mut child, patience) {
         Ok(output) => output,
         Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-            let seconds = patience.unwrap_or_default().as_secs();
-            return Err(CommandError::failed(format!(
-                "{container} has not answered within {seconds} seconds"
-            )));
+            return Err(unanswered(container, patience.unwrap_or_default()));
         }
         Err(error) => return Err(CommandError::failed("`snug run` cannot be waited for").caused_by(error)),
     };
@@ -223,6 +220,11 @@ fn asked(
         return Err(own_failure(container, &output.stderr));
     }
     Ok(output)
+}
+
+/// A container that has been waited for that long.
+pub fn unanswered(container: &ContainerName, patience: Duration) -> CommandError {
+    CommandError::failed(format!("{container} has not answered within {} seconds", patience.as_secs()))
 }
 
 /// Both streams to its end. A guest may write without one: what is too much is read and dropped.

@@ -5,7 +5,7 @@
 //! | [`line`](mod@line) | a command line of the table as a process |
 //! | [`guest`] | questions to a guest's package manager, and what it is told to change |
 //! | [`running`] | a change that is under way: its progress, its log, Ctrl-C |
-//! | [`streams`] | both streams of a process, until it has ended |
+//! | [`streams`] | what a process writes, until it has ended or nobody waits any longer |
 //! | [`log`] | what package managers have said |
 //! | [`turn`] | one change at a time |
 //! | [`held`] | what is installed for a word that was typed |
@@ -25,7 +25,7 @@ pub mod log;
 pub mod moved;
 pub mod record;
 pub mod running;
-mod streams;
+pub mod streams;
 pub mod turn;
 pub mod upgrade;
 pub mod words;
