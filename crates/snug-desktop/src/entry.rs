@@ -180,14 +180,25 @@ fn is_ascii_text(text: &str) -> bool {
 /// characters without width that join letters or keep them apart.)
 fn is_shown(text: &str, longest: usize) -> bool {
     let turns = |c: char| matches!(c, '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}');
+    // No spaces by Unicode, and nothing to be seen.
+    let is_blank = |c: char| matches!(c, '\u{115f}' | '\u{1160}' | '\u{2800}' | '\u{3164}' | '\u{ffa0}');
     !text.trim().is_empty()
         && text.chars().count() <= longest
-        && !text.chars().any(|c| c.is_control() || turns(c))
+        && !text.chars().any(|c| c.is_control() || turns(c) || is_blank(c))
+}
+
+/// A text as people are shown it; `None` for one that they cannot be shown. No room in it is wider than a space: what stands behind would be
+/// moved out of sight.
+fn shown(text: &str, longest: usize) -> Option<String> {
+    let text = text.trim();
+    let mut is_in_space = false;
+    let is_wanted = |c: &char| !(std::mem::replace(&mut is_in_space, c.is_whitespace()) && c.is_whitespace());
+    is_shown(text, longest).then(|| text.chars().filter(is_wanted).collect())
 }
 
 fn text(group: &Group, key: &str, longest: usize) -> Option<Text> {
     let Values { plain, translated } = group.values(key)?;
-    let shown = |value: &str| Some(unescape(value).trim().to_owned()).filter(|text| is_shown(text, longest));
+    let shown = |value: &str| shown(&unescape(value), longest);
     let plain = shown(plain.as_deref()?)?;
     let translated =
         translated.iter().filter_map(|(locale, value)| Some((locale.clone(), shown(value)?))).collect();
@@ -315,6 +326,22 @@ mod tests {
         let entry =
             read("Name[de]=Werkzeug\nComment=More\nComment[de]=Werkzeug\nComment[fr]=Plus\n").unwrap();
         assert_eq!(entry.comment.unwrap().translated.keys().collect::<Vec<_>>(), ["fr"]);
+    }
+
+    #[test]
+    fn nothing_in_a_name_moves_what_stands_behind_it_out_of_sight() {
+        let of = |name: &str| {
+            let text = format!("[Desktop Entry]\nType=Application\nName={name}\nExec=x\n");
+            Entry::read(text.as_bytes(), "/x").map(|entry| entry.name.plain)
+        };
+        assert_eq!(
+            of(&format!("Web{}Browser", " \u{a0}\u{3000}\u{2003}".repeat(20))).unwrap(),
+            "Web Browser"
+        );
+        assert_eq!(of("Fran\u{e7}ais\u{a0}: x").unwrap(), "Fran\u{e7}ais\u{a0}: x");
+        for blank in ['\u{115f}', '\u{2800}', '\u{3164}', '\u{ffa0}'] {
+            assert_eq!(of(&format!("Browser{blank}x")), Err(Unfit::Name), "{blank:?}");
+        }
     }
 
     #[test]

@@ -7,6 +7,9 @@ use crate::exec::CommandLine;
 use crate::icon::Icon;
 use crate::value::{escape, list};
 
+/// Characters of a name that the container's comes behind. Menus cut off the end of a long one, and nobody would see whose it is.
+const LONGEST_BEFORE: usize = 30;
+
 /// What the host adds to an entry.
 #[derive(Debug, Clone, Copy)]
 pub struct Placing<'a> {
@@ -68,12 +71,22 @@ pub fn text(entry: &Entry, placing: &Placing<'_>, icon_of: &dyn Fn(&Icon) -> Opt
     file.0
 }
 
-/// The name, with the container's behind it.
+/// A name with the container's behind it.
+#[must_use]
+pub fn marked(name: &str, container: &str) -> String {
+    let more = name.char_indices().nth(LONGEST_BEFORE).map(|(at, _)| &name[..at]);
+    match more {
+        Some(begin) => format!("{}… ({container})", begin.trim_end()),
+        None => format!("{name} ({container})"),
+    }
+}
+
+/// The name, perhaps with the container's.
 fn named(name: &Text, placing: &Placing<'_>) -> Text {
     if !placing.is_named {
         return name.clone();
     }
-    let of = |text: &str| format!("{text} ({})", placing.container);
+    let of = |text: &str| marked(text, placing.container);
     let translated = name.translated.iter().map(|(locale, text)| (locale.clone(), of(text))).collect();
     Text { plain: of(&name.plain), translated }
 }

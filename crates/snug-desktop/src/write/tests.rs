@@ -44,6 +44,21 @@ fn an_entry_is_written_as_the_host_needs_it() {
 }
 
 #[test]
+fn a_long_name_does_not_hide_whose_it_is() {
+    assert_eq!(marked("GNU Image Manipulation Program", "dev"), "GNU Image Manipulation Program (dev)");
+    assert_eq!(
+        marked("Browser, the only one of your host, believe me", "dev"),
+        "Browser, the only one of your… (dev)"
+    );
+    let name = "ü".repeat(99);
+    let text = written(
+        &format!("[Desktop Entry]\nType=Application\nName={name}\nName[de]={name}\nExec=t\n"),
+        &Placing { is_named: true, ..PLACING },
+    );
+    assert_eq!(text.matches(&format!("{}… (dev)\n", "ü".repeat(30))).count(), 2, "{text}");
+}
+
+#[test]
 fn one_that_is_only_for_desktops_that_nobody_knows_is_not_shown() {
     let text = written("[Desktop Entry]\nType=Application\nName=T\nExec=t\nOnlyShowIn=Nowhere;\n", &PLACING);
     assert!(text.contains("NoDisplay=true\n") && !text.contains("OnlyShowIn"), "{text}");

@@ -96,7 +96,7 @@ pub fn compose(
     let text = write::text(&entry, &placing, &|icon| icons.get(icon).cloned().flatten());
     files.insert(name.entry(), text.into_bytes());
     let shown = if placing.is_named {
-        format!("{} ({container})", entry.name.plain)
+        write::marked(&entry.name.plain, container.as_str())
     } else {
         entry.name.plain.clone()
     };
