@@ -85,12 +85,12 @@ pub fn compose(
     };
     // What a window is known by where nothing else is said: its entry's name (GTK and Qt on Wayland), which is not this entry's.
     let class = entry.class.as_deref().unwrap_or(name.id.as_str());
-    let is_hosts = survey.has_id(class) || survey.has_id(&class.to_ascii_lowercase());
+    let is_taken = survey.has_class(class) || !is_trusted && survey.is_exported_class(class);
     let placing = Placing {
         program,
         container: container.as_str(),
         is_named: !is_trusted || survey.has_name(&entry.name.plain),
-        class: (!is_hosts).then_some(class),
+        class: (!is_taken).then_some(class),
         types: &types,
     };
     let text = write::text(&entry, &placing, &|icon| icons.get(icon).cloned().flatten());

@@ -32,6 +32,10 @@ pub struct Survey {
     ids: BTreeSet<String>,
     /// In small letters.
     names: BTreeSet<String>,
+    /// By what windows of its applications are known, in small letters: ids and what entries say.
+    classes: BTreeSet<String>,
+    /// The same of applications of containers.
+    exported_classes: BTreeSet<String>,
     /// Types that something opens.
     opened: BTreeSet<String>,
     /// Types of which somebody has said what opens them.
@@ -79,9 +83,15 @@ impl Survey {
         survey
     }
 
-    /// Whether the host has an application of that id.
-    pub fn has_id(&self, id: &str) -> bool {
-        self.ids.contains(id)
+    /// Whether windows that say they are of that class are known as those of an application of the host's. Desktops look at what entries say
+    /// before they look at ids: one of a container with the class would have the host's windows, and be started where a new one is asked for.
+    pub fn has_class(&self, class: &str) -> bool {
+        has(&self.classes, class)
+    }
+
+    /// The same for applications of other containers.
+    pub fn is_exported_class(&self, class: &str) -> bool {
+        has(&self.exported_classes, class)
     }
 
     /// Whether people call one so.
@@ -149,6 +159,12 @@ impl Survey {
             return;
         }
         self.ids.insert(id.to_owned());
+        let classes = match ApplicationName::parse(id) {
+            Some(_) => &mut self.exported_classes,
+            None => &mut self.classes,
+        };
+        classes.insert(id.to_lowercase());
+        classes.extend(group.plain("StartupWMClass").map(|class| value::unescape(class).to_lowercase()));
         self.names.extend(group.plain("Name").map(|name| value::unescape(name).trim().to_lowercase()));
         self.opened.extend(value::items(group.plain("MimeType").unwrap_or_default(), MOST_TYPES));
     }
@@ -183,6 +199,12 @@ impl Survey {
             }
         }
     }
+}
+
+/// A class as it stands there, or as a desktop makes an id of it (GNOME Shell, `shell_app_system_lookup_desktop_wmclass`).
+fn has(classes: &BTreeSet<String>, class: &str) -> bool {
+    let class = class.to_lowercase();
+    classes.contains(&class) || classes.contains(&class.replace(' ', "-"))
 }
 
 #[cfg(test)]
@@ -226,8 +248,32 @@ mod tests {
         {
             assert_eq!(survey.leaves_open(kind), open, "{kind}");
         }
-        assert!(survey.has_id("viewer") && survey.has_name("image viewer") && !survey.has_id("other"));
+        assert!(survey.has_class("viewer") && survey.has_name("image viewer") && !survey.has_class("other"));
         assert!(!survey.has_name("Gone") && survey.leaves_open("text/plain"), "the user has hidden it");
+    }
+
+    #[test]
+    fn windows_of_the_hosts_applications_are_known() {
+        let with_class = |class: &str| format!("{}StartupWMClass={class}\n", entry("X", ""));
+        let (_root, places) = host(&[
+            ("system/applications/org.example.Browser.desktop", &with_class("Web Browser")),
+            ("system/applications/my-terminal.desktop", &entry("Terminal", "")),
+            ("own/applications/snug.web.mail.desktop", &with_class("mail")),
+        ]);
+        let survey = Survey::take(&places, &[]);
+        for (class, is_hosts, is_exported) in [
+            ("web browser", true, false),
+            ("org.example.Browser", true, false),
+            ("My Terminal", true, false),
+            ("Mail", false, true),
+            ("other", false, false),
+        ] {
+            assert_eq!(
+                (survey.has_class(class), survey.is_exported_class(class)),
+                (is_hosts, is_exported),
+                "{class}"
+            );
+        }
     }
 
     #[test]
@@ -239,7 +285,7 @@ mod tests {
         let dev = ApplicationName { container: "dev".parse().unwrap(), id: "tool".parse().unwrap() };
         let survey = Survey::take(&places, &[dev]);
         assert!(!survey.has_name("Tool") && survey.leaves_open("image/png"));
-        assert!(survey.has_id("kde-snug.web.tool"));
+        assert!(survey.has_name("Other"));
         assert!(Survey::take(&places, &[]).has_name("tool"));
     }
 }
