@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use snug_wire::host::{EXPORTED_COMMANDS, GUEST_PROGRAM_PATH};
 use thiserror::Error;
 
-use crate::SHIM;
 use crate::command::CommandName;
 use crate::search::is_command;
+use crate::{APPLICATIONS, SHIM};
 
 /// What is at the place of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,6 +96,8 @@ pub struct Links {
     bin: PathBuf,
     shim: PathBuf,
     for_guests: PathBuf,
+    /// Whether guests have them, too.
+    offers: bool,
 }
 
 impl Links {
@@ -103,7 +105,13 @@ impl Links {
     #[must_use]
     pub fn new(bin: PathBuf, directory: &Path) -> Self {
         let for_guests = directory.join(Path::new(EXPORTED_COMMANDS).file_name().unwrap_or_default());
-        Self { bin, shim: directory.join(SHIM), for_guests }
+        Self { bin, shim: directory.join(SHIM), for_guests, offers: true }
+    }
+
+    /// Those that entries of applications run. Guests have none of them: no PATH of the host leads there.
+    #[must_use]
+    pub fn of_applications(directory: &Path) -> Self {
+        Self { offers: false, ..Self::new(directory.join(APPLICATIONS), directory) }
     }
 
     /// The directory that they are in.
@@ -228,6 +236,9 @@ impl Links {
 
     /// The link that guests have a command by. What is there already is that, or the user's own doing.
     fn offer(&self, name: &CommandName) -> Result<(), LinkError> {
+        if !self.offers {
+            return Ok(());
+        }
         fs::create_dir_all(&self.for_guests).map_err(LinkError::system(&self.for_guests))?;
         let place = self.for_guests.join(name.as_str());
         match symlink(GUEST_PROGRAM_PATH, &place) {
@@ -332,6 +343,19 @@ mod tests {
         assert!(links.make(&rg).unwrap());
         links.remove(&rg).unwrap();
         assert_eq!(fs::read_to_string(&guests).unwrap(), "mine");
+    }
+
+    #[test]
+    fn an_applications_link_is_no_command_of_guests() {
+        let home = Home::new();
+        let directory = home.root.path().join(".local/share/snug");
+        let (links, tool) = (Links::of_applications(&directory), name("snug.dev.tool"));
+        links.repair(&home.installed()).unwrap();
+        assert!(links.make(&tool).unwrap() && !links.make(&tool).unwrap());
+        assert_eq!(links.place(&tool), directory.join(APPLICATIONS).join("snug.dev.tool"));
+        assert_eq!(links.state(&tool).unwrap(), State::Ours);
+        assert!(!directory.join("for-guests").exists());
+        assert_eq!(links.remove(&tool).unwrap(), State::Ours);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use agent::Agent;
-use snug_exports::{APPLICATIONS, Application, Exports, Links};
+use snug_exports::{Application, Exports, Links};
 
 /// A home with exported commands, and an installation.
 struct Home {
@@ -312,7 +312,7 @@ fn application(home: &Home, directory: Option<&str>) -> PathBuf {
         files: Default::default(),
         replaces: Default::default(),
     };
-    let links = Links::new(home.data().join(APPLICATIONS), &home.data());
+    let links = Links::of_applications(&home.data());
     let link = application.name().link().unwrap();
     links.make(&link).unwrap();
     Exports::new(home.data()).change(|index| index.applications.push(application)).unwrap();

@@ -4,7 +4,7 @@
 
 use snug_exports::files::{State, digest};
 use snug_exports::link::{LinkError, Links};
-use snug_exports::{APPLICATIONS, Application, ApplicationName, Exports, Files, Index};
+use snug_exports::{Application, ApplicationName, Exports, Files, Index};
 
 use super::caches;
 use super::compose::Composed;
@@ -28,7 +28,7 @@ impl Host {
     pub fn of_user() -> Result<Self, CommandError> {
         let exports = exports::of_user().map_err(unwritten)?;
         let directory = exports.directory();
-        let links = Links::new(directory.join(APPLICATIONS), directory);
+        let links = Links::of_applications(directory);
         let files = Files::new(directory);
         Ok(Self { links, files, exports })
     }

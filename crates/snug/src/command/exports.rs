@@ -1,13 +1,12 @@
 //! `snug exports`.
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Args;
 use serde::Serialize;
 use snug_core::text::escape;
 use snug_exports::link::State;
-use snug_exports::{APPLICATIONS, Application, Command, Documents, Files, Index, Links, Socket};
+use snug_exports::{Application, Command, Documents, Files, Index, Links, Socket};
 
 use super::arguments::JsonArgs;
 use crate::context::Context;
@@ -118,7 +117,7 @@ pub fn execute(context: &Context, args: ExportsArgs) -> Result<ExitCode, Command
     mend(context, &index, &links);
     let documents = documents::of_user(&of_user, &links);
     let commands = index.commands.iter().map(|command| Export::of_command(command, &links, &documents));
-    let (files, applied) = (Files::new(of_user.directory()), applied(of_user.directory()));
+    let (files, applied) = (Files::new(of_user.directory()), Links::of_applications(of_user.directory()));
     let applications = index.applications.iter().map(|one| Export::of_application(one, &files, &applied));
     let exports: Vec<Export> =
         commands.chain(applications).chain(index.sockets.iter().map(Export::of_socket)).collect();
@@ -146,11 +145,6 @@ pub fn execute(context: &Context, args: ExportsArgs) -> Result<ExitCode, Command
         ));
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// The links that applications' entries run.
-fn applied(directory: &Path) -> Links {
-    Links::new(directory.join(APPLICATIONS), directory)
 }
 
 /// Has all of it where it belongs, as far as that needs nobody's leave. What is there can be seen without it, too.
