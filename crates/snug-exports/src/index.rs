@@ -26,6 +26,9 @@ pub const FILE: &str = "exports.json";
 /// Bytes; more than anybody exports.
 pub(crate) const LONGEST: u64 = 1 << 20;
 
+/// Bytes of one container's applications. Some hundred, with ten files each, have half of it.
+const SHARE: usize = 256 << 10;
+
 const SOCKETS: &str = "sockets";
 const COMMANDS: &str = "commands";
 const APPLICATIONS: &str = "applications";
@@ -73,6 +76,15 @@ impl Index {
         let mut text = serde_json::to_vec_pretty(&file)?;
         text.push(b'\n');
         Ok(text)
+    }
+
+    /// Whether there is room for another application of its container: what one container has may not keep all others from being written.
+    #[must_use]
+    pub fn has_room_for(&self, application: &Application) -> bool {
+        let name = application.name();
+        let bytes = |one: &Application| serde_json::to_vec_pretty(one).map_or(0, |text| text.len());
+        let others = self.applications.iter().filter(|one| one.container == name.container && !one.is(&name));
+        others.map(bytes).sum::<usize>() + bytes(application) <= SHARE
     }
 
     /// Whether something of that container is exported.
@@ -207,6 +219,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::application::ApplicationName;
 
     fn socket(path: &str) -> Socket {
         Socket::parse("dev".parse().unwrap(), path).unwrap()
@@ -354,6 +367,36 @@ mod tests {
         assert!(strange.read().is_err());
         exports.change(|index| index.applications.clear()).unwrap();
         assert!(exports.read().unwrap().applications.is_empty());
+    }
+
+    #[test]
+    fn a_container_with_many_applications_leaves_room_for_others() {
+        let application = |container: &str, number: usize| {
+            let name = ApplicationName {
+                container: container.parse().unwrap(),
+                id: format!("tool{number}").parse().unwrap(),
+            };
+            let place = |size: usize| format!("icons/hicolor/{size}x{size}/apps/{}.png", name.stem());
+            Application {
+                path: "/x".to_owned(),
+                directory: None,
+                package: None,
+                version: None,
+                files: (1..=100).map(|size| (place(size), "0".repeat(32))).collect(),
+                replaces: Default::default(),
+                container: name.container,
+                id: name.id,
+            }
+        };
+        let mut index = Index::default();
+        let mut left = 0;
+        for one in (0..200).map(|number| application("play", number)) {
+            if index.has_room_for(&one) { index.applications.push(one) } else { left += 1 }
+        }
+        assert!(index.applications.len() > 10 && left > 100, "{left}");
+        assert!(index.has_room_for(&index.applications[0]), "its own place is none that is missing");
+        assert!(index.has_room_for(&application("tools", 0)));
+        assert!((index.text().unwrap().len() as u64) < LONGEST / 2);
     }
 
     #[test]

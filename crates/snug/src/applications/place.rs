@@ -115,6 +115,11 @@ fn announce(
         }
         application.files.insert(place.clone(), wanted);
     }
+    if !index.has_room_for(&application) {
+        let why =
+            format!("the applications of {} have as much of the index as one container may", name.container);
+        return Ok(Err(format!("{why}; `snug unexport --app ID` makes room")));
+    }
     index.applications.retain(|there| !there.is(name));
     index.applications.push(application.clone());
     Ok(Ok(application))
