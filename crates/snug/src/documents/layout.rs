@@ -28,7 +28,9 @@ pub fn files(
     let (firsts, others): (Vec<_>, Vec<_>) = documents.into_iter().partition(|document| document.word == own);
     for document in firsts.into_iter().chain(others) {
         for File { place, content } in of_document(document, own, name, container, store) {
-            if all.len() < MOST_FILES && bytes + content.len() <= MOST_BYTES && !all.contains_key(&place) {
+            let has_room = all.len() < MOST_FILES && bytes + content.len() <= MOST_BYTES;
+            // The page of a long name has a longer one, perhaps longer than any file's.
+            if has_room && !all.contains_key(&place) && store.path(name, &place).is_some() {
                 bytes += content.len();
                 all.insert(place, content);
             }
@@ -156,6 +158,13 @@ mod tests {
         let all = vec![page(None, "1", "fd"), page(None, "1", "fdfind")];
         let files = files(all, "fdfind", &"fd".parse().unwrap(), &"dev".parse().unwrap(), &store);
         assert_eq!((files.len(), files[0].content.as_slice()), (1, &b"fdfind"[..]));
+    }
+
+    #[test]
+    fn what_no_file_can_be_called_is_left_out_and_keeps_nothing_else() {
+        let long = "x".repeat(250);
+        let all = vec![page(None, "1ssl", "tool"), script(Kind::Zsh, "tool")];
+        assert_eq!(places(all, "tool", &long), [Place::Zsh("tool".to_owned())]);
     }
 
     #[test]
