@@ -239,6 +239,30 @@ fn whoever_was_interrupted_while_files_changed_leaves_nothing_that_is_not_known(
 }
 
 #[test]
+fn what_cannot_be_renewed_stays_as_it_was() {
+    let host = Host::new();
+    host.guest_has_tool("dev", ENTRY);
+    host.done(&EXPORT);
+    let before = host.home();
+    // No file can be made there, as on a disk that is full.
+    symlink("nowhere", host.data("icons/hicolor/16x16")).unwrap();
+    let entry = ENTRY.replace("The Tool", "The New Tool");
+    let path = "entry/tool/usr/share/applications/tool.desktop";
+    let files: [(&str, &[u8]); 3] =
+        [(path, entry.as_bytes()), ("theme/16x16/tool.png", PNG), ("theme/48x48/tool.png", PNG)];
+    host.guest_has("dev", &files);
+    host.refused(&EXPORT, &["a file of an application cannot be written", "16x16"]);
+    fs::remove_file(host.data("icons/hicolor/16x16")).unwrap();
+    assert_eq!(host.home(), before);
+    assert_eq!(value(&host.entry("dev"), "Name").as_deref(), Some("The Tool"));
+    assert!(host.done(&["exports"]).contains("application tool"));
+    host.done(&EXPORT);
+    assert_eq!(value(&host.entry("dev"), "Name").as_deref(), Some("The New Tool"));
+    host.done(&UNEXPORT);
+    assert_eq!(host.home(), LEFT);
+}
+
+#[test]
 fn a_hostile_guest_writes_nothing_outside_and_runs_nothing_but_the_shim() {
     let host = Host::new();
     let long = "x".repeat(100_000);

@@ -40,12 +40,12 @@ pub type Why = String;
 /// Writes one: what somebody has changed stays as he has it, and is told.
 ///
 /// # Errors
-/// The index or a file cannot be written: then nothing of it is there. Otherwise, within, why this one is not.
+/// The index or a file cannot be written: then nothing of it is there, or what there was before. Otherwise, within, why this one is not.
 pub fn write(context: &Context, host: &Host, composed: &Composed) -> Result<Result<(), Why>, CommandError> {
     let announced =
         host.exports.change(|index| announce(context, host, index, composed)).map_err(unwritten)??;
-    let application = match announced {
-        Ok(application) => application,
+    let (application, was_there) = match announced {
+        Ok(announced) => announced,
         Err(why) => return Ok(Err(why)),
     };
     let written = host.exports.change(|index| {
@@ -59,6 +59,8 @@ pub fn write(context: &Context, host: &Host, composed: &Composed) -> Result<Resu
     });
     match written.map_err(unwritten).and_then(|written| written) {
         Ok(()) => Ok(Ok(())),
+        // What it had before still leads somewhere, and the index knows the rest.
+        Err(error) if was_there => Err(error),
         Err(error) => {
             take_back(context, |there| there.is(&composed.name))?;
             Err(error)
@@ -66,13 +68,13 @@ pub fn write(context: &Context, host: &Host, composed: &Composed) -> Result<Resu
     }
 }
 
-/// Puts into the index what will be there.
+/// Puts into the index what will be there; also whether it has the application already.
 fn announce(
     context: &Context,
     host: &Host,
     index: &mut Index,
     composed: &Composed,
-) -> Result<Result<Application, Why>, CommandError> {
+) -> Result<Result<(Application, bool), Why>, CommandError> {
     host.links.repair(&context.paths.shim()).map_err(unlinked)?;
     let name = &composed.name;
     let link = name.link().map_err(|error| CommandError::failed(error.to_string()))?;
@@ -122,7 +124,7 @@ fn announce(
     }
     index.applications.retain(|there| !there.is(name));
     index.applications.push(application.clone());
-    Ok(Ok(application))
+    Ok(Ok((application, before.is_some())))
 }
 
 /// Writes what the index has: icons, the link, and then the entry, which needs both.
