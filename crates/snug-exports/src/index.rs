@@ -26,7 +26,7 @@ pub const FILE: &str = "exports.json";
 /// Bytes; more than anybody exports.
 pub(crate) const LONGEST: u64 = 1 << 20;
 
-/// Bytes of one container's applications. Some hundred, with ten files each, have half of it.
+/// Bytes of one container's applications, and of its commands. Some hundred applications, with ten files each, have half of it.
 const SHARE: usize = 256 << 10;
 
 const SOCKETS: &str = "sockets";
@@ -78,13 +78,12 @@ impl Index {
         Ok(text)
     }
 
-    /// Whether there is room for another application of its container: what one container has may not keep all others from being written.
+    /// Whether there is room for another application of its container ([`is_within_share`]).
     #[must_use]
     pub fn has_room_for(&self, application: &Application) -> bool {
         let name = application.name();
-        let bytes = |one: &Application| serde_json::to_vec_pretty(one).map_or(0, |text| text.len());
         let others = self.applications.iter().filter(|one| one.container == name.container && !one.is(&name));
-        others.map(bytes).sum::<usize>() + bytes(application) <= SHARE
+        is_within_share(others.chain([application]))
     }
 
     /// Whether something of that container is exported.
@@ -94,6 +93,11 @@ impl Index {
             || self.commands.iter().any(|command| command.container == *container)
             || self.applications.iter().any(|application| application.container == *container)
     }
+}
+
+/// Whether what one container has leaves room for what others have: when the index is full nobody can export anything.
+pub fn is_within_share<'a, T: Serialize + 'a>(own: impl Iterator<Item = &'a T>) -> bool {
+    own.map(|entry| serde_json::to_vec_pretty(entry).map_or(0, |text| text.len())).sum::<usize>() <= SHARE
 }
 
 fn is_later(version: u64) -> bool {

@@ -2,6 +2,7 @@
 
 use snug_core::name::ContainerName;
 use snug_exports::command::{Taken, name_for};
+use snug_exports::index::is_within_share;
 use snug_exports::link::{LinkError, State};
 use snug_exports::{Command, CommandName, Exports, Index, Links, Wanted};
 
@@ -42,6 +43,9 @@ pub enum Refused {
     /// A file of the user's own has its place.
     #[error(transparent)]
     Foreign(LinkError),
+    /// The container has as many as it may.
+    #[error("the commands of {0} have as much of the index as one container may")]
+    Full(ContainerName),
     /// It is nothing that can be exported.
     #[error(transparent)]
     Unfit(#[from] snug_exports::command::Unfit),
@@ -105,6 +109,10 @@ fn one(
         Ok(command) => command,
         Err(refused) => return Ok(Err(refused)),
     };
+    let own = there.iter().filter(|there| there.container == *container);
+    if !there.contains(&command) && !is_within_share(own.chain([&command])) {
+        return Ok(Err(Refused::Full(container.clone())));
+    }
     match links.make(&command.name) {
         Ok(true) => made.push(command.name.clone()),
         Ok(false) => {}
@@ -199,5 +207,25 @@ mod tests {
         let candidates = ["rg", "jq"]
             .map(|word| Candidate { wanted: Wanted::parse(word).unwrap(), path: "/y".to_owned() });
         assert_eq!(in_the_way(&index, &"web".parse().unwrap(), &candidates), all[..2]);
+    }
+
+    #[test]
+    fn a_container_with_many_commands_leaves_room_for_others() {
+        let home = tempfile::tempdir().unwrap();
+        let links = Links::new(home.path().join("bin"), &home.path().join("share/snug"));
+        let mut there = Vec::new();
+        let mut made = Vec::new();
+        let mut place = |container: &str, number: usize| {
+            let name = format!("{number}{}", "x".repeat(200));
+            let wanted = Wanted::parse(&name).unwrap();
+            // As long as paths are that are typed.
+            let candidate = Candidate { wanted, path: format!("/{}", "y".repeat(4000)) };
+            one(&mut there, &links, &container.parse().unwrap(), &candidate, &mut made).unwrap()
+        };
+        let left = (0..100).filter(|number| matches!(place("play", *number), Err(Refused::Full(_)))).count();
+        assert!((10..90).contains(&left), "{left}");
+        assert!(place("play", 0).is_ok(), "it has that one already");
+        assert!(place("tools", 200).is_ok());
+        assert_eq!(made.len(), 101 - left);
     }
 }

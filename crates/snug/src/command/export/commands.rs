@@ -79,6 +79,9 @@ fn refused(why: Refused, wanted: &Wanted) -> CommandError {
     let error = CommandError::user(why.to_string());
     match why {
         Refused::Unfit(_) => error,
+        Refused::Full(container) => {
+            error.hint(format!("`snug unexport -c {container} --bin NAME` makes room"))
+        }
         _ => error.hint(format!("`--bin {}=NAME` gives it another name", wanted.word)),
     }
 }
