@@ -3,6 +3,7 @@
 //! Written in one piece and by one at a time. A reader takes of a later version's file what it understands; a writer refuses to
 //! write that, and keeps what it does not know of a file of its own version.
 
+use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File};
 use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
@@ -83,7 +84,9 @@ impl Index {
     pub fn has_room_for(&self, application: &Application) -> bool {
         let name = application.name();
         let others = self.applications.iter().filter(|one| one.container == name.container && !one.is(&name));
-        is_within_share(others.chain([application]))
+        // What it had before counts only until its files are written.
+        let written = Application { replaces: BTreeMap::new(), ..application.clone() };
+        is_within_share(others.chain([&written]))
     }
 
     /// Whether something of that container is exported.
@@ -399,6 +402,9 @@ mod tests {
         }
         assert!(index.applications.len() > 10 && left > 100, "{left}");
         assert!(index.has_room_for(&index.applications[0]), "its own place is none that is missing");
+        let mut renewed = index.applications[0].clone();
+        renewed.replaces = renewed.files.clone();
+        assert!(index.has_room_for(&renewed), "what it had before is none of it for long");
         assert!(index.has_room_for(&application("tools", 0)));
         assert!((index.text().unwrap().len() as u64) < LONGEST / 2);
     }
