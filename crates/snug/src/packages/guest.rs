@@ -23,6 +23,8 @@ use crate::entry;
 use crate::error::CommandError;
 use crate::progress;
 
+/// The longest that a question may take: dnf and zypper fetch what they know before they answer, over whatever line there is.
+const LONGEST_ANSWER: Duration = Duration::from_secs(15 * 60);
 /// Bytes of standard error that are kept: its last lines say why.
 const COMPLAINT: usize = 64 << 10;
 
@@ -180,12 +182,12 @@ pub fn unfit(error: &snug_packages::Error) -> CommandError {
     CommandError::usage(error.to_string()).with_hints(error.hint())
 }
 
-/// What a line of the table says and how it ends.
+/// What a line of the table says and how it ends. A guest that never answers keeps nobody for good.
 ///
 /// # Errors
-/// It cannot be run.
+/// As of [`ask_within`].
 pub fn ask(context: &Context, container: &ContainerName, line: &CommandLine) -> Result<Output, CommandError> {
-    asked(context, container, line, None)
+    ask_within(context, container, line, LONGEST_ANSWER)
 }
 
 /// The same where nobody waits longer than that.
@@ -198,21 +200,12 @@ pub fn ask_within(
     line: &CommandLine,
     patience: Duration,
 ) -> Result<Output, CommandError> {
-    asked(context, container, line, Some(patience))
-}
-
-fn asked(
-    context: &Context,
-    container: &ContainerName,
-    line: &CommandLine,
-    patience: Option<Duration>,
-) -> Result<Output, CommandError> {
     let mut line = Line::new(context, container, line)?;
     let mut child = line.spawn()?;
     let output = match gather(&mut child, patience) {
         Ok(output) => output,
         Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-            return Err(unanswered(container, patience.unwrap_or_default()));
+            return Err(unanswered(container, patience));
         }
         Err(error) => return Err(CommandError::failed("`snug run` cannot be waited for").caused_by(error)),
     };
@@ -228,14 +221,14 @@ pub fn unanswered(container: &ContainerName, patience: Duration) -> CommandError
 }
 
 /// Both streams to its end. A guest may write without one: what is too much is read and dropped.
-fn gather(child: &mut Child, patience: Option<Duration>) -> io::Result<Output> {
+fn gather(child: &mut Child, patience: Duration) -> io::Result<Output> {
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-    let until = patience.map(|patience| Instant::now() + patience);
+    let until = Instant::now() + patience;
     let mut is_late = false;
     let ended = streams::follow(child, |piece| match piece {
         Piece::Out(bytes) => keep(&mut stdout, bytes, MAX_OUTPUT),
         Piece::Err(bytes) => keep(&mut stderr, bytes, COMPLAINT),
-        Piece::Nothing(child) if !is_late && until.is_some_and(|until| Instant::now() >= until) => {
+        Piece::Nothing(child) if !is_late && Instant::now() >= until => {
             is_late = true;
             // Its command in the guest is hung up with it.
             running::tell(child, libc::SIGKILL);
@@ -272,7 +265,7 @@ mod tests {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let output = gather(&mut child, None).unwrap();
+        let output = gather(&mut child, LONGEST_ANSWER).unwrap();
         assert_eq!(
             (output.status, output.stdout.as_slice(), output.stderr.len()),
             (137, &b"out\n"[..], COMPLAINT)
@@ -283,7 +276,7 @@ mod tests {
     fn a_guest_that_does_not_answer_is_not_waited_for() {
         let mut child =
             Command::new("sleep").arg("60").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let late = gather(&mut child, Some(Duration::from_millis(200))).unwrap_err();
+        let late = gather(&mut child, Duration::from_millis(200)).unwrap_err();
         assert_eq!(late.kind(), io::ErrorKind::TimedOut);
     }
 }
