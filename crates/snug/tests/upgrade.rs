@@ -250,8 +250,8 @@ fn of_two_changes_at_once_the_second_waits_and_says_for_whom() {
     let environment = TestEnv::with_daemon(&["dev"]);
     let guest = Guest::new(&environment, "dev");
     let first = waiting(&environment, &guest);
-    let second = || {
-        let mut command = environment.command(&["install", "-c", "dev", "tool"]);
+    let second = |words: &[&str]| {
+        let mut command = environment.command(&[words, &["-c", "dev"]].concat());
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
@@ -264,10 +264,18 @@ fn of_two_changes_at_once_the_second_waits_and_says_for_whom() {
         (child, stderr)
     };
     // Who does not want to wait goes, and nothing has begun.
-    let (mut gives_up, _stderr) = second();
-    signal(&gives_up, rustix::process::Signal::INT);
-    assert!(!gives_up.wait().unwrap().success());
-    let (mut patient, mut stderr) = second();
+    for words in [&["install", "tool"][..], &["undo", "-y"]] {
+        let (mut gives_up, _stderr) = second(words);
+        signal(&gives_up, rustix::process::Signal::INT);
+        assert!(!gives_up.wait().unwrap().success());
+    }
+    // Nobody waits for what only looks.
+    for words in [&["undo", "--list"][..], &["undo", "--dry-run"]] {
+        assert_eq!(environment.snug(&[words, &["-c", "dev"]].concat()).status, Some(0), "{words:?}");
+    }
+    let undone = |call: &String| call.starts_with("Undo") && !call.contains("dry-run");
+    assert!(!environment.calls().iter().any(undone), "{:?}", environment.calls());
+    let (mut patient, mut stderr) = second(&["install", "tool"]);
     signal(&first, rustix::process::Signal::INT);
     first.wait_with_output().unwrap();
     let ended = patient.wait().unwrap();

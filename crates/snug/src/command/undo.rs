@@ -18,6 +18,7 @@ use crate::context::Context;
 use crate::error::{CommandError, Kind};
 use crate::packages::commands;
 use crate::packages::guest::Guest;
+use crate::packages::turn::Turn;
 use crate::{completion, documents, entry, exports, table, words};
 
 /// Take back the last change of what is installed in a container
@@ -58,6 +59,8 @@ pub fn execute(context: &Context, args: UndoArgs) -> Result<ExitCode, CommandErr
     if args.list {
         return list(context, &bus, &name, args.json);
     }
+    // Whose packages change meanwhile would be stopped in the midst of it, and what he then looks at is another disk.
+    let _turn = (!args.dry_run.dry_run).then(|| Turn::wait(context, &name, "undo"));
     let options = |to: Option<&str>| args.dry_run.options().text("to", to).off("keep", args.discard);
     let mut to = to.map(String::from);
     if !args.yes.yes && !args.dry_run.dry_run && context.printer.can_ask() {
