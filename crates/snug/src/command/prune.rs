@@ -34,7 +34,7 @@ pub fn execute(context: &Context, args: PruneArgs) -> Result<ExitCode, CommandEr
         show_plan(context.printer, &ended.plan)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let unused = unused(&bus)?;
+    let (unused, removed) = unused(&bus)?;
     show_notices(context, &ended.notices);
     for name in &ended.removed {
         context.printer.answer_line(&snug_core::text::escape(name))?;
@@ -42,6 +42,7 @@ pub fn execute(context: &Context, args: PruneArgs) -> Result<ExitCode, CommandEr
     for name in &unused {
         context.printer.answer_line(name.as_str())?;
     }
+    removed?;
     if ended.removed.is_empty() && unused.is_empty() && ended.notices.is_empty() {
         context.printer.notice("nothing was left behind");
     }
@@ -49,11 +50,11 @@ pub fn execute(context: &Context, args: PruneArgs) -> Result<ExitCode, CommandEr
 }
 
 /// Removes containers of `snug x` that have not been used for long.
-fn unused(bus: &Bus) -> Result<Vec<ContainerName>, CommandError> {
+fn unused(bus: &Bus) -> Result<(Vec<ContainerName>, Result<(), CommandError>), CommandError> {
     match Store::open() {
         Ok(store) => collecting::remove_old(bus, &store),
         // Who has no home has no such containers.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok((Vec::new(), Ok(()))),
         Err(error) => Err(CommandError::failed("what `snug x` keeps cannot be had").caused_by(error)),
     }
 }

@@ -76,11 +76,9 @@ pub fn execute(context: &Context, args: XArgs) -> Result<ExitCode, CommandError>
         }
         outcome => outcome,
     };
-    if let Some(held) = held {
-        held.touch().map_err(unkept)?;
-    }
-    if let Err(error) = collecting::begin() {
-        context.printer.warning(&format!("{name} runs on: {error}"));
+    // The command has ended as it has: this is no reason for another status.
+    if let Some(Err(error)) = held.map(|held| held.touch()) {
+        context.printer.warning(&unkept(error).to_string());
     }
     Ok(entry::finish(context, &outcome?))
 }
@@ -100,6 +98,7 @@ fn ready(
         let held = store.hold(name).map_err(unkept)?;
         if let Some(record) = store.read(name).map_err(unkept)?.filter(|record| record.ready) {
             held.touch().map_err(unkept)?;
+            collecting::begin_for(context, name);
             return Ok((record, held));
         }
         drop(held);
@@ -167,7 +166,8 @@ mod tests {
             names: names.split('|').map(str::to_owned).collect(),
             path: format!("/usr/bin/{}", names.split('|').next_back().unwrap()),
         };
-        Record { package: package.into(), ready: true, commands: commands.iter().map(program).collect() }
+        let commands = commands.iter().map(program).collect();
+        Record { package: package.into(), ready: true, commands, ..Record::default() }
     }
 
     #[test]

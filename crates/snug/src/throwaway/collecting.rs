@@ -13,6 +13,7 @@ use super::store::Store;
 use crate::bus::Bus;
 use crate::bus::change::Change;
 use crate::bus::options::Options;
+use crate::bus::view::Container;
 use crate::context::{Context, OWN_PROGRAM};
 use crate::error::{CommandError, Kind};
 
@@ -21,11 +22,15 @@ const IDLE: Duration = Duration::from_secs(60);
 /// How long one is kept.
 const KEPT: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
-/// Has a process of its own stop and remove what is not used any more, and goes on. Where there is one already, that does it.
-///
-/// # Errors
-/// It cannot be started.
-pub fn begin() -> io::Result<()> {
+/// Has a process of its own stop and remove what is not used any more, and goes on. Where there is one already, that does it. It is begun while
+/// a container is used: whoever uses it may be killed.
+pub fn begin_for(context: &Context, name: &ContainerName) {
+    if let Err(error) = begin() {
+        context.printer.warning(&format!("{name} will run on when it is not used: {error}"));
+    }
+}
+
+fn begin() -> io::Result<()> {
     let mut command = Command::new(OWN_PROGRAM);
     command.arg0("snug").args(["--quiet", "x", "--collect"]).current_dir("/");
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -46,63 +51,102 @@ pub fn begin() -> io::Result<()> {
 /// # Errors
 /// The daemon or the store cannot be asked.
 pub fn collect(context: &Context, store: &Store) -> Result<(), CommandError> {
-    let Some(_alone) = store.collector().map_err(unreadable)? else { return Ok(()) };
+    let Some(mut alone) = store.collector().map_err(unreadable)? else { return Ok(()) };
     loop {
+        let seen = alone.wanted().map_err(unreadable)?;
         let bus = context.bus()?;
-        remove_old(&bus, store)?;
-        let Some(wait) = stop_idle(&bus, store)? else { return Ok(()) };
+        let (_, removed) = remove_old(&bus, store)?;
+        let (wait, stopped) = stop_idle(&bus, store)?;
+        let Some(wait) = wait else {
+            match alone.leave(seen).map_err(unreadable)? {
+                Some(again) => alone = again,
+                None => return removed.and(stopped),
+            }
+            continue;
+        };
         drop(bus);
         thread::sleep(wait);
     }
 }
 
-/// Removes those that nobody has used for two weeks; their names.
+/// Removes those that nobody has used for two weeks; their names, and what has become of the first that could not be removed.
 ///
 /// # Errors
-/// The daemon or the store cannot be asked.
-pub fn remove_old(bus: &Bus, store: &Store) -> Result<Vec<ContainerName>, CommandError> {
-    let mut removed = Vec::new();
+/// The store cannot be asked.
+pub fn remove_old(
+    bus: &Bus,
+    store: &Store,
+) -> Result<(Vec<ContainerName>, Result<(), CommandError>), CommandError> {
+    let (mut removed, mut done) = (Vec::new(), Ok(()));
     for name in store.names().map_err(unreadable)? {
-        let Some(held) = store.try_take(&name).map_err(unreadable)? else { continue };
-        let unused = held.used().map_err(unreadable)?.elapsed().unwrap_or_default();
-        if unused < KEPT {
-            continue;
+        match remove_if_old(bus, store, &name) {
+            Ok(true) => removed.push(name),
+            Ok(false) => {}
+            // The others are none the worse for it.
+            Err(error) => done = done.and(Err(error)),
         }
-        match making::remove(bus, &name) {
-            Err(error) if error.kind != Kind::NotFound => return Err(error),
-            _ => store.forget(&name, held).map_err(unreadable)?,
-        }
-        removed.push(name);
     }
-    Ok(removed)
+    Ok((removed, done))
 }
 
-/// Stops those that have been idle for long enough. How long until there may be something to stop again; nothing where none runs.
-fn stop_idle(bus: &Bus, store: &Store) -> Result<Option<Duration>, CommandError> {
-    let mut wait: Option<Duration> = None;
-    for name in store.names().map_err(unreadable)? {
-        match bus.get(name.as_str(), &Options::new()) {
-            Ok(container) if container.state != "stopped" => {}
-            Ok(_) => continue,
-            Err(error) if error.kind == Kind::NotFound => continue,
-            Err(error) => return Err(error),
-        }
-        let idle = match store.try_take(&name).map_err(unreadable)? {
-            // A command runs in it; that it has ended is seen then.
-            None => Duration::ZERO,
-            Some(held) => {
-                let idle = held.used().map_err(unreadable)?.elapsed().unwrap_or_default();
-                if idle >= IDLE {
-                    bus.change(&Change::stop(name.as_str(), Options::new()))?;
-                    continue;
-                }
-                idle
-            }
-        };
-        let left = IDLE.saturating_sub(idle);
-        wait = Some(wait.map_or(left, |wait| wait.min(left)));
+fn remove_if_old(bus: &Bus, store: &Store, name: &ContainerName) -> Result<bool, CommandError> {
+    let Some(held) = store.try_take(name).map_err(unreadable)? else { return Ok(false) };
+    if held.used().map_err(unreadable)?.elapsed().unwrap_or_default() < KEPT {
+        return Ok(false);
     }
-    Ok(wait)
+    let is_own = own(bus, store, name)?.is_some();
+    if is_own {
+        match making::remove(bus, name) {
+            Err(error) if error.kind != Kind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    store.forget(name, held).map_err(unreadable)?;
+    Ok(is_own)
+}
+
+/// The container of that name, if it is the one that was made here.
+fn own(bus: &Bus, store: &Store, name: &ContainerName) -> Result<Option<Container>, CommandError> {
+    let there = match bus.get(name.as_str(), &Options::new()) {
+        Err(error) if error.kind == Kind::NotFound => return Ok(None),
+        there => there?,
+    };
+    let record = store.read(name).map_err(unreadable)?.unwrap_or_default();
+    Ok(record.is_of(&there.created).then_some(there))
+}
+
+/// Stops those that have been idle for long enough. How long until there may be something to stop again, nothing where none runs; and what
+/// has become of the first that could not be stopped, for which nobody waits.
+fn stop_idle(bus: &Bus, store: &Store) -> Result<(Option<Duration>, Result<(), CommandError>), CommandError> {
+    let (mut wait, mut done) = (None::<Duration>, Ok(()));
+    for name in store.names().map_err(unreadable)? {
+        match stop_if_idle(bus, store, &name) {
+            Ok(None) => {}
+            Ok(Some(left)) => wait = Some(wait.map_or(left, |wait| wait.min(left))),
+            Err(error) => done = done.and(Err(error)),
+        }
+    }
+    Ok((wait, done))
+}
+
+fn stop_if_idle(bus: &Bus, store: &Store, name: &ContainerName) -> Result<Option<Duration>, CommandError> {
+    let taken = || store.try_take(name).map_err(unreadable);
+    // A command runs in it, or it is being made: that this has ended is seen then.
+    if taken()?.is_none() {
+        return Ok(Some(IDLE));
+    }
+    if own(bus, store, name)?.is_none_or(|container| container.state == "stopped") {
+        return Ok(None);
+    }
+    let Some(held) = taken()? else { return Ok(Some(IDLE)) };
+    let idle = held.used().map_err(unreadable)?.elapsed().unwrap_or_default();
+    if idle < IDLE {
+        return Ok(Some(IDLE.saturating_sub(idle)));
+    }
+    match bus.change(&Change::stop(name.as_str(), Options::new())) {
+        Err(error) if error.kind != Kind::NotFound => Err(error),
+        _ => Ok(None),
+    }
 }
 
 fn unreadable(error: io::Error) -> CommandError {

@@ -1,12 +1,16 @@
 //! A container of `snug x`, made with its package.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use snug_core::name::ContainerName;
 use snug_packages::command::Action;
 use snug_packages::name::PackageName;
 
+use super::collecting;
 use super::store::{Held, Program, Record, Store};
 use crate::bus::Bus;
 use crate::bus::change::Change;
+use crate::bus::job::Ended;
 use crate::bus::options::Options;
 use crate::command::install;
 use crate::context::Context;
@@ -31,21 +35,31 @@ pub fn make(
     let unwritten = |error| CommandError::failed("what `snug x` keeps cannot be written").caused_by(error);
     let began = store.read(name).map_err(unwritten)?;
     let there = match bus.get(name.as_str(), &Options::new()) {
-        Ok(_) => true,
-        Err(error) if error.kind == Kind::NotFound => false,
+        Ok(container) => Some(container.created),
+        Err(error) if error.kind == Kind::NotFound => None,
         Err(error) => return Err(error),
     };
-    if there && began.is_none() {
+    let is_own = |created: &String| began.as_ref().is_some_and(|began| began.is_of(created));
+    if there.as_ref().is_some_and(|created| !is_own(created)) {
         return Err(CommandError::user(format!("there is a container {name} which `snug x` has not made"))
             .hint(format!("`snug rm {name}` removes it, if it is not needed any more")));
     }
-    let mut record = Record { package: package.to_owned(), ..Record::default() };
-    // From here on the name is ours, whatever becomes of this process.
-    store.write(name, &record, held).map_err(unwritten)?;
-    if there {
+    if there.is_some() {
         remove(&bus, name)?;
     }
-    match install_in(context, &bus, name, package, image) {
+    let begun = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let mut record = Record { package: package.to_owned(), begun, ..Record::default() };
+    // From here on the name is ours, whatever becomes of this process.
+    store.write(name, &record, held).map_err(unwritten)?;
+    collecting::begin_for(context, name);
+    // What it has not finished the daemon takes back itself; what else is there is not ours.
+    let created = create(context, &bus, name, image)?;
+    let done = created.go_on().and_then(|()| {
+        record.created = bus.get(name.as_str(), &Options::new())?.created;
+        store.write(name, &record, held).map_err(unwritten)?;
+        install_in(context, &bus, name, package)
+    });
+    match done {
         Ok(commands) => record.commands = commands,
         Err(error) => {
             return match remove(&bus, name) {
@@ -70,20 +84,27 @@ pub fn remove(bus: &Bus, name: &ContainerName) -> Result<(), CommandError> {
     bus.change(&remove.uncancellable()).map(drop)
 }
 
-fn install_in(
+fn create(
     context: &Context,
     bus: &Bus,
     name: &ContainerName,
-    package: &str,
     image: Option<&str>,
-) -> Result<Vec<Program>, CommandError> {
+) -> Result<Ended, CommandError> {
     let config = context.config()?;
     let image =
         crate::command::image::file::reference_of(context, bus, image.unwrap_or(&config.default_image))?;
     let preset = config.default_preset.as_str();
     let options = creation::options(context, preset, &[], Options::new())?.text("image", Some(&image));
     let privileged = crate::command::create::is_privileged(context, preset, &[]);
-    bus.change(&Change::create(name.as_str(), options).with_administrator(privileged))?.go_on()?;
+    bus.change(&Change::create(name.as_str(), options).with_administrator(privileged))
+}
+
+fn install_in(
+    context: &Context,
+    bus: &Bus,
+    name: &ContainerName,
+    package: &str,
+) -> Result<Vec<Program>, CommandError> {
     let guest = Guest::reach(context, bus, name, false)?;
     let manager = guest.manager.manager;
     let requests = [manager.request(package).map_err(|error| unfit(&error))?];

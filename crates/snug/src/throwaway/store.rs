@@ -7,6 +7,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::time::SystemTime;
 
+use jiff::Timestamp;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -26,9 +27,30 @@ pub struct Record {
     /// It is whole; before, it is being made, or was.
     #[serde(default)]
     pub ready: bool,
+    /// When it was begun with, in seconds since 1970.
+    #[serde(default)]
+    pub begun: u64,
+    /// When the container was made, as the daemon says it: which one of that name it is. Empty until that is known.
+    #[serde(default)]
+    pub created: String,
     /// What can be run.
     #[serde(default)]
     pub commands: Vec<Program>,
+}
+
+/// How long a creation may take, with an image that is fetched for it.
+const CREATION: u64 = 60 * 60;
+
+impl Record {
+    /// Whether the container of that name which was `created` then is the one that this is about. One that was removed behind Snug's back
+    /// may have been followed by another, which is somebody's own. Of one whose maker was killed it is only known when he had begun.
+    pub fn is_of(&self, created: &str) -> bool {
+        if !self.created.is_empty() {
+            return self.created == created;
+        }
+        let then = created.parse::<Timestamp>().ok().and_then(|then| u64::try_from(then.as_second()).ok());
+        then.is_some_and(|then| (self.begun..=self.begun + CREATION).contains(&then))
+    }
 }
 
 /// A command of the package.
@@ -108,8 +130,10 @@ impl Store {
                 Err(Errno::INTR) => continue,
                 locked => locked?,
             }
-            // Whoever had it before may have removed it.
-            if lock.metadata()?.nlink() > 0 {
+            // Whoever had it before may have removed it; NFS gives it another name then, as long as it is open.
+            let file = |status: fs::Metadata| (status.dev(), status.ino());
+            let there = fs::symlink_metadata(&path).map(file).ok();
+            if there == Some(file(lock.metadata()?)) {
                 return Ok(Held { lock });
             }
         }
@@ -173,18 +197,48 @@ impl Store {
         Ok(names)
     }
 
-    /// Has the only collector; nothing where there is one.
+    /// Has the only collector; nothing where there is one, which is told that it is wanted.
     ///
     /// # Errors
     /// What the system says.
-    pub fn collector(&self) -> io::Result<Option<File>> {
+    pub fn collector(&self) -> io::Result<Option<Collector>> {
         let mut options = File::options();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let lock = options.open(self.directory.join("collector"))?;
-        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        // Before: one that ends meanwhile sees it.
+        lock.set_modified(SystemTime::now())?;
+        Collector { lock }.alone()
+    }
+}
+
+/// The only one that stops and removes containers.
+pub struct Collector {
+    lock: File,
+}
+
+impl Collector {
+    fn alone(self) -> io::Result<Option<Self>> {
+        match flock(&self.lock, FlockOperation::NonBlockingLockExclusive) {
             Err(Errno::WOULDBLOCK) => Ok(None),
-            locked => Ok(locked.map(|()| Some(lock))?),
+            locked => Ok(locked.map(|()| Some(self))?),
         }
+    }
+
+    /// When somebody wanted it last.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn wanted(&self) -> io::Result<SystemTime> {
+        self.lock.metadata()?.modified()
+    }
+
+    /// Ends, unless somebody has wanted it since he was `seen` and has gone, because there was one.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn leave(self, seen: SystemTime) -> io::Result<Option<Self>> {
+        flock(&self.lock, FlockOperation::Unlock)?;
+        if self.wanted()? == seen { Ok(None) } else { self.alone() }
     }
 }
 
@@ -197,12 +251,16 @@ impl Held {
         self.lock.set_modified(SystemTime::now())
     }
 
-    /// When it was used last. A time to come, after a clock that went back, is now.
+    /// When it was used last. A time to come, after a clock that went back, is now, from now on: else it would be new until then.
     ///
     /// # Errors
     /// What the system says.
     pub fn used(&self) -> io::Result<SystemTime> {
-        Ok(self.lock.metadata()?.modified()?.min(SystemTime::now()))
+        let (used, now) = (self.lock.metadata()?.modified()?, SystemTime::now());
+        if used > now {
+            self.lock.set_modified(now)?;
+        }
+        Ok(used.min(now))
     }
 }
 
@@ -243,12 +301,29 @@ mod tests {
     }
 
     #[test]
+    fn a_lock_that_has_got_another_name_is_none() {
+        let (_home, store) = store();
+        let alone = store.take(&name()).unwrap();
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| store.hold(&name()).unwrap());
+            std::thread::sleep(Duration::from_millis(50));
+            // As NFS does with what is removed while it is open.
+            let place = |file: &str| store.directory.join(file);
+            fs::rename(place("x-ripgrep.lock"), place(".nfs0001")).unwrap();
+            drop(alone);
+            let _held = waiting.join().unwrap();
+            assert!(store.try_take(&name()).unwrap().is_none(), "two have it alone");
+        });
+    }
+
+    #[test]
     fn a_record_is_read_as_it_was_written_and_a_spoiled_one_is_none() {
         let (_home, store) = store();
         assert_eq!((store.read(&name()).unwrap(), store.names().unwrap()), (None, vec![]));
         let held = store.take(&name()).unwrap();
         let program = Program { names: vec!["rg".into()], path: "/usr/bin/rg".into() };
-        let record = Record { package: "ripgrep".into(), ready: true, commands: vec![program] };
+        let record =
+            Record { package: "ripgrep".into(), ready: true, commands: vec![program], ..Record::default() };
         store.write(&name(), &record, &held).unwrap();
         assert_eq!((store.read(&name()).unwrap(), store.names().unwrap()), (Some(record), vec![name()]));
         fs::write(store.record(&name()), "{").unwrap();
@@ -258,11 +333,30 @@ mod tests {
     }
 
     #[test]
+    fn a_record_is_of_the_container_that_was_made_for_it() {
+        let made = Record { created: "2026-01-01T00:00:05Z".into(), ..Record::default() };
+        assert!(made.is_of("2026-01-01T00:00:05Z"));
+        assert!(!made.is_of("2026-01-01T00:00:06Z") && !made.is_of(""));
+        // Whoever made it has died before he knew.
+        let begun = Record { begun: 1_767_225_600, ..Record::default() };
+        for (created, is_of) in [
+            ("2026-01-01T00:00:00.5Z", true),
+            ("2026-01-01T00:10:00Z", true),
+            ("2025-12-31T23:59:59Z", false),
+            ("2026-01-02T00:00:00Z", false),
+            ("", false),
+        ] {
+            assert_eq!(begun.is_of(created), is_of, "{created}");
+        }
+    }
+
+    #[test]
     fn when_it_was_used_is_never_in_the_future() {
         let (_home, store) = store();
         let held = store.take(&name()).unwrap();
         held.lock.set_modified(SystemTime::now() + Duration::from_secs(900)).unwrap();
         assert!(held.used().unwrap() <= SystemTime::now());
+        assert!(held.lock.metadata().unwrap().modified().unwrap() <= SystemTime::now(), "it stays new");
         held.lock.set_modified(SystemTime::UNIX_EPOCH).unwrap();
         assert_eq!(held.used().unwrap(), SystemTime::UNIX_EPOCH);
         held.touch().unwrap();
@@ -275,6 +369,13 @@ mod tests {
         let one = store.collector().unwrap();
         assert!(one.is_some() && store.collector().unwrap().is_none());
         drop(one);
+        // One that ends goes, unless somebody has come meanwhile and found one.
+        let one = store.collector().unwrap().unwrap();
+        let seen = one.wanted().unwrap();
+        assert!(store.collector().unwrap().is_none());
+        let one = one.leave(seen).unwrap().expect("whoever came goes without");
+        let seen = one.wanted().unwrap();
+        assert!(one.leave(seen).unwrap().is_none());
         assert!(store.collector().unwrap().is_some());
     }
 }
