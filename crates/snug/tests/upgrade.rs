@@ -148,8 +148,19 @@ fn exported_commands_are_followed_and_one_that_is_lost_is_a_failure() {
         );
         assert_eq!(changes(&environment).last().unwrap(), &format!("Undo dev to={SNAPSHOT}"));
     }
-    let same = fs::read_to_string(environment.home().join(".local/share/snug/exports.json")).unwrap();
-    assert_eq!(same, index);
+    let read_index =
+        || fs::read_to_string(environment.home().join(".local/share/snug/exports.json")).unwrap();
+    assert_eq!(read_index(), index);
+    // Where the container goes back they lead to where they were, and are again.
+    executable(&guest.place.join("bin/tool"), "#!/bin/sh\n");
+    guest.write("owners", "tool: /usr/bin/tool\n");
+    assert_eq!(environment.snug(&["unexport", "-c", "dev", "--bin", "t"]).status, Some(0));
+    fs::rename(guest.place.join("bin/tool"), guest.place.join("opt/tool")).unwrap();
+    assert_eq!(environment.snug(&["export", "-c", "dev", "--bin", "/opt/tool=t"]).status, Some(0));
+    let index = read_index();
+    guest.write("upgrade", &format!("{moves}echo maintenance > state\n"));
+    fails(&upgraded(&environment, &[]), &["its systemd is 'maintenance'", "as it was before"]);
+    assert_eq!(read_index(), index);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Exported commands after an upgrade: what has moved in the guest is followed, what is gone is an error.
+//! Exported commands after an upgrade: what has moved in the guest is followed when the upgrade stays, what is gone is an error.
 
 use std::ffi::OsStr;
 
@@ -12,17 +12,20 @@ use crate::exports;
 use crate::exports::placing::unwritten;
 use crate::guest_commands;
 
-/// Has the host's commands that were there `before` lead to where they are now. One that is not at its path any more has moved where the
+/// Commands that have moved, each with where it is now.
+pub type Moved = Vec<(Command, String)>;
+
+/// Which of the host's commands that were there `before` are somewhere else now. One that is not at its path any more has moved where the
 /// guest's PATH has another of its file's name, and that is of a package which has just `changed`: any other program of that name is not it.
 ///
 /// # Errors
 /// One is gone. It may be meant to be: then whoever has exported it says so by `snug unexport`, and the upgrade is none to be undone. The
-/// guest cannot be asked; the index cannot be written.
-pub fn follow(guest: &Guest<'_>, before: &[Command], changed: &[PackageName]) -> Result<(), CommandError> {
+/// guest cannot be asked.
+pub fn find(guest: &Guest<'_>, before: &[Command], changed: &[PackageName]) -> Result<Moved, CommandError> {
     let there = commands::present(guest.context, guest.container)?;
     let gone: Vec<&Command> = before.iter().filter(|command| !there.contains(command)).collect();
     if gone.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let names: Vec<&str> = gone.iter().map(|command| file_name(&command.path)).collect();
     let found = guest_commands::find(guest.context, guest.container, &names)?;
@@ -33,21 +36,36 @@ pub fn follow(guest: &Guest<'_>, before: &[Command], changed: &[PackageName]) ->
             _ => lost.push(command),
         }
     }
-    if !lost.is_empty() {
-        let names: Vec<&str> = lost.iter().map(|command| command.name.as_str()).collect();
-        let text = format!("it has lost {}, which the host has of it", names.join(", "));
-        return Err(CommandError::failed(text).hint(format!(
-            "if you can do without: `snug unexport -c {} --bin {}`, and upgrade again",
-            guest.container,
-            names.join(" ")
-        )));
+    if lost.is_empty() {
+        return Ok(moved);
     }
-    let exports = exports::of_user().map_err(unwritten)?;
-    exports.change(|index| lead_to(&mut index.commands, &moved)).map_err(unwritten)?;
-    for (command, place) in &moved {
-        guest.context.printer.notice(&format!("{} of {} is {place} now", command.name, guest.container));
+    let names: Vec<&str> = lost.iter().map(|command| command.name.as_str()).collect();
+    let text = format!("it has lost {}, which the host has of it", names.join(", "));
+    Err(CommandError::failed(text).hint(format!(
+        "if you can do without: `snug unexport -c {} --bin {}`, and upgrade again",
+        guest.container,
+        names.join(" ")
+    )))
+}
+
+/// Has the host's commands lead to where they are now. Of an upgrade that stays: one that goes back has them where they were.
+pub fn follow(guest: &Guest<'_>, moved: &[(Command, String)]) {
+    if moved.is_empty() {
+        return;
     }
-    Ok(())
+    let printer = &guest.context.printer;
+    match exports::of_user().and_then(|exports| exports.change(|index| lead_to(&mut index.commands, moved))) {
+        Ok(()) => {
+            for (command, place) in moved {
+                printer.notice(&format!("{} of {} is {place} now", command.name, guest.container));
+            }
+        }
+        Err(error) => {
+            let names: Vec<&str> = moved.iter().map(|(command, _)| command.name.as_str()).collect();
+            let error = unwritten(error);
+            printer.warning(&format!("{} of the host lead to where they were: {error}", names.join(", ")));
+        }
+    }
 }
 
 fn file_name(path: &str) -> &str {

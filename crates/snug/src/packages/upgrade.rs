@@ -9,7 +9,7 @@ use super::check::{Health, listed};
 use super::guest::{Guest, failed, unfit};
 use super::held;
 use super::log::Log;
-use super::moved;
+use super::moved::{self, Moved};
 use super::record;
 use super::turn::Turn;
 use super::{commands, progress_of};
@@ -134,8 +134,8 @@ fn visit<T>(
         let Some(guest) = guest else { return Ok(None) };
         let visit = Visit { bus, guest, was_running };
         let done = something(&visit);
-        // Whoever has come in the meantime stays.
-        is_used = !was_running && visit.guest.programs().is_ok_and(|programs| !programs.is_empty());
+        // Whoever has come in the meantime stays; where that cannot be known, somebody may have.
+        is_used = !was_running && visit.guest.programs().map_or(true, |programs| !programs.is_empty());
         done.map(Some)
     });
     let is_running = || bus.get(container.as_str(), &Options::new()).is_ok_and(|found| found.is_running());
@@ -262,22 +262,28 @@ impl Visit<'_> {
         let looked = upgraded.map_err(|error| about(error, &format!("the upgrade of {container} failed")));
         let looked = looked.and_then(|()| {
             let looked = self.look_after(&before, &names, &taken);
-            let checked = looked.map_err(|error| {
+            let (checked, moved) = looked.map_err(|error| {
                 log.explain(about(error, &format!("{container} is not well after its upgrade")))
             })?;
             let versions = self.versions(&names)?;
-            documents::refresh(&self.guest, self.bus, &[], &names);
-            applications::export::renew(self.context(), container);
-            Ok(Outcome::Upgraded { changes: changed(&before.versions, &versions), checked })
+            Ok((Outcome::Upgraded { changes: changed(&before.versions, &versions), checked }, moved))
         });
         let cancelled = match &looked {
             Err(CommandError { kind: Kind::Cancelled(signal), .. }) => Some(*signal),
             _ => None,
         };
         let given_up = cancelled.or(signals.next_ending());
+        if let (Ok((_, moved)), None) = (&looked, given_up) {
+            moved::follow(&self.guest, moved);
+        }
         drop(signals);
         match (looked, given_up) {
-            (Ok(outcome), None) => Ok(outcome),
+            (Ok((outcome, _)), None) => {
+                // What the host has of it is made anew only where it stays: else that would have to go back, too.
+                documents::refresh(&self.guest, self.bus, &[], &names);
+                applications::export::renew(self.context(), container);
+                Ok(outcome)
+            }
             (Err(error), None) => Err(self.go_back(error, &taken, wish, &before, log)),
             (_, Some(signal)) => {
                 let text = format!("the upgrade of {container} was interrupted");
@@ -293,18 +299,18 @@ impl Visit<'_> {
         before: &Before,
         names: &[PackageName],
         taken: &Taken,
-    ) -> Result<Checked, CommandError> {
+    ) -> Result<(Checked, Moved), CommandError> {
         let printer = &self.context().printer;
         let progress = printer.progress();
         let line = progress_of(&progress, self.container(), "looking whether all is well");
-        moved::follow(&self.guest, &before.exported, names)?;
+        let moved = moved::find(&self.guest, &before.exported, names)?;
         is_as_well(&self.guest.health()?, &before.health)?;
         if !matches!(taken, Taken::Snapshot(_)) {
-            return Ok(Checked::AnswersAlone);
+            return Ok((Checked::AnswersAlone, moved));
         }
         let programs = self.guest.programs()?;
         if !programs.is_empty() {
-            return Ok(Checked::Answers(programs));
+            return Ok((Checked::Answers(programs), moved));
         }
         // The daemon draws a line of its own.
         drop(line);
@@ -315,7 +321,7 @@ impl Visit<'_> {
         ended.go_on()?;
         let _line = progress_of(&progress, self.container(), "looking whether it has started");
         is_as_well(&self.guest.health_when_booted()?, &before.health)?;
-        Ok(Checked::Restarted)
+        Ok((Checked::Restarted, moved))
     }
 
     /// Puts the container back where that can be done and harms nobody; what is to be said then.
