@@ -49,6 +49,8 @@ pub struct Manager {
     pub(crate) upgrade_rolling: Option<Do>,
     /// `None` where one package alone must not be upgraded.
     pub(crate) upgrade_named: Option<Do>,
+    /// `None` where nothing is known that finishes what was interrupted.
+    pub(crate) unfinished: Option<Unfinished>,
     pub(crate) search: Ask<Vec<Found>>,
     pub(crate) term: TermIs,
     pub(crate) available: Ask<Vec<Found>>,
@@ -108,6 +110,13 @@ impl TermIs {
 pub(crate) enum PathIs {
     Path,
     DpkgPattern,
+}
+
+/// A change that was interrupted: what it has left half done, and what finishes it.
+#[derive(Debug)]
+pub(crate) struct Unfinished {
+    pub(crate) packages: Ask<Option<Vec<PackageName>>>,
+    pub(crate) finish: Do,
 }
 
 /// What [`Manager::provides`] needs besides the metadata.
@@ -290,6 +299,17 @@ impl Manager {
             Removal::Listed(_, removal) => removal,
         };
         removal.with(&going(names, preview, orphans), self.row())
+    }
+
+    /// Which packages an interrupted change has left half done, perhaps none that is known by name; the answer is `None` where all is done. No
+    /// question for managers of which nothing is known that finishes it ([`Manager::finish`]).
+    pub fn unfinished(&self) -> Option<Query<Option<Vec<PackageName>>>> {
+        self.unfinished.as_ref().map(|unfinished| unfinished.packages.about::<&str>(&[], self.environment))
+    }
+
+    /// Finishes what was interrupted; removes nothing for it.
+    pub fn finish(&self) -> Option<Action> {
+        self.unfinished.as_ref().map(|unfinished| unfinished.finish.with::<&str>(&[], self.row()))
     }
 
     /// Packages whose name or summary has this in it.

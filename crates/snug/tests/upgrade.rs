@@ -108,6 +108,34 @@ fn an_upgrade_that_fails_is_undone_and_says_so() {
 }
 
 #[test]
+fn what_was_interrupted_is_finished_before_anything_is_upgraded() {
+    let environment = TestEnv::with_daemon(&["dev"]);
+    let guest = Guest::new(&environment, "dev");
+    guest.write("states", "half-configured\ttool\ninstalled\tother\n");
+    guest.write("installed", "other 1\n");
+    // Nothing is changed by who only looks.
+    let ran = upgraded(&environment, &["--check"]);
+    assert!(ran.stderr.contains("was interrupted: `snug upgrade -c dev` finishes it"), "{}", ran.stderr);
+    assert!(changes(&environment).is_empty());
+    // One that cannot be finished leaves all as it was.
+    let finish = guest.read("finish");
+    guest.write("finish", "exit 100\n");
+    fails(&upgraded(&environment, &[]), &["apt-get failed (status 100)", "dev is as it was before"]);
+    let undo = format!("Undo dev to={SNAPSHOT}");
+    assert_eq!(changes(&environment), ["TakeSnapshot dev before=upgrade".to_owned(), undo]);
+    guest.write("finish", &finish);
+    // Also where nothing is newer.
+    guest.write("newer", "");
+    let ran = upgraded(&environment, &[]);
+    assert_eq!((ran.status, ran.stdout.as_str()), (Some(0), "dev: tool (new) -> 1\n"), "{}", ran.stderr);
+    let log = guest.read("log");
+    let configured = log.find("dpkg --force-confdef --force-confold --configure -a\n").unwrap();
+    assert!(log[configured..].contains("install --fix-broken --no-remove\n"), "{log}");
+    assert_eq!(changes(&environment)[2..], ["TakeSnapshot dev before=upgrade", "Restart dev"]);
+    assert_eq!(upgraded(&environment, &[]).stdout, "");
+}
+
+#[test]
 fn a_guest_that_is_worse_afterwards_goes_back() {
     let environment = TestEnv::with_daemon(&["dev"]);
     let guest = Guest::new(&environment, "dev");

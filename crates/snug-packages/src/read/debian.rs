@@ -99,6 +99,23 @@ pub fn installed(output: &[u8]) -> Vec<Package> {
     lines(output).filter_map(one).take(MAX_ITEMS).collect()
 }
 
+/// `STATUS\tNAME`, and a line that says of dpkg that it was interrupted: packages that it has begun with and not finished (dpkg(1), "Package
+/// states"); `None` where all is done.
+pub fn unfinished(output: &[u8]) -> Option<Vec<PackageName>> {
+    const BEGUN: [&[u8]; 5] =
+        [b"half-installed", b"unpacked", b"half-configured", b"triggers-awaited", b"triggers-pending"];
+    let (mut names, mut is_interrupted) = (Vec::new(), false);
+    for line in lines(output) {
+        let mut fields = line.splitn(2, |&byte| byte == b'\t');
+        let status = fields.next().unwrap_or_default();
+        is_interrupted |= line == b"interrupted";
+        if BEGUN.contains(&status) && names.len() < MAX_ITEMS {
+            names.extend(fields.next().and_then(PackageName::read));
+        }
+    }
+    (is_interrupted || !names.is_empty()).then_some(names)
+}
+
 /// As [`installed`], the names.
 pub fn installed_names(output: &[u8]) -> Vec<PackageName> {
     let mut names: Vec<PackageName> = installed(output).into_iter().map(|package| package.name).collect();
@@ -244,6 +261,20 @@ mod tests {
             packages.iter().map(|p| p.name.as_str()).collect::<Vec<_>>(),
             ["snugtool", "held", "waits"]
         );
+    }
+
+    #[test]
+    fn what_was_begun_and_not_finished_is_known_by_its_state_or_by_dpkgs_journal() {
+        let names = |output: &[u8]| {
+            unfinished(output).map(|names| names.iter().map(ToString::to_string).collect::<Vec<_>>())
+        };
+        assert_eq!(names(b"installed\ta\nconfig-files\tb\nnot-installed\tc\n"), None);
+        let states = b"installed\ta\nunpacked\tb\nhalf-configured\tc\nhalf-installed\t\x1b[2J\n";
+        assert_eq!(names(states).unwrap(), ["b", "c"]);
+        assert_eq!(names(b"installed\ta\ninterrupted\n").unwrap(), Vec::<String>::new());
+        for output in hostile() {
+            assert!(unfinished(&output).is_none_or(|names| names.len() <= MAX_ITEMS));
+        }
     }
 
     #[test]

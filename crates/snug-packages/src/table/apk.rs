@@ -51,6 +51,7 @@ pub static APK: Manager = Manager {
     upgrade_all: Do { argv: apk!("upgrade"), done: &[] },
     upgrade_rolling: None,
     upgrade_named: Some(Do { argv: apk!("upgrade", "--", "{}"), done: &[] }),
+    unfinished: None,
     search: Ask {
         argv: apk!("search", "-v", "-d", "--", "{}"),
         as_root: false,

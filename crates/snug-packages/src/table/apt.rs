@@ -2,7 +2,7 @@
 
 use super::environment;
 use crate::command::{Ask, Do, Nothing, SHELL};
-use crate::manager::{Index, Manager, PathIs, Refresh, Removal, TermIs};
+use crate::manager::{Index, Manager, PathIs, Refresh, Removal, TermIs, Unfinished};
 use crate::name::NameRule;
 use crate::read::{commands, debian, guest};
 use crate::stage::Format;
@@ -14,9 +14,9 @@ use crate::stage::Format;
 /// - `Pattern-Only`: a name with a dot is no regular expression. Without it `install snug.ool` installs snugtool (measured).
 /// - The lock of another apt (unattended upgrades) is waited for.
 macro_rules! apt_get {
-    ($($word:expr),+ $(,)?) => {
+    (after $first:literal, $($word:expr),+ $(,)?) => {
         &[
-            SHELL, "-c", "exec \"$@\" 3>&1", "sh",
+            SHELL, "-c", concat!($first, "exec \"$@\" 3>&1"), "sh",
             "apt-get", "-q", "-y",
             "-o", "APT::Status-Fd=3",
             "-o", "Dpkg::Use-Pty=0",
@@ -27,6 +27,7 @@ macro_rules! apt_get {
             $($word),+
         ]
     };
+    ($($word:expr),+ $(,)?) => { apt_get!(after "", $($word),+) };
 }
 
 /// What reads the lists of commands: `Commands` where an archive has them (Ubuntu's), else `Contents`. In a place of their own,
@@ -159,6 +160,31 @@ pub static APT: Manager = Manager {
     upgrade_named: Some(Do {
         argv: apt_get!("install", "--only-upgrade", "--no-remove", "--", "{}"),
         done: &[],
+    }),
+    // apt-get does nothing while dpkg's journal is there (`CheckUpdates` of apt's debsystem.cc), which dpkg leaves when it is killed and takes
+    // in when it is told to configure. What that cannot set up for want of other packages, apt-get then fetches.
+    unfinished: Some(Unfinished {
+        packages: Ask {
+            argv: &[
+                SHELL,
+                "-c",
+                r#"dpkg-query --show --showformat='${db:Status-Status}\t${Package}\n'
+for f in /var/lib/dpkg/updates/[0-9]*; do [ -e "$f" ] && echo interrupted; break; done
+exit 0"#,
+            ],
+            as_root: true,
+            nothing: Nothing::Never,
+            read: debian::unfinished,
+        },
+        finish: Do {
+            argv: apt_get!(
+                after "dpkg --force-confdef --force-confold --configure -a; ",
+                "install",
+                "--fix-broken",
+                "--no-remove"
+            ),
+            done: &[],
+        },
     }),
     search: Ask {
         argv: &["apt-cache", "search", "--", "{}"],

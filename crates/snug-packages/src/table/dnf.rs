@@ -162,6 +162,7 @@ macro_rules! row {
             upgrade_all: Do { argv: &[$program, "-y", "upgrade"], done: &[] },
             upgrade_rolling: None,
             upgrade_named: Some(Do { argv: &[$program, "-y", "upgrade", "--", "{}"], done: &[] }),
+            unfinished: None,
             search: Ask {
                 argv: &[$program, "-q", "-y", "search", "--", "{}"],
                 as_root: true,

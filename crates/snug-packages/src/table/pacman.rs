@@ -74,6 +74,7 @@ pacman --color never --dbpath "$d" -Qu || [ $? = 1 ]"#,
     upgrade_all: Do { argv: change!("-Syu"), done: &[] },
     upgrade_rolling: None,
     upgrade_named: None,
+    unfinished: None,
     search: Ask {
         argv: change!("-Ss", "--", "{}"),
         as_root: false,

@@ -79,6 +79,7 @@ pub static ZYPPER: Manager = Manager {
         argv: &["zypper", "--non-interactive", "--no-refresh", "update", "--", "{}"],
         done: RESTART,
     }),
+    unfinished: None,
     search: Ask {
         argv: &[
             "zypper",

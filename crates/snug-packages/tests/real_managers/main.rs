@@ -299,6 +299,27 @@ fn apt_removes_no_orphan_of_others_and_knows_diverted_files() {
 }
 
 #[test]
+fn apt_finishes_what_was_interrupted() {
+    let root = debian();
+    let apt = Manager::by_name("apt").unwrap();
+    root.do_it(&apt.refresh().unwrap());
+    let unfinished = || root.ask(&apt.unfinished().unwrap());
+    assert_eq!(unfinished(), None);
+    // Killed before what it needs was there; and with dpkg's journal left.
+    let script = "cd /var/tmp && apt-get download snugtool && dpkg --unpack snugtool_*.deb && : > /var/lib/dpkg/updates/0001";
+    let unpack = ["/bin/sh", "-c", script].iter().map(Into::into).collect();
+    assert_eq!(root.run(&CommandLine { argv: unpack, environment: &[], as_root: true }).status, 0);
+    assert_eq!(names(&unfinished().unwrap()), ["snugtool"]);
+    assert!(root.versions(apt, &["snugtool"]).is_empty());
+    let other = apt.install(&[apt.request("snugother").unwrap()], false);
+    root.fails(&other[0]);
+    root.do_it(&apt.finish().unwrap());
+    assert_eq!(unfinished(), None);
+    assert_eq!(root.versions(apt, &["snugtool", "snuglib"]).len(), 2);
+    root.do_it(&other[0]);
+}
+
+#[test]
 fn an_alternatives_link_is_no_packages() {
     let root = debian();
     let apt = Manager::by_name("apt").unwrap();

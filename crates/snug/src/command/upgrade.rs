@@ -13,7 +13,8 @@ use crate::bus::options::Options;
 use crate::context::Context;
 use crate::error::{CommandError, Kind};
 use crate::packages::check::listed;
-use crate::packages::upgrade::{self, Checked, Outcome, Wish};
+use crate::packages::outcome::{Checked, Outcome};
+use crate::packages::upgrade::{self, Wish};
 use crate::throwaway::store::Store;
 use crate::{table, words};
 
@@ -22,7 +23,8 @@ const NEWER: u8 = 100;
 
 /// Upgrade packages of a container, and go back if that goes wrong
 ///
-/// Without PKG all packages are upgraded, by the container's own package manager. Where the storage pool can, a snapshot is taken before.
+/// Without PKG all packages are upgraded, by the container's own package manager; of apt, what an interrupted change has left half done is
+/// finished first. Where the storage pool can, a snapshot is taken before.
 /// Then Snug looks whether all is well: the commands that the host has of the container are still there, its first process and a command
 /// answer, and it starts: it is started anew, unless a program of yours runs in it, or there is no snapshot. If anything fails, the
 /// container is put back to the snapshot, and the end of what the package manager said is shown. Going back stops what runs in the

@@ -12,6 +12,7 @@
 //! | [`check`] | whether a guest is well, and what of its owner's runs in it |
 //! | [`moved`] | exported commands after an upgrade |
 //! | [`upgrade`] | an upgrade of a container: its check, and the way back |
+//! | [`outcome`] | what became of one |
 //! | [`words`] | what was typed: names of packages, and files of them |
 //! | [`commands`] | which commands a package brings |
 //! | [`record`] | what the image brought, and what came from files |
@@ -23,6 +24,7 @@ pub mod held;
 pub mod line;
 pub mod log;
 pub mod moved;
+pub mod outcome;
 pub mod record;
 pub mod running;
 pub mod streams;

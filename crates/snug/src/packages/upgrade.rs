@@ -3,6 +3,7 @@
 use snug_client::signals::Signals;
 use snug_core::name::ContainerName;
 use snug_packages::answer::{Change as Version, ChangeKind, Package};
+use snug_packages::command::Action;
 use snug_packages::name::PackageName;
 
 use super::check::{Health, listed};
@@ -10,6 +11,7 @@ use super::guest::{Guest, failed, unfit};
 use super::held;
 use super::log::Log;
 use super::moved::{self, Moved};
+use super::outcome::{Checked, Outcome, changed};
 use super::record;
 use super::turn::Turn;
 use super::{commands, progress_of};
@@ -45,33 +47,6 @@ struct Visit<'a> {
     was_running: bool,
 }
 
-/// How an upgrade was checked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Checked {
-    /// The container has been started anew.
-    Restarted,
-    /// It runs on, and answers: a restart would have ended these programs.
-    Answers(Vec<String>),
-    /// It runs on, and answers: there is nothing to go back to if it did not start.
-    AnswersAlone,
-}
-
-/// What became of a container.
-#[derive(Debug)]
-pub enum Outcome {
-    /// It has no package manager that is known.
-    NoManager,
-    /// Nothing is newer.
-    Nothing,
-    /// It was upgraded.
-    Upgraded {
-        /// What is another version now, or new.
-        changes: Vec<Version>,
-        /// How it was looked at.
-        checked: Checked,
-    },
-}
-
 /// Looks what is newer, and changes nothing; `None` for a container without a package manager that is known.
 ///
 /// # Errors
@@ -87,6 +62,11 @@ pub fn look(
     visit(context, bus, container, |visit| {
         let mut log = Log::begin(context, container, &format!("{what} --check"));
         visit.refresh(&mut log)?;
+        if visit.unfinished()?.is_some() {
+            context.printer.warning(&format!(
+                "an earlier change of packages of {container} was interrupted: `snug upgrade -c {container}` finishes it"
+            ));
+        }
         Ok(visit.plan(wish)?.wanted)
     })
 }
@@ -107,8 +87,19 @@ pub fn upgrade(
     let done = visit(context, bus, container, |visit| {
         let mut log = Log::begin(context, container, &what);
         visit.refresh(&mut log)?;
+        // By itself: what is newer cannot be known while dependencies are missing.
+        let finished = visit.finish(&what, wish, &mut log)?;
         let plan = visit.plan(wish)?;
-        if plan.wanted.is_empty() { Ok(Outcome::Nothing) } else { visit.change(&what, wish, &plan, &mut log) }
+        if plan.wanted.is_empty() {
+            return Ok(finished.unwrap_or(Outcome::Nothing));
+        }
+        let action = visit.guest.manager.upgrade(&plan.names).map_err(|error| unfit_for_some(&error))?;
+        let names: Vec<PackageName> = plan.all.iter().map(|change| change.name.clone()).collect();
+        let upgraded = visit.change(&what, wish, (&action, &names), &mut log)?;
+        Ok(match finished {
+            Some(finished) => finished.and(upgraded),
+            None => upgraded,
+        })
     });
     Ok(done?.unwrap_or(Outcome::NoManager))
 }
@@ -222,20 +213,38 @@ impl Visit<'_> {
         Ok(all)
     }
 
-    /// Upgrades, looks whether all is well, and goes back where it is not.
+    /// The packages that an interrupted change has left half done, where there was one.
+    fn unfinished(&self) -> Result<Option<Vec<PackageName>>, CommandError> {
+        let asked = self.guest.manager.manager.unfinished();
+        asked.map_or(Ok(None), |unfinished| self.guest.ask(&unfinished))
+    }
+
+    /// Finishes an earlier change that was interrupted, if there was one.
+    fn finish(&self, what: &str, wish: Wish<'_>, log: &mut Log<'_>) -> Result<Option<Outcome>, CommandError> {
+        let (Some(names), Some(action)) = (self.unfinished()?, self.guest.manager.manager.finish()) else {
+            return Ok(None);
+        };
+        let shown = names.iter().take(5).map(PackageName::as_str).collect::<Vec<_>>().join(", ");
+        let more = if names.len() > 5 { " and others" } else { "" };
+        let of = if shown.is_empty() { String::new() } else { format!(" of {shown}{more}") };
+        self.context()
+            .printer
+            .notice(&format!("{}: finishing an earlier change{of}, which was interrupted", self.container()));
+        self.change(what, wish, (&action, &names), log).map(Some)
+    }
+
+    /// Carries out a change of these packages, looks whether all is well, and goes back where it is not.
     fn change(
         &self,
         what: &str,
         wish: Wish<'_>,
-        plan: &Plan,
+        (action, names): (&Action, &[PackageName]),
         log: &mut Log<'_>,
     ) -> Result<Outcome, CommandError> {
-        let action = self.guest.manager.upgrade(&plan.names).map_err(|error| unfit_for_some(&error))?;
-        let names: Vec<PackageName> = plan.all.iter().map(|change| change.name.clone()).collect();
         // What the image brought looks new afterwards.
         record::begin(&self.guest, self.bus);
         let before = Before {
-            versions: self.versions(&names)?,
+            versions: self.versions(names)?,
             exported: commands::present(self.context(), self.container())?,
             health: self.guest.health()?,
             programs: self.guest.programs()?,
@@ -256,16 +265,16 @@ impl Visit<'_> {
         let upgraded = {
             let progress = self.context().printer.progress();
             let mut line = progress_of(&progress, self.container(), "upgrading");
-            self.guest.carry_out(&action, &mut line, log)
+            self.guest.carry_out(action, &mut line, log)
         };
         let container = self.container();
         let looked = upgraded.map_err(|error| about(error, &format!("the upgrade of {container} failed")));
         let looked = looked.and_then(|()| {
-            let looked = self.look_after(&before, &names, &taken);
+            let looked = self.look_after(&before, names, &taken);
             let (checked, moved) = looked.map_err(|error| {
                 log.explain(about(error, &format!("{container} is not well after its upgrade")))
             })?;
-            let versions = self.versions(&names)?;
+            let versions = self.versions(names)?;
             Ok((Outcome::Upgraded { changes: changed(&before.versions, &versions), checked }, moved))
         });
         let cancelled = match &looked {
@@ -280,7 +289,7 @@ impl Visit<'_> {
         match (looked, given_up) {
             (Ok((outcome, _)), None) => {
                 // What the host has of it is made anew only where it stays: else that would have to go back, too.
-                documents::refresh(&self.guest, self.bus, &[], &names);
+                documents::refresh(&self.guest, self.bus, &[], names);
                 applications::export::renew(self.context(), container);
                 Ok(outcome)
             }
@@ -425,54 +434,4 @@ fn about(error: CommandError, what: &str) -> CommandError {
 fn unfit_for_some(error: &snug_packages::Error) -> CommandError {
     let error = failed(error);
     CommandError { kind: Kind::User, ..error }
-}
-
-/// What is another version, or new. What is gone is the manager's own doing, and in its log.
-fn changed(before: &[Package], after: &[Package]) -> Vec<Version> {
-    let change = |package: &Package| {
-        let was = before.iter().filter(|was| was.name == package.name);
-        let was: Vec<&str> = was.map(|was| was.version.as_str()).collect();
-        // Of several architectures, or of several versions of a kernel, one may have stayed.
-        if was.contains(&package.version.as_str()) {
-            return None;
-        }
-        let kind = if was.is_empty() { ChangeKind::Install } else { ChangeKind::Upgrade };
-        let from = was.last().map(|&version| version.to_owned());
-        Some(Version { kind, name: package.name.clone(), from, to: Some(package.version.clone()) })
-    };
-    let mut all: Vec<Version> = after.iter().filter_map(change).collect();
-    all.sort_by(|a, b| (&a.name, &a.to).cmp(&(&b.name, &b.to)));
-    all.dedup();
-    all
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn package(name: &str, version: &str) -> Package {
-        Package { name: PackageName::read(name.as_bytes()).unwrap(), version: version.to_owned() }
-    }
-
-    #[test]
-    fn what_has_changed_is_what_has_another_version() {
-        let before = [package("a", "1"), package("b", "1"), package("libc6", "2"), package("gone", "1")];
-        let after = [
-            package("b", "2"),
-            package("a", "1"),
-            package("new", "1"),
-            package("libc6", "2"),
-            package("libc6", "2"),
-        ];
-        let change = |kind, name: &str, from: Option<&str>, to: &str| Version {
-            kind,
-            name: PackageName::read(name.as_bytes()).unwrap(),
-            from: from.map(str::to_owned),
-            to: Some(to.to_owned()),
-        };
-        assert_eq!(
-            changed(&before, &after),
-            [change(ChangeKind::Upgrade, "b", Some("1"), "2"), change(ChangeKind::Install, "new", None, "1")]
-        );
-    }
 }

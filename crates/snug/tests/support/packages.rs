@@ -14,6 +14,8 @@ use super::agent::Agent;
 /// | `installed` | `NAME VERSION`, a line each |
 /// | `newer` | what `apt-get --simulate upgrade` says |
 /// | `upgrade` | the script that an upgrade is |
+/// | `states` | lines `STATE\tNAME` of packages that are half done, and others |
+/// | `finish` | the script that `apt-get --fix-broken` is |
 /// | `owners` | what `dpkg-query --search` says |
 /// | `processes` | the control group of whoever asks, then `UID GROUP NAME`, a line each |
 /// | `state` | what systemd says of itself |
@@ -46,6 +48,7 @@ printf '%s\n' "$*" >> PLACE/log
 case " $* " in
 *' --simulate '*) cat PLACE/newer; exit ;;
 *' update '*) exit ;;
+*' --fix-broken '*) PATH=/usr/bin:/bin; cd PLACE; . ./finish; exit ;;
 *' upgrade '*|*' install '*) PATH=/usr/bin:/bin; cd PLACE; . ./upgrade; exit ;;
 esac
 echo "E: $*" >&2; exit 100
@@ -54,6 +57,7 @@ echo "E: $*" >&2; exit 100
 const DPKG_QUERY: &str = r#"#!/bin/sh
 case " $* " in
 *' --search '*) cat PLACE/owners; exit ;;
+*Status-Status*) cat PLACE/states; exit ;;
 esac
 while [ "$1" != -- ] && [ $# -gt 0 ]; do shift; done
 for name; do
@@ -86,6 +90,7 @@ impl Guest {
         let dpkg = program("dpkg-query", DPKG_QUERY);
         let mv = program("guest-mv", MV);
         program("systemctl", SYSTEMCTL);
+        program("dpkg", "#!/bin/sh\nprintf 'dpkg %s\\n' \"$*\" >> PLACE/log\n");
         let at = |file: &str| place.join(file).to_str().unwrap().to_owned();
         let commands = [
             ("/bin/sh", shell),
@@ -102,6 +107,8 @@ impl Guest {
         guest.write("installed", "tool 1\nother 1\n");
         guest.write("newer", "Inst tool [1] (2 bed [all])\nConf tool (2 bed [all])\n");
         guest.write("upgrade", "printf 'tool 2\\nother 1\\n' > installed\n");
+        guest.write("states", "installed\ttool\ninstalled\tother\n");
+        guest.write("finish", "echo 'installed\ttool' > states; printf 'tool 1\\nother 1\\n' > installed\n");
         guest.write("owners", "tool: /usr/bin/tool\n");
         guest.write("processes", "/snug-agent/commands/1\n");
         guest.write("state", "running\n");
