@@ -53,6 +53,11 @@ impl SnapshotName {
     /// When it was taken, in seconds since 1970.
     #[must_use]
     pub fn time(&self) -> u64 {
+        self.order().0
+    }
+
+    /// By this they follow each other: when it was taken, and which one of that second it is.
+    fn order(&self) -> (u64, u32) {
         parse(&self.0).unwrap_or_default()
     }
 
@@ -92,8 +97,8 @@ impl From<SnapshotName> for String {
     }
 }
 
-/// The time in a name of ours. Only the one spelling that [`SnapshotName::new`] makes is ours.
-fn parse(name: &str) -> Option<u64> {
+/// The time in a name of ours, and the number behind it. Only the one spelling that [`SnapshotName::new`] makes is ours.
+fn parse(name: &str) -> Option<(u64, u32)> {
     let rest = name.strip_prefix(PREFIX)?;
     let (time, number) = rest.split_at_checked(16)?;
     let digits = |range: std::ops::Range<usize>| {
@@ -103,14 +108,17 @@ fn parse(name: &str) -> Option<u64> {
     if time.get(8..9)? != "T" || time.get(15..)? != "Z" {
         return None;
     }
-    if let Some(number) = number.strip_prefix('-') {
-        number.parse::<u32>().ok().filter(|parsed| *parsed > 1 && parsed.to_string() == number)?;
-    } else if !number.is_empty() {
-        return None;
-    }
+    let number = match number.strip_prefix('-') {
+        Some(number) => {
+            number.parse::<u32>().ok().filter(|parsed| *parsed > 1 && parsed.to_string() == number)?
+        }
+        None if number.is_empty() => 1,
+        None => return None,
+    };
     let days = days_from_civil(digits(0..4)?, digits(4..6)?, digits(6..8)?)?;
     let (hour, minute, second) = (digits(9..11)?, digits(11..13)?, digits(13..15)?);
-    (hour < 24 && minute < 60 && second < 60).then_some(days * DAY + hour * 3600 + minute * 60 + second)
+    let seconds = days * DAY + hour * 3600 + minute * 60 + second;
+    (hour < 24 && minute < 60 && second < 60).then_some((seconds, number))
 }
 
 /// Date and time of day in UTC.
@@ -250,6 +258,17 @@ impl Snapshot {
             Self::Own { name, .. } => Some(name),
             Self::Foreign(_) => None,
         }
+    }
+}
+
+/// Puts Snug's own into the order of their names: a clock that went back makes Incus say of a later one that it was taken earlier, and a
+/// name is never earlier than the one before it. Others keep their places.
+pub fn put_in_order(all: &mut [Snapshot]) {
+    let places: Vec<usize> = (0..all.len()).filter(|at| all[*at].own().is_some()).collect();
+    let mut own: Vec<Snapshot> = places.iter().map(|at| all[*at].clone()).collect();
+    own.sort_by_key(|snapshot| snapshot.own().map(SnapshotName::order));
+    for (at, snapshot) in places.into_iter().zip(own) {
+        all[at] = snapshot;
     }
 }
 

@@ -25,8 +25,10 @@ impl Snapshots {
         self.all.iter().filter_map(Snapshot::own).cloned().collect()
     }
 
+    /// Never earlier than those that there are: by their names they follow each other, whatever the clock does.
     fn next(&self, now: u64) -> SnapshotName {
-        SnapshotName::new(now, self.all.iter().map(Snapshot::name))
+        let latest = self.all.iter().filter_map(Snapshot::own).map(SnapshotName::time).max();
+        SnapshotName::new(now.max(latest.unwrap_or_default()), self.all.iter().map(Snapshot::name))
     }
 }
 

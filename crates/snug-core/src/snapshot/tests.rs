@@ -25,6 +25,36 @@ fn a_name_says_when_it_was_taken_and_is_nobody_elses() {
 }
 
 #[test]
+fn they_follow_each_other_by_their_names_whatever_incus_says() {
+    let own = |name: &str| Snapshot::Own {
+        name: name.parse().unwrap(),
+        before: Occasion::default(),
+        starts: false,
+    };
+    let foreign = |name: &str| Snapshot::Foreign(name.to_owned());
+    let mut all = [
+        own("snug-20260717T101502Z-10"),
+        foreign("a"),
+        own("snug-20260717T101502Z-2"),
+        own("snug-20250717T101502Z"),
+        foreign("b"),
+        own("snug-20260717T101502Z"),
+    ];
+    put_in_order(&mut all);
+    assert_eq!(
+        all.each_ref().map(Snapshot::name),
+        [
+            "snug-20250717T101502Z",
+            "a",
+            "snug-20260717T101502Z",
+            "snug-20260717T101502Z-2",
+            "b",
+            "snug-20260717T101502Z-10"
+        ]
+    );
+}
+
+#[test]
 fn names_of_others_are_not_ours() {
     for other in [
         "",

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use incus_client::{Config, InstancePut, Snapshot as Found, SnapshotsPost, StatusCode};
 use jiff::Timestamp;
 use snug_core::plan::Snapshots;
-use snug_core::snapshot::{Ability, Occasion, Snapshot, SnapshotName};
+use snug_core::snapshot::{Ability, Occasion, Snapshot, SnapshotName, put_in_order};
 
 use super::{VERSION, Work};
 use crate::container::present::{self, Present};
@@ -37,16 +37,20 @@ impl Work {
             self.blocking(move || occasions::read(&paths, uid, &name)),
         )?;
         all.sort_by_key(taken);
-        let all = all.into_iter().map(|snapshot| match snapshot.name.parse::<SnapshotName>() {
-            Ok(name) => Snapshot::Own {
-                before: occasions.get(&name).cloned().unwrap_or_default(),
-                name,
-                starts: starts_by_itself(&snapshot.config),
-            },
-            Err(_) => Snapshot::Foreign(snapshot.name),
-        });
+        let mut all: Vec<Snapshot> = all
+            .into_iter()
+            .map(|snapshot| match snapshot.name.parse::<SnapshotName>() {
+                Ok(name) => Snapshot::Own {
+                    before: occasions.get(&name).cloned().unwrap_or_default(),
+                    name,
+                    starts: starts_by_itself(&snapshot.config),
+                },
+                Err(_) => Snapshot::Foreign(snapshot.name),
+            })
+            .collect();
+        put_in_order(&mut all);
         let ability = Ability::of(&pool.driver, &pool.config);
-        Ok(Snapshots { all: all.collect(), ability, pool: pool.name, driver: pool.driver })
+        Ok(Snapshots { all, ability, pool: pool.name, driver: pool.driver })
     }
 
     pub(super) async fn take_snapshot(&self, snapshot: &SnapshotName, before: &Occasion) -> Result<()> {

@@ -90,6 +90,18 @@ fn taking_one_lets_old_ones_go_and_leaves_a_persons_alone() {
 }
 
 #[test]
+fn one_that_is_taken_after_the_clock_went_back_is_the_newest() {
+    let later = SnapshotName::new(NOW + 7200, []);
+    let all = vec![own(1), Snapshot::Own { name: later.clone(), before: Occasion::default(), starts: false }];
+    let plan = plan_snapshot(&running(), &kept("btrfs", all.clone()), &take()).unwrap();
+    let Step::TakeSnapshot { snapshot, .. } = &plan.steps[0] else { panic!("{plan:?}") };
+    assert_eq!(snapshot.as_str(), format!("{later}-2"));
+    let plan = plan_undo(&running(), &kept("btrfs", all), &back(None)).unwrap();
+    let restores = |step: &Step| matches!(step, Step::RestoreSnapshot { snapshot, .. } if *snapshot == later);
+    assert!(plan.steps.iter().any(restores), "{plan:?}");
+}
+
+#[test]
 fn where_it_cannot_be_had_is_told_apart_from_a_failure() {
     let nothing = state(true, None);
     let half_made = state(true, Some(container(Status::Stopped, Phase::Creating, false)));
