@@ -108,6 +108,19 @@ fn an_upgrade_that_fails_is_undone_and_says_so() {
 }
 
 #[test]
+fn one_that_cannot_be_put_back_says_what_is_to_be_done_about_it() {
+    let environment = TestEnv::with_daemon(&["full"]);
+    let guest = Guest::new(&environment, "full");
+    guest.write("upgrade", "exit 100\n");
+    let ran = environment.snug(&["upgrade", "-c", "full"]);
+    fails(&ran, &["full could not be put back: no space for full", "hint: remove something"]);
+    let by_hand = format!("`snug undo -c full --to {SNAPSHOT}`");
+    assert!(
+        ran.stderr.contains(&by_hand) && log(&environment, "full").contains("-- it could not be put back")
+    );
+}
+
+#[test]
 fn what_was_interrupted_is_finished_before_anything_is_upgraded() {
     let environment = TestEnv::with_daemon(&["dev"]);
     let guest = Guest::new(&environment, "dev");

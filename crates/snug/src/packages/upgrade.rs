@@ -376,7 +376,9 @@ impl Visit<'_> {
             }
             Err(error) => {
                 log.note(&format!("it could not be put back: {error}"));
-                with(format!("{container} could not be put back: {error}")).hint(by_hand)
+                // What to do about that comes first: by hand it would fail as well.
+                let text = format!("{container} could not be put back: {error}");
+                with(text).with_hints(error.hints).hint(by_hand)
             }
         }
     }

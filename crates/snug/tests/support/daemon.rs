@@ -6,6 +6,7 @@
 //! | `crash` | never end: the daemon leaves the bus |
 //! | `denied` | are refused: an administrator would have to agree |
 //! | `broken` | fail with a message and hints |
+//! | `full` | are done at once, but nothing can be gone back to |
 //! | `copied` | are done at once, but snapshots cannot be taken |
 //! | `made` | make it as they are told, and change it |
 //! | anything else | are done at once |
@@ -149,6 +150,21 @@ impl Manager {
         let state = watch::channel(end.to_owned()).0;
         let job = Job { state, name: name.to_owned(), result, crash, error: "NoSpace" };
         server.at(&path, job).await?;
+        Ok(path)
+    }
+
+    /// A job that has failed.
+    async fn fails(
+        &mut self,
+        server: &ObjectServer,
+        name: &str,
+        error: &'static str,
+    ) -> Result<OwnedObjectPath, Refusal> {
+        self.jobs += 1;
+        let path = OwnedObjectPath::try_from(format!("/org/snug/Snug1/job/{}", self.jobs)).unwrap();
+        let state = watch::channel("failed".to_owned()).0;
+        let (name, result) = (name.to_owned(), HashMap::new());
+        server.at(&path, Job { state, name, result, crash: None, error }).await?;
         Ok(path)
     }
 
@@ -356,12 +372,7 @@ impl Manager {
         self.note("TakeSnapshot", name, &options);
         self.must_exist(name)?;
         if name.starts_with("copied") {
-            self.jobs += 1;
-            let path = OwnedObjectPath::try_from(format!("/org/snug/Snug1/job/{}", self.jobs)).unwrap();
-            let state = watch::channel("failed".to_owned()).0;
-            let (name, result) = (name.to_owned(), HashMap::new());
-            server.at(&path, Job { state, name, result, crash: None, error: "Unsupported" }).await?;
-            return Ok(path);
+            return self.fails(server, name, "Unsupported").await;
         }
         self.job(server, name, &options, false).await
     }
@@ -374,6 +385,9 @@ impl Manager {
     ) -> Result<OwnedObjectPath, Refusal> {
         self.note("Undo", name, &options);
         self.must_exist(name)?;
+        if name.starts_with("full") {
+            return self.fails(server, name, "NoSpace").await;
+        }
         self.job(server, name, &options, false).await
     }
 
