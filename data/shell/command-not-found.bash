@@ -16,10 +16,15 @@ if ! declare -F __snug_command_not_found >/dev/null; then
                 return
             fi
         fi
+        # As bash itself shows a word that a terminal would take for something else.
+        local __snug_shown=$1
+        if [[ $1 == *[![:print:]]* ]]; then
+            printf -v __snug_shown %q "$1"
+        fi
         if [[ $- == *i* ]]; then
-            printf '%s: %s: command not found\n' "$0" "$1" >&2
+            printf '%s: %s: command not found\n' "$0" "$__snug_shown" >&2
         else
-            printf '%s: line %s: %s: command not found\n' "$0" "${BASH_LINENO[1]-?}" "$1" >&2
+            printf '%s: line %s: %s: command not found\n' "$0" "${BASH_LINENO[1]-?}" "$__snug_shown" >&2
         fi
         return 127
     }

@@ -7,19 +7,17 @@ if not functions --query __snug_command_not_found
     function __snug_command_not_found
         # In what is called from here, nothing is explained again.
         if not set --query __snug_explains
-            set --global __snug_explains 1
+            # Local, so that it is gone after Ctrl-C, too; functions that are called see a local variable when it is exported.
+            set --local --export __snug_explains 1
             if status is-interactive; and isatty stderr
                 set --local snug (command --search snug)
                 and command $snug command-not-found -- $argv[1]
-                and set --erase --global __snug_explains
                 and return 127
             end
             if functions --query __snug_earlier_command_not_found
                 __snug_earlier_command_not_found $argv
-                set --erase --global __snug_explains
                 return 127
             end
-            set --erase --global __snug_explains
         end
         printf 'fish: Unknown command: %s\n' (string escape -- $argv[1]) >&2
         return 127

@@ -16,7 +16,8 @@ if (( ! ${+functions[__snug_command_not_found]} )); then
                 return
             fi
         fi
-        print -ru2 -- "zsh: command not found: $1"
+        # As zsh itself shows a word that a terminal would take for something else.
+        print -ru2 -- "zsh: command not found: ${(V)1}"
         return 127
     }
     function command_not_found_handler {

@@ -4,8 +4,10 @@
 mod support;
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::{Duration, Instant, SystemTime};
 
 use support::{Ran, TestEnv};
@@ -149,6 +151,62 @@ fn the_handler_before_it_gets_what_snug_does_not_know() {
         assert!(!shown.contains("earlier deeper"), "{shell}: {shown}");
         assert!(shown.contains("status=127"), "{shell}: {shown}");
         assert_eq!(calls(&environment).len(), 3, "{shell}");
+    }
+}
+
+#[test]
+fn after_ctrl_c_in_the_handler_before_it_fish_explains_again() {
+    let environment = prepared();
+    let lines = format!(
+        "function fish_command_not_found; echo earlier; /bin/kill -INT $fish_pid; while true; end; end\n{}\n",
+        hook("fish")
+    );
+    let script = environment.home().join("lines");
+    fs::write(&script, lines).unwrap();
+    // Typed, since Ctrl-C would end all of a file.
+    let shell = ["20", "/usr/bin/script", "-qec", "/usr/bin/fish --no-config -i", "/dev/null"];
+    let mut command = environment.command_of("/usr/bin/timeout", &shell);
+    command.env("PATH", environment.programs()).env("SHELL", "/bin/sh").env("TERM", "dumb");
+    let mut fish = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let typed = format!("source {}\nfoo\nrg\nexit\n", script.display());
+    fish.stdin.take().unwrap().write_all(typed.as_bytes()).unwrap();
+    let shown = String::from_utf8_lossy(&fish.wait_with_output().unwrap().stdout).into_owned();
+    assert!(shown.contains("earlier") && shown.contains("not here; \"snug install ripgrep\""), "{shown}");
+}
+
+#[test]
+fn a_word_that_a_terminal_would_obey_is_shown_as_the_shell_shows_it() {
+    for (shell, expected) in [
+        ("bash", ["$'a\\E[31mb': command not found", "a b: command not found", "$'\\377': command"]),
+        ("zsh", ["not found: a^[[31mb", "not found: a b", "not found: \\M-^?"]),
+        ("fish", ["command: a\\e\\[31mb", "command: 'a b'", "command: \\Xff"]),
+    ] {
+        let environment = prepared();
+        let lines = match shell {
+            "fish" => "a\\e\\[31mb\na\\ b\n\\XFF\n",
+            _ => "$'a\\e[31mb'\na\\ b\n$'\\377'\n",
+        };
+        let shown = on_terminal(&environment, &format!("{shell} -ic"), &format!("{}\n{lines}", hook(shell)));
+        let told: Vec<&str> = shown.lines().filter(|line| line.to_lowercase().contains("command")).collect();
+        for part in expected {
+            assert!(told.iter().any(|line| line.contains(part)), "{shell}: {part}: {shown:?}");
+        }
+        assert!(!told.iter().any(|line| line.contains('\u{1b}')), "{shell}: {shown:?}");
+    }
+}
+
+#[test]
+fn strict_options_of_a_shell_change_nothing() {
+    for (shell, options) in [
+        ("bash", "set -euo pipefail"),
+        ("zsh", "setopt err_return no_unset ksh_arrays sh_word_split glob_subst"),
+    ] {
+        let environment = prepared();
+        let lines =
+            format!("{options}\n{}\nrg || echo \"first $?\"\nfoo || echo \"second $?\"\n", hook(shell));
+        let shown = on_terminal(&environment, &format!("{shell} -ic"), &lines);
+        assert!(shown.contains(RG) && shown.contains("first 127"), "{shell}: {shown}");
+        assert!(shown.contains("second 127") && !shown.contains("unbound"), "{shell}: {shown}");
     }
 }
 
