@@ -209,7 +209,7 @@ fn a_step_that_fails_keeps_no_other_from_being_done() {
 #[test]
 fn a_container_that_does_not_run_is_started_for_a_look_and_stopped_again() {
     let environment = TestEnv::with_daemon(&["old-stopped"]);
-    environment.debian("old-stopped", &AVAILABLE);
+    let guest = environment.debian("old-stopped", &AVAILABLE);
     let dumped = environment.snug(&["dump"]);
     ended(&dumped, 0);
     assert!(
@@ -218,10 +218,15 @@ fn a_container_that_does_not_run_is_started_for_a_look_and_stopped_again() {
         dumped.stdout
     );
     assert!(dumped.stdout.contains("packages = [\"base-files\"]"), "{}", dumped.stdout);
-    assert_eq!(environment.calls(), ["List", "Ensure old-stopped", "Stop old-stopped"]);
+    let all = ["List", "Ensure old-stopped", "Get old-stopped", "Stop old-stopped"];
+    assert_eq!(environment.calls(), all);
     let list = written(&environment, "[container.old-stopped]\npackages = ['jq']\n");
     ended(&environment.snug(&["apply", &list, "--dry-run"]), 0);
-    assert_eq!(environment.calls()[3..], ["List", "Ensure old-stopped", "Stop old-stopped"]);
+    assert_eq!(environment.calls()[4..], all);
+    // Who has begun something in it meanwhile keeps it.
+    guest.begin("cargo");
+    ended(&environment.snug(&["dump"]), 0);
+    assert_eq!(environment.calls()[8..], all[..3]);
     let refused = environment.snug(&["dump", "-c", "old-stoped"]);
     ended(&refused, 1);
     assert!(refused.stderr.contains("did you mean 'old-stopped'?"), "{}", refused.stderr);

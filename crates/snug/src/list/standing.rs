@@ -23,7 +23,7 @@ use crate::context::{Context, parse_name};
 use crate::error::{CommandError, Kind};
 use crate::packages::guest::Guest;
 use crate::packages::held::Held;
-use crate::packages::record;
+use crate::packages::{check, record};
 use crate::throwaway::store::Store;
 use crate::{entry, exports};
 
@@ -60,10 +60,16 @@ impl<'a> Started<'a> {
         Guest::detect(self.context, container)
     }
 
-    /// Stops those that are not in use. That one cannot be stopped is told.
+    /// Stops those that are not in use: what follows needs them not, and nobody has begun something in them meanwhile. That one cannot be
+    /// stopped is told.
     pub fn stop(self, is_used: impl Fn(&ContainerName) -> bool) {
         for name in self.names.iter().filter(|name| !is_used(name)) {
-            let ended = self.bus.change(&Change::stop(name.as_str(), Options::new()));
+            // Asking would start one that somebody has stopped.
+            let runs = || self.bus.get(name.as_str(), &Options::new()).is_ok_and(|view| view.is_running());
+            if runs() && check::programs_in(self.context, name).is_ok_and(|programs| !programs.is_empty()) {
+                continue;
+            }
+            let ended = self.bus.change(&Change::stop(name.as_str(), Options::new()).uncancellable());
             match ended {
                 // It did not start.
                 Err(error) if error.kind == Kind::NotFound => {}

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use snug_core::name::ContainerName;
 use snug_packages::command::CommandLine;
 use snug_packages::read::printable;
 
 use super::guest::{Guest, ask_within};
+use crate::context::Context;
 use crate::error::CommandError;
 
 /// How long a guest may take to boot and to answer: what systemd gives a unit (`DefaultTimeoutStartSec=`, systemd-system.conf(5)).
@@ -94,19 +96,36 @@ impl Guest<'_> {
     /// # Errors
     /// It cannot be asked.
     pub fn programs(&self) -> Result<Vec<String>, CommandError> {
-        Ok(programs(&self.said_by(PROCESSES, "now")?, self.context.uid().0))
+        programs_in(self.context, self.container)
     }
 
     fn said_by(&self, script: &str, word: &str) -> Result<Vec<u8>, CommandError> {
-        let argv = ["/bin/sh", "-c", script, "sh", word].map(Into::into).into();
-        let line = CommandLine { argv, environment: &[("LC_ALL", "C.UTF-8")], as_root: true };
-        let output = ask_within(self.context, self.container, &line, PATIENCE)?;
-        if output.status == 0 {
-            return Ok(output.stdout);
-        }
-        let text = format!("no command runs in {} (status {})", self.container, output.status);
-        Err(CommandError::failed(text))
+        said_by(self.context, self.container, script, word)
     }
+}
+
+/// [`Guest::programs`] of a container whose package manager does not matter.
+///
+/// # Errors
+/// It cannot be asked.
+pub fn programs_in(context: &Context, container: &ContainerName) -> Result<Vec<String>, CommandError> {
+    Ok(programs(&said_by(context, container, PROCESSES, "now")?, context.uid().0))
+}
+
+fn said_by(
+    context: &Context,
+    container: &ContainerName,
+    script: &str,
+    word: &str,
+) -> Result<Vec<u8>, CommandError> {
+    let argv = ["/bin/sh", "-c", script, "sh", word].map(Into::into).into();
+    let line = CommandLine { argv, environment: &[("LC_ALL", "C.UTF-8")], as_root: true };
+    let output = ask_within(context, container, &line, PATIENCE)?;
+    if output.status == 0 {
+        return Ok(output.stdout);
+    }
+    let text = format!("no command runs in {container} (status {})", output.status);
+    Err(CommandError::failed(text))
 }
 
 /// `a, b and others`.

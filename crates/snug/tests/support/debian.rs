@@ -16,6 +16,7 @@ case "$2" in
 *showmanual*) cat @place@/installed; sed 's/^/4000000000 /' @place@/installed; printf 'base-files\n1 base-files\n'; exit;;
 */var/lib/apt/lists*) date +%s; exit;;
 *alternatives*) exit;;
+*'/proc/[0-9]'*) echo /snug-agent/server; [ ! -e @place@/processes ] || cat @place@/processes; exit;;
 esac
 case "$4" in
 /var/lib/snug/packages) set -- "$1" "$2" "$3" @place@/record;;
@@ -115,6 +116,11 @@ impl Debian {
     pub fn forget(&self) {
         fs::write(self.place.join("installed"), "").unwrap();
         let _ = fs::remove_file(self.place.join("record"));
+    }
+
+    /// Somebody has begun a command in it.
+    pub fn begin(&self, command: &str) {
+        fs::write(self.place.join("processes"), format!("0 /snug-agent/commands/3 {command}\n")).unwrap();
     }
 
     /// A file of its own: `record`, `log`.
