@@ -42,19 +42,23 @@ pub struct Standing {
 }
 
 /// The plan. With `prune` what the list does not name goes: settings, packages and exports of its containers where it says something of
-/// these, and containers.
+/// these, and containers. Of one that was made from another image nothing goes: another distribution's packages have other names.
 pub fn plan(list: &List, standing: &BTreeMap<ContainerName, Standing>, prune: bool) -> Plan {
     let mut plan = Plan::default();
     let mut exports = Vec::new();
+    let prunes = |container: &ContainerName, entry: &Entry| {
+        prune && !standing.get(container).is_some_and(|there| is_of_another_image(entry, there))
+    };
     // A name on the host may go from one container to another: first all are taken back.
     let nothing = Standing { installed: Some(BTreeMap::new()), ..Standing::default() };
     for (container, entry) in &list.containers {
         let there = standing.get(container).unwrap_or(&nothing);
-        let (unexport, export) = of_exports(container, entry, there, prune);
+        let (unexport, export) = of_exports(container, entry, there, prunes(container, entry));
         plan.steps.extend(unexport);
         exports.extend(export);
     }
     for (container, entry) in &list.containers {
+        let prune = prunes(container, entry);
         match standing.get(container) {
             None => plan.steps.push(create(container, entry)),
             Some(there) => {
@@ -89,6 +93,10 @@ fn create(container: &ContainerName, entry: &Entry) -> Step {
     }
 }
 
+fn is_of_another_image(entry: &Entry, there: &Standing) -> bool {
+    entry.has_image && entry.image != there.image
+}
+
 /// What only a new container could have.
 fn obstacles(container: &ContainerName, entry: &Entry, there: &Standing) -> Vec<Obstacle> {
     let anew = || {
@@ -97,7 +105,7 @@ fn obstacles(container: &ContainerName, entry: &Entry, there: &Standing) -> Vec<
         )]
     };
     let mut obstacles = Vec::new();
-    if entry.has_image && entry.image != there.image {
+    if is_of_another_image(entry, there) {
         let text = format!("'{container}' was made from {}, the list says {}", there.image, entry.image);
         obstacles.push(Obstacle { container: container.clone(), text, hints: anew() });
     }
@@ -345,6 +353,14 @@ mod tests {
         );
         assert_eq!(obstacles("[container.tools]\npreset = 'integrated'\nimage = 'debian:13'"), [""; 0]);
         assert!(obstacles("[container.tools]\npreset = 'isolated'")[0].contains("+home=private"));
+    }
+
+    #[test]
+    fn of_a_container_of_another_distribution_nothing_goes() {
+        let text = "[container.tools]\nimage = 'fedora:43'\npackages = ['jq', 'ShellCheck']\nexports = ['jq']\nsockets = []\napps = []\nsettings = { cpu = 4 }";
+        let (steps, obstacles) = planned(text, &[("tools", tools())], true);
+        assert_eq!(steps, ["set in 'tools': cpu=4", "install in 'tools': ShellCheck"]);
+        assert_eq!(obstacles.len(), 1);
     }
 
     #[test]

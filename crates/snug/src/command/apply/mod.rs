@@ -22,14 +22,15 @@ use crate::words;
 ///
 /// What is missing is made, set, installed and exported; what is there already stays, so saying it again does nothing, and goes on where it
 /// was interrupted. All of the list is checked before anything is done, and the plan is shown first; on a terminal you are asked. A step that fails keeps no
-/// other from being done that does not need it. A container of another image, or with other grants, is named and left as it is.
+/// other from being done that does not need it. Of a container of another image, or with other grants, that is said, and these stay: only a new container can have them.
 #[derive(Debug, Args)]
 pub struct ApplyArgs {
     /// The list; `-` is standard input
     #[arg(value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     file: PathBuf,
     /// Also take away what the list does not name: containers, and of its containers the packages, exports and settings, where it says
-    /// something of these. You are asked about each container; where nobody can be asked, -y has to say it
+    /// something of these. You are asked about each container that would go; where nobody can be asked, -y has to say it. Of a container of
+    /// another image nothing goes
     #[arg(long)]
     prune: bool,
     #[command(flatten)]
