@@ -7,7 +7,7 @@ use snug_core::Explain;
 use snug_core::config::Config;
 use snug_core::image::ImageRef;
 use snug_core::name::ContainerName;
-use snug_core::setting::Setting;
+use snug_core::setting::{Setting, SettingKey};
 use snug_core::text::{nearest, shown};
 use snug_exports::{ApplicationId, Socket, Wanted};
 use snug_packages::manager::MANAGERS;
@@ -43,7 +43,8 @@ pub fn read(text: &str, config: &Config) -> Result<List, Vec<Mistake>> {
     let list = match Document::parse(text) {
         Ok(document) => reader.list(&document),
         Err(error) => {
-            reader.mistake(error.span(), error.message().to_owned(), Vec::new());
+            let hint = r#"a list is TOML, for example: packages = ["jq", "ripgrep"]"#.to_owned();
+            reader.mistake(error.span(), error.message().to_owned(), vec![hint]);
             List::default()
         }
     };
@@ -74,19 +75,33 @@ impl Reader<'_> {
     }
 
     fn unknown_key(&mut self, key: &Key, known: &[&'static str]) {
-        let near = nearest(key.get(), known.iter().copied());
-        let hint = near.map_or_else(
-            || format!("there are: {}", known.join(", ")),
-            |near| format!("did you mean '{near}'?"),
-        );
-        self.mistake(key.span(), format!("there is no key '{}' here", shown(key.get())), vec![hint]);
+        let hints = match nearest(key.get(), known.iter().copied()) {
+            Some(near) => vec![format!("did you mean '{near}'?")],
+            None => vec![
+                format!("there are: {}", known.join(", ")),
+                "a list that a newer Snug wrote may have more: it needs that one".to_owned(),
+            ],
+        };
+        self.mistake(key.span(), format!("there is no key '{}' here", shown(key.get())), hints);
+    }
+
+    /// A key that is no [`CONTAINER`]: perhaps a container's name.
+    fn unknown_table(&mut self, key: &Key, item: &Item) {
+        let is_near = nearest(key.get(), [CONTAINER]).is_some();
+        match key.get().parse::<ContainerName>() {
+            Ok(name) if item.is_table_like() && !is_near => {
+                let hint = format!("a container is [container.{name}]");
+                self.mistake(key.span(), format!("there is no table '{name}' in a list"), vec![hint]);
+            }
+            _ => self.unknown_key(key, &[CONTAINER]),
+        }
     }
 
     fn list(&mut self, document: &Document<&str>) -> List {
         let mut list = List::default();
         for (key, item) in entries(document.as_table()) {
             if key.get() != CONTAINER {
-                self.unknown_key(key, &[CONTAINER]);
+                self.unknown_table(key, item);
                 continue;
             }
             let Some(containers) = item.as_table_like() else {
@@ -227,8 +242,14 @@ impl Reader<'_> {
                     vec![hint],
                 );
             } else if fits {
-                if !packages.iter().any(|there| name_of(there) == name_of(&word)) {
-                    packages.push(word);
+                match packages.iter().find(|there| name_of(there) == name_of(&word)) {
+                    None => packages.push(word),
+                    Some(there) if *there == word => {}
+                    Some(there) => {
+                        let hint = format!("either '{there}' or '{word}'");
+                        let text = format!("'{word}' is there a second time, otherwise");
+                        self.mistake(span, text, vec![hint]);
+                    }
                 }
             } else if let Some(error) = refused {
                 self.mistake(span, error.to_string(), error.hint().into_iter().collect());
@@ -312,11 +333,16 @@ impl Reader<'_> {
             let value = match item.as_value() {
                 Some(Value::String(text)) => Some(text.value().clone()),
                 Some(Value::Integer(number)) => Some(number.value().to_string()),
+                // What is no value of this setting it says itself.
+                Some(Value::Float(number)) => Some(number.value().to_string()),
+                Some(Value::Boolean(is_so)) => Some(is_so.value().to_string()),
                 _ => None,
             };
             let Some(value) = value else {
                 let text = format!("the value of '{}' is neither text nor a number", shown(key.get()));
-                self.mistake(key.span(), text, Vec::new());
+                let takes = key.get().parse::<SettingKey>().ok();
+                let hint = takes.map(|setting| format!("'{setting}' takes {}", setting.values()));
+                self.mistake(key.span(), text, hint.into_iter().collect());
                 continue;
             };
             match Setting::from_pair(key.get(), &value) {
@@ -333,7 +359,8 @@ impl Reader<'_> {
         match item.as_value() {
             Some(Value::String(text)) => Some((text.span(), text.value().clone())),
             _ => {
-                self.mistake(key.span(), format!("the value of '{}' is no text", key.get()), Vec::new());
+                let hint = format!("text is in quotes: {} = \"…\"", key.get());
+                self.mistake(key.span(), format!("the value of '{}' is no text", key.get()), vec![hint]);
                 None
             }
         }
@@ -354,7 +381,12 @@ impl Reader<'_> {
             match value {
                 Value::String(text) => words.push((text.span(), text.value().clone())),
                 other => {
-                    self.mistake(other.span(), format!("something in '{}' is no text", key.get()), Vec::new())
+                    let hint = format!("text is in quotes: {} = [\"…\"]", key.get());
+                    self.mistake(
+                        other.span(),
+                        format!("something in '{}' is no text", key.get()),
+                        vec![hint],
+                    );
                 }
             }
         }
@@ -369,104 +401,4 @@ fn entries(table: &dyn TableLike) -> impl Iterator<Item = (&Key, &Item)> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn mistakes(text: &str) -> Vec<(usize, String, String)> {
-        let told = |mistake: Mistake| (mistake.line, mistake.text, mistake.hints.join("; "));
-        read(text, &Config::built_in())
-            .map_or_else(|mistakes| mistakes.into_iter().map(told).collect(), |_| Vec::new())
-    }
-
-    #[test]
-    fn a_list_is_read_with_what_it_does_not_say() {
-        let text = r#"
-# mine
-[container.tools]
-image = "debian:13"
-grants = ["+kvm", "-gpu"]
-packages = ["ripgrep", "fd-find=10.1", "ripgrep"] # twice
-exports = ["rg", 'fdfind=fd', "/opt/x/bin/y=z"]
-apps = ["org.gnome.Calculator", "org.gnome.Calculator"]
-sockets = ["/run/docker.sock"]
-settings = { memory = "4g", cpu = 2 }
-[container.other]
-"#;
-        let list = read(text, &Config::built_in()).unwrap();
-        let [(other, second), (tools, first)] = &list.containers.iter().collect::<Vec<_>>()[..] else {
-            panic!()
-        };
-        assert_eq!((tools.as_str(), other.as_str()), ("tools", "other"));
-        assert_eq!((first.image.as_str(), first.preset.as_str()), ("images:debian/13", "integrated"));
-        assert_eq!(first.packages, Some(vec!["ripgrep".to_owned(), "fd-find=10.1".to_owned()]));
-        let settings = first.settings.as_ref().unwrap();
-        assert_eq!((settings["memory"].as_str(), settings["cpu"].as_str()), ("4GiB", "2"));
-        assert_eq!(first.exports.as_ref().unwrap()[1].name.as_str(), "fd");
-        assert_eq!(first.apps, Some(vec!["org.gnome.Calculator".parse().unwrap()]));
-        assert!(
-            first.grants.words().contains(&"kvm".to_owned())
-                && !first.grants.words().contains(&"gpu".to_owned())
-        );
-        assert!(
-            !second.has_image && !second.has_grants && second.packages.is_none() && second.exports.is_none()
-        );
-        assert_eq!(second.image, "images:debian/13");
-        assert!(read("", &Config::built_in()).unwrap().containers.is_empty());
-    }
-
-    #[test]
-    fn what_is_wrong_is_said_with_its_line_and_what_was_meant() {
-        for (text, line, what, hint) in [
-            ("[container.tools]\npackage = []", 2, "no key 'package'", "did you mean 'packages'?"),
-            ("[containers.tools]", 1, "no key 'containers'", "did you mean 'container'?"),
-            ("container = 1", 1, "[container.NAME]", ""),
-            ("\n\n[container.My_Tools]", 3, "My_Tools", "my-tools"),
-            ("[container]\ntools = 'x'", 2, "[container.tools]", ""),
-            ("[container.a]\nimage = 'debain'", 2, "debain", "debian"),
-            ("[container.a]\nimage = 'file:/x.tar'", 2, "a file is no image", "snug image import"),
-            ("[container.a]\nimage = 1", 2, "is no text", ""),
-            ("[container.a]\npreset = 'isolatd'", 2, "no preset 'isolatd'", "did you mean 'isolated'?"),
-            ("[container.a]\ngrants = [\n'+kvm',\n'+gppu']", 4, "gppu", "gpu"),
-            ("[container.a]\ngrants = ['-gppu']", 2, "gppu", "gpu"),
-            ("[container.a]\ngrants = ['kvm']", 2, "added or left out", "'+kvm'"),
-            ("[container.a]\ngrants = ['+network=nat', '+network=host']", 2, "network", ""),
-            ("[container.a]\npackages = 'x'", 2, "no list", ""),
-            ("[container.a]\npackages = [1]", 2, "no text", ""),
-            ("[container.a]\npackages = ['-x']", 2, "-x", ""),
-            ("[container.a]\npackages = ['./x.deb']", 2, "is a file", "snug install FILE"),
-            ("[container.a]\nexports = ['x y/z']", 2, "x y/z", "fdfind=fd"),
-            ("[container.a]\nexports = ['a=x', 'b=x']", 2, "two commands", "=NAME"),
-            ("[container.a]\napps = ['../x']", 2, "../x", "org.gnome.Calculator"),
-            ("[container.a]\nsockets = ['run/x']", 2, "run/x", "docker.sock"),
-            ("[container.a]\nsockets = ['/run/x', '/run/x=y']", 2, "a second time", ""),
-            ("[container.a.settings]\nmemroy = '1GiB'", 2, "memroy", "did you mean 'memory'?"),
-            ("[container.a.settings]\nmemory = 'much'", 2, "much", "a size"),
-            ("[container.a.settings]\nmemory = [1]", 2, "neither text nor a number", ""),
-            ("[container.a]\nsettings = 1", 2, "are a table", ""),
-            ("[container.a\n", 1, "", ""),
-            ("[container.a]\n[container.a]\n", 2, "", ""),
-            ("[container.a]\nimage = \"\\u{1b}[2J\"", 2, "", ""),
-        ] {
-            let told = mistakes(text);
-            assert!(!told.is_empty(), "{text}");
-            let (at, said, hints) = &told[0];
-            assert_eq!(*at, line, "{text}: {told:?}");
-            assert!(said.contains(what) && hints.contains(hint), "{text}: {told:?}");
-            assert!(!said.contains('\u{1b}'), "{said:?}");
-        }
-        let all = mistakes("[container.a]\npackage = []\n[container.b]\nimag = 'x'\n");
-        assert_eq!(all.iter().map(|mistake| mistake.0).collect::<Vec<_>>(), [2, 4]);
-        assert_eq!(mistakes(&"x = 1\n".replace('x', "[container.a]\nx")).len(), 1);
-    }
-
-    #[test]
-    fn nothing_panics() {
-        for text in [
-            "[".repeat(10_000),
-            "a = ".to_owned() + &"[".repeat(10_000),
-            "[container.a]\npackages = ['".to_owned() + &"x".repeat(1 << 20) + "']",
-        ] {
-            assert!(!mistakes(&text).is_empty());
-        }
-    }
-}
+mod tests;
