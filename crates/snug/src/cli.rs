@@ -60,14 +60,6 @@ impl GlobalArgs {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    Enter(command::enter::EnterArgs),
-    Run(command::run::RunArgs),
-    Create(command::create::CreateArgs),
-    #[command(visible_alias = "ls")]
-    List(command::list::ListArgs),
-    Info(command::info::InfoArgs),
-    Grants(command::grants::GrantsArgs),
-    Ports(command::ports::PortsArgs),
     Install(command::install::InstallArgs),
     Uninstall(command::uninstall::UninstallArgs),
     Upgrade(command::upgrade::UpgradeArgs),
@@ -80,6 +72,14 @@ pub enum Command {
     Export(command::export::ExportArgs),
     Unexport(command::unexport::UnexportArgs),
     Exports(command::exports::ExportsArgs),
+    Enter(command::enter::EnterArgs),
+    Run(command::run::RunArgs),
+    Create(command::create::CreateArgs),
+    #[command(visible_alias = "ls")]
+    List(command::list::ListArgs),
+    Info(command::info::InfoArgs),
+    Grants(command::grants::GrantsArgs),
+    Ports(command::ports::PortsArgs),
     Start(command::start::StartArgs),
     Stop(command::stop::StopArgs),
     Restart(command::restart::RestartArgs),

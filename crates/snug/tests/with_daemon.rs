@@ -33,6 +33,18 @@ fn lists_are_tables_and_json() {
 }
 
 #[test]
+fn alone_it_says_first_what_most_people_come_for() {
+    for containers in [&[][..], &["tools", "dev"]] {
+        let ran = TestEnv::with_daemon(containers).snug(&[]);
+        let next = ran.stdout.lines().skip_while(|line| *line != "Next").nth(1).unwrap_or_default();
+        assert!(next.starts_with("  snug install PKG  "), "{}", ran.stdout);
+    }
+    let help = TestEnv::new().snug(&["--help"]).stdout;
+    let first = help.lines().skip_while(|line| *line != "Commands:").nth(1).unwrap_or_default();
+    assert!(first.starts_with("  install  "), "{help}");
+}
+
+#[test]
 fn a_size_that_is_not_known_is_a_dash_and_in_json_no_number() {
     let environment = TestEnv::with_daemon(&["btrfs-stopped"]);
     let ran = environment.snug(&["list", "--size"]);

@@ -42,7 +42,9 @@ pub fn execute(context: &Context, args: ListArgs) -> Result<ExitCode, CommandErr
     if args.json.json {
         super::print_json(context.printer, "containers", &containers)?;
     } else if containers.is_empty() {
-        context.printer.notice("there are no containers yet; `snug enter` makes the first");
+        context
+            .printer
+            .notice("there are no containers yet; `snug install PKG` or `snug enter` makes the first");
     } else {
         context.printer.answer(&table_of(&containers, args.size, args.all_users))?;
     }

@@ -33,6 +33,7 @@ pub fn execute(context: &Context) -> Result<ExitCode, CommandError> {
         format!("make {default} and open a shell in it")
     };
     let mut next = vec![
+        ("snug install PKG".to_owned(), "a tool of any distribution, among the host's commands".to_owned()),
         ("snug enter".to_owned(), shell),
         ("snug run CMD".to_owned(), format!("one command in {default}, where you are")),
     ];
