@@ -172,3 +172,81 @@ fn every_changing_verb_has_a_dry_run() {
         assert!(has(&["image", verb]), "image {verb}");
     }
 }
+
+/// The words of each call of `snug` in the lines of a page that are to be typed: as a shell takes them, as far as pages go.
+fn calls_of(page: &str) -> Vec<Vec<String>> {
+    let mut calls = Vec::new();
+    for line in page.lines().filter_map(|line| line.strip_prefix("$ ")) {
+        let (mut words, mut word, mut quote) = (vec![Vec::<String>::new()], String::new(), None);
+        for letter in line.split(" # ").next().unwrap_or_default().trim().chars().chain([' ']) {
+            match (quote, letter) {
+                (Some(open), letter) if open == letter => quote = None,
+                (None, '\'' | '"') => quote = Some(letter),
+                (Some(_), letter) => word.push(letter),
+                (None, ' ' | ';' | '|' | '&' | '>' | '(' | ')') => {
+                    let all = words.last_mut().unwrap();
+                    if !word.is_empty() {
+                        all.push(std::mem::take(&mut word));
+                    }
+                    if letter != ' ' {
+                        words.push(Vec::new());
+                    }
+                }
+                (None, letter) => word.push(letter),
+            }
+        }
+        calls.extend(words.into_iter().filter(|call| call.first().is_some_and(|first| first == "snug")));
+    }
+    calls
+}
+
+#[test]
+fn what_pages_tell_people_to_type_can_be_typed() {
+    let pages = [
+        include_str!("../../../../README.md"),
+        include_str!("../../../../docs/guides/getting-started.md"),
+        include_str!("../../../../docs/guides/install-a-tool.md"),
+        include_str!("../../../../docs/concepts/integration.md"),
+        include_str!("../../../../docs/concepts/security.md"),
+    ];
+    let calls: Vec<_> = pages.iter().flat_map(|page| calls_of(page)).collect();
+    assert!(calls.len() > 90, "{} calls were found", calls.len());
+    for call in &calls {
+        if let Err(error) = Cli::try_parse_from(call) {
+            panic!("{}: {error}", call.join(" "));
+        }
+    }
+    let refused = calls_of("$ true; snug instal 'a b' >x # why\nsnug x\n");
+    assert_eq!(refused, [["snug", "instal", "a b"]]);
+    assert!(Cli::try_parse_from(&refused[0]).is_err());
+}
+
+/// What issue 4 asks to be tried as a new user would, in its order.
+#[test]
+fn the_guide_shows_all_of_a_tools_life_in_order() {
+    let page = include_str!("../../../../docs/guides/install-a-tool.md");
+    let typed: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("$ ")).collect();
+    let mut lines = typed.iter();
+    for wanted in [
+        "snug install ripgrep",
+        "export PATH=",
+        "rg --version",
+        "man rg",
+        "rg --<TAB>",
+        "snug install htop fd-find default-jdk",
+        "fd ",
+        "snug install gnome-calculator",
+        "gtk-launch",
+        "snug install ./",
+        "snug upgrade --check",
+        "snug upgrade ",
+        "snug undo",
+        "snug dump >",
+        "snug rm -f tools",
+        "snug apply",
+        "snug shell-hook",
+        "snug uninstall ripgrep",
+    ] {
+        assert!(lines.any(|line| line.contains(wanted)), "{wanted} is missing, or not in its place");
+    }
+}
