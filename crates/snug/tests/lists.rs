@@ -274,6 +274,12 @@ fn what_was_installed_and_uninstalled_is_in_the_list_with_the_comments_of_whoeve
     ended(&refused, 1);
     assert!(refused.stderr.contains("line 2: there is no key 'package' here"), "{}", refused.stderr);
     assert_eq!(guest.installed(), ["ripgrep"]);
+    // One that cannot be written, too; nobody makes files there, whoever he is.
+    let nowhere = ["install", "-c", "made-tools", "--save", "/proc/tools.toml", "jq"];
+    let refused = environment.snug(&nowhere);
+    ended(&refused, 1);
+    assert!(refused.stderr.contains("/proc/tools.toml cannot be written"), "{}", refused.stderr);
+    assert_eq!(guest.installed(), ["ripgrep"]);
 }
 
 #[test]

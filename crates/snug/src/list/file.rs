@@ -10,6 +10,7 @@ use rustix::fs::{FlockOperation, flock};
 use snug_core::config::Config;
 use snug_core::text::{escape, escape_lines};
 use snug_wire::small_file;
+use tempfile::NamedTempFile;
 
 use super::List;
 use super::read::{Mistake, read};
@@ -128,7 +129,26 @@ pub fn change(
     write(&target, directory, after.as_bytes()).map_err(unwritten)
 }
 
+/// Whether a file can be changed, before anything is done that it is to say.
+///
+/// # Errors
+/// It cannot.
+pub fn can_be_written(path: &Path) -> Result<(), CommandError> {
+    let target = target(path);
+    let begun = target.and_then(|target| begin(&target, target.parent().unwrap_or(Path::new("/"))).map(drop));
+    begun.map_err(|error| CommandError::failed(format!("{} cannot be written", shown(path))).caused_by(error))
+}
+
 fn write(target: &Path, directory: &Path, text: &[u8]) -> io::Result<()> {
+    let mut file = begin(target, directory)?;
+    file.write_all(text)?;
+    file.as_file().sync_all()?;
+    file.persist(target).map_err(|error| error.error)?;
+    File::open(directory)?.sync_all()
+}
+
+/// The file that is to come in the place of another one.
+fn begin(target: &Path, directory: &Path) -> io::Result<NamedTempFile> {
     // What its owner has protected stays; who may not write it learns so here.
     let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW | libc::O_NOCTTY;
     let permissions = match OpenOptions::new().write(true).custom_flags(flags).open(target) {
@@ -139,14 +159,11 @@ fn write(target: &Path, directory: &Path, text: &[u8]) -> io::Result<()> {
     let mut builder = tempfile::Builder::new();
     // As any new file's: the caller's umask takes away.
     builder.prefix(".snug-").permissions(Permissions::from_mode(0o666));
-    let mut file = builder.tempfile_in(directory)?;
+    let file = builder.tempfile_in(directory)?;
     if let Some(permissions) = permissions {
         file.as_file().set_permissions(permissions)?;
     }
-    file.write_all(text)?;
-    file.as_file().sync_all()?;
-    file.persist(target).map_err(|error| error.error)?;
-    File::open(directory)?.sync_all()
+    Ok(file)
 }
 
 #[cfg(test)]

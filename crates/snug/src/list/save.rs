@@ -40,6 +40,7 @@ impl<'a> Save<'a> {
             text.map_or(Ok(()), |text| file::list(path, text, config, context.printer).map(drop))
                 .map(|()| None)
         })?;
+        file::can_be_written(path)?;
         let (before, apps_before) = exported(container)?;
         Ok(Self { context, path, container, before, apps_before })
     }
