@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Stdio};
 
 use support::packages::{Guest, executable};
-use support::{Ran, TestEnv};
+use support::{Ran, TestEnv, on_a_terminal};
 
 const SNAPSHOT: &str = "snug-20200102T000000Z";
 
@@ -217,6 +217,19 @@ fn what_runs_in_a_container_is_not_ended_unless_that_is_wanted() {
     assert_eq!(changes(&environment).len(), 2);
     fails(&upgraded(&environment, &["-y"]), &["dev is as it was before"]);
     assert_eq!(changes(&environment).last().unwrap(), &format!("Undo dev to={SNAPSHOT}"));
+}
+
+#[test]
+fn of_a_guest_that_does_not_say_what_runs_somebody_is_asked_who_is_there() {
+    let environment = TestEnv::with_daemon(&["dev", "zfs"]);
+    for container in ["dev", "zfs"] {
+        Guest::new(&environment, container).write("upgrade", "rm processes; exit 100\n");
+    }
+    let screen = on_a_terminal(&environment, &["upgrade", "-c", "dev"], "n\n");
+    assert!(screen.contains("ends whatever runs in it") && screen.contains("was not put back"), "{screen}");
+    assert_eq!(changes(&environment), ["TakeSnapshot dev before=upgrade"]);
+    // Where nobody is, it goes back: it was to be upgraded without fear. What is not kept for another undo is said.
+    fails(&environment.snug(&["upgrade", "-c", "zfs"]), &["zfs is as it was before", "meanwhile is gone"]);
 }
 
 #[test]

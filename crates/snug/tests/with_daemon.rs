@@ -5,12 +5,12 @@ mod support;
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{ErrorKind, Read, Write};
+use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixListener;
 use std::process::Stdio;
 
-use support::{Ran, TestEnv};
+use support::{Ran, TestEnv, on_a_terminal};
 
 #[test]
 fn lists_are_tables_and_json() {
@@ -508,35 +508,4 @@ fn replacing_asks_as_removing_does() {
     // There is nothing to lose.
     let screen = on_a_terminal(&environment, &["create", "new", "--replace"], "");
     assert!(!screen.contains('?') && screen.contains("container new is ready"), "{screen:?}");
-}
-
-/// What a person would see, escapes and all.
-fn on_a_terminal(environment: &TestEnv, arguments: &[&str], typed: &str) -> String {
-    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
-    grantpt(&master).unwrap();
-    unlockpt(&master).unwrap();
-    let name = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
-    let slave = fs::File::options().read(true).write(true).open(name).unwrap();
-    let mut child = environment
-        .command(arguments)
-        .env("DISPLAY", ":0")
-        .stdin(slave.try_clone().unwrap())
-        .stderr(slave)
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut master = fs::File::from(master);
-    master.write_all(typed.as_bytes()).unwrap();
-    child.wait().unwrap();
-    // The other side is closed now: what was written can still be read, then EIO says the end.
-    let mut screen = Vec::new();
-    let mut buffer = [0; 4096];
-    while let Ok(count) = master.read(&mut buffer) {
-        if count == 0 {
-            break;
-        }
-        screen.extend_from_slice(&buffer[..count]);
-    }
-    String::from_utf8_lossy(&screen).into_owned()
 }

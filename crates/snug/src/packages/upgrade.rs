@@ -353,8 +353,7 @@ impl Visit<'_> {
         };
         let by_hand =
             format!("`snug undo -c {container} --to {snapshot}` puts it back to before the upgrade");
-        // Of a guest that does not answer it is known what ran before.
-        let programs = self.guest.programs().unwrap_or_else(|_| before.programs.clone());
+        let programs = self.running(before);
         if !self.may_end(&programs, wish, kind) {
             log.note("it was not put back, since programs run in it");
             return with(format!("{container} was not put back, since that would end {}", listed(&programs)))
@@ -369,7 +368,7 @@ impl Visit<'_> {
                 self.start_again();
                 let error = with(format!("{container} is as it was before"));
                 match ended.kept {
-                    None => error,
+                    None => error.hint("what was changed in it meanwhile is gone: its pool goes back to the latest snapshot alone"),
                     Some(_) => error
                         .hint(format!("`snug undo -c {container}` brings the upgrade back, to look at it")),
                 }
@@ -381,6 +380,23 @@ impl Visit<'_> {
                 with(text).with_hints(error.hints).hint(by_hand)
             }
         }
+    }
+
+    /// What going back would end. Of a guest that does not answer it is known what ran before; whoever has come since can only be asked about,
+    /// where somebody is there.
+    fn running(&self, before: &Before) -> Vec<String> {
+        self.guest.programs().unwrap_or_else(|_| {
+            let mut known = before.programs.clone();
+            let is_up = || {
+                self.bus
+                    .get(self.container().as_str(), &Options::new())
+                    .is_ok_and(|container| container.is_running())
+            };
+            if known.is_empty() && self.context().printer.can_ask() && is_up() {
+                known.push("whatever runs in it, which it does not say".to_owned());
+            }
+            known
+        })
     }
 
     /// One that ran runs on, also where it did not start with the upgrade.

@@ -10,7 +10,7 @@ pub mod packages;
 pub mod session;
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -186,4 +186,35 @@ fn start_bus(directory: &Path) -> Bus {
     let mut line = String::new();
     BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
     Bus { process, address: format!("unix:path={}", socket.display()), _daemon: None }
+}
+
+/// What a person would see, escapes and all.
+pub fn on_a_terminal(environment: &TestEnv, arguments: &[&str], typed: &str) -> String {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+    grantpt(&master).unwrap();
+    unlockpt(&master).unwrap();
+    let name = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
+    let slave = fs::File::options().read(true).write(true).open(name).unwrap();
+    let mut child = environment
+        .command(arguments)
+        .env("DISPLAY", ":0")
+        .stdin(slave.try_clone().unwrap())
+        .stderr(slave)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut master = fs::File::from(master);
+    master.write_all(typed.as_bytes()).unwrap();
+    child.wait().unwrap();
+    // The other side is closed now: what was written can still be read, then EIO says the end.
+    let mut screen = Vec::new();
+    let mut buffer = [0; 4096];
+    while let Ok(count) = master.read(&mut buffer) {
+        if count == 0 {
+            break;
+        }
+        screen.extend_from_slice(&buffer[..count]);
+    }
+    String::from_utf8_lossy(&screen).into_owned()
 }
