@@ -141,7 +141,7 @@ pub fn execute(context: &Context, args: &InstallArgs) -> Result<ExitCode, Comman
     let (before, after) = (held::packages(&before), held::packages(&after));
     tell(context, &container, &before, &after, &placed, args.no_export || !brought.applications.is_empty())?;
     applications(context, &container, &brought.applications);
-    done?;
+    done.map_err(|error| guest.failed_change(error))?;
     record::installed(&guest, &names[requests.len()..]);
     build::start_if_due(context, &container);
     if !bins.is_empty() {

@@ -110,7 +110,7 @@ pub fn execute(context: &Context, args: &UninstallArgs) -> Result<ExitCode, Comm
     // Also where it has failed: what is gone is gone.
     let taken = commands::forget_gone(context, &container, &exported);
     let applications = export::forget_gone(context, &container, &applications);
-    done?;
+    done.map_err(|error| guest.failed_change(error))?;
     let mut taken = taken?;
     taken.extend(applications?.into_iter().map(String::from));
     let left = guest.installed(&names)?;

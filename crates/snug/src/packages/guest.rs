@@ -128,6 +128,24 @@ impl<'a> Guest<'a> {
         Ok(())
     }
 
+    /// The packages that an interrupted change has left half done, where there was one, and the manager can finish it.
+    ///
+    /// # Errors
+    /// As of [`Self::ask`].
+    pub fn unfinished(&self) -> Result<Option<Vec<PackageName>>, CommandError> {
+        self.manager.manager.unfinished().map_or(Ok(None), |unfinished| self.ask(&unfinished))
+    }
+
+    /// What is to be said of a change that has failed: where it, or one before it, is half done, what finishes that.
+    pub fn failed_change(&self, error: CommandError) -> CommandError {
+        match self.unfinished() {
+            Ok(Some(_)) => {
+                error.hint(format!("a change is half done: `snug upgrade -c {}` finishes it", self.container))
+            }
+            _ => error,
+        }
+    }
+
     /// Hands a file of the host's to the guest's root, under that path there.
     ///
     /// # Errors

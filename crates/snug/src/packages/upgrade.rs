@@ -62,7 +62,7 @@ pub fn look(
     visit(context, bus, container, |visit| {
         let mut log = Log::begin(context, container, &format!("{what} --check"));
         visit.refresh(&mut log)?;
-        if visit.unfinished()?.is_some() {
+        if visit.guest.unfinished()?.is_some() {
             context.printer.warning(&format!(
                 "an earlier change of packages of {container} was interrupted: `snug upgrade -c {container}` finishes it"
             ));
@@ -213,15 +213,10 @@ impl Visit<'_> {
         Ok(all)
     }
 
-    /// The packages that an interrupted change has left half done, where there was one.
-    fn unfinished(&self) -> Result<Option<Vec<PackageName>>, CommandError> {
-        let asked = self.guest.manager.manager.unfinished();
-        asked.map_or(Ok(None), |unfinished| self.guest.ask(&unfinished))
-    }
-
     /// Finishes an earlier change that was interrupted, if there was one.
     fn finish(&self, what: &str, wish: Wish<'_>, log: &mut Log<'_>) -> Result<Option<Outcome>, CommandError> {
-        let (Some(names), Some(action)) = (self.unfinished()?, self.guest.manager.manager.finish()) else {
+        let (Some(names), Some(action)) = (self.guest.unfinished()?, self.guest.manager.manager.finish())
+        else {
             return Ok(None);
         };
         let shown = names.iter().take(5).map(PackageName::as_str).collect::<Vec<_>>().join(", ");
