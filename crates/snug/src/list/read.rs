@@ -17,6 +17,7 @@ use super::grants::{self, Differences};
 use super::{
     APPS, CONTAINER, EXPORTS, Entry, GRANTS, IMAGE, KEYS, List, PACKAGES, PRESET, SETTINGS, SOCKETS, name_of,
 };
+use crate::packages::words::is_called_as_file;
 
 /// Words of one list: thousands of packages are more than anybody asks for.
 const MOST_WORDS: usize = 10_000;
@@ -232,9 +233,7 @@ impl Reader<'_> {
                     false
                 }
             });
-            let is_file =
-                word.contains('/') || [".deb", ".rpm", ".apk"].iter().any(|end| word.ends_with(end));
-            if is_file {
+            if word.contains('/') || is_called_as_file(&word) {
                 let hint = "`snug install FILE` installs it; a list is of what repositories have".to_owned();
                 self.mistake(
                     span,

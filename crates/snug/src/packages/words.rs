@@ -15,6 +15,11 @@ const PLACE: &str = "/var/cache/snug/files";
 /// How names of package files end, for any manager.
 const ENDINGS: [&str; 5] = [".deb", ".rpm", ".apk", ".pkg.tar.zst", ".pkg.tar.xz"];
 
+/// Whether a word is called as a file of packages is.
+pub fn is_called_as_file(word: &str) -> bool {
+    ENDINGS.iter().any(|ending| word.ends_with(ending))
+}
+
 /// What was typed, before it is known which package manager it is for.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Typed {
@@ -33,10 +38,8 @@ impl Typed {
     pub fn read(words: &[OsString]) -> Result<Self, CommandError> {
         let mut typed = Self { names: Vec::new(), files: Vec::new() };
         for word in words {
-            let is_called_so = |word: &OsStr| {
-                let text = word.to_string_lossy();
-                ENDINGS.iter().any(|ending| text.ends_with(ending)) && Path::new(word).exists()
-            };
+            let is_called_so =
+                |word: &OsStr| is_called_as_file(&word.to_string_lossy()) && Path::new(word).exists();
             if word.as_encoded_bytes().contains(&b'/') || is_called_so(word) {
                 typed.files.push(word.into());
             } else {

@@ -65,6 +65,7 @@ fn what_is_wrong_is_said_with_its_line_and_what_was_meant() {
         ("[container.a]\npackages = 'x'", 2, "no list", ""),
         ("[container.a]\npackages = [1]", 2, "no text", "packages = [\"…\"]"),
         ("[container.a]\npackages = ['-x']", 2, "-x", ""),
+        ("[container.a]\npackages = ['x-1-1-any.pkg.tar.zst']", 2, "is a file", "snug install FILE"),
         ("[container.a]\npackages = ['./x.deb']", 2, "is a file", "snug install FILE"),
         ("[container.a]\nexports = ['x y/z']", 2, "x y/z", "fdfind=fd"),
         ("[container.a]\nexports = ['a=x', 'b=x']", 2, "two commands", "=NAME"),
