@@ -308,11 +308,19 @@ fn what_snug_x_keeps_is_in_no_list_and_is_not_taken_away() {
     let environment = TestEnv::with_daemon(&["x-hello"]);
     let store = environment.home().join(".local/state/snug/x");
     fs::create_dir_all(&store).unwrap();
-    fs::write(store.join("x-hello.json"), r#"{"package": "hello"}"#).unwrap();
+    let record = |created: &str| {
+        let text = serde_json::json!({"package": "hello", "created": created}).to_string();
+        fs::write(store.join("x-hello.json"), text).unwrap();
+    };
+    record("2020-01-01T00:00:00Z");
     assert!(!environment.snug(&["dump"]).stdout.contains("x-hello"));
     let list = written(&environment, "[container.made-a]\n");
     ended(&environment.snug(&["apply", &list, "--prune", "-y"]), 0);
     assert_eq!(changes(&environment).len(), 1, "{:?}", changes(&environment));
+    // Of that name, and somebody's own by now.
+    record("2019-01-01T00:00:00Z");
+    let plan = environment.snug(&["apply", &list, "--prune", "--dry-run"]).stdout;
+    assert!(plan.starts_with("remove 'x-hello'"), "{plan}");
     fs::remove_file(store.join("x-hello.json")).unwrap();
     ended(&environment.snug(&["apply", &list, "--prune", "-y"]), 0);
     assert_eq!(changes(&environment).last().unwrap(), "Remove x-hello force=true");

@@ -268,7 +268,8 @@ fn of_all_containers_one_that_fails_does_not_stop_the_others() {
     // One of `snug x` is none of them.
     let kept = environment.home().join(".local/state/snug/x");
     fs::create_dir_all(&kept).unwrap();
-    fs::write(kept.join("x-tool.json"), "{\"package\": \"tool\"}").unwrap();
+    fs::write(kept.join("x-tool.json"), "{\"package\": \"tool\", \"created\": \"2020-01-01T00:00:00Z\"}")
+        .unwrap();
     let guests = ["a", "b-stopped", "c"].map(|name| Guest::new(&environment, name));
     guests[0].write("upgrade", "exit 100\n");
     guests[2].write("newer", "\n");

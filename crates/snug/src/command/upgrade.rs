@@ -9,13 +9,12 @@ use snug_packages::answer::{Change, ChangeKind};
 
 use super::arguments::{ContainerArgs, DryRunArgs, JsonArgs, YesArgs, show_plan};
 use crate::bus::Bus;
-use crate::bus::options::Options;
 use crate::context::Context;
 use crate::error::{CommandError, Kind};
+use crate::list::standing::kept;
 use crate::packages::check::listed;
 use crate::packages::outcome::{Checked, Outcome};
 use crate::packages::upgrade::{self, Wish};
-use crate::throwaway::store::Store;
 use crate::{table, words};
 
 /// Status of `--check` where something is newer, as of `dnf check-update` (dnf(8)).
@@ -106,14 +105,7 @@ pub fn execute(context: &Context, args: &UpgradeArgs) -> Result<ExitCode, Comman
 
 /// Those of the caller that stay, in the order of their names. Those of `snug x` are made anew when they are two weeks old.
 fn all_containers(bus: &Bus) -> Result<Vec<ContainerName>, CommandError> {
-    let passing = Store::open().and_then(|store| store.names());
-    let passing = passing
-        .map_err(|error| CommandError::failed("what `snug x` keeps cannot be read").caused_by(error))?;
-    let there = bus.list(&Options::new())?.into_iter().filter(|container| !container.temporary);
-    let names = there.filter_map(|container| container.name.parse().ok());
-    let mut names: Vec<ContainerName> = names.filter(|name| !passing.contains(name)).collect();
-    names.sort();
-    Ok(names)
+    Ok(kept(bus, |_| false)?.into_keys().collect())
 }
 
 /// Several containers, one after another: one that fails does not stop the others.

@@ -186,16 +186,21 @@ pub fn kept(
     bus: &Bus,
     is_meant: impl Fn(&ContainerName) -> bool,
 ) -> Result<BTreeMap<ContainerName, Container>, CommandError> {
-    let throwaway = match Store::open().and_then(|store| store.names()) {
+    let unreadable =
+        |error: io::Error| CommandError::failed("what `snug x` keeps cannot be had").caused_by(error);
+    let throwaway = match Store::open() {
         // Who has no home has none.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-        names => names
-            .map_err(|error| CommandError::failed("what `snug x` keeps cannot be had").caused_by(error))?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        store => Some(store.map_err(unreadable)?),
+    };
+    let is_throwaway = |container: &ContainerName, view: &Container| match &throwaway {
+        Some(store) => store.has(container, &view.created).map_err(unreadable),
+        None => Ok(false),
     };
     let mut kept = BTreeMap::new();
     for view in bus.list(&Options::new())?.into_iter().filter(|view| !view.temporary) {
         let container = parse_name(&view.name)?;
-        if is_meant(&container) || !throwaway.contains(&container) {
+        if is_meant(&container) || !is_throwaway(&container, &view)? {
             kept.insert(container, view);
         }
     }

@@ -154,6 +154,14 @@ impl Store {
         }
     }
 
+    /// Whether the container of that name which was `created` then is one of these, and nobody's own.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn has(&self, name: &ContainerName, created: &str) -> io::Result<bool> {
+        Ok(self.read(name)?.is_some_and(|record| record.is_of(created)))
+    }
+
     /// Notes what is in a container.
     ///
     /// # Errors
