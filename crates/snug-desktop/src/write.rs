@@ -31,7 +31,8 @@ pub fn text(entry: &Entry, placing: &Placing<'_>, icon_of: &dyn Fn(&Icon) -> Opt
     let mut file = File(String::from("[Desktop Entry]\n"));
     file.line("Type", "Application");
     file.text("Name", &named(&entry.name, placing));
-    file.texts("GenericName", entry.generic_name.as_ref());
+    // Some menus show it in the place of the name.
+    file.texts("GenericName", entry.generic_name.as_ref().map(|name| named(name, placing)).as_ref());
     file.texts("Comment", entry.comment.as_ref());
     file.icon(entry.icon.as_ref(), icon_of);
     file.exec(&entry.exec, placing);

@@ -266,8 +266,8 @@ mod tests {
     #[test]
     fn who_is_not_its_owner_says_whose_it_is_and_opens_nothing() {
         let of = |is_trusted| {
-            composed("Name[de]=Werkzeug\nMimeType=image/png;\n", vec![], is_trusted, &Survey::default())
-                .unwrap()
+            let lines = "Name[de]=Werkzeug\nGenericName=Bank\nMimeType=image/png;\n";
+            composed(lines, vec![], is_trusted, &Survey::default()).unwrap()
         };
         let (own, others) = (of(true), of(false));
         assert!(entry(&own).contains("Name=The Tool\n") && entry(&own).contains("MimeType=image/png;\n"));
@@ -276,7 +276,7 @@ mod tests {
             text.contains("Name=The Tool (dev)\n") && text.contains("Name[de]=Werkzeug (dev)\n"),
             "{text}"
         );
-        assert!(!text.contains("MimeType"));
+        assert!(text.contains("GenericName=Bank (dev)\n") && !text.contains("MimeType"), "{text}");
         assert_eq!((own.shown.as_str(), others.shown.as_str()), ("The Tool", "The Tool (dev)"));
     }
 }

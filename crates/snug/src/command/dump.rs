@@ -37,8 +37,12 @@ pub fn execute(context: &Context, args: &DumpArgs) -> Result<ExitCode, CommandEr
     let views = views(&bus, args)?;
     let index = index()?;
     let mut started = Started::new(context, &bus);
-    let texts: Result<Vec<_>, _> =
-        views.iter().map(|view| describe(context, &mut started, view, &index)).collect();
+    let describe = |view: &Container| {
+        let described = describe(context, &mut started, view, &index);
+        let others = || format!("`-c NAME`, several times, writes the list of others than {}", view.name);
+        described.map_err(|error| if views.len() > 1 { error.hint(others()) } else { error })
+    };
+    let texts: Result<Vec<_>, _> = views.iter().map(describe).collect();
     started.stop(|_| false);
     let text = write::write(&texts?);
     let text = if context.printer.answers_a_terminal() { escape_lines(&text) } else { text.into() };

@@ -19,6 +19,8 @@ use crate::printer::Printer;
 
 /// Bytes; more than anybody writes.
 const LONGEST: u64 = 1 << 20;
+/// Mistakes that are told.
+const TOLD_MISTAKES: usize = 20;
 /// Links that may lead to each other (`MAXSYMLINKS`, linux/namei.h).
 const MOST_LINKS: usize = 40;
 /// The word for standard input.
@@ -67,7 +69,7 @@ fn unread(path: &Path, error: io::Error) -> CommandError {
 /// The list that a text is.
 ///
 /// # Errors
-/// What is wrong with it: of several mistakes each is told, and the error says how many.
+/// What is wrong with it: of several mistakes the first are told, and the error says how many there are.
 pub fn list(path: &Path, text: &str, config: &Config, printer: Printer) -> Result<List, CommandError> {
     let mut mistakes = match read(text, config) {
         Ok(list) => return Ok(list),
@@ -80,8 +82,11 @@ pub fn list(path: &Path, text: &str, config: &Config, printer: Printer) -> Resul
     if mistakes.len() == 1 {
         return Err(named(&mistakes.remove(0)));
     }
-    for mistake in &mistakes {
+    for mistake in mistakes.iter().take(TOLD_MISTAKES) {
         printer.error(&named(mistake));
+    }
+    if mistakes.len() > TOLD_MISTAKES {
+        printer.warning(&format!("the first {TOLD_MISTAKES} were told"));
     }
     let text = format!("{} is no list yet: {} mistakes", shown(path), mistakes.len());
     Err(CommandError::user(text).hint("nothing was done"))

@@ -21,8 +21,6 @@ use crate::packages::words::is_called_as_file;
 
 /// Words of one list: thousands of packages are more than anybody asks for.
 const MOST_WORDS: usize = 10_000;
-/// Mistakes that are told.
-const MOST_MISTAKES: usize = 20;
 
 /// Something that is wrong with a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +52,6 @@ pub fn read(text: &str, config: &Config) -> Result<List, Vec<Mistake>> {
         return Ok(list);
     }
     mistakes.sort_by_key(|mistake| mistake.line);
-    mistakes.truncate(MOST_MISTAKES);
     Err(mistakes)
 }
 

@@ -9,6 +9,12 @@ fn mistakes(text: &str) -> Vec<(usize, String, String)> {
 }
 
 #[test]
+fn all_mistakes_are_counted() {
+    let lines: String = (0..30).map(|number| format!("key{number} = 1\n")).collect();
+    assert_eq!(mistakes(&format!("[container.tools]\n{lines}")).len(), 30);
+}
+
+#[test]
 fn a_list_is_read_with_what_it_does_not_say() {
     let text = r#"
 # mine
