@@ -162,7 +162,7 @@ async fn detach(incus: &Client, paths: &Paths, container: &Found) -> Result<()> 
     let (own, uid, key) = (paths.clone(), container.owner.uid, container.name.clone());
     let kept = tokio::task::spawn_blocking(move || present::read(&own, uid, &key)).await??;
     let put = |put: &mut InstancePut, over: fn(&Present, &InstancePut) -> InstancePut| {
-        if let Some(kept) = kept.as_ref().filter(|kept| kept.is_of(put)) {
+        if let Some(kept) = kept.as_ref().filter(|kept| kept.is_of(&put.config)) {
             *put = over(kept, put);
         }
         without_snug(put);

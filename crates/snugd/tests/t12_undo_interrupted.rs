@@ -141,10 +141,14 @@ async fn what_was_kept_of_another_instance_of_the_name_is_nothing() {
     let (rig, _) = interrupted("restore-snapshot:after").await;
     rig.fake.change_instance(PROJECT, CONTAINER, |instance| {
         instance["config"]["volatile.uuid"] = json!("another");
+        (instance["status"], instance["status_code"]) = (json!("Running"), json!(103));
     });
     let another = configuration(&rig);
-    settle(&rig).done();
+    ask(&rig, "TakeSnapshot", vec![]).done();
     assert_eq!((configuration(&rig), record(&rig).exists()), (another, false));
+    // It runs on: nothing of it goes back.
+    let stops = rig.fake.requests_of(&Route::new("PUT", "/1.0/instances/mine/state"));
+    assert_eq!(stops.len(), 0);
 }
 
 #[tokio::test]

@@ -49,10 +49,10 @@ impl Present {
         Self { snapshot: snapshot.clone(), kept: kept.cloned(), identity, put }
     }
 
-    /// Whether it is this instance's.
+    /// Whether it is that of the instance with this configuration.
     #[must_use]
-    pub fn is_of(&self, instance: &InstancePut) -> bool {
-        self.identity.as_ref() == instance.config.get(IDENTITY)
+    pub fn is_of(&self, instance: &Config) -> bool {
+        self.identity.as_ref() == instance.get(IDENTITY)
     }
 
     /// Whether the disk has gone back since.
@@ -220,7 +220,7 @@ mod tests {
         )
         .into_put();
         let present = Present::of(now, &snapshot(), None);
-        assert!(present.is_of(&restored) && present.is_limited() && present.is_older_than(&restored));
+        assert!(present.is_of(&restored.config) && present.is_limited() && present.is_older_than(&restored));
         let put = present.over(&restored);
         let wanted = json!({"user.snug.phase": "ready", "user.snug.spec": "new", "volatile.uuid": "u", "volatile.eth0.hwaddr": "a",
             "volatile.last_state.idmap": "then", "volatile.uuid.generation": "g2", "volatile.idmap.next": "n1",
@@ -245,7 +245,7 @@ mod tests {
     #[test]
     fn another_instance_of_the_name_is_another() {
         let of = |identity: &str| instance(json!({"volatile.uuid": identity}), json!({}));
-        assert!(!Present::of(of("a"), &snapshot(), None).is_of(&of("b").into_put()));
+        assert!(!Present::of(of("a"), &snapshot(), None).is_of(&of("b").config));
     }
 
     #[test]

@@ -121,7 +121,7 @@ impl Work {
         let Some(found) = self.look().await? else { return Ok(None) };
         let status = status(&found.instance);
         let agent = status == Status::Running && self.daemon.probe(self.uid(), &self.name).await.is_some();
-        let restoring = self.is_restoring().await?;
+        let restoring = self.is_restoring(&found.instance.config).await?;
         Ok(Some(ContainerState { restoring, ..container(found, status, agent) }))
     }
 }

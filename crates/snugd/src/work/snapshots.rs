@@ -114,10 +114,21 @@ impl Work {
         self.blocking(move || present::write(&paths, uid, &name, &present)).await
     }
 
-    /// Whether the container's disk was going back when an earlier daemon died.
-    pub(super) async fn is_restoring(&self) -> Result<bool> {
+    /// Whether the disk of the instance with this configuration was going back when an earlier daemon died. What was written down of another
+    /// one of that name is forgotten: this one is not touched for it.
+    pub(super) async fn is_restoring(&self, instance: &Config) -> Result<bool> {
         let (paths, uid, name) = (self.daemon.paths().clone(), self.uid(), self.name.clone());
-        self.blocking(move || Ok(present::is_there(&paths, uid, &name))).await
+        let instance = instance.clone();
+        self.blocking(move || match present::read(&paths, uid, &name) {
+            Ok(None) => Ok(false),
+            Ok(Some(kept)) if !kept.is_of(&instance) => {
+                tracing::warn!(container = %name, "what was to be put back is another instance's of that name");
+                present::forget(&paths, uid, &name).map(|()| false)
+            }
+            // What cannot be understood is told when it is to be put back.
+            Ok(Some(_)) | Err(_) => Ok(true),
+        })
+        .await
     }
 
     /// Gives the instance the configuration that was written down, if one was.
@@ -131,12 +142,12 @@ impl Work {
         self.make_directories().await?;
         self.offer_programs(&mut kept).await?;
         let (instance, _) = self.incus().instances().get(self.name.as_str()).await?;
-        // Whoever has started it meanwhile has started the snapshot's rights.
-        if !matches!(instance.status_code, StatusCode::Stopped | StatusCode::Error) {
-            self.stop_instance(true, 0).await?;
-        }
-        let found = instance.into_put();
-        if kept.is_of(&found) {
+        let (status, found) = (instance.status_code, instance.into_put());
+        if kept.is_of(&found.config) {
+            // Whoever has started it meanwhile has started the snapshot's rights.
+            if !matches!(status, StatusCode::Stopped | StatusCode::Error) {
+                self.stop_instance(true, 0).await?;
+            }
             // The disk that a restore of btrfs makes is new, and Incus bounds it when the device's size changes, not before.
             if kept.is_limited() && self.snapshots().await?.driver == "btrfs" {
                 self.give(Limit::None, &kept).await?;
