@@ -95,7 +95,11 @@ fn ready(
     what: (&str, Option<&str>),
 ) -> Result<(Record, Held), CommandError> {
     loop {
-        let held = store.hold(name).map_err(unkept)?;
+        let waiting = || {
+            let (package, _) = what;
+            context.printer.notice(&format!("waiting: another process is at work on {name}, for {package}"));
+        };
+        let held = store.hold(name, waiting).map_err(unkept)?;
         if let Some(record) = store.read(name).map_err(unkept)?.filter(|record| record.ready) {
             held.touch().map_err(unkept)?;
             collecting::begin_for(context, name);

@@ -87,12 +87,18 @@ impl Store {
         Ok(Self { directory })
     }
 
-    /// Uses a container, beside others that do; waits while it is being made or removed.
+    /// Uses a container, beside others that do; waits while it is being made or removed, and calls `waiting` before.
     ///
     /// # Errors
     /// What the system says.
-    pub fn hold(&self, name: &ContainerName) -> io::Result<Held> {
-        self.lock(name, FlockOperation::LockShared)
+    pub fn hold(&self, name: &ContainerName, waiting: impl FnOnce()) -> io::Result<Held> {
+        match self.lock(name, FlockOperation::NonBlockingLockShared) {
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::WOULDBLOCK) => {
+                waiting();
+                self.lock(name, FlockOperation::LockShared)
+            }
+            held => held,
+        }
     }
 
     /// Has a container alone; waits until nobody else uses it.
@@ -274,6 +280,7 @@ impl Held {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
     use std::time::Duration;
 
     use super::*;
@@ -291,16 +298,18 @@ mod tests {
     #[test]
     fn what_is_used_nobody_has_alone() {
         let (_home, store) = store();
-        let one = store.hold(&name()).unwrap();
-        let other = store.hold(&name()).unwrap();
+        let nobody = || panic!("nobody has it alone");
+        let one = store.hold(&name(), nobody).unwrap();
+        let other = store.hold(&name(), nobody).unwrap();
         assert!(store.try_take(&name()).unwrap().is_none());
         drop((one, other));
         let alone = store.try_take(&name()).unwrap().unwrap();
         assert!(store.try_take(&name()).unwrap().is_none());
         // Who waits for one that is removed gets the next one of the name.
         std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| store.hold(&name()).unwrap());
-            std::thread::sleep(Duration::from_millis(50));
+            let (tell, told) = mpsc::channel();
+            let waiting = scope.spawn(|| store.hold(&name(), move || tell.send(()).unwrap()).unwrap());
+            told.recv().unwrap();
             store.forget(&name(), alone).unwrap();
             let held = waiting.join().unwrap();
             assert!(held.lock.metadata().unwrap().nlink() == 1);
@@ -313,8 +322,9 @@ mod tests {
         let (_home, store) = store();
         let alone = store.take(&name()).unwrap();
         std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| store.hold(&name()).unwrap());
-            std::thread::sleep(Duration::from_millis(50));
+            let (tell, told) = mpsc::channel();
+            let waiting = scope.spawn(|| store.hold(&name(), move || tell.send(()).unwrap()).unwrap());
+            told.recv().unwrap();
             // As NFS does with what is removed while it is open.
             let place = |file: &str| store.directory.join(file);
             fs::rename(place("x-ripgrep.lock"), place(".nfs0001")).unwrap();
