@@ -209,8 +209,14 @@ impl Documents {
     fn clean(&self) -> io::Result<()> {
         for entry in fs::read_dir(&self.own)? {
             let entry = entry?;
-            if entry.file_name().to_string_lossy().starts_with(PREFIX) {
+            if !entry.file_name().to_string_lossy().starts_with(PREFIX) {
+                continue;
+            }
+            // Snug makes directories alone; of whatever else has such a name nothing is to fail.
+            if entry.file_type()?.is_dir() {
                 fs::remove_dir_all(entry.path())?;
+            } else {
+                fs::remove_file(entry.path())?;
             }
         }
         Ok(())

@@ -191,3 +191,18 @@ fn no_name_leads_out_of_the_directory() {
     }
     assert!(home.links().is_empty() && home.documents.names().is_empty());
 }
+
+#[test]
+fn what_has_a_name_of_something_half_written_is_removed_whatever_it_is() {
+    let home = Home::new();
+    let own = home.share("snug/documents");
+    let kept = home.share("kept");
+    fs::create_dir_all(own.join(".snug-half/man")).unwrap();
+    fs::create_dir_all(&kept).unwrap();
+    fs::write(own.join(".snug-file"), "").unwrap();
+    symlink(&kept, own.join(".snug-link")).unwrap();
+    home.documents.put(&name("rg"), &about("/usr/bin/rg"), &all_kinds()).unwrap();
+    let names = fs::read_dir(&own).unwrap().map(|entry| entry.unwrap().file_name());
+    assert_eq!(names.collect::<Vec<_>>(), ["rg"]);
+    assert!(kept.is_dir());
+}
