@@ -1,6 +1,8 @@
 //! Telling the desktop that applications have come or gone, where it keeps lists of them. Without its programs it looks by itself.
 
-use std::process::{Command, Stdio};
+use std::io;
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, utimensat};
 use snug_exports::{Files, search};
@@ -9,6 +11,10 @@ use crate::context::Context;
 use crate::env_vars;
 use crate::exports;
 use crate::packages::commands::HOSTS;
+use crate::packages::streams;
+
+/// How long one program may take: with thousands of entries on a slow disk it is seconds. What it makes is a list that others make, too.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Has lists renewed; `with_icons`: those of icons, too.
 pub fn renew(context: &Context, files: &Files, with_icons: bool) {
@@ -50,16 +56,44 @@ fn run(context: &Context, program: &str, arguments: &[&std::ffi::OsStr]) -> bool
     else {
         return false;
     };
-    let ran = Command::new(&file)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    match ran {
-        Ok(status) if status.success() => {}
-        Ok(status) => context.printer.detail(&format!("{}: {status}", file.display())),
+    match ended(Command::new(&file).args(arguments), PATIENCE) {
+        Ok(Some(status)) if status.success() => {}
+        Ok(Some(status)) => context.printer.detail(&format!("{}: {status}", file.display())),
+        Ok(None) => context.printer.warning(&format!(
+            "menus may be old until the next login: {} had not ended after {} seconds",
+            file.display(),
+            PATIENCE.as_secs()
+        )),
         Err(error) => context.printer.detail(&format!("{}: {error}", file.display())),
     }
     true
+}
+
+/// How a program without streams ended; `None` where it had not by then, and was killed.
+fn ended(command: &mut Command, patience: Duration) -> io::Result<Option<ExitStatus>> {
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    let ended = streams::wait(&mut child, Instant::now() + patience);
+    if !matches!(ended, Ok(Some(_))) {
+        child.kill()?;
+        // One that the kernel does not let go (a home that does not answer) is not waited for either.
+        streams::wait(&mut child, Instant::now() + patience)?;
+    }
+    ended
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_does_not_end_is_not_waited_for() {
+        let mut shell = Command::new("sh");
+        let status = ended(shell.args(["-c", "exit 3"]), Duration::from_secs(60)).unwrap().unwrap();
+        assert_eq!(status.code(), Some(3));
+        let begin = Instant::now();
+        let mut sleep = Command::new("sleep");
+        assert_eq!(ended(sleep.arg("60"), Duration::from_millis(50)).unwrap(), None);
+        assert!(begin.elapsed() < Duration::from_secs(30));
+        assert!(ended(&mut Command::new("/nowhere/program"), Duration::from_secs(1)).is_err());
+    }
 }
