@@ -212,6 +212,34 @@ fn what_has_changed_in_the_guest_is_brought_up_to_date() {
 }
 
 #[test]
+fn more_than_one_question_asks_for_are_exported_all_the_same() {
+    let host = Host::new();
+    let ids: Vec<String> = (0..203).map(|number| format!("tool{number}")).collect();
+    let names: Vec<String> = ids.iter().map(|id| format!("entry/{id}/usr/share/{id}.desktop")).collect();
+    let files: Vec<(&str, &[u8])> = names.iter().map(|name| (name.as_str(), ENTRY.as_bytes())).collect();
+    host.guest_has("dev", &files);
+    let mut arguments = vec!["export", "-c", "dev"];
+    for id in &ids {
+        arguments.extend(["--app", id]);
+    }
+    let said = host.done(&arguments);
+    assert_eq!(said.lines().filter(|line| line.ends_with(".desktop")).count(), ids.len(), "{said}");
+    for id in [&ids[0], &ids[202]] {
+        assert!(host.data(&format!("applications/snug.dev.{id}.desktop")).exists(), "{id}");
+    }
+    // And brought up to date, all of them.
+    let newer = ENTRY.replace("The Tool", "The New Tool");
+    let files: Vec<(&str, &[u8])> = names.iter().map(|name| (name.as_str(), newer.as_bytes())).collect();
+    host.guest_has("dev", &files);
+    host.done(&["undo", "-y", "-c", "dev"]);
+    for id in &ids {
+        let entry = host.data(&format!("applications/snug.dev.{id}.desktop"));
+        // With whose it is, where another has the same name.
+        assert!(value(&entry, "Name").is_some_and(|name| name.starts_with("The New Tool")), "{id}");
+    }
+}
+
+#[test]
 fn whoever_was_interrupted_while_files_changed_leaves_nothing_that_is_not_known() {
     let host = Host::new();
     host.guest_has_tool("dev", ENTRY);

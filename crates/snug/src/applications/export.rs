@@ -15,8 +15,9 @@ use super::survey::{Places, Survey};
 use crate::command::export::unwritten;
 use crate::context::Context;
 use crate::error::CommandError;
+use crate::words;
 
-/// Applications of one call: a package of a whole desktop has some hundred.
+/// Applications of one question to a container, and those that come with packages: one of a whole desktop has some hundred.
 const MOST: usize = 200;
 /// Ids that are offered in the place of one that there is not.
 const OFFERED: usize = 5;
@@ -64,10 +65,29 @@ pub fn export(
     ids: &[ApplicationId],
     wish: Wish,
 ) -> Result<Outcome, CommandError> {
-    let ids = &ids[..ids.len().min(MOST)];
-    if ids.is_empty() {
-        return Ok(Outcome::default());
+    let mut outcome = Outcome::default();
+    // How many a guest's packages bring is the guest's word.
+    if wish == Wish::OfPackages && ids.len() > MOST {
+        let left = words::count(ids.len() - MOST, "application");
+        context.printer.notice(&format!("{left} more of {container}: the menus get {MOST} at once"));
+        context.printer.hint("`snug export --app ID` exports others");
+        return export_some(context, container, &ids[..MOST], wish);
     }
+    for some in ids.chunks(MOST) {
+        let Outcome { exported, left } = export_some(context, container, some, wish)?;
+        outcome.exported.extend(exported);
+        outcome.left.extend(left);
+    }
+    Ok(outcome)
+}
+
+/// Those of one question.
+fn export_some(
+    context: &Context,
+    container: &ContainerName,
+    ids: &[ApplicationId],
+    wish: Wish,
+) -> Result<Outcome, CommandError> {
     let host = Host::of_user()?;
     let found = guest::fetch(context, container, ids, PATIENCE)?;
     if wish == Wish::Named {
