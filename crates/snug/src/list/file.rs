@@ -1,12 +1,18 @@
 //! The file of a list: bounded when it is read, written in one piece and by one at a time. A link, as managers of dotfiles make them, stays,
 //! and what it leads to changes.
 
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use snug_core::config::Config;
 use snug_core::text::{escape, escape_lines};
 use snug_wire::small_file;
@@ -23,6 +29,12 @@ const LONGEST: u64 = 1 << 20;
 const TOLD_MISTAKES: usize = 20;
 /// Links that may lead to each other (`MAXSYMLINKS`, linux/namei.h).
 const MOST_LINKS: usize = 40;
+/// How long another change may take: those of Snug take milliseconds, and one of a slow disk some seconds.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Random letters in the name of a file that is to come in another one's place.
+const RANDOM: usize = 6;
+/// Bytes of the other one's name in it: with the rest less than the 255 of a name.
+const LONGEST_NAME: usize = 200;
 /// The word for standard input.
 pub const STDIN: &str = "-";
 
@@ -104,7 +116,7 @@ fn target(path: &Path) -> io::Result<PathBuf> {
             Err(error) => return Err(error),
         }
     }
-    Err(rustix::io::Errno::LOOP.into())
+    Err(Errno::LOOP.into())
 }
 
 /// Changes a file, alone; `None` is one that there is not. What is changed to the same is not written.
@@ -115,14 +127,22 @@ pub fn change(
     path: &Path,
     change: impl FnOnce(Option<&str>) -> Result<Option<String>, CommandError>,
 ) -> Result<(), CommandError> {
+    change_within(path, PATIENCE, change)
+}
+
+fn change_within(
+    path: &Path,
+    patience: Duration,
+    change: impl FnOnce(Option<&str>) -> Result<Option<String>, CommandError>,
+) -> Result<(), CommandError> {
     let unwritten = |error: io::Error| {
         CommandError::failed(format!("{} cannot be written", shown(path))).caused_by(error)
     };
     let target = target(path).map_err(unwritten)?;
     let directory = target.parent().unwrap_or(Path::new("/"));
     // The file itself is another one after each change.
-    let lock = File::open(directory).map_err(unwritten)?;
-    flock(&lock, FlockOperation::LockExclusive).map_err(|error| unwritten(error.into()))?;
+    let _lock = lock(directory, patience).map_err(unwritten)?.ok_or_else(|| in_use(path, directory))?;
+    remove_left(&target, directory);
     let before = match small_file::read(&target, LONGEST).and_then(as_text) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         read => Some(read.map_err(|error| unread(path, error))?),
@@ -152,6 +172,79 @@ fn write(target: &Path, directory: &Path, text: &[u8]) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
+/// A directory's lock; `None` where somebody else has had it all that time.
+fn lock(directory: &Path, patience: Duration) -> io::Result<Option<File>> {
+    let lock = File::open(directory)?;
+    match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        Err(Errno::WOULDBLOCK) => {}
+        locked => return locked.map(|()| Some(lock)).map_err(Into::into),
+    }
+    // The call knows no deadline: who has given up leaves it to a thread, which lets go of what it gets.
+    let (tell, told) = mpsc::channel();
+    thread::spawn(move || {
+        let locked = loop {
+            match flock(&lock, FlockOperation::LockExclusive) {
+                Err(Errno::INTR) => {}
+                locked => break locked,
+            }
+        };
+        tell.send(locked.map(|()| lock))
+    });
+    match told.recv_timeout(patience) {
+        Ok(locked) => locked.map(Some).map_err(Into::into),
+        Err(_) => Ok(None),
+    }
+}
+
+fn in_use(path: &Path, directory: &Path) -> CommandError {
+    let holder = holder(directory).unwrap_or_else(|| "another process".to_owned());
+    let place = shown(directory);
+    CommandError::failed(format!("{} cannot be changed: {holder} keeps {place} locked (flock)", shown(path)))
+        .hint("the same command again when that has ended")
+}
+
+/// Who has a directory's lock, by proc_locks(5); nobody where that does not say it for certain.
+fn holder(directory: &Path) -> Option<String> {
+    let inode = fs::metadata(directory).ok()?.ino();
+    let locks = small_file::read(Path::new("/proc/locks"), LONGEST).ok()?;
+    let process = holder_in(&String::from_utf8_lossy(&locks), inode)?;
+    let name = small_file::read(Path::new(&format!("/proc/{process}/comm")), 64).unwrap_or_default();
+    let name = escape(String::from_utf8_lossy(&name).trim_end()).into_owned();
+    Some(if name.is_empty() { format!("process {process}") } else { format!("{name} (process {process})") })
+}
+
+/// The one process that has such a lock of a file with this number: the device there is not that of stat(2) on btrfs.
+fn holder_in(locks: &str, inode: u64) -> Option<u32> {
+    let mut processes = locks.lines().filter_map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [_, "FLOCK", _, _, process, file, ..] = words[..] else { return None };
+        (file.rsplit(':').next()?.parse() == Ok(inode)).then(|| process.parse().ok()).flatten()
+    });
+    let process = processes.next().filter(|process| *process > 0)?;
+    processes.next().is_none().then_some(process)
+}
+
+/// How names of files begin that are to come in the place of this one. As much of its name as leaves room for the rest.
+fn begun_prefix(target: &Path) -> OsString {
+    let name = target.file_name().unwrap_or_default().as_bytes();
+    let name = &name[..name.len().min(LONGEST_NAME)];
+    OsString::from_vec([b".snug-", name, b"."].concat())
+}
+
+/// Removes what somebody who was killed while he wrote has left; whoever writes now has the lock. What cannot be removed is in nobody's way.
+fn remove_left(target: &Path, directory: &Path) {
+    let prefix = begun_prefix(target);
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let random = name.as_bytes().strip_prefix(prefix.as_bytes());
+        let is_left = random
+            .is_some_and(|random| random.len() == RANDOM && random.iter().all(u8::is_ascii_alphanumeric));
+        if is_left && entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
 /// The file that is to come in the place of another one.
 fn begin(target: &Path, directory: &Path) -> io::Result<NamedTempFile> {
     // What its owner has protected stays; who may not write it learns so here.
@@ -163,7 +256,8 @@ fn begin(target: &Path, directory: &Path) -> io::Result<NamedTempFile> {
     };
     let mut builder = tempfile::Builder::new();
     // As any new file's: the caller's umask takes away.
-    builder.prefix(".snug-").permissions(Permissions::from_mode(0o666));
+    let prefix = begun_prefix(target);
+    builder.prefix(&prefix).rand_bytes(RANDOM).permissions(Permissions::from_mode(0o666));
     let file = builder.tempfile_in(directory)?;
     if let Some(permissions) = permissions {
         file.as_file().set_permissions(permissions)?;
@@ -223,10 +317,51 @@ mod tests {
     }
 
     #[test]
+    fn a_lock_that_somebody_keeps_is_said_and_not_waited_for() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("tools.toml");
+        let other = File::open(home.path()).unwrap();
+        flock(&other, FlockOperation::LockExclusive).unwrap();
+        let set = |_: Option<&str>| Ok(Some("x".to_owned()));
+        let error = change_within(&path, Duration::from_millis(50), set).unwrap_err();
+        assert!(error.to_string().contains("tools.toml cannot be changed: "), "{error}");
+        assert!(!path.exists() && !error.hints.is_empty());
+        // Who had given up keeps nobody else from it.
+        drop(other);
+        change(&path, set).unwrap();
+    }
+
+    #[test]
+    fn who_has_a_lock_is_said_where_one_alone_can_be_meant() {
+        let locks = "1: POSIX  ADVISORY  READ  17 00:2b:12 128 128\n2: FLOCK  ADVISORY  WRITE 1234 08:02:77 0 EOF\n\
+                     2: -> FLOCK  ADVISORY  WRITE 99 08:02:77 0 EOF\n3: FLOCK  ADVISORY  WRITE 0 08:02:78 0 EOF\n\
+                     4: FLOCK  ADVISORY  WRITE 5 08:02:79 0 EOF\n5: FLOCK  ADVISORY  WRITE 6 08:03:79 0 EOF\nx\n";
+        for (inode, process) in [(77, Some(1234)), (12, None), (78, None), (79, None), (80, None)] {
+            assert_eq!(holder_in(locks, inode), process, "{inode}");
+        }
+    }
+
+    #[test]
+    fn what_a_killed_change_has_left_goes_with_the_next_one_and_nothing_else() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("tools.toml");
+        let left = begin(&path, home.path()).unwrap().keep().unwrap().1;
+        let others =
+            [".snug-config", ".snug-tools.toml.", ".snug-tools.toml.backup2", ".snug-other.toml.Ab12Cd"];
+        others.iter().for_each(|name| fs::write(home.path().join(name), "mine").unwrap());
+        change(&path, |_| Ok(Some("x".to_owned()))).unwrap();
+        assert!(!left.exists());
+        others.iter().for_each(|name| assert!(home.path().join(name).exists(), "{name}"));
+        let long = home.path().join("x".repeat(255));
+        change(&long, |_| Ok(Some("x".to_owned()))).unwrap();
+        assert_eq!(fs::read_to_string(long).unwrap(), "x");
+    }
+
+    #[test]
     fn two_at_once_lose_nothing() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("tools.toml");
-        std::thread::scope(|scope| {
+        thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {
                     for _ in 0..10 {
