@@ -10,7 +10,8 @@ use snug_core::name::ContainerName;
 use snug_core::setting::{Setting, SettingKey};
 use snug_core::text::{nearest, shown};
 use snug_exports::{ApplicationId, Socket, Wanted};
-use snug_packages::manager::MANAGERS;
+use snug_packages::error::Error;
+use snug_packages::manager::{MANAGERS, Manager};
 use toml_edit::{Document, Item, Key, TableLike, Value};
 
 use super::grants::{self, Differences};
@@ -21,6 +22,14 @@ use crate::packages::words::is_called_as_file;
 
 /// Words of one list: thousands of packages are more than anybody asks for.
 const MOST_WORDS: usize = 10_000;
+/// What servers call images of distributions, by their package managers.
+const DISTRIBUTIONS: [(&str, &[&str]); 5] = [
+    ("apt", &["debian", "ubuntu", "devuan", "kali", "mint"]),
+    ("dnf", &["fedora", "centos", "almalinux", "rockylinux", "oracle"]),
+    ("zypper", &["opensuse"]),
+    ("pacman", &["archlinux"]),
+    ("apk", &["alpine"]),
+];
 
 /// Something that is wrong with a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,7 +138,7 @@ impl Reader<'_> {
     fn entry(&mut self, container: &ContainerName, name: &Key, table: &dyn TableLike) -> Entry {
         let mut entry = Entry { preset: self.config.default_preset.clone(), ..Entry::default() };
         let mut differences = Differences::default();
-        let (mut image, mut at_grants) = (None, name.span());
+        let (mut image, mut at_grants, mut packages) = (None, name.span(), None);
         for (key, item) in entries(table) {
             match key.get() {
                 IMAGE => {
@@ -148,7 +157,7 @@ impl Reader<'_> {
                     at_grants = key.span();
                     differences = self.differences(key, item);
                 }
-                PACKAGES => entry.packages = Some(self.packages(key, item)),
+                PACKAGES => packages = Some((key, item)),
                 EXPORTS => entry.exports = Some(self.exports(key, item)),
                 APPS => entry.apps = Some(self.apps(key, item)),
                 SOCKETS => entry.sockets = Some(self.sockets(key, item, container)),
@@ -171,6 +180,9 @@ impl Reader<'_> {
                 }
             },
         };
+        // Where the list says no image, one that is there may be of any.
+        let manager = manager_of(&entry.image).filter(|_| entry.has_image);
+        entry.packages = packages.map(|(key, item)| self.packages(key, item, manager));
         (entry.added, entry.left_out) = (differences.added, differences.left_out);
         entry
     }
@@ -218,18 +230,11 @@ impl Reader<'_> {
         differences
     }
 
-    /// Which package manager it will be is not known: what one of them could be told may go on.
-    fn packages(&mut self, key: &Key, item: &Item) -> Vec<String> {
+    /// Which package manager it will be is not known, `manager` but likely: what one of them could be told may go on.
+    fn packages(&mut self, key: &Key, item: &Item, manager: Option<&Manager>) -> Vec<String> {
         let mut packages: Vec<String> = Vec::new();
         for (span, word) in self.words(key, item) {
-            let mut refused = None;
-            let fits = MANAGERS.iter().any(|manager| match manager.request(&word) {
-                Ok(_) => true,
-                Err(error) => {
-                    refused.get_or_insert(error);
-                    false
-                }
-            });
+            let fits = MANAGERS.iter().any(|manager| manager.request(&word).is_ok());
             if word.contains('/') || is_called_as_file(&word) {
                 let hint = "`snug install FILE` installs it; a list is of what repositories have".to_owned();
                 self.mistake(
@@ -247,8 +252,9 @@ impl Reader<'_> {
                         self.mistake(span, text, vec![hint]);
                     }
                 }
-            } else if let Some(error) = refused {
-                self.mistake(span, error.to_string(), error.hint().into_iter().collect());
+            } else {
+                let (text, hint) = unfit(&word, manager);
+                self.mistake(span, text, hint.into_iter().collect());
             }
         }
         packages
@@ -387,6 +393,38 @@ impl Reader<'_> {
             }
         }
         words
+    }
+}
+
+/// The package manager that an image's distribution has, where its name tells it.
+fn manager_of(image: &str) -> Option<&'static Manager> {
+    let (_, alias) = image.split_once(':')?;
+    let distribution = alias.split('/').next()?;
+    let (name, _) = DISTRIBUTIONS.iter().find(|(_, names)| names.contains(&distribution))?;
+    MANAGERS.into_iter().find(|manager| manager.name == *name)
+}
+
+/// Why a word is none of a package's for that manager, or for any.
+fn unfit(word: &str, manager: Option<&Manager>) -> (String, Option<String>) {
+    if let Some(Err(error)) = manager.map(|manager| manager.request(word)) {
+        return (error.to_string(), error.hint());
+    }
+    let reason = |error| match error {
+        Error::Name { why, .. } => Some(("name", why)),
+        Error::Version { why, .. } => Some(("version", why)),
+        _ => None,
+    };
+    let errors = MANAGERS.iter().filter_map(|manager| manager.request(word).err());
+    let reasons: Vec<_> = errors.filter_map(reason).collect();
+    let word = shown(word);
+    let hint = Some(
+        "`snug search` finds names; a word is one name, perhaps with =VERSION, and no pattern".to_owned(),
+    );
+    match &reasons[..] {
+        [(what, why), others @ ..] if others.iter().all(|other| other == &(*what, *why)) => {
+            (format!("'{word}' is no {what} of a package: {why}"), hint)
+        }
+        _ => (format!("'{word}' is no package's name for any package manager"), hint),
     }
 }
 

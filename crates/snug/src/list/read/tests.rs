@@ -100,6 +100,28 @@ fn what_is_wrong_is_said_with_its_line_and_what_was_meant() {
 }
 
 #[test]
+fn a_word_that_is_no_package_is_explained_for_the_image_alone() {
+    for (image, name) in [
+        ("image = 'debian:13'\n", Some("apt")),
+        ("image = 'fedora:43'\n", Some("dnf")),
+        ("image = 'archlinux'\n", Some("pacman")),
+        ("image = 'alpine'\n", Some("apk")),
+        ("image = 'local:mine'\n", None),
+        ("", None),
+    ] {
+        for word in ["-x", "a*b", "", "x=-1"] {
+            let told = mistakes(&format!("[container.a]\npackages = ['{word}']\n{image}"));
+            assert_eq!((told.len(), told[0].0), (1, 2), "{told:?}");
+            let is_named =
+                |name: &&str| told[0].1.contains(&format!("{name}:")) || told[0].1.starts_with(*name);
+            let named: Vec<&str> =
+                ["apt", "dnf", "zypper", "pacman", "apk"].into_iter().filter(is_named).collect();
+            assert_eq!(named, name.into_iter().collect::<Vec<_>>(), "{image}: {told:?}");
+        }
+    }
+}
+
+#[test]
 fn nothing_panics() {
     for text in [
         "[".repeat(10_000),
