@@ -304,6 +304,18 @@ fn applications_are_in_the_list_too() {
 }
 
 #[test]
+fn a_temporary_container_is_said_to_be_in_the_way() {
+    let environment = TestEnv::with_daemon(&["brief"]);
+    let list = written(&environment, "[container.brief]\nsettings = { cpu = 1 }\n[container.made-a]\n");
+    let refused = environment.snug(&["apply", &list, "--prune", "-y"]);
+    ended(&refused, 1);
+    assert!(refused.stderr.contains("'brief' is there already, and temporary"), "{}", refused.stderr);
+    let done = changes(&environment);
+    assert!(done.len() == 1 && done[0].starts_with("Create made-a "), "{done:?}");
+    assert!(!environment.snug(&["dump"]).stdout.contains("brief"));
+}
+
+#[test]
 fn what_snug_x_keeps_is_in_no_list_and_is_not_taken_away() {
     let environment = TestEnv::with_daemon(&["x-hello"]);
     let store = environment.home().join(".local/state/snug/x");

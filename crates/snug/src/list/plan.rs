@@ -25,6 +25,8 @@ pub struct Plan {
 pub struct Standing {
     /// What it was made from, in its full spelling.
     pub image: String,
+    /// It goes when the command does that it was made for.
+    pub temporary: bool,
     /// All that it has of the host.
     pub grants: GrantSet,
     /// By key.
@@ -51,13 +53,21 @@ pub fn plan(list: &List, standing: &BTreeMap<ContainerName, Standing>, prune: bo
     };
     // A name on the host may go from one container to another: first all are taken back.
     let nothing = Standing { installed: Some(BTreeMap::new()), ..Standing::default() };
+    let (mut entries, mut others) = (Vec::new(), Vec::new());
     for (container, entry) in &list.containers {
+        match in_the_way(container, standing.get(container)) {
+            Some(obstacle) => others.push(obstacle),
+            None => entries.push((container, entry)),
+        }
+    }
+    plan.obstacles = others;
+    for &(container, entry) in &entries {
         let there = standing.get(container).unwrap_or(&nothing);
         let (unexport, export) = of_exports(container, entry, there, prunes(container, entry));
         plan.steps.extend(unexport);
         exports.extend(export);
     }
-    for (container, entry) in &list.containers {
+    for (container, entry) in entries {
         let prune = prunes(container, entry);
         match standing.get(container) {
             None => plan.steps.push(create(container, entry)),
@@ -90,6 +100,21 @@ fn create(container: &ContainerName, entry: &Entry) -> Step {
         preset: entry.preset.clone(),
         grants: signed(&entry.added, &entry.left_out),
         settings: entry.settings.clone().unwrap_or_default(),
+    }
+}
+
+/// What keeps everything of a container from being done.
+fn in_the_way(container: &ContainerName, there: Option<&Standing>) -> Option<Obstacle> {
+    match there {
+        Some(there) if there.temporary => Some(Obstacle {
+            container: container.clone(),
+            text: format!("'{container}' is there already, and temporary: it goes when its `snug run --rm` ends"),
+            hints: vec![
+                "`snug apply` again makes it as the list says when that has ended; another name in the list makes one beside it"
+                    .to_owned(),
+            ],
+        }),
+        _ => None,
     }
 }
 
@@ -237,6 +262,7 @@ mod tests {
         let config = Config::built_in();
         Standing {
             image: "images:debian/13".into(),
+            temporary: false,
             grants: super::super::grants::resolve(&config, "integrated", &Default::default()).unwrap(),
             settings: pairs(&[("memory", "4GiB"), ("cpu", "2")]),
             installed: Some(pairs(&[("ripgrep", "14.1"), ("jq", "1.7")])),
@@ -353,6 +379,15 @@ mod tests {
         );
         assert_eq!(obstacles("[container.tools]\npreset = 'integrated'\nimage = 'debian:13'"), [""; 0]);
         assert!(obstacles("[container.tools]\npreset = 'isolated'")[0].contains("+home=private"));
+    }
+
+    #[test]
+    fn a_temporary_container_of_that_name_is_in_the_way() {
+        let there = Standing { temporary: true, ..tools() };
+        let text = "[container.tools]\nimage = 'fedora:43'\npackages = ['x']\nexports = []\nsettings = { cpu = 1 }\n[container.web]";
+        let (steps, obstacles) = planned(text, &[("tools", there)], true);
+        assert_eq!(steps, ["create 'web' from images:debian/13: integrated"]);
+        assert!(obstacles.len() == 1 && obstacles[0].contains("temporary"), "{obstacles:?}");
     }
 
     #[test]

@@ -177,8 +177,8 @@ fn strings(names: &[PackageName]) -> Vec<String> {
     names
 }
 
-/// The user's containers, in the order of their names: those that somebody wants to keep. Of `snug run --rm` and `snug x` none is, unless it
-/// `is_meant`.
+/// The user's containers, in the order of their names: those that somebody wants to keep, and those that are `is_meant`. Of `snug run --rm`
+/// and `snug x` none is kept.
 ///
 /// # Errors
 /// The daemon cannot be asked.
@@ -198,9 +198,9 @@ pub fn kept(
         None => Ok(false),
     };
     let mut kept = BTreeMap::new();
-    for view in bus.list(&Options::new())?.into_iter().filter(|view| !view.temporary) {
+    for view in bus.list(&Options::new())? {
         let container = parse_name(&view.name)?;
-        if is_meant(&container) || !is_throwaway(&container, &view)? {
+        if is_meant(&container) || !(view.temporary || is_throwaway(&container, &view)?) {
             kept.insert(container, view);
         }
     }
@@ -227,6 +227,7 @@ pub fn look(bus: &Bus, started: &mut Started<'_>, list: &List, prune: bool) -> R
     for (container, view) in kept(bus, |container| list.containers.contains_key(container))? {
         let mut standing = Standing {
             image: view.image.clone(),
+            temporary: view.temporary,
             grants: grants_of(&view),
             settings: view.settings.clone(),
             commands: index
@@ -239,7 +240,7 @@ pub fn look(bus: &Bus, started: &mut Started<'_>, list: &List, prune: bool) -> R
             sockets: index.sockets.iter().filter(|socket| socket.container == container).cloned().collect(),
             ..Standing::default()
         };
-        if let Some(entry) = list.containers.get(&container) {
+        if let Some(entry) = list.containers.get(&container).filter(|_| !view.temporary) {
             match packages(started, &container, &view, entry, prune, &mut standing) {
                 Err(error) if matches!(error.kind, Kind::Cancelled(_)) => return Err(error),
                 Err(error) => look.obstacles.push(Obstacle {

@@ -258,6 +258,9 @@ fn container(name: &str) -> Options {
     if name.contains("x-") {
         container.insert("created".to_owned(), owned(Variant::from("2020-01-01T00:00:00Z")));
     }
+    if name.contains("brief") {
+        container.insert("temporary".to_owned(), owned(Variant::from(true)));
+    }
     if name.contains("home") {
         container.insert("grants".to_owned(), owned(Variant::from(vec!["home"])));
     }
