@@ -304,6 +304,29 @@ fn applications_are_in_the_list_too() {
 }
 
 #[test]
+fn a_list_with_a_preset_that_is_gone_is_applied_where_it_was_written() {
+    let environment = TestEnv::with_daemon(&["yesterday-home"]);
+    environment.debian("yesterday-home", &AVAILABLE);
+    let dumped = environment.snug(&["dump"]);
+    ended(&dumped, 0);
+    assert!(dumped.stdout.contains("preset = \"of-yesterday\"\ngrants = [\"+home\"]\n"), "{}", dumped.stdout);
+    let again = environment.snug(&["apply", &written(&environment, &dumped.stdout)]);
+    ended(&again, 0);
+    assert_eq!((changes(&environment), again.stderr.as_str()), (vec![], ""));
+    // On another host: all else is done.
+    let elsewhere = dumped.stdout.replace("yesterday-home", "made-b") + "\n[container.made-a]\n";
+    let refused = environment.snug(&["apply", &written(&environment, &elsewhere)]);
+    ended(&refused, 1);
+    for part in
+        ["'made-b' cannot be made", "no preset 'of-yesterday'", "preset = \"integrated\" with grants = ["]
+    {
+        assert!(refused.stderr.contains(part), "{part}: {}", refused.stderr);
+    }
+    let done = changes(&environment);
+    assert!(done.len() == 1 && done[0].starts_with("Create made-a "), "{done:?}");
+}
+
+#[test]
 fn a_temporary_container_is_said_to_be_in_the_way() {
     let environment = TestEnv::with_daemon(&["brief"]);
     let list = written(&environment, "[container.brief]\nsettings = { cpu = 1 }\n[container.made-a]\n");

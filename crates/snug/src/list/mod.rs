@@ -77,6 +77,8 @@ pub struct Entry {
     pub has_grants: bool,
     /// All that it gets by these, as the configuration has the preset.
     pub grants: GrantSet,
+    /// The configuration does not have the preset (any more), so that no new container can be made of it; the grants are those that are added.
+    pub unknown_preset: Option<step::Obstacle>,
     /// Checked, in their one spelling.
     pub settings: Option<BTreeMap<String, String>>,
     /// Names, perhaps with a version.

@@ -25,6 +25,8 @@ pub struct Plan {
 pub struct Standing {
     /// What it was made from, in its full spelling.
     pub image: String,
+    /// What it was made as.
+    pub preset: String,
     /// It goes when the command does that it was made for.
     pub temporary: bool,
     /// All that it has of the host.
@@ -55,7 +57,7 @@ pub fn plan(list: &List, standing: &BTreeMap<ContainerName, Standing>, prune: bo
     let nothing = Standing { installed: Some(BTreeMap::new()), ..Standing::default() };
     let (mut entries, mut others) = (Vec::new(), Vec::new());
     for (container, entry) in &list.containers {
-        match in_the_way(container, standing.get(container)) {
+        match in_the_way(container, entry, standing.get(container)) {
             Some(obstacle) => others.push(obstacle),
             None => entries.push((container, entry)),
         }
@@ -104,8 +106,9 @@ fn create(container: &ContainerName, entry: &Entry) -> Step {
 }
 
 /// What keeps everything of a container from being done.
-fn in_the_way(container: &ContainerName, there: Option<&Standing>) -> Option<Obstacle> {
+fn in_the_way(container: &ContainerName, entry: &Entry, there: Option<&Standing>) -> Option<Obstacle> {
     match there {
+        None => entry.unknown_preset.clone(),
         Some(there) if there.temporary => Some(Obstacle {
             container: container.clone(),
             text: format!("'{container}' is there already, and temporary: it goes when its `snug run --rm` ends"),
@@ -114,7 +117,7 @@ fn in_the_way(container: &ContainerName, there: Option<&Standing>) -> Option<Obs
                     .to_owned(),
             ],
         }),
-        _ => None,
+        Some(_) => None,
     }
 }
 
@@ -134,7 +137,13 @@ fn obstacles(container: &ContainerName, entry: &Entry, there: &Standing) -> Vec<
         let text = format!("'{container}' was made from {}, the list says {}", there.image, entry.image);
         obstacles.push(Obstacle { container: container.clone(), text, hints: anew() });
     }
-    if entry.has_grants && !is_same(&entry.grants, &there.grants) {
+    let has_other_grants = entry.has_grants && !is_same(&entry.grants, &there.grants);
+    if let Some(unknown) = &entry.unknown_preset {
+        // One that has it from the time when there was one is as the list says. Anew it would not be made.
+        if entry.has_grants && (has_other_grants || there.preset != entry.preset) {
+            obstacles.push(unknown.clone());
+        }
+    } else if has_other_grants {
         let missing = |one: &GrantSet, other: &GrantSet, sign: &str| -> Vec<String> {
             one.iter().filter(|grant| !other.contains(grant)).map(|grant| format!("{sign}{grant}")).collect()
         };
@@ -262,6 +271,7 @@ mod tests {
         let config = Config::built_in();
         Standing {
             image: "images:debian/13".into(),
+            preset: "integrated".into(),
             temporary: false,
             grants: super::super::grants::resolve(&config, "integrated", &Default::default()).unwrap(),
             settings: pairs(&[("memory", "4GiB"), ("cpu", "2")]),
@@ -379,6 +389,30 @@ mod tests {
         );
         assert_eq!(obstacles("[container.tools]\npreset = 'integrated'\nimage = 'debian:13'"), [""; 0]);
         assert!(obstacles("[container.tools]\npreset = 'isolated'")[0].contains("+home=private"));
+    }
+
+    #[test]
+    fn one_of_a_preset_that_is_gone_is_as_the_list_says_and_no_new_one_is_made() {
+        let there =
+            Standing { preset: "work".into(), grants: GrantSet::parse(["gpu", "home"]).unwrap(), ..tools() };
+        let list = |rest: &str| format!("[container.tools]\npreset = 'work'\n{rest}");
+        let dumped = list("grants = ['+home', '+gpu']\npackages = ['fd-find']");
+        let (steps, obstacles) = planned(&dumped, &[("tools", there.clone())], false);
+        assert_eq!((steps, obstacles), (vec!["install in 'tools': fd-find".to_owned()], Vec::new()));
+        // Other grants, or another preset that is misspelled.
+        for (text, there) in [
+            (list("grants = ['+kvm']"), &there),
+            (list(""), &there),
+            (dumped.clone(), &Standing { preset: "integrated".into(), ..there.clone() }),
+        ] {
+            let (steps, obstacles) = planned(&text, &[("tools", there.clone())], false);
+            assert!(obstacles.len() == 1 && obstacles[0].ends_with("there is no preset 'work'"), "{text}");
+            assert!(!steps.iter().any(|step| step.contains("create")), "{steps:?}");
+        }
+        // A new one; of the others all is done.
+        let (steps, obstacles) = planned(&format!("{dumped}\n[container.new]"), &[], false);
+        assert_eq!(steps, ["create 'new' from images:debian/13: integrated"]);
+        assert_eq!(obstacles, ["'tools' cannot be made as the list says: there is no preset 'work'"]);
     }
 
     #[test]

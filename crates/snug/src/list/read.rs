@@ -5,8 +5,10 @@ use std::ops::Range;
 
 use snug_core::Explain;
 use snug_core::config::Config;
+use snug_core::grant::GrantSet;
 use snug_core::image::ImageRef;
 use snug_core::name::ContainerName;
+use snug_core::preset::PresetError;
 use snug_core::setting::{Setting, SettingKey};
 use snug_core::text::{nearest, shown};
 use snug_exports::{ApplicationId, Socket, Wanted};
@@ -15,8 +17,10 @@ use snug_packages::manager::{MANAGERS, Manager};
 use toml_edit::{Document, Item, Key, TableLike, Value};
 
 use super::grants::{self, Differences};
+use super::step::Obstacle;
 use super::{
     APPS, CONTAINER, EXPORTS, Entry, GRANTS, IMAGE, KEYS, List, PACKAGES, PRESET, SETTINGS, SOCKETS, name_of,
+    write,
 };
 use crate::packages::words::is_called_as_file;
 
@@ -167,6 +171,14 @@ impl Reader<'_> {
         }
         match grants::resolve(self.config, &entry.preset, &differences) {
             Ok(grants) => entry.grants = grants,
+            // One that is there may have it from the time when there was one.
+            Err(error @ PresetError::Unknown { .. }) => match GrantSet::parse(&differences.added) {
+                Ok(grants) => {
+                    entry.unknown_preset = Some(self.unknown_preset(container, &error, &grants));
+                    entry.grants = grants;
+                }
+                Err(error) => self.explained(at_grants, &error),
+            },
             Err(error) => self.explained(at_grants, &error),
         }
         entry.image = match image {
@@ -185,6 +197,22 @@ impl Reader<'_> {
         entry.packages = packages.map(|(key, item)| self.packages(key, item, manager));
         (entry.added, entry.left_out) = (differences.added, differences.left_out);
         entry
+    }
+
+    /// What keeps a container of it from being made, and what to write instead.
+    fn unknown_preset(&self, container: &ContainerName, error: &PresetError, grants: &GrantSet) -> Obstacle {
+        let mut hints = error.hints();
+        if grants.iter().next().is_some() {
+            let preset = &self.config.default_preset;
+            let words = grants::differences(self.config, preset, grants).words();
+            hints.push(format!(
+                "the same grants has {PRESET} = {} with {GRANTS} = {}",
+                write::quoted(preset),
+                write::array(&words)
+            ));
+        }
+        let text = format!("'{container}' cannot be made as the list says: {error}");
+        Obstacle { container: container.clone(), text, hints }
     }
 
     fn image(&mut self, at: Option<Range<usize>>, word: &str) -> Option<String> {
@@ -219,8 +247,8 @@ impl Reader<'_> {
                 }
             };
             let checked = match word.starts_with('+') {
-                true => snug_core::grant::GrantSet::parse([grant]).map(drop),
-                false => snug_core::grant::GrantSet::new().remove(grant).map(drop),
+                true => GrantSet::parse([grant]).map(drop),
+                false => GrantSet::new().remove(grant).map(drop),
             };
             match checked {
                 Ok(()) => into.push(grant.to_owned()),

@@ -112,7 +112,9 @@ pub fn text_of(config: &Config, view: &Container) -> Text {
         remarks.push("this host's own image: `snug image import` takes it to another one".to_owned());
     }
     if config.presets.get(&view.preset).is_err() {
-        remarks.push("a preset that the configuration has no more".to_owned());
+        remarks.push(
+            "a preset that the configuration has no more: a new container needs another one".to_owned(),
+        );
     }
     Text {
         container: view.name.clone(),
@@ -227,6 +229,7 @@ pub fn look(bus: &Bus, started: &mut Started<'_>, list: &List, prune: bool) -> R
     for (container, view) in kept(bus, |container| list.containers.contains_key(container))? {
         let mut standing = Standing {
             image: view.image.clone(),
+            preset: view.preset.clone(),
             temporary: view.temporary,
             grants: grants_of(&view),
             settings: view.settings.clone(),

@@ -86,7 +86,7 @@ pub fn quoted(word: &str) -> String {
 }
 
 /// A TOML list: of many words one a line, so that a line that differs is one word.
-fn array(words: &[String]) -> String {
+pub fn array(words: &[String]) -> String {
     let quoted: Vec<String> = words.iter().map(|word| quoted(word)).collect();
     let line = format!("[{}]", quoted.join(", "));
     if line.len() <= WIDTH {

@@ -242,11 +242,12 @@ fn container(name: &str) -> Options {
     let settings: HashMap<&str, &str> =
         name.starts_with("login").then_some(("autostart", "login")).into_iter().collect();
     let size = (!name.starts_with("btrfs")).then(|| ("size".to_owned(), owned(Variant::from(5_u64 << 30))));
+    let preset = if name.contains("yesterday") { "of-yesterday" } else { "integrated" };
     let mut container = HashMap::from([
         ("name".to_owned(), owned(Variant::from(name))),
         ("state".to_owned(), owned(Variant::from(state))),
         ("image".to_owned(), owned(Variant::from("images:debian/13"))),
-        ("preset".to_owned(), owned(Variant::from("integrated"))),
+        ("preset".to_owned(), owned(Variant::from(preset))),
         ("owner".to_owned(), owned(Variant::from(1000_u32))),
         ("owner-name".to_owned(), owned(Variant::from("me"))),
         ("settings".to_owned(), owned(Variant::from(settings))),

@@ -63,7 +63,7 @@ fn what_is_wrong_is_said_with_its_line_and_what_was_meant() {
         ("[container.a]\nimage = 'debain'", 2, "debain", "debian"),
         ("[container.a]\nimage = 'file:/x.tar'", 2, "a file is no image", "snug image import"),
         ("[container.a]\nimage = 1", 2, "is no text", "image = \"…\""),
-        ("[container.a]\npreset = 'isolatd'", 2, "no preset 'isolatd'", "did you mean 'isolated'?"),
+        ("[container.a]\npreset = 'isolatd'\ngrants = ['+gppu']", 3, "gppu", "gpu"),
         ("[container.a]\ngrants = [\n'+kvm',\n'+gppu']", 4, "gppu", "gpu"),
         ("[container.a]\ngrants = ['-gppu']", 2, "gppu", "gpu"),
         ("[container.a]\ngrants = ['kvm']", 2, "added or left out", "'+kvm'"),
@@ -119,6 +119,30 @@ fn a_word_that_is_no_package_is_explained_for_the_image_alone() {
             assert_eq!(named, name.into_iter().collect::<Vec<_>>(), "{image}: {told:?}");
         }
     }
+}
+
+#[test]
+fn a_preset_that_is_not_known_keeps_a_container_from_being_made_alone() {
+    let unknown = |rest: &str| {
+        let list = read(&format!("[container.a]\n{rest}"), &Config::built_in()).unwrap();
+        let entry = list.containers.into_values().next().unwrap();
+        (entry.unknown_preset.map(|obstacle| (obstacle.text, obstacle.hints)), entry.grants.words())
+    };
+    let (obstacle, _) = unknown("preset = 'isolatd'");
+    let (text, hints) = obstacle.unwrap();
+    assert!(text.contains("'a' cannot be made") && text.ends_with("there is no preset 'isolatd'"), "{text}");
+    assert_eq!(hints, ["did you mean 'isolated'?"]);
+    let dumped = "preset = 'work'\ngrants = ['+home=private', '+kvm', '+nesting', '+network=nat']";
+    let (obstacle, grants) = unknown(dumped);
+    let (_, hints) = obstacle.unwrap();
+    let instead = hints.last().unwrap().strip_prefix("the same grants has ").unwrap();
+    let (obstacle, again) = unknown(&instead.replace(" with ", "\n"));
+    assert_eq!(obstacle, None);
+    let sorted = |mut words: Vec<String>| {
+        words.sort();
+        words
+    };
+    assert_eq!(sorted(again), sorted(grants));
 }
 
 #[test]
