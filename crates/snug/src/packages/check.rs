@@ -1,5 +1,6 @@
 //! Whether a guest is well, and what of its owner's runs in it.
 
+use std::thread;
 use std::time::Duration;
 
 use snug_core::name::ContainerName;
@@ -12,6 +13,9 @@ use crate::error::CommandError;
 
 /// How long a guest may take to boot and to answer: what systemd gives a unit (`DefaultTimeoutStartSec=`, systemd-system.conf(5)).
 const PATIENCE: Duration = Duration::from_secs(90);
+/// Whoever is still there at the last of so many looks, so far apart, is at work.
+const LOOKS: u32 = 4;
+const APART: Duration = Duration::from_millis(250);
 /// Names of programs that are told.
 const TOLD: usize = 5;
 /// Characters of a guest's word.
@@ -109,7 +113,16 @@ impl Guest<'_> {
 /// # Errors
 /// It cannot be asked.
 pub fn programs_in(context: &Context, container: &ContainerName) -> Result<Vec<String>, CommandError> {
-    Ok(programs(&said_by(context, container, PROCESSES, "now")?, context.uid().0))
+    let mut looks = 1;
+    loop {
+        let found = programs(&said_by(context, container, PROCESSES, "now")?, context.uid().0);
+        if found.is_empty() || looks == LOOKS {
+            return Ok(found);
+        }
+        // What was asked just before may be seen as it ends, and a guest that has just started as it starts.
+        looks += 1;
+        thread::sleep(APART);
+    }
 }
 
 fn said_by(
