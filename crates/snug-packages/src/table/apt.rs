@@ -30,6 +30,13 @@ macro_rules! apt_get {
     ($($word:expr),+ $(,)?) => { apt_get!(after "", $($word),+) };
 }
 
+/// What `apt-get` would do with words that are names, and no patterns.
+macro_rules! apt_simulation {
+    ($($word:expr),+) => {
+        &["apt-get", "-q", "-y", "-o", "APT::Cmd::Pattern-Only=true", "--simulate", $($word),+]
+    };
+}
+
 /// What reads the lists of commands: `Commands` where an archive has them (Ubuntu's), else `Contents`. In a place of their own,
 /// so that neither an `apt-get update` of the user's removes them nor this one renews what he has. Facts: apt.conf(5) and sources.list(5),
 /// "Acquire::IndexTargets"; old archives have `Contents` beside their components (the legacy place). One that is a fallback of another
@@ -123,18 +130,7 @@ pub static APT: Manager = Manager {
     install: Do { argv: apt_get!("install", "--no-remove", "--", "{}"), done: &[] },
     install_files: Do { argv: apt_get!("install", "--no-remove", "--", "{}"), done: &[] },
     preview_removal: Ask {
-        argv: &[
-            "apt-get",
-            "-q",
-            "-y",
-            "-o",
-            "APT::Cmd::Pattern-Only=true",
-            "--simulate",
-            "--auto-remove",
-            "remove",
-            "--",
-            "{}",
-        ],
+        argv: apt_simulation!("--auto-remove", "remove", "--", "{}"),
         as_root: false,
         nothing: Nothing::Never,
         read: debian::changes,
@@ -200,18 +196,7 @@ exit 0"#,
         read: debian::policy,
     },
     meaning: Ask {
-        argv: &[
-            "apt-get",
-            "-q",
-            "-y",
-            "-o",
-            "APT::Cmd::Pattern-Only=true",
-            "--simulate",
-            "install",
-            "--no-remove",
-            "--",
-            "{}",
-        ],
+        argv: apt_simulation!("install", "--no-remove", "--", "{}"),
         as_root: false,
         nothing: Nothing::Statuses(&[100]),
         read: debian::meaning,

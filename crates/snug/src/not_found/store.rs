@@ -15,6 +15,7 @@ use snug_wire::small_file;
 
 use super::list::{LONGEST, List};
 use crate::env_vars;
+use crate::state;
 
 /// Packages come and go slowly: a list so old is made again.
 pub const OLD: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -99,9 +100,7 @@ impl Store {
     /// The directory or the lock cannot be written.
     pub fn turn(&self, container: &ContainerName, waits: bool) -> io::Result<Option<Turn>> {
         self.want()?;
-        let mut open = OpenOptions::new();
-        open.write(true).create(true).truncate(false).mode(0o600).custom_flags(FLAGS);
-        let lock = open.open(self.lock(container))?;
+        let lock = state::lock_file(&self.lock(container))?;
         let how =
             if waits { FlockOperation::LockExclusive } else { FlockOperation::NonBlockingLockExclusive };
         match flock(&lock, how) {

@@ -2,9 +2,8 @@
 //!
 //! The turn is a lock of a file, which goes with the process that has it, however that ends. The file says whose it is.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
@@ -14,6 +13,7 @@ use snug_core::text;
 
 use super::state_file;
 use crate::context::Context;
+use crate::state;
 
 /// Bytes of the words that are read again: who has the turn.
 const LONGEST: u64 = 300;
@@ -48,15 +48,7 @@ impl Turn {
 
 /// The file, locked. `waits` is told whose it is, if it is somebody's.
 fn take(path: &Path, what: &str, waits: impl FnOnce(&str)) -> io::Result<File> {
-    let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW | libc::O_NOCTTY;
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags(flags)
-        .open(path)?;
+    let mut file = state::lock_file(path)?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
         Err(Errno::WOULDBLOCK) => {

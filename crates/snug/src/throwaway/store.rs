@@ -1,9 +1,9 @@
 //! Which containers of `snug x` there are: for each `NAME.json`, what is in it, and `NAME.lock`, which says who uses it now and when it
 //! was used last, in `$XDG_STATE_HOME/snug/x`. What has no file here is somebody's own, whatever its name.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
@@ -122,16 +122,8 @@ impl Store {
 
     fn lock(&self, name: &ContainerName, how: FlockOperation) -> io::Result<Held> {
         let path = self.directory.join(format!("{name}.lock"));
-        let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW | libc::O_NOCTTY;
         loop {
-            let lock = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .mode(0o600)
-                .custom_flags(flags)
-                .open(&path)?;
+            let lock = state::lock_file(&path)?;
             match flock(&lock, how) {
                 Err(Errno::INTR) => continue,
                 locked => locked?,
@@ -216,9 +208,7 @@ impl Store {
     /// # Errors
     /// What the system says.
     pub fn collector(&self) -> io::Result<Option<Collector>> {
-        let mut options = File::options();
-        options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        let lock = options.open(self.directory.join("collector"))?;
+        let lock = state::lock_file(&self.directory.join("collector"))?;
         // Before: one that ends meanwhile sees it.
         lock.set_modified(SystemTime::now())?;
         Collector { lock }.alone()
