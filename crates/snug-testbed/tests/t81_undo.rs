@@ -13,8 +13,8 @@ use std::path::PathBuf;
 use std::process::Stdio;
 
 use common::{
-    DEBIAN_13, Finally, NO_INIT, PATIENCE, SnugConfig, TemporaryUser, answer, bus_script, dies_at, fresh,
-    fresh_with, instance_key, json, listed, refused, settled, state,
+    DEBIAN_13, Finally, NO_INIT, PATIENCE, TemporaryUser, answer, bus_script, dies_at, fresh, fresh_with,
+    instance_key, json, listed, refused, settled, state,
 };
 use snug_testbed::{Bed, Container, Leaks, Lifeline};
 
@@ -214,11 +214,7 @@ fn what_cannot_be_undone_says_why() {
 fn a_pool_that_would_copy_takes_none() {
     const POOL: &str = "snug-test-dir";
     let bed = Bed::require();
-    let delete = || drop(Bed::require().incus(["storage", "delete", POOL]).run());
-    delete();
-    bed.incus(["storage", "create", POOL, "dir"]).ok().unwrap();
-    let _pool = Finally(delete);
-    let _config = SnugConfig::write(&bed, &format!("pool = \"{POOL}\"\n"));
+    let _pool = common::copying_pool(&bed, POOL);
     let dev = fresh_with(&bed, "tester", "undo-dir", NO_INIT, &["--no-start"]);
     let script = "print(*wait(manager.TakeSnapshot('undo-dir', sv())))";
     let said = answer(bus_script(&bed, "tester", script));

@@ -11,8 +11,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 
 use common::{
-    DEBIAN_13, Finally, PATIENCE, SnugConfig, TemporaryUser, answer, eventually, explains, fresh, fresh_with,
-    json, state,
+    DEBIAN_13, PATIENCE, TemporaryUser, answer, eventually, explains, fresh, fresh_with, json, state,
 };
 use snug_testbed::{Bed, Captured, Container, Leaks, Lifeline, UserCommand};
 
@@ -270,13 +269,8 @@ fn who_gives_up_has_it_as_it_was_and_the_second_waits_for_the_first() {
 
 #[test]
 fn without_a_snapshot_it_is_said_before_and_after() {
-    const POOL: &str = "snug-test-upgrade-dir";
     let bed = Bed::require();
-    let delete = || drop(Bed::require().incus(["storage", "delete", POOL]).run());
-    delete();
-    bed.incus(["storage", "create", POOL, "dir"]).ok().unwrap();
-    let _pool = Finally(delete);
-    let _config = SnugConfig::write(&bed, &format!("pool = \"{POOL}\"\n"));
+    let _pool = common::copying_pool(&bed, "snug-test-upgrade-dir");
     let guest = guest(&bed, "upgrades-dir", &["t83-tool", "t83-bad"]);
     let first = started(&guest);
     let upgraded = upgrade(&guest, &["t83-tool"]).success();

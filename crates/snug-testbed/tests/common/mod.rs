@@ -88,6 +88,15 @@ fn remove(bed: &Bed, user: &str, name: &str) {
     let _ = bed.snug(user).args(["rm", "-f", name]).run();
 }
 
+/// Has new containers in a pool that can only copy whole disks, until dropped.
+#[must_use]
+pub fn copying_pool(bed: &Bed, name: &'static str) -> (SnugConfig, Finally<impl FnMut() + use<>>) {
+    let delete = move || drop(Bed::require().incus(["storage", "delete", name]).run());
+    delete();
+    bed.incus(["storage", "create", name, "dir"]).ok().unwrap();
+    (SnugConfig::write(bed, &format!("pool = \"{name}\"\n")), Finally(delete))
+}
+
 /// What a command wrote as JSON.
 #[track_caller]
 pub fn json(captured: &Captured) -> Value {
